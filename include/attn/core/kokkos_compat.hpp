@@ -1,0 +1,27 @@
+/// What attn needs to know about the version of Kokkos and of the compiler; no other header asks.
+#pragma once
+
+#include <Kokkos_Core.hpp>
+#include <Kokkos_Profiling_ScopedRegion.hpp>
+
+#if KOKKOS_VERSION < 40600
+#error "attn: install Kokkos 4.6 or later (found an older one)"
+#endif
+
+/// Marks a function that runs on the host and on the device. Users write it in front of the `operator()` of an
+/// activation, a mask or a residual.
+#define ATTN_FUNCTION KOKKOS_FORCEINLINE_FUNCTION
+
+namespace attn {
+
+/// True while code is compiled for a device, where host-only facilities (SIMD packs, BLAS) do not exist.
+#if defined(__CUDA_ARCH__) || defined(__HIP_DEVICE_COMPILE__)
+inline constexpr bool on_device = true;
+#else
+inline constexpr bool on_device = false;
+#endif
+
+/// Opens a named region for Kokkos' profiling tools for as long as it lives.
+using ProfilingRegion = Kokkos::Profiling::ScopedRegion;
+
+}  // namespace attn

@@ -1,0 +1,191 @@
+/// Pack<T, W>: W reals that are computed with as one scalar, in the registers of the host's vector unit.
+///
+/// Host kernels put W queries (or W rows of a tensor) into the lanes of a pack and call the same policies and modules
+/// as a scalar kernel would. The compiler's vector extension makes it portable: AVX-512, AVX2, SSE2 and NEON come from
+/// the same source, and a width that the machine lacks is split.
+#pragma once
+
+#include "attn/core/scalar.hpp"
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+namespace attn {
+
+/// Bytes of the host's widest vector register, as the compiler was told.
+#if defined(__AVX512F__)
+inline constexpr int vector_bytes = 64;
+#elif defined(__AVX__)
+inline constexpr int vector_bytes = 32;
+#else
+inline constexpr int vector_bytes = 16;
+#endif
+
+template <Real T, int W = vector_bytes / int(sizeof(T))>
+struct Pack {
+  static constexpr int width = W;
+  typedef T Vector __attribute__((vector_size(W * sizeof(T))));  // an alias would lose the attribute in g++ 12
+
+  Vector lanes;
+
+  Pack() = default;
+  Pack(Vector v) : lanes(v) {}
+  template <class Number>
+    requires std::is_arithmetic_v<Number>
+  explicit(!std::same_as<Number, T>) Pack(Number value)
+      : lanes(static_cast<T>(value) - Vector{}) {}  // minus zero: the one broadcast that keeps -0
+
+  static Pack load(T const* p) {
+    Pack r;
+    std::memcpy(&r.lanes, p, sizeof r.lanes);
+    return r;
+  }
+  void store(T* p) const { std::memcpy(p, &lanes, sizeof lanes); }
+  /// The first `n` lanes of an array that ends there; the others become zero.
+  static Pack load(T const* p, int n) {
+    Pack r(T(0));
+    std::memcpy(&r.lanes, p, sizeof(T) * static_cast<std::size_t>(n));
+    return r;
+  }
+  void store(T* p, int n) const { std::memcpy(p, &lanes, sizeof(T) * static_cast<std::size_t>(n)); }
+
+  T operator[](int i) const { return lanes[i]; }
+
+  Pack operator-() const { return -lanes; }
+  Pack& operator+=(Pack b) { lanes += b.lanes; return *this; }
+  Pack& operator-=(Pack b) { lanes -= b.lanes; return *this; }
+  Pack& operator*=(Pack b) { lanes *= b.lanes; return *this; }
+  Pack& operator/=(Pack b) { lanes /= b.lanes; return *this; }
+  friend Pack operator+(Pack a, Pack b) { return a.lanes + b.lanes; }
+  friend Pack operator-(Pack a, Pack b) { return a.lanes - b.lanes; }
+  friend Pack operator*(Pack a, Pack b) { return a.lanes * b.lanes; }
+  friend Pack operator/(Pack a, Pack b) { return a.lanes / b.lanes; }
+};
+
+template <class T, int W>
+struct RealOfTrait<Pack<T, W>> {
+  using type = T;
+};
+
+/// The sum of the lanes, always in the same order.
+template <class T, int W>
+T sum(Pack<T, W> a) {
+  T total = 0;
+  for (int i = 0; i < W; ++i) total += a[i];
+  return total;
+}
+
+namespace detail {
+
+/// Applies a function of one real to each lane.
+template <class T, int W, class Function>
+Pack<T, W> lanewise(Pack<T, W> a, Function f) {
+  Pack<T, W> r;
+  for (int i = 0; i < W; ++i) r.lanes[i] = f(a.lanes[i]);
+  return r;
+}
+
+/// e^a in fp32 for all lanes, relative error below 2 units in the last place.
+/// e^a = 2^n e^r with n = round(a / ln 2) and |r| <= ln 2 / 2; e^r from its Taylor polynomial of degree 7 in nested
+/// form, 2^n from the exponent bits. Results below the normal range become 0 and those above it infinity.
+template <int W>
+Pack<float, W> exp(Pack<float, W> a) {
+  using Vector = typename Pack<float, W>::Vector;
+  typedef std::int32_t Integers __attribute__((vector_size(W * sizeof(std::int32_t))));
+  constexpr float log2_e = 1.44269504088896341f, ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
+  constexpr float shift = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+  constexpr float smallest = -87.33654f, largest = 88.72283f;
+
+  Vector const x = a.lanes < smallest ? smallest - Vector{} : (a.lanes > largest ? largest - Vector{} : a.lanes);
+  Vector const shifted = x * log2_e + shift;
+  Vector const n = shifted - shift;
+  Vector const r = (x - n * ln2_high) - n * ln2_low;
+  Vector p = 1.9841270e-4f * r + 1.3888889e-3f;
+  p = p * r + 8.3333333e-3f;
+  p = p * r + 4.1666667e-2f;
+  p = p * r + 1.6666667e-1f;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  // 2^n by two factors: n = 128 has no exponent of its own.
+  Integers const exponent = (Integers)shifted - std::bit_cast<std::int32_t>(shift);
+  Integers const half = exponent >> 1;
+  Vector const scale = (Vector)((half + 127) << 23), rest = (Vector)((exponent - half + 127) << 23);
+  Vector const result = p * scale * rest;
+  Vector const zero = {}, infinity = std::numeric_limits<float>::infinity() - zero;
+  Vector const bounded = a.lanes < smallest ? zero : (a.lanes > largest ? infinity : result);
+  return a.lanes == a.lanes ? bounded : a.lanes;  // a NaN stays one
+}
+
+/// erf(a) in fp32 for all lanes, absolute error below 5e-7 (measured in tests/core/test_pack.cpp).
+/// erf(a) = 1 - e^{-a^2} t (a1 + a2 t + ... + a5 t^4), t = 1 / (1 + p |a|): Abramowitz and Stegun 7.1.26; for small
+/// |a|, where that difference loses relative accuracy, its Maclaurin series.
+template <int W>
+Pack<float, W> erf(Pack<float, W> a) {
+  using P = Pack<float, W>;
+  P const x = a.lanes < 0.0f ? -a.lanes : a.lanes;
+  P const t = P(1.0f) / (P(1.0f) + P(0.3275911f) * x);
+  P poly = P(1.061405429f) * t + P(-1.453152027f);
+  poly = poly * t + P(1.421413741f);
+  poly = poly * t + P(-0.284496736f);
+  poly = poly * t + P(0.254829592f);
+  P const far = P(1.0f) - poly * t * detail::exp(-(x * x));
+  // 2/sqrt(pi) (x - x^3/3 + x^5/10 - x^7/42 + x^9/216 - x^11/1320)
+  P const x2 = x * x;
+  P series = P(-1.0f / 1320) * x2 + P(1.0f / 216);
+  series = series * x2 + P(-1.0f / 42);
+  series = series * x2 + P(0.1f);
+  series = series * x2 + P(-1.0f / 3);
+  series = series * x2 + P(1.0f);
+  P const near = series * x * P(1.1283791671f);
+  P const magnitude = x.lanes < 0.6f ? near.lanes : far.lanes;
+  return a.lanes < 0.0f ? -magnitude.lanes : magnitude.lanes;
+}
+
+}  // namespace detail
+
+template <class T, int W>
+struct Math<Pack<T, W>> {
+  using P = Pack<T, W>;
+  static P max(P a, P b) { return a.lanes > b.lanes ? a.lanes : b.lanes; }
+  static P min(P a, P b) { return a.lanes < b.lanes ? a.lanes : b.lanes; }
+  static P abs(P a) { return a.lanes < T(0) ? -a.lanes : a.lanes; }
+  static P sqrt(P a) { return detail::lanewise(a, [](T x) { return std::sqrt(x); }); }
+  static P log(P a) { return detail::lanewise(a, [](T x) { return std::log(x); }); }
+  static P sin(P a) { return detail::lanewise(a, [](T x) { return std::sin(x); }); }
+  static P cos(P a) { return detail::lanewise(a, [](T x) { return std::cos(x); }); }
+  static P exp(P a) {
+    if constexpr (std::same_as<T, float>) {
+      return detail::exp(a);
+    } else {
+      return detail::lanewise(a, [](T x) { return std::exp(x); });
+    }
+  }
+  static P tanh(P a) {
+    if constexpr (std::same_as<T, float>) {
+      // tanh a = sign(a) (1 - 2 / (e^{2|a|} + 1)); for small |a| its series keeps the relative accuracy
+      P const x = abs(a);
+      P const far = P(1.0f) - P(2.0f) / (detail::exp(x + x) + P(1.0f));
+      P const x2 = x * x;
+      P series = P(62.0f / 2835) * x2 + P(-17.0f / 315);
+      series = series * x2 + P(2.0f / 15);
+      series = series * x2 + P(-1.0f / 3);
+      P const near = x + series * x2 * x;
+      P const magnitude = x.lanes < 0.3f ? near.lanes : far.lanes;
+      return a.lanes < 0.0f ? -magnitude.lanes : magnitude.lanes;
+    } else {
+      return detail::lanewise(a, [](T x) { return std::tanh(x); });
+    }
+  }
+  static P erf(P a) {
+    if constexpr (std::same_as<T, float>) {
+      return detail::erf(a);
+    } else {
+      return detail::lanewise(a, [](T x) { return std::erf(x); });
+    }
+  }
+};
+
+}  // namespace attn

@@ -1,0 +1,98 @@
+/// Scalars: which types attention computes with, and the elementary functions that hold for all of them.
+///
+/// A policy or module is written once, for any scalar `T`: `float`, `double`, a SIMD `Pack` of them, a `Jet` that
+/// carries derivatives. It calls `attn::max`, `attn::exp`, ..., and never branches on a value: a pack has no single
+/// answer to `a < b`. A new scalar type specialises `RealOf` and `Math`, and everything else follows.
+#pragma once
+
+#include "attn/core/kokkos_compat.hpp"
+
+#include <concepts>
+#include <limits>
+#include <type_traits>
+
+namespace attn {
+
+/// A machine number that parameters, pointers and views hold.
+template <class T>
+concept Real = std::floating_point<T>;
+
+/// `RealOf<T>::type`: the machine number behind a scalar: itself for a real, `float` for `Pack<float, 16>`.
+template <class T>
+struct RealOfTrait {
+  using type = T;
+};
+template <class T>
+using RealOf = typename RealOfTrait<T>::type;
+
+/// Numbers that are stored narrow are accumulated in `float`; the others in their own type.
+template <class T>
+struct AccumulatorOfTrait {
+  using type = T;
+};
+template <>
+struct AccumulatorOfTrait<Kokkos::Experimental::half_t> {
+  using type = float;
+};
+#if !defined(KOKKOS_BHALF_T_IS_FLOAT) || !KOKKOS_BHALF_T_IS_FLOAT
+template <>
+struct AccumulatorOfTrait<Kokkos::Experimental::bhalf_t> {
+  using type = float;
+};
+#endif
+template <class T>
+using AccumulatorOf = typename AccumulatorOfTrait<T>::type;
+
+/// The elementary functions of one scalar type. The primary template serves `float` and `double`.
+template <class T>
+struct Math {
+  static ATTN_FUNCTION T max(T a, T b) { return a > b ? a : b; }
+  static ATTN_FUNCTION T min(T a, T b) { return a < b ? a : b; }
+  static ATTN_FUNCTION T abs(T a) { return Kokkos::abs(a); }
+  static ATTN_FUNCTION T exp(T a) { return Kokkos::exp(a); }
+  static ATTN_FUNCTION T log(T a) { return Kokkos::log(a); }
+  static ATTN_FUNCTION T sqrt(T a) { return Kokkos::sqrt(a); }
+  static ATTN_FUNCTION T sin(T a) { return Kokkos::sin(a); }
+  static ATTN_FUNCTION T cos(T a) { return Kokkos::cos(a); }
+  static ATTN_FUNCTION T tanh(T a) { return Kokkos::tanh(a); }
+  static ATTN_FUNCTION T erf(T a) { return Kokkos::erf(a); }
+};
+
+/// The elementary functions. Where two arguments are equal, `max` and `min` return the second, and a derivative of
+/// `max`, `min` or `abs` at its corner is that of the second argument (so that of 0 for `max(s, 0)`).
+// clang-format off
+template <class T> ATTN_FUNCTION T max(T a, T b) { return Math<T>::max(a, b); }
+template <class T> ATTN_FUNCTION T min(T a, T b) { return Math<T>::min(a, b); }
+template <class T> ATTN_FUNCTION T abs(T a) { return Math<T>::abs(a); }
+template <class T> ATTN_FUNCTION T exp(T a) { return Math<T>::exp(a); }
+template <class T> ATTN_FUNCTION T log(T a) { return Math<T>::log(a); }
+template <class T> ATTN_FUNCTION T sqrt(T a) { return Math<T>::sqrt(a); }
+template <class T> ATTN_FUNCTION T sin(T a) { return Math<T>::sin(a); }
+template <class T> ATTN_FUNCTION T cos(T a) { return Math<T>::cos(a); }
+template <class T> ATTN_FUNCTION T tanh(T a) { return Math<T>::tanh(a); }
+template <class T> ATTN_FUNCTION T erf(T a) { return Math<T>::erf(a); }
+// clang-format on
+
+/// a^P by repeated squaring, unrolled at compile time; a^0 = 1.
+template <int P, class T>
+ATTN_FUNCTION constexpr T power(T a) {
+  static_assert(P >= 0, "power: the exponent must not be negative");
+  if constexpr (P == 0) {
+    return T(1);
+  } else if constexpr (P == 1) {
+    return a;
+  } else {
+    T const half = power<P / 2>(a);
+    if constexpr (P % 2 == 0) {
+      return half * half;
+    } else {
+      return half * half * a;
+    }
+  }
+}
+
+/// The most negative finite value: the start of a running maximum (never an infinity, whose differences are NaN).
+template <class T>
+inline constexpr RealOf<T> lowest = std::numeric_limits<RealOf<T>>::lowest();
+
+}  // namespace attn
