@@ -1,0 +1,33 @@
+# Where is an optimised BLAS with its C interface? Defines CBLAS_FOUND and CBLAS::cblas. The reference implementation
+# does not count unless BLA_VENDOR asks for it: the portable kernels are faster.
+if(BLA_VENDOR)
+  find_package(BLAS QUIET)
+else()
+  foreach(BLA_VENDOR OpenBLAS FLAME Intel10_64lp Arm)
+    if(NOT BLAS_FOUND)
+      find_package(BLAS QUIET)
+    endif()
+  endforeach()
+  unset(BLA_VENDOR)
+endif()
+find_path(CBLAS_INCLUDE_DIR NAMES cblas.h PATH_SUFFIXES openblas blis mkl)
+mark_as_advanced(CBLAS_INCLUDE_DIR)
+if(BLAS_FOUND AND CBLAS_INCLUDE_DIR)
+  include(CheckCXXSourceCompiles)
+  include(CMakePushCheckState)
+  cmake_push_check_state(RESET)
+  set(CMAKE_REQUIRED_INCLUDES ${CBLAS_INCLUDE_DIR})
+  set(CMAKE_REQUIRED_LIBRARIES ${BLAS_LIBRARIES})
+  set(CMAKE_REQUIRED_QUIET ON)
+  check_cxx_source_compiles("#include <cblas.h>\nint main() { cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, 0, 0, 0, 1.0, nullptr, 1, nullptr, 1, 0.0, nullptr, 1); }"
+                            CBLAS_LINKS)
+  cmake_pop_check_state()
+endif()
+
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(CBLAS REQUIRED_VARS BLAS_LIBRARIES CBLAS_INCLUDE_DIR CBLAS_LINKS)
+if(CBLAS_FOUND AND NOT TARGET CBLAS::cblas)
+  add_library(CBLAS::cblas INTERFACE IMPORTED)
+  set_target_properties(CBLAS::cblas PROPERTIES INTERFACE_LINK_LIBRARIES "${BLAS_LIBRARIES}"
+                                                INTERFACE_INCLUDE_DIRECTORIES "${CBLAS_INCLUDE_DIR}")
+endif()
