@@ -1,0 +1,106 @@
+/// Context: what every module is handed: where it runs, its parameters, its memory, its random numbers.
+#pragma once
+
+#include "attn/core/random.hpp"
+#include "attn/core/workspace.hpp"
+#include "attn/nn/parameters.hpp"
+
+#include <concepts>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+namespace attn::nn {
+
+/// One model in training or use. `T` is the scalar of the computation: a real, or a jet that carries derivatives; the
+/// parameters are real in either case.
+///
+///     attn::nn::Context<Kokkos::DefaultExecutionSpace> ctx(/*seed=*/1);
+///     Model model(ctx, config);                    // registers its parameters under the names of the root
+///     for (;; ++ctx.step) {
+///       ctx.begin_step();
+///       auto [y, tape] = model.forward(ctx, x);    // y and the tape lie in ctx.workspace until the next begin_step()
+///       ...
+///     }
+template <ExecutionSpace Exec, class T = float>
+class Context {
+ public:
+  using Space = Exec;
+  using MemorySpace = typename Exec::memory_space;
+  using Scalar = T;
+  using Real = RealOf<T>;
+
+ private:
+  struct Store {
+    Parameters<Real, MemorySpace> parameters;
+    Workspace<MemorySpace> workspace;
+  };
+  std::unique_ptr<Store> own_;
+
+ public:
+  explicit Context(std::uint64_t seed = 0, Exec const& instance = Exec())
+      : own_(new Store{.parameters = Parameters<Real, MemorySpace>(RandomKey{.seed = seed}), .workspace = {}}),
+        exec(instance),
+        parameters(own_->parameters),
+        workspace(own_->workspace),
+        random{.seed = seed} {}
+
+  /// Computes with another scalar over the parameters and the memory of `other`, which must outlive this.
+  template <class U>
+    requires(!std::same_as<U, T> && std::same_as<RealOf<U>, Real>)
+  explicit Context(Context<Exec, U>& other)
+      : exec(other.exec),
+        parameters(other.parameters),
+        workspace(other.workspace),
+        random(other.random),
+        step(other.step),
+        training(other.training),
+        keep_tape(other.keep_tape) {}
+
+  Exec exec;
+  Parameters<Real, MemorySpace>& parameters;
+  Workspace<MemorySpace>& workspace;
+  RandomKey random;
+  /// The number of the step: dropout and stochastic depth draw by (random, step, site). The trainer advances it.
+  std::uint64_t step = 0;
+  /// Whether dropout and stochastic depth act.
+  bool training = true;
+  /// Whether `forward` keeps what `backward` needs although `training` is off: gradients or attention maps of a model
+  /// in evaluation.
+  bool keep_tape = false;
+
+  /// Gives back the memory of the step before: its outputs and tapes end here.
+  void begin_step() { workspace.reset(); }
+
+  bool keeps_tape() const { return training || keep_tape; }
+
+  /// The root of names: modules are constructed from it.
+  operator Builder() { return Builder(parameters); }
+  Builder operator/(std::string_view name) { return Builder(parameters) / name; }
+
+  /// A contiguous tensor of this step, of the scalar of the computation or of `U`. Not initialised.
+  template <class U = T, class... Sizes>
+  auto tensor(Sizes... extents) {
+    return workspace.template tensor<U>(extents...);
+  }
+
+  /// Gives back, when it dies, what was taken in its life, unless the tape is kept: what a module takes between its
+  /// output and its return serves only a tape.
+  class Scratch {
+   public:
+    explicit Scratch(Context& ctx) {
+      if (!ctx.keeps_tape()) scope_.emplace(ctx.workspace);
+    }
+
+   private:
+    std::optional<typename Workspace<MemorySpace>::Scope> scope_;
+  };
+};
+
+/// Tensors of a context's scalar in its memory, for signatures: `TensorOf<Ctx, 3> x`, and one that is only read.
+template <class Ctx, int Rank>
+using TensorOf = Tensor<typename Ctx::Scalar, Rank, typename Ctx::MemorySpace>;
+template <class Ctx, int Rank>
+using ConstTensorOf = Tensor<typename Ctx::Scalar const, Rank, typename Ctx::MemorySpace>;
+
+}  // namespace attn::nn
