@@ -151,6 +151,7 @@ struct Math<Pack<T, W>> {
   using P = Pack<T, W>;
   static P max(P a, P b) { return a.lanes > b.lanes ? a.lanes : b.lanes; }
   static P min(P a, P b) { return a.lanes < b.lanes ? a.lanes : b.lanes; }
+  static P where_greater(P a, P b, P yes, P no) { return a.lanes > b.lanes ? yes.lanes : no.lanes; }
   static P abs(P a) { return a.lanes < T(0) ? -a.lanes : a.lanes; }
   static P sqrt(P a) { return detail::lanewise(a, [](T x) { return std::sqrt(x); }); }
   static P log(P a) { return detail::lanewise(a, [](T x) { return std::log(x); }); }

@@ -48,6 +48,7 @@ template <class T>
 struct Math {
   static ATTN_FUNCTION T max(T a, T b) { return a > b ? a : b; }
   static ATTN_FUNCTION T min(T a, T b) { return a < b ? a : b; }
+  static ATTN_FUNCTION T where_greater(T a, T b, T yes, T no) { return a > b ? yes : no; }
   static ATTN_FUNCTION T abs(T a) { return Kokkos::abs(a); }
   static ATTN_FUNCTION T exp(T a) { return Kokkos::exp(a); }
   static ATTN_FUNCTION T log(T a) { return Kokkos::log(a); }
@@ -58,11 +59,12 @@ struct Math {
   static ATTN_FUNCTION T erf(T a) { return Kokkos::erf(a); }
 };
 
-/// The elementary functions. Where two arguments are equal, `max` and `min` return the second, and a derivative of
+/// The elementary functions; `where_greater(a, b, yes, no)` is `a > b ? yes : no`, lane by lane. Where two arguments are equal, `max` and `min` return the second, and a derivative of
 /// `max`, `min` or `abs` at its corner is that of the second argument (so that of 0 for `max(s, 0)`).
 // clang-format off
 template <class T> ATTN_FUNCTION T max(T a, T b) { return Math<T>::max(a, b); }
 template <class T> ATTN_FUNCTION T min(T a, T b) { return Math<T>::min(a, b); }
+template <class T> ATTN_FUNCTION T where_greater(T a, T b, T yes, T no) { return Math<T>::where_greater(a, b, yes, no); }
 template <class T> ATTN_FUNCTION T abs(T a) { return Math<T>::abs(a); }
 template <class T> ATTN_FUNCTION T exp(T a) { return Math<T>::exp(a); }
 template <class T> ATTN_FUNCTION T log(T a) { return Math<T>::log(a); }

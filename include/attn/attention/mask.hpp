@@ -1,0 +1,97 @@
+/// Masks: which keys a query may see. They skip keys; they never add minus infinity, whose cube is minus infinity too.
+#pragma once
+
+#include "attn/core/concepts.hpp"
+
+#include <concepts>
+
+namespace attn {
+
+/// The keys `begin <= j < end`; none where `begin >= end`.
+struct KeyRange {
+  int begin = 0;
+  int end = 0;
+};
+
+/// Where a mask is asked: one query of one sequence.
+struct Query {
+  int batch = 0;
+  int index = 0;      ///< 0 ... n_queries - 1
+  int n_queries = 0;  ///< N
+  int n_keys = 0;     ///< M
+};
+
+/// A mask gives each query a contiguous range of keys.
+///
+///  1. `mask.keys(query)` returns the range, within 0 ... n_keys.
+///  2. Within one sequence neither end of the range moves back as the query's index grows. Kernels rely on it: the
+///     first and the last query of a tile bound the keys of the tile, and what lies outside is never computed.
+///  3. `mask.length(batch, n_keys)` returns how many keys the sequence has: what a `Row` tells activations.
+///
+/// Both functions are ATTN_FUNCTIONs of a trivially copyable type. A query without keys gets an output of zero.
+template <class M>
+concept Mask = std::copyable<M> && requires(M const m, Query query) {
+  { m.keys(query) } -> std::same_as<KeyRange>;
+  { m.length(0, 0) } -> std::same_as<int>;
+};
+
+/// Every query sees every key.
+struct Full {
+  ATTN_FUNCTION KeyRange keys(Query q) const { return {0, q.n_keys}; }
+  ATTN_FUNCTION int length(int, int n_keys) const { return n_keys; }
+};
+
+namespace detail {
+
+ATTN_FUNCTION constexpr int clamp_to(int x, int low, int high) { return x < low ? low : (x > high ? high : x); }
+
+}  // namespace detail
+
+/// Query i sees the keys j <= i + offset. With `offset` = M - N the last query sees the last key, which is what decoding
+/// with a cache of keys needs.
+struct Causal {
+  int offset = 0;
+
+  ATTN_FUNCTION KeyRange keys(Query q) const { return {0, detail::clamp_to(q.index + offset + 1, 0, q.n_keys)}; }
+  ATTN_FUNCTION int length(int, int n_keys) const { return n_keys; }
+};
+
+/// Query i sees the keys i + offset - before <= j <= i + offset + after.
+struct Window {
+  int before = 0;
+  int after = 0;
+  int offset = 0;
+
+  ATTN_FUNCTION KeyRange keys(Query q) const {
+    int const centre = q.index + offset;
+    return {detail::clamp_to(centre - before, 0, q.n_keys), detail::clamp_to(centre + after + 1, 0, q.n_keys)};
+  }
+  ATTN_FUNCTION int length(int, int n_keys) const { return n_keys; }
+};
+
+/// The sequence of batch element b has `lengths[b]` keys; those behind are padding. `lengths` (B) lies where the kernel
+/// runs.
+struct KeyPadding {
+  int const* lengths = nullptr;
+
+  ATTN_FUNCTION KeyRange keys(Query q) const { return {0, length(q.batch, q.n_keys)}; }
+  ATTN_FUNCTION int length(int batch, int n_keys) const { return detail::clamp_to(lengths[batch], 0, n_keys); }
+};
+
+/// The keys that both masks show.
+template <Mask A, Mask B>
+struct Both {
+  A first = {};
+  B second = {};
+
+  ATTN_FUNCTION KeyRange keys(Query q) const {
+    KeyRange const a = first.keys(q), b = second.keys(q);
+    return {a.begin > b.begin ? a.begin : b.begin, a.end < b.end ? a.end : b.end};
+  }
+  ATTN_FUNCTION int length(int batch, int n_keys) const {
+    int const a = first.length(batch, n_keys), b = second.length(batch, n_keys);
+    return a < b ? a : b;
+  }
+};
+
+}  // namespace attn

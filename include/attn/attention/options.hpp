@@ -1,0 +1,29 @@
+/// AttentionOptions: mask, score scale and by-products of one call of attention.
+#pragma once
+
+#include "attn/attention/mask.hpp"
+#include "attn/core/tensor.hpp"
+
+namespace attn {
+
+/// No norms are asked for.
+struct NoNorms {};
+
+/// Squared norms of the attention matrix A (N, M) of each head, written by the forward pass that computes A anyway:
+/// `frobenius` (B, H) = sum_ij w_ij^2, and `jacobian` (B, H) = sum over all entries of (dw_ij / ds_ik)^2. A tensor
+/// without data is not written.
+template <class R, class Memory = Kokkos::DefaultExecutionSpace::memory_space>
+struct AttentionNorms {
+  Tensor<R, 2, Memory> frobenius = {};
+  Tensor<R, 2, Memory> jacobian = {};
+};
+
+/// `AttentionOptions<Causal>{.score_scale = 0.125f}`. The types choose code, the values choose numbers.
+template <Mask M = Full, class Norms = NoNorms>
+struct AttentionOptions {
+  M mask = {};
+  double score_scale = 0;  ///< s_ij = score_scale q_i.k_j; 0 means 1/sqrt(D)
+  Norms norms = {};
+};
+
+}  // namespace attn

@@ -1,0 +1,42 @@
+/// Saved: what the forward pass of attention keeps for the backward pass.
+#pragma once
+
+#include "attn/activation/concepts.hpp"
+#include "attn/core/workspace.hpp"
+
+namespace attn {
+
+/// A pointwise activation needs nothing: every weight is a function of its score.
+template <class A, class T, class Memory>
+class Saved {
+ public:
+  Saved() = default;
+  Saved(Workspace<Memory>&, Index /*batch*/, Index /*heads*/, Index /*queries*/) {}
+  Saved(Index /*batch*/, Index /*heads*/, Index /*queries*/) {}
+};
+
+/// A row-normalised activation keeps the statistics of each row: `rows()` (B, H, N).
+template <class A, class T, class Memory>
+  requires RowActivation<A, T>
+class Saved<A, T, Memory> {
+ public:
+  using Stats = typename A::template Stats<T>;
+
+  Saved() = default;
+  /// In a workspace: nothing is allocated after the first step.
+  Saved(Workspace<Memory>& workspace, Index batch, Index heads, Index queries)
+      : rows_(workspace.template tensor<Stats>(batch, heads, queries)) {}
+  /// In memory of its own.
+  Saved(Index batch, Index heads, Index queries)
+      : owned_(Kokkos::view_alloc(Kokkos::WithoutInitializing, "attn::Saved"),
+               static_cast<std::size_t>(batch * heads * queries)),
+        rows_(owned_.data(), {batch, heads, queries}) {}
+
+  Tensor<Stats, 3, Memory> const& rows() const { return rows_; }
+
+ private:
+  Kokkos::View<Stats*, Memory> owned_;
+  Tensor<Stats, 3, Memory> rows_;
+};
+
+}  // namespace attn
