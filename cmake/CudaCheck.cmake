@@ -1,0 +1,63 @@
+# Does all device code compile, on a machine without a GPU and with a Kokkos without CUDA? nvcc reads that Kokkos' headers
+# behind an overlay of configuration headers that switch its CUDA backend on. The result are objects, which cannot be
+# linked.
+#
+# attn_add_cuda_check(SOURCE...): a target in `all` that compiles each source for sm_90.
+option(ATTN_CHECK_CUDA "Compile device code with nvcc where there is one, even if Kokkos has no CUDA" ON)
+find_program(ATTN_NVCC nvcc PATHS /usr/local/cuda/bin)
+mark_as_advanced(ATTN_NVCC)
+
+# Writes one header of the overlay: that of Kokkos, with one change for each pair (TEXT REPLACEMENT) that follows.
+function(attn_overlay_header name)
+  file(READ ${ATTN_KOKKOS_INCLUDE_DIR}/${name} text)
+  while(ARGN)
+    list(POP_FRONT ARGN from to)
+    string(FIND "${text}" "${from}" position)
+    if(position EQUAL -1)
+      message(WARNING "CUDA check: ${name} has no '${from}'")
+    endif()
+    string(REPLACE "${from}" "${to}" text "${text}")
+  endwhile()
+  file(CONFIGURE OUTPUT ${ATTN_CUDA_OVERLAY}/${name} CONTENT "${text}" @ONLY)
+endfunction()
+
+function(attn_add_cuda_check)
+  if(NOT ATTN_CHECK_CUDA OR NOT ATTN_NVCC)
+    message(STATUS "CUDA check: skipped, no nvcc, or ATTN_CHECK_CUDA is off")
+    return()
+  endif()
+  message(STATUS "CUDA check: ${ATTN_NVCC}, objects for sm_90")
+  get_target_property(include_dirs Kokkos::kokkoscore INTERFACE_INCLUDE_DIRECTORIES)
+  find_path(ATTN_KOKKOS_INCLUDE_DIR KokkosCore_config.h PATHS ${include_dirs} NO_DEFAULT_PATH NO_CACHE)
+  set(ATTN_CUDA_OVERLAY ${CMAKE_CURRENT_BINARY_DIR}/overlay)
+
+  set(macros KOKKOS_ENABLE_CUDA KOKKOS_ARCH_HOPPER KOKKOS_ARCH_HOPPER90)
+  if(Kokkos_VERSION VERSION_LESS 5)
+    list(APPEND macros KOKKOS_ENABLE_CUDA_LAMBDA)
+  endif()
+  set(changes)
+  foreach(macro IN LISTS macros)
+    list(APPEND changes "/* #undef ${macro} */" "#define ${macro}")
+  endforeach()
+  attn_overlay_header(KokkosCore_config.h ${changes})
+  attn_overlay_header(desul/atomics/Config.hpp "/* #undef DESUL_ATOMICS_ENABLE_CUDA */" "#define DESUL_ATOMICS_ENABLE_CUDA")
+  attn_overlay_header(KokkosCore_Config_DeclareBackend.hpp "#endif" "#include <decl/Kokkos_Declare_CUDA.hpp>\n#endif")
+  attn_overlay_header(KokkosCore_Config_FwdBackend.hpp "#endif" "#include <fwd/Kokkos_Fwd_CUDA.hpp>\n#endif")
+  attn_overlay_header(KokkosCore_Config_SetupBackend.hpp "#endif" "#include <setup/Kokkos_Setup_Cuda.hpp>\n#endif")
+
+  set(flags ${CMAKE_CURRENT_BINARY_DIR}/flags.txt)
+  attn_write_flags(${flags})
+  set(objects)
+  foreach(source IN LISTS ARGN)
+    cmake_path(GET source STEM name)
+    set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.o)
+    add_custom_command(OUTPUT ${object}
+      COMMAND ${ATTN_NVCC} -std=c++20 -arch=sm_90 --extended-lambda --expt-relaxed-constexpr -x cu -ccbin ${CMAKE_CXX_COMPILER}
+              -Xcompiler=-fopenmp -I${ATTN_CUDA_OVERLAY} --options-file ${flags} -DATTN_HAVE_CUBLAS
+              -MD -MT ${object} -MF ${object}.d -c ${source} -o ${object}
+      MAIN_DEPENDENCY ${source} DEPENDS ${flags} DEPFILE ${object}.d
+      COMMENT "Compiling ${name} for sm_90" VERBATIM)
+    list(APPEND objects ${object})
+  endforeach()
+  add_custom_target(attn_cuda_check ALL DEPENDS ${objects})
+endfunction()

@@ -1,0 +1,2 @@
+// expected error: broken_twin: found in both twins
+static_assert(false, "broken_twin: found in both twins");

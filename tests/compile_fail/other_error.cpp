@@ -1,0 +1,4 @@
+// expected error: other_error: a sentence that no compiler says
+#ifndef ATTN_EXPECT_SUCCESS
+static_assert(false, "another sentence");
+#endif

@@ -1,0 +1,3 @@
+/// Breaks the layers: core knows nothing of nn.
+#pragma once
+#include "attn/nn/left.hpp"

@@ -1,0 +1,2 @@
+/// Included by a sibling, which is not allowed.
+#pragma once

@@ -1,0 +1,3 @@
+/// Breaks the layers: testing/ is for users, no layer includes it.
+#pragma once
+#include "attn/testing/helper.hpp"

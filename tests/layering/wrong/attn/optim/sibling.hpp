@@ -1,0 +1,3 @@
+/// Breaks the layers: siblings do not include each other.
+#pragma once
+#include "attn/data/sibling.hpp"

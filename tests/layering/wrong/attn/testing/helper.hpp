@@ -1,0 +1,3 @@
+/// Breaks the layers: the header of everything is for users.
+#pragma once
+#include "attn/attn.hpp"
