@@ -22,7 +22,8 @@ def array(name):
 
 
 def named(name):
-    return {key: values.astype(np.float64) for key, values in safetensors.numpy.load_file(FOLDER / f"{name}.safetensors").items()}
+    tensors = safetensors.numpy.load_file(FOLDER / f"{name}.safetensors")
+    return {key: values.astype(np.float64) for key, values in tensors.items()}
 
 
 def linear(p, name, x):
@@ -101,7 +102,8 @@ def main():
             errors.append(abs(slope - (gradient[name] * direction).sum()) / np.linalg.norm(gradient[name]))
         assert point.keys() == gradient.keys()
         failed |= not max(errors) < TOLERANCE
-        print(f"{case:14} logits {errors[0]:.1e}  loss {errors[1]:.1e}  worst of {len(errors) - 2} slopes {max(errors[2:]):.1e}")
+        print(f"{case:14} logits {errors[0]:.1e}  loss {errors[1]:.1e}  "
+              f"worst of {len(errors) - 2} slopes {max(errors[2:]):.1e}")
     sys.exit(failed)
 
 

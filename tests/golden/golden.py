@@ -34,7 +34,7 @@ class Store:
 
     def __init__(self, topic, description):
         parser = argparse.ArgumentParser(description=description)
-        parser.add_argument("--check", action="store_true", help="compare with the files in the repository, write nothing")
+        parser.add_argument("--check", action="store_true", help="compare with the files, write nothing")
         self._check = parser.parse_args().check
         self._folder = ROOT / topic
         self._written = set()

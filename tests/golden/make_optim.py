@@ -62,7 +62,8 @@ def named(model):
 def save_adamw(store, weights, gradients):
     """The weights after each step, at a learning rate that changes. Returns them."""
     model = Named(weights)
-    optimizer = create_optimizer_v2(model, opt="adamw", lr=1e-3, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.999), eps=1e-8)
+    optimizer = create_optimizer_v2(model, opt="adamw", lr=1e-3, weight_decay=WEIGHT_DECAY,
+                                    betas=(0.9, 0.999), eps=1e-8)
     learning_rates = [0.001, 0.01, 0.03125, 0.03125, 0.002]
     store.array("adamw_learning_rates", learning_rates)
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
