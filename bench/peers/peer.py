@@ -21,7 +21,7 @@ def parse(description, add_flags=lambda parser: None):
     parser = argparse.ArgumentParser(description=description,
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads that PyTorch may use")
-    parser.add_argument("--min-time", type=float, default=0.5, help="seconds to repeat each case for, after warm-up")
+    parser.add_argument("--min-time", type=float, default=0.5, help="seconds to repeat each case for, warm-up apart")
     add_flags(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -58,7 +58,7 @@ def multiply_adds(model, a):
 
 
 a = peer.parse(__doc__, flags)
-for activation in arguments.activation or ["softmax", "poly"]:
+for activation in a.activation or ["softmax", "poly"]:
     attention = Attention if activation == "softmax" else attention_with(a.power, a.scale)
     model = VisionTransformer(img_size=a.image, patch_size=a.patch, in_chans=a.channels, num_classes=a.classes,
                               embed_dim=a.width, depth=a.depth, num_heads=a.heads, attn_layer=attention).train()
