@@ -20,7 +20,7 @@ concept ExecutionSpace = Kokkos::is_execution_space<E>::value;
 /// An execution space whose threads run on the host, and may call BLAS and use SIMD packs.
 template <class E>
 concept HostExecutionSpace =
-    ExecutionSpace<E> && Kokkos::SpaceAccessibility<E, Kokkos::HostSpace>::accessible &&
+    ExecutionSpace<E> && bool(Kokkos::SpaceAccessibility<E, Kokkos::HostSpace>::accessible) &&
     std::same_as<typename E::memory_space, Kokkos::HostSpace>;
 
 /// A Kokkos view of any data type, layout and space.
@@ -29,6 +29,6 @@ concept KokkosView = Kokkos::is_view<V>::value;
 
 /// Memory that threads of `E` may read and write.
 template <class MemorySpace, class E>
-concept AccessibleFrom = Kokkos::SpaceAccessibility<E, MemorySpace>::accessible;
+concept AccessibleFrom = bool(Kokkos::SpaceAccessibility<E, MemorySpace>::accessible);
 
 }  // namespace attn

@@ -47,8 +47,7 @@ class Context {
 
   /// Computes with another scalar over the parameters and the memory of `other`, which must outlive this.
   template <class U>
-    requires(!std::same_as<U, T> && std::same_as<RealOf<U>, Real>)
-  explicit Context(Context<Exec, U>& other)
+  requires(!std::same_as<U, T> && std::same_as<RealOf<U>, Real>) explicit Context(Context<Exec, U>& other)
       : exec(other.exec),
         parameters(other.parameters),
         workspace(other.workspace),

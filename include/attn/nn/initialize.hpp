@@ -13,8 +13,8 @@ namespace attn::nn {
 struct Initializer {
   enum class Kind { constant, uniform, normal };
   Kind kind = Kind::constant;
-  double center = 0;                 // the constant, or the mean
-  double spread = 0;                 // half the width of the interval, or the standard deviation
+  double center = 0;                  // the constant, or the mean
+  double spread = 0;                  // half the width of the interval, or the standard deviation
   double low = -1e300, high = 1e300;  // values outside are drawn again
 };
 
@@ -45,10 +45,12 @@ inline Initializer fan_in_uniform(Index fan_in) { return uniform(1.0 / std::sqrt
 /// Value number `index` of a parameter whose key is `key`.
 inline double draw(Initializer const& initializer, RandomKey key, std::uint64_t index) {
   switch (initializer.kind) {
-    case Initializer::Kind::constant: return initializer.center;
+    case Initializer::Kind::constant:
+      return initializer.center;
     case Initializer::Kind::uniform:
       return initializer.center + initializer.spread * (2 * attn::uniform<double>(key, index) - 1);
-    case Initializer::Kind::normal: break;
+    case Initializer::Kind::normal:
+      break;
   }
   double value = initializer.center + initializer.spread * attn::normal<double>(key, index);
   for (std::uint64_t attempt = 1; value < initializer.low || value > initializer.high; ++attempt) {

@@ -29,11 +29,11 @@ struct Parameter {
 
 /// One parameter as files and optimizers see it.
 struct ParameterEntry {
-  std::string name;          // as in the implementation whose weights load unchanged: "blocks.0.attn.qkv.weight"
+  std::string name;  // as in the implementation whose weights load unchanged: "blocks.0.attn.qkv.weight"
   std::vector<Index> shape;
-  Index offset = 0;          // of the first element in the flat buffers
-  Index size = 0;            // product of the extents
-  bool decays = true;        // whether weight decay applies: see `weight_decay_applies`
+  Index offset = 0;    // of the first element in the flat buffers
+  Index size = 0;      // product of the extents
+  bool decays = true;  // whether weight decay applies: see `weight_decay_applies`
   Initializer initializer;
 };
 
@@ -48,20 +48,26 @@ inline bool weight_decay_applies(std::string_view name, int rank) {
 /// Names, shapes and places of parameters, in the order of their registration; no memory yet.
 class ParameterRegistry {
  public:
+  /// Offsets and extents of the flat buffers are multiples of this, so that a kernel over them works in whole packs.
+  static constexpr Index granule = 16;
+
   /// Registers a parameter. Its place starts on a cache line; what lies between two parameters is zero and stays zero.
   template <int Rank>
   Parameter<Rank> add(std::string name, Extents<Rank> const& shape, Initializer const& initializer) {
     ATTN_CHECK(!by_name_.contains(name), "ParameterRegistry::add: give each parameter its own name, got \"", name,
                "\" twice");
-    ParameterEntry entry{.name = name, .shape = {}, .offset = extent_, .size = 1,
-                         .decays = weight_decay_applies(name, Rank), .initializer = initializer};
+    ParameterEntry entry{.name = name,
+                         .shape = {},
+                         .offset = extent_,
+                         .size = 1,
+                         .decays = weight_decay_applies(name, Rank),
+                         .initializer = initializer};
     for (int r = 0; r < Rank; ++r) {
       ATTN_CHECK(shape[r] > 0, "ParameterRegistry::add: give \"", name, "\" positive extents, got ", shape[r]);
       entry.shape.push_back(shape[r]);
       entry.size *= shape[r];
     }
     Parameter<Rank> const handle{.offset = entry.offset, .shape = shape};
-    constexpr Index granule = 16;
     extent_ += (entry.size + granule - 1) / granule * granule;
     by_name_.emplace(std::move(name), entries_.size());
     entries_.push_back(std::move(entry));

@@ -1,0 +1,110 @@
+/// Elementwise work: one functor over the rows and columns of matrices, in vector lanes on a host, in scalars
+/// elsewhere.
+///
+/// A functor is a named type with a template `operator()(lanes, row, column)`. It loads and stores its operands itself,
+/// `lanes.width` of them from `column` on, all in the same row:
+///
+///     struct AddBias {
+///       float* y; float const* bias; attn::Index stride;
+///       template <class Lanes>
+///       ATTN_FUNCTION void operator()(Lanes lanes, attn::Index row, attn::Index column) const {
+///         float* const at = y + row * stride + column;
+///         lanes.store(at, lanes.load(at) + lanes.load(bias + column));
+///       }
+///     };
+///
+/// A tail narrower than a vector is a vector with idle lanes, so an element gets the same bits wherever it lies.
+#pragma once
+
+#include "attn/core/concepts.hpp"
+#include "attn/core/pack.hpp"
+
+#include <algorithm>
+
+namespace attn {
+
+/// One scalar at a time: what a device thread works on.
+template <class T>
+struct OneLane {
+  using Value = T;
+  static ATTN_FUNCTION T load(T const* p) { return *p; }
+  static ATTN_FUNCTION void store(T* p, T value) { *p = value; }
+};
+
+/// A full vector of the host.
+template <Real T>
+struct AllLanes {
+  using Value = Pack<T>;
+  static Value load(T const* p) { return Value::load(p); }
+  static void store(T* p, Value value) { value.store(p); }
+};
+
+/// The first `n` lanes of a vector: the end of a row.
+template <Real T>
+struct FirstLanes {
+  using Value = Pack<T>;
+  int n;
+  Value load(T const* p) const { return Value::load(p, n); }
+  void store(T* p, Value value) const { value.store(p, n); }
+};
+
+/// Calls body(lanes, i) for vectors that cover begin <= i < end. Host code.
+template <Real T, class Body>
+inline void for_lanes(Index begin, Index end, Body const& body) {
+  constexpr Index width = Pack<T>::width;
+  Index i = begin;
+  for (; i + width <= end; i += width) body(AllLanes<T>{}, i);
+  if (i < end) body(FirstLanes<T>{static_cast<int>(end - i)}, i);
+}
+
+/// Runs body(block) for 0 <= block < n on the threads of a host space. A single block runs at once in the caller: a
+/// parallel region costs about a microsecond.
+template <HostExecutionSpace Exec, class Body>
+void for_blocks(Exec const& exec, char const* name, Index n, Body const& body) {
+  if (n == 1) {
+    exec.fence(name);  // blocks of asynchronous host spaces stay in order
+    body(Index(0));
+  } else if (n > 1) {
+    using Policy = Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>, Kokkos::Schedule<Kokkos::Dynamic>>;
+    Kokkos::parallel_for(name, Policy(exec, 0, n, Kokkos::ChunkSize(1)), body);
+  }
+}
+
+namespace detail {
+
+inline constexpr Index elementwise_grain = 8192;  // elements of a block: some microseconds of work
+
+template <class T, class Functor>
+struct ElementOfMatrix {
+  Functor functor;
+  Index columns;
+  ATTN_FUNCTION void operator()(Index i) const { functor(OneLane<T>{}, i / columns, i % columns); }
+};
+
+}  // namespace detail
+
+/// Applies `functor` to all elements of a matrix of rows x columns whose scalar is `T`.
+template <class T, ExecutionSpace Exec, class Functor>
+void elementwise(Exec const& exec, char const* name, Index rows, Index columns, Functor const& functor) {
+  if (rows <= 0 || columns <= 0) return;
+  if constexpr (HostExecutionSpace<Exec>) {
+    // A long row is cut into blocks of columns, short ones are put together.
+    Index const width = std::min(columns, detail::elementwise_grain);
+    Index const height = std::clamp(detail::elementwise_grain / width, Index(1), rows);
+    Index const across = (columns + width - 1) / width;
+    Index const down = (rows + height - 1) / height;
+    auto const block = [=](Index b) {
+      Index const first_row = b / across * height, first_column = b % across * width;
+      Index const last_column = std::min(columns, first_column + width);
+      for (Index row = first_row; row < std::min(rows, first_row + height); ++row) {
+        for_lanes<T>(first_column, last_column, [&](auto lanes, Index column) { functor(lanes, row, column); });
+      }
+    };
+    for_blocks(exec, name, across * down, block);
+  } else {
+    Kokkos::parallel_for(name, Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, rows * columns),
+                         detail::ElementOfMatrix<T, Functor>{functor, columns});
+  }
+}
+
+}  // namespace attn

@@ -1,0 +1,157 @@
+/// Sums over the rows of a matrix and over vectors, in an order that does not depend on the number of threads.
+#pragma once
+
+#include "attn/core/check.hpp"
+#include "attn/core/elementwise.hpp"
+#include "attn/core/tensor.hpp"
+#include "attn/linalg/detail/host_scratch.hpp"
+
+#include <algorithm>
+#include <type_traits>
+
+namespace attn::linalg {
+namespace detail {
+
+/// Rows of one partial sum: at most 16 partial sums, none of few rows.
+inline Index rows_of_partial_sum(Index rows) { return std::max(Index(128), (rows + 15) / 16); }
+
+template <Real T>
+struct HostColumnSums {
+  Tensor<T const, 2, Kokkos::HostSpace> x;
+  T* partial;  // (parts, columns)
+  Index rows_of_part;
+
+  void operator()(Index part) const {
+    Index const first = part * rows_of_part, last = std::min(x.extent(0), first + rows_of_part);
+    for_lanes<T>(0, x.extent(1), [&](auto lanes, Index column) {
+      using Value = typename decltype(lanes)::Value;
+      Value sums[4] = {Value(T(0)), Value(T(0)), Value(T(0)), Value(T(0))};  // hide the latency of an addition
+      T const* at = x.data() + first * x.stride(0) + column;
+      Index row = first;
+      for (; row + 4 <= last; row += 4) {
+        for (auto& sum : sums) {
+          sum += lanes.load(at);
+          at += x.stride(0);
+        }
+      }
+      for (; row < last; ++row, at += x.stride(0)) sums[0] += lanes.load(at);
+      lanes.store(partial + part * x.extent(1) + column, (sums[0] + sums[1]) + (sums[2] + sums[3]));
+    });
+  }
+};
+
+/// One team sums `team_columns` columns: its threads take every team_rows-th row, then add up in order.
+template <class T, class Memory, class Exec>
+struct TeamColumnSums {
+  using Policy = Kokkos::TeamPolicy<Exec>;
+  using Scratch = Kokkos::View<T*, typename Exec::scratch_memory_space, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
+  static constexpr int team_columns = 32;
+
+  Tensor<T const, 2, Memory> x;
+  T beta;
+  Tensor<T, 1, Memory> out;
+  int team_rows;
+
+  KOKKOS_FUNCTION void operator()(typename Policy::member_type const& team) const {
+    Scratch const partial(team.team_scratch(0), team_rows * team_columns);
+    Index const first = Index(team.league_rank()) * team_columns;
+    Kokkos::parallel_for(Kokkos::TeamThreadRange(team, team_rows * team_columns), [&](int i) {
+      Index const column = first + i % team_columns;
+      T sum = 0;
+      if (column < x.extent(1)) {
+        for (Index row = i / team_columns; row < x.extent(0); row += team_rows) sum += x(row, column);
+      }
+      partial(i) = sum;
+    });
+    team.team_barrier();
+    Kokkos::parallel_for(Kokkos::TeamThreadRange(team, team_columns), [&](int i) {
+      if (first + i >= x.extent(1)) return;
+      T sum = 0;
+      for (int row = 0; row < team_rows; ++row) sum += partial(row * team_columns + i);
+      T& to = out(first + i);
+      to = sum + (beta == T(0) ? T(0) : beta * to);
+    });
+  }
+};
+
+template <class T, class Memory>
+struct Square {
+  Tensor<T const, 1, Memory> x;
+  ATTN_FUNCTION void operator()(Index i, double& sum) const { sum += double(x(i)) * double(x(i)); }
+};
+
+template <class T, class Memory>
+struct Term {
+  Tensor<T const, 1, Memory> x;
+  ATTN_FUNCTION void operator()(Index i, double& sum) const { sum += double(x(i)); }
+};
+
+/// The sum of term(i) for 0 <= i < n on the calling host: blocks of fixed size, added in order.
+template <ExecutionSpace Exec, class Functor>
+double ordered_sum(Exec const& exec, char const* name, Index n, Functor const& term) {
+  double total = 0;
+  if constexpr (HostExecutionSpace<Exec>) {
+    constexpr Index size = 4096;
+    Index const blocks = (n + size - 1) / size;
+    double* const partial = host_scratch<double>(std::max(blocks, Index(1)));
+    for_blocks(exec, name, blocks, [=](Index block) {
+      double sum = 0;
+      for (Index i = block * size; i < std::min(n, (block + 1) * size); ++i) term(i, sum);
+      partial[block] = sum;
+    });
+    exec.fence(name);
+    for (Index block = 0; block < blocks; ++block) total += partial[block];
+  } else {
+    Kokkos::parallel_reduce(name, Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, n), term, total);
+  }
+  return total;
+}
+
+}  // namespace detail
+
+/// x (m, n), out (n): out_j = beta out_j + sum_i x_ij. The gradient of a bias, with beta = 1. x has a unit stride in
+/// its second dimension. Reads x once.
+template <ExecutionSpace Exec, Real T, class Memory>
+requires AccessibleFrom<Memory, Exec>
+void column_sums(Exec const& exec, Tensor<std::type_identity_t<T> const, 2, Memory> x, std::type_identity_t<T> beta,
+                 Tensor<T, 1, Memory> const& out) {
+  Index const m = x.extent(0), n = x.extent(1);
+  ATTN_CHECK(out.extent(0) == n, "column_sums: give a result of ", n, " elements, got ", out.extent(0));
+  ATTN_CHECK(x.stride(1) == 1 || n <= 1, "column_sums: give a matrix whose second stride is 1, got ", x.stride(1));
+  ProfilingRegion const region("attn::column_sums");
+  if (n == 0) return;
+  if constexpr (HostExecutionSpace<Exec>) {
+    Index const rows_of_part = detail::rows_of_partial_sum(m), parts = (m + rows_of_part - 1) / rows_of_part;
+    T* const partial = detail::host_scratch<T>(std::max(Index(1), parts * n));
+    for_blocks(exec, "attn::column_sums", parts, detail::HostColumnSums<T>{x, partial, rows_of_part});
+    for_blocks(exec, "attn::column_sums::sum", 1, [=](Index) {
+      for (Index j = 0; j < n; ++j) {
+        T sum = 0;
+        for (Index part = 0; part < parts; ++part) sum += partial[part * n + j];
+        out(j) = sum + (beta == T(0) ? T(0) : beta * out(j));
+      }
+    });
+  } else {
+    using Kernel = detail::TeamColumnSums<T, Memory, Exec>;
+    Kernel kernel{x, beta, out, 16};
+    int const teams = static_cast<int>((n + Kernel::team_columns - 1) / Kernel::team_columns);
+    typename Kernel::Policy policy(exec, teams, Kokkos::AUTO);
+    policy.set_scratch_size(0, Kokkos::PerTeam(Kernel::Scratch::shmem_size(kernel.team_rows * Kernel::team_columns)));
+    Kokkos::parallel_for("attn::column_sums", policy, kernel);
+  }
+}
+
+/// The sum of a vector, accumulated in double. Waits for the result.
+template <ExecutionSpace Exec, Real T, class Memory>
+double sum(Exec const& exec, Tensor<T, 1, Memory> const& x) {
+  return detail::ordered_sum(exec, "attn::sum", x.extent(0), detail::Term<std::remove_const_t<T>, Memory>{x});
+}
+
+/// The sum of the squares of a vector, accumulated in double. Waits for the result.
+template <ExecutionSpace Exec, Real T, class Memory>
+double sum_of_squares(Exec const& exec, Tensor<T, 1, Memory> const& x) {
+  return detail::ordered_sum(exec, "attn::sum_of_squares", x.extent(0),
+                             detail::Square<std::remove_const_t<T>, Memory>{x});
+}
+
+}  // namespace attn::linalg
