@@ -38,7 +38,7 @@ def extents(text):
 
 
 def measure(work, min_time):
-    """Seconds of each repeat: at least five of them and `min_time` seconds, after two and a tenth of that to warm up."""
+    """Seconds of each repeat: at least five of them and `min_time` seconds, after two and a tenth of it to warm up."""
     def repeat(least, duration):
         seconds, began = [], time.perf_counter()
         while len(seconds) < least or time.perf_counter() - began < duration:
