@@ -1,0 +1,112 @@
+/// AdamW: Adam with weight decay apart from the gradient (Kingma and Ba 2015; Loshchilov and Hutter 2019).
+#pragma once
+
+#include "attn/optim/detail/elementwise.hpp"
+#include "attn/optim/optimizer.hpp"
+
+#include <cmath>
+
+namespace attn::optim {
+
+struct AdamWOptions {
+  double learning_rate = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0;  ///< of the parameters whose entry says that it `decays`
+};
+
+namespace detail {
+
+template <class T>
+struct AdamWUpdate {
+  T* value;
+  T const* gradient;
+  T* first;
+  T* second;
+  T const* decays;
+  T beta1, rest1, beta2, rest2;  // rest = 1 - beta, which float would round away
+  T epsilon, step_size, root_factor, decay;
+
+  /// m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p = p (1 - rate decay) - rate m^ / (sqrt(v^) + epsilon), where
+  /// m^ = m / (1 - b1^t) and v^ = v / (1 - b2^t)
+  template <class S>
+  ATTN_FUNCTION void at(Index i) const {
+    S const g = load<S>(gradient + i);
+    S const m = S(beta1) * load<S>(first + i) + S(rest1) * g;
+    S const v = S(beta2) * load<S>(second + i) + S(rest2) * g * g;
+    S const p = load<S>(value + i) * S(1 - decay * decays[i / granule]);
+    store(first + i, m);
+    store(second + i, v);
+    store(value + i, p - S(step_size) * m / (attn::sqrt(v) * S(root_factor) + S(epsilon)));
+  }
+};
+
+}  // namespace detail
+
+/// `attn::optim::AdamW adamw(ctx, {.weight_decay = 0.05})`: one kernel over the flat buffer, 7 reads or writes of a
+/// number per parameter. Without weight decay it is Adam.
+template <Real T, class Memory>
+class AdamW {
+ public:
+  explicit AdamW(AdamWOptions const& options = {}) : learning_rate(options.learning_rate), options_(options) {
+    ATTN_CHECK(options.beta1 >= 0 && options.beta1 < 1 && options.beta2 >= 0 && options.beta2 < 1,
+               "AdamW: give betas from 0 to below 1, got ", options.beta1, " and ", options.beta2);
+    ATTN_CHECK(options.epsilon >= 0, "AdamW: give an epsilon that is not negative, got ", options.epsilon);
+    ATTN_CHECK(options.weight_decay >= 0, "AdamW: give a weight decay that is not negative, got ",
+               options.weight_decay);
+  }
+  template <class Ctx>
+  explicit AdamW(Ctx const&, AdamWOptions const& options = {}) : AdamW(options) {}
+
+  double learning_rate;
+
+  template <class Ctx>
+  void step(Ctx& ctx) {
+    ProfilingRegion const region("attn::optim::AdamW");
+    auto& parameters = ctx.parameters;
+    prepare(parameters);
+    ++steps_;
+    double const correction1 = 1 - std::pow(options_.beta1, static_cast<double>(steps_));
+    double const correction2 = 1 - std::pow(options_.beta2, static_cast<double>(steps_));
+    detail::AdamWUpdate<T> const update{.value = parameters.values().data(),
+                                        .gradient = parameters.gradients().data(),
+                                        .first = first_.data(),
+                                        .second = second_.data(),
+                                        .decays = decays_.data(),
+                                        .beta1 = T(options_.beta1),
+                                        .rest1 = T(1 - options_.beta1),
+                                        .beta2 = T(options_.beta2),
+                                        .rest2 = T(1 - options_.beta2),
+                                        .epsilon = T(options_.epsilon),
+                                        .step_size = T(learning_rate / correction1),
+                                        .root_factor = T(1 / std::sqrt(correction2)),
+                                        .decay = T(learning_rate * options_.weight_decay)};
+    detail::for_each_element<T>(ctx.exec, "attn::optim::AdamW", parameters.extent(), update);
+  }
+
+  template <class Ctx>
+  State<T, Memory> state(Ctx& ctx) {
+    prepare(ctx.parameters);
+    return {{{"first_moment", first_}, {"second_moment", second_}}, &steps_};
+  }
+
+ private:
+  template <class Parameters>
+  void prepare(Parameters const& parameters) {
+    if (Index(first_.extent(0)) >= parameters.extent()) return;
+    detail::fit_to(first_, parameters.extent(), "attn::optim::AdamW::first");
+    detail::fit_to(second_, parameters.extent(), "attn::optim::AdamW::second");
+    decays_ = detail::decay_by_granule<T, Memory>(parameters);
+  }
+
+  AdamWOptions options_;
+  std::uint64_t steps_ = 0;
+  Kokkos::View<T*, Memory> first_, second_;
+  Kokkos::View<T*, Memory> decays_;
+};
+
+template <class Ctx>
+AdamW(Ctx const&, AdamWOptions const& = {}) -> AdamW<typename Ctx::Real, typename Ctx::MemorySpace>;
+
+}  // namespace attn::optim

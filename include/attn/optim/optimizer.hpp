@@ -1,0 +1,42 @@
+/// Optimizer: what turns gradients into a change of the parameters, and what it carries from step to step.
+#pragma once
+
+#include "attn/core/tensor.hpp"
+
+#include <concepts>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace attn::optim {
+
+/// What must be kept to go on after an interruption: buffers laid out as the parameters, and a count of steps. Both
+/// point into the object that they describe, so that a checkpoint can be read back into it.
+template <Real T, class Memory>
+struct State {
+  struct Buffer {
+    std::string name;
+    Tensor<T, 1, Memory> values;  // (ctx.parameters.extent())
+  };
+  std::vector<Buffer> buffers;
+  std::uint64_t* steps = nullptr;
+};
+
+/// An optimizer changes `ctx.parameters` by their gradients.
+///
+///  1. `optimizer.step(ctx)` changes the values once; asynchronous on `ctx.exec`, without a fence. It does not zero the
+///     gradients. A parameter's new value depends on its own history alone, hence the same bits for any number of
+///     threads, and zeros between parameters stay zero.
+///  2. `optimizer.learning_rate` is the rate of the next step: schedules set it.
+///  3. `optimizer.state(ctx)` describes all that `step` depends on besides parameters and rate: what it names, saved
+///     and restored, continues to the same bits.
+///
+/// `attn::testing::check_optimizer` tells whether a type keeps these promises.
+template <class O, class Ctx>
+concept Optimizer = requires(O& optimizer, Ctx& ctx) {
+  optimizer.step(ctx);
+  { optimizer.learning_rate } -> std::same_as<double&>;
+  { optimizer.state(ctx) } -> std::same_as<State<typename Ctx::Real, typename Ctx::MemorySpace>>;
+};
+
+}  // namespace attn::optim

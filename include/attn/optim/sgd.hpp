@@ -1,0 +1,94 @@
+/// SGD: stochastic gradient descent with momentum.
+#pragma once
+
+#include "attn/optim/detail/elementwise.hpp"
+#include "attn/optim/optimizer.hpp"
+
+namespace attn::optim {
+
+struct SgdOptions {
+  double learning_rate = 1e-2;
+  double momentum = 0;
+  bool nesterov = false;
+  double weight_decay = 0;  ///< added to the gradient of the parameters whose entry says that it `decays`
+};
+
+namespace detail {
+
+template <class T>
+struct SgdUpdate {
+  T* value;
+  T const* gradient;
+  T* velocity;
+  T const* decays;
+  T rate, momentum, decay;
+  bool nesterov;
+
+  /// g' = g + decay p;  u = momentum u + g';  p -= rate u, or rate (g' + momentum u) after Nesterov
+  template <class S>
+  ATTN_FUNCTION void at(Index i) const {
+    S const p = load<S>(value + i);
+    S const g = load<S>(gradient + i) + S(decay * decays[i / granule]) * p;
+    S const u = S(momentum) * load<S>(velocity + i) + g;
+    store(velocity + i, u);
+    store(value + i, p - S(rate) * (nesterov ? g + S(momentum) * u : u));
+  }
+};
+
+}  // namespace detail
+
+/// One kernel over the flat buffer. `attn::optim::Sgd sgd(ctx, {.momentum = 0.9})`.
+template <Real T, class Memory>
+class Sgd {
+ public:
+  explicit Sgd(SgdOptions const& options = {}) : learning_rate(options.learning_rate), options_(options) {
+    ATTN_CHECK(options.momentum >= 0 && options.momentum < 1, "Sgd: give a momentum from 0 to below 1, got ",
+               options.momentum);
+    ATTN_CHECK(options.weight_decay >= 0, "Sgd: give a weight decay that is not negative, got ", options.weight_decay);
+  }
+  template <class Ctx>
+  explicit Sgd(Ctx const&, SgdOptions const& options = {}) : Sgd(options) {}
+
+  double learning_rate;
+
+  template <class Ctx>
+  void step(Ctx& ctx) {
+    ProfilingRegion const region("attn::optim::Sgd");
+    auto& parameters = ctx.parameters;
+    prepare(parameters);
+    ++steps_;
+    detail::SgdUpdate<T> const update{.value = parameters.values().data(),
+                                      .gradient = parameters.gradients().data(),
+                                      .velocity = velocity_.data(),
+                                      .decays = decays_.data(),
+                                      .rate = T(learning_rate),
+                                      .momentum = T(options_.momentum),
+                                      .decay = T(options_.weight_decay),
+                                      .nesterov = options_.nesterov};
+    detail::for_each_element<T>(ctx.exec, "attn::optim::Sgd", parameters.extent(), update);
+  }
+
+  template <class Ctx>
+  State<T, Memory> state(Ctx& ctx) {
+    prepare(ctx.parameters);
+    return {{{"velocity", velocity_}}, &steps_};
+  }
+
+ private:
+  template <class Parameters>
+  void prepare(Parameters const& parameters) {
+    if (Index(velocity_.extent(0)) >= parameters.extent()) return;
+    detail::fit_to(velocity_, parameters.extent(), "attn::optim::Sgd::velocity");
+    decays_ = detail::decay_by_granule<T, Memory>(parameters);
+  }
+
+  SgdOptions options_;
+  std::uint64_t steps_ = 0;
+  Kokkos::View<T*, Memory> velocity_;
+  Kokkos::View<T*, Memory> decays_;
+};
+
+template <class Ctx>
+Sgd(Ctx const&, SgdOptions const& = {}) -> Sgd<typename Ctx::Real, typename Ctx::MemorySpace>;
+
+}  // namespace attn::optim

@@ -1,0 +1,83 @@
+#include "attn/optim/clip.hpp"
+
+#include <cstring>
+#include <limits>
+
+#include "optim/golden_parameters.hpp"
+
+namespace attn::optim {
+namespace {
+
+using golden::Ctx;
+
+double host_norm(Ctx& ctx, GradientClip<float, Ctx::MemorySpace> const& clip) {
+  double norm = 0;
+  ctx.exec.fence();
+  Kokkos::deep_copy(Kokkos::View<double, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>>(&norm),
+                    Kokkos::subview(clip.norm().view(), 0));
+  return norm;
+}
+
+TEST(GradientClip, NormAndClippedGradients_AgreeWithTorch) {
+  for (std::string const name : {"hard", "idle", "faint"}) {
+    Ctx ctx;
+    golden::load(ctx, "weights.safetensors");
+    golden::load_gradients(ctx, "gradients_1.safetensors", golden::number("clip_" + name + "_factor"));
+    GradientClip clip(ctx, golden::number("clip_" + name + "_limit"));
+    clip(ctx);
+    double const norm = golden::number("clip_" + name + "_norm");
+    EXPECT_NEAR(host_norm(ctx, clip), norm, 1e-6 * norm) << name;
+    golden::expect_gradients("clip_" + name + "_gradients.safetensors", ctx);
+  }
+}
+
+TEST(GradientClip, WithoutALimit_MeasuresAndChangesNothing) {
+  Ctx ctx;
+  golden::load(ctx, "weights.safetensors");
+  golden::load_gradients(ctx, "gradients_1.safetensors");
+  GradientClip clip(ctx);
+  clip(ctx);
+  EXPECT_NEAR(host_norm(ctx, clip), golden::number("clip_hard_norm"), 1e-6 * golden::number("clip_hard_norm"));
+  golden::expect_gradients("gradients_1.safetensors", ctx);
+}
+
+TEST(GradientClip, TheNormOfAnySize_IsThatOfASerialSum) {
+  for (Index const size : {1, 2, 13, 16, 17, 1024, 16384, 16411, 300007}) {
+    Ctx ctx;
+    nn::Builder(ctx).add<1>("p", {size}, nn::normal(1));
+    auto const values = ctx.parameters.host_values(ctx.parameters.entry("p"));
+    Kokkos::deep_copy(ctx.parameters.gradients().view(), ctx.parameters.values().view());
+    double sum = 0;
+    for (float const v : values) sum += double(v) * double(v);
+    GradientClip clip(ctx);
+    clip(ctx);
+    EXPECT_NEAR(host_norm(ctx, clip), std::sqrt(sum), 1e-12 * std::sqrt(sum)) << size;
+  }
+}
+
+TEST(GradientClip, ZeroGradients_StayZero) {
+  Ctx ctx;
+  golden::load(ctx, "weights.safetensors");
+  ctx.parameters.zero_gradients(ctx.exec);
+  GradientClip clip(ctx, 1.0);
+  clip(ctx);
+  EXPECT_EQ(host_norm(ctx, clip), 0);
+  for (auto const& entry : ctx.parameters.entries()) {
+    for (float const g : ctx.parameters.host_gradients(entry)) EXPECT_EQ(g, 0);
+  }
+}
+
+TEST(GradientClip, AGradientThatIsNotFinite_ShowsInTheNorm) {
+  Ctx ctx;
+  nn::Builder(ctx).add<1>("p", {40}, nn::ones());
+  auto const entry = ctx.parameters.entry("p");
+  Kokkos::deep_copy(Kokkos::subview(ctx.parameters.gradient(entry).view(), 37),
+                    std::numeric_limits<float>::quiet_NaN());
+  GradientClip clip(ctx, 1.0);
+  clip(ctx);
+  EXPECT_TRUE(std::isnan(host_norm(ctx, clip)));
+  EXPECT_THROW(GradientClip(ctx, -1.0), Error);
+}
+
+}  // namespace
+}  // namespace attn::optim
