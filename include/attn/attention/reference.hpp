@@ -11,6 +11,7 @@
 #include "attn/activation/slope.hpp"
 #include "attn/attention/options.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -50,7 +51,7 @@ WeightRow<T> weight_row(A const& a, Q const& q, K const& k, M const& mask, RealO
 
 template <class T, class Options>
 RealOf<T> score_scale(Options const& options, Index width) {
-  return RealOf<T>(options.score_scale != 0 ? options.score_scale : 1 / std::sqrt(static_cast<double>(width)));
+  return RealOf<T>(options.score_scale != 0 ? options.score_scale : 1 / std::sqrt(std::max(1.0, static_cast<double>(width))));
 }
 
 }  // namespace detail
@@ -135,7 +136,7 @@ void attention_backward(A const& a, Q const& q, K const& k, V const& v, DO const
               auto const slopes = a.parameter_slopes(row.scores[r], a_row);
               for (int p = 0; parameters.gradient != nullptr && p < A::n_parameters; ++p) {
                 Index const at = (parameters.per_head ? h * A::n_parameters : 0) + p;
-                parameters.gradient[at] += slopes[static_cast<std::size_t>(p)] * d_w[r];
+                parameters.gradient[at] += real_gradient(slopes[static_cast<std::size_t>(p)] * d_w[r]);
               }
             }
           }

@@ -39,4 +39,27 @@ class Saved<A, T, Memory> {
   Tensor<Stats, 3, Memory> rows_;
 };
 
+/// Numbers that are trained need room for the parts of their gradients, so that a backward pass allocates nothing:
+/// `parts()` (B, H, N, n_parameters).
+template <class A, class T, class Memory>
+  requires(LearnableActivation<A, T> && !RowActivation<A, T>)
+class Saved<A, T, Memory> {
+ public:
+  using Real = RealOf<T>;
+
+  Saved() = default;
+  Saved(Workspace<Memory>& workspace, Index batch, Index heads, Index queries)
+      : parts_(workspace.template tensor<Real>(batch, heads, queries, A::n_parameters).data()) {}
+  Saved(Index batch, Index heads, Index queries)
+      : owned_(Kokkos::view_alloc(Kokkos::WithoutInitializing, "attn::Saved"),
+               static_cast<std::size_t>(batch * heads * queries * A::n_parameters)),
+        parts_(owned_.data()) {}
+
+  Real* parts() const { return parts_; }
+
+ private:
+  Kokkos::View<Real*, Memory> owned_;
+  Real* parts_ = nullptr;
+};
+
 }  // namespace attn

@@ -143,6 +143,17 @@ struct RealOfTrait<Jet<T, Orders...>> {
   using type = RealOf<T>;
 };
 
+/// The gradient of a real number that computed with jets, from its gradient as a jet. Adjoints of jets are stored with
+/// their coefficients reversed, which makes every backward formula exact as written; hence it is the top coefficient.
+template <Real T>
+ATTN_FUNCTION constexpr T real_gradient(T d) {
+  return d;
+}
+template <class T, int... Orders>
+ATTN_FUNCTION constexpr RealOf<T> real_gradient(Jet<T, Orders...> const& d) {
+  return real_gradient(d.coefficients[Jet<T, Orders...>::size - 1]);
+}
+
 /// The elementary functions of jets. A choice (`max`, `where_greater`) is made by the values.
 template <class T, int... Orders>
 struct Math<Jet<T, Orders...>> {

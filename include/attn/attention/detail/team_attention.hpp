@@ -1,0 +1,73 @@
+/// Attention by the portable kernels: any scalar, any execution space.
+#pragma once
+
+#include "attn/attention/detail/team_backward.hpp"
+#include "attn/attention/reference.hpp"
+#include "attn/attention/saved.hpp"
+
+namespace attn::detail {
+
+template <class Saved>
+auto saved_rows(Saved const& saved) {
+  if constexpr (requires { saved.rows(); }) {
+    return saved.rows().data();
+  } else {
+    return static_cast<NoStats*>(nullptr);
+  }
+}
+
+/// See `attention`.
+template <class Exec, class A, class Q, class K, class V, class O, class Saved, class Options>
+void team_attention_forward(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
+                            Saved const& saved, Options const& options) {
+  using T = AccumulatorOf<typename O::Scalar>;
+  using M = decltype(options.mask);
+  RealOf<T> const scale = reference::detail::score_scale<T>(options, q.extent(3));
+  Index const n = q.extent(2), m = k.extent(2);
+  launch_teams(exec, "attn::attention (team)", n, m,
+               TeamForward<Exec, T, A, Q, K, V, O, M>{a, q, k, v, out, saved_rows(saved), options.mask, scale});
+  using Norms = decltype(options.norms);
+  if constexpr (!std::same_as<Norms, NoNorms>) {
+    static_assert(Real<T>, "attention: ask for norms of real tensors only, not of jets");
+    ATTN_CHECK((!RowActivation<A, T> || saved_rows(saved) != nullptr), "attention: give `saved` memory to get norms");
+    launch_teams(exec, "attn::attention norms (team)", n, m,
+                 TeamNorms<Exec, T, A, Q, K, M, Norms>{a, q, k, saved_rows(saved), options.mask, options.norms, scale});
+  }
+}
+
+/// See `attention_backward`.
+template <class Exec, class A, class Q, class K, class V, class O, class Saved, class DO, class DQ, class DK, class DV,
+          class Options>
+void team_attention_backward(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
+                             Saved const& saved, DO const& d_out, DQ const& d_q, DK const& d_k, DV const& d_v,
+                             Options const& options) {
+  using T = AccumulatorOf<typename O::Scalar>;
+  using R = RealOf<T>;
+  using M = decltype(options.mask);
+  using Inputs = TeamBackwardInputs<A, Q, K, V, O, DO, M, StatsOf<A, T>, R>;
+  Index const n = q.extent(2), m = k.extent(2);
+  Inputs const inputs{
+      a, q, k, v, out, d_out, saved_rows(saved), options.mask, reference::detail::score_scale<T>(options, q.extent(3))};
+  R* parts = nullptr;
+  if constexpr (parameter_count < A, T >> 0) {
+    if (a.parameters().gradient != nullptr) {
+      parts = saved.parts();
+      ATTN_CHECK(parts != nullptr || out.size() == 0,
+                 "attention_backward: give `saved` memory to get the gradients of the activation's parameters");
+    }
+  }
+  TeamQueryGradient<Exec, T, Inputs, DQ> d_q_kernel{inputs, d_q, parts};
+  int const tile = launch_teams(exec, "attn::attention_backward of queries (team)", n, m, d_q_kernel);
+  launch_teams(exec, "attn::attention_backward of keys (team)", m, n,
+               TeamKeyGradient<Exec, T, Inputs, DK, DV>{inputs, d_k, d_v});
+  if constexpr (parameter_count < A, T >> 0) {
+    auto const parameters = a.parameters();
+    if (parameters.gradient == nullptr || out.size() == 0) return;
+    launch_teams(exec, "attn::attention_backward of parameters (team)", 1, 1,
+                 TeamParameterSum<Exec, R, std::remove_pointer_t<decltype(parameters.gradient)>>{
+                     parts, parameters.gradient, int(q.extent(0)), int(q.extent(1)), int(n), tiles_of(n, tile),
+                     A::n_parameters, parameters.per_head});
+  }
+}
+
+}  // namespace attn::detail

@@ -1,0 +1,258 @@
+/// The portable forward kernels: attention and the norms of its matrix, for any scalar and any execution space.
+#pragma once
+
+#include "attn/activation/slope.hpp"
+#include "attn/attention/detail/team_tile.hpp"
+#include "attn/attention/options.hpp"
+
+namespace attn::detail {
+
+/// Stands for the statistics of rows where an activation has none.
+struct NoStats {};
+
+template <class A, class T>
+struct StatsOfTrait {
+  using type = NoStats;
+};
+template <class A, class T>
+requires RowActivation<A, T>
+struct StatsOfTrait<A, T> {
+  using type = typename A::template Stats<T>;
+};
+template <class A, class T>
+using StatsOf = typename StatsOfTrait<A, T>::type;
+
+/// The weight of a visible score, once the statistics of its row are complete.
+template <class A, class T>
+ATTN_FUNCTION T complete_weight(A const& a, T s, Row row, StatsOf<A, T> const& stats) {
+  if constexpr (RowActivation<A, T>) {
+    return a.numerator(s, stats) / a.normalizer(stats);
+  } else {
+    return a(s, row);
+  }
+}
+
+/// Which head and which tile of rows a team works on.
+struct TeamPlace {
+  int batch;
+  int head;
+  int tile;
+
+  ATTN_FUNCTION TeamPlace(int team, int heads, int tiles)
+      : batch(team / tiles / heads), head(team / tiles % heads), tile(team % tiles) {}
+};
+
+/// A team computes a tile of rows of out (B, H, N, E): it keeps the queries and streams the keys and values.
+/// O(D + E) scratch memory for each row; no N x M matrix.
+template <class Exec, class T, class A, class Q, class K, class V, class O, class M>
+struct TeamForward {
+  using Team = typename Kokkos::TeamPolicy<Exec>::member_type;
+  using Stats = StatsOf<A, T>;
+
+  A a;
+  Q q;
+  K k;
+  V v;
+  O out;
+  Stats* saved;  ///< (B, H, N), or null
+  M mask;
+  RealOf<T> score_scale;
+  TileSizes sizes = {};
+  int level = 0;
+
+  struct Scratch {
+    TeamTile<T> q, kv, weights, sum;
+    KeyRange* keys;
+    T* factor;
+    Stats* stats;
+  };
+  ATTN_FUNCTION Scratch scratch(ScratchCursor& c) const {
+    int const width = int(q.extent(3)), value_width = int(v.extent(3)), own = sizes.own, streamed = sizes.streamed;
+    return {c.tile<T>(own, width),    c.tile<T>(streamed, width > value_width ? width : value_width),
+            c.tile<T>(own, streamed), c.tile<T>(own, value_width),
+            c.take<KeyRange>(own),    c.take<T>(own),
+            c.take<Stats>(own)};
+  }
+  Index teams() const { return q.extent(0) * q.extent(1) * tiles_of(q.extent(2), sizes.own); }
+
+  KOKKOS_FUNCTION void operator()(Team const& team) const {
+    int const n = int(q.extent(2)), m = int(k.extent(2)), width = int(q.extent(3)), value_width = int(v.extent(3));
+    int const heads = int(q.extent(1)), own = sizes.own, streamed = sizes.streamed;
+    TeamPlace const at(team.league_rank(), heads, tiles_of(n, own));
+    int const key_head = at.head / (heads / int(k.extent(1)));
+    int const first = at.tile * own, count = n - first < own ? n - first : own;
+    Row const row{mask.length(at.batch, m), at.head};
+    Query const query{at.batch, first, n, m};
+    auto const k_rows = head_rows(k, at.batch, key_head);
+    auto const v_rows = head_rows(v, at.batch, key_head);
+    auto const t = team_scratch(*this, team);
+
+    load_rows(team, t.q, head_rows(q, at.batch, at.head), first, count, own, width);
+    load_key_ranges(team, t.keys, mask, query, count, own);
+    fill_zero(team, t.sum, own, value_width);
+    for (int i = team.team_rank(); i < own; i += team.team_size()) t.stats[i] = Stats();
+
+    KeyRange const all = hull(mask, query, count);
+    for (int k0 = all.begin; k0 < all.end; k0 += streamed) {
+      int const keys = all.end - k0 < streamed ? all.end - k0 : streamed;
+      team.team_barrier();
+      load_rows(team, t.kv, k_rows, k0, keys, streamed, width);
+      team.team_barrier();
+      team_product(team, own, streamed, width, t.q, t.kv, [&](int i, int j, T const& dot) {
+        T const s = dot * score_scale;
+        if constexpr (RowActivation<A, T>) {
+          t.weights(i, j) = s;
+        } else {
+          t.weights(i, j) = sees(t.keys[i], k0 + j) ? a(s, row) : T(0);
+        }
+      });
+      team.team_barrier();
+      load_rows(team, t.kv, v_rows, k0, keys, streamed, value_width);
+      if constexpr (RowActivation<A, T>) take_numerators(team, t, k0, keys);
+      team.team_barrier();
+      team_product(team, own, round_up(value_width, micro<T>), keys, t.weights, t.kv.transposed(),
+                   [&](int i, int e, T const& part) {
+                     if constexpr (RowActivation<A, T>) {
+                       t.sum(i, e) = t.sum(i, e) * t.factor[i] + part;
+                     } else {
+                       t.sum(i, e) += part;
+                     }
+                   });
+    }
+
+    team.team_barrier();
+    auto const out_rows = head_rows(out, at.batch, at.head);
+    if constexpr (RowActivation<A, T>) {
+      for (int i = team.team_rank(); i < count; i += team.team_size()) {
+        bool const empty = t.keys[i].begin >= t.keys[i].end;
+        t.factor[i] = empty ? T(0) : T(1) / a.normalizer(t.stats[i]);
+        if (saved != nullptr) saved[(Index(at.batch) * heads + at.head) * n + first + i] = t.stats[i];
+      }
+      team.team_barrier();
+      for (int entry = team.team_rank(); entry < count * value_width; entry += team.team_size()) {
+        int const i = entry / value_width, e = entry % value_width;
+        t.sum(i, e) = t.sum(i, e) * t.factor[i];
+      }
+      team.team_barrier();
+    }
+    store_rows(team, t.sum, out_rows, first, count, value_width, T(1));
+  }
+
+ private:
+  /// The statistics absorb the scores of a tile of keys, which then become numerators.
+  ATTN_FUNCTION void take_numerators(Team const& team, Scratch const& t, int k0, int keys) const {
+    for (int i = team.team_rank(); i < sizes.own; i += team.team_size()) {
+      T factor(1);
+      for (int j = 0; j < keys; ++j) {
+        if (sees(t.keys[i], k0 + j)) factor = factor * a.absorb(t.stats[i], t.weights(i, j));
+      }
+      t.factor[i] = factor;
+    }
+    team.team_barrier();
+    for (int entry = team.team_rank(); entry < sizes.own * keys; entry += team.team_size()) {
+      int const i = entry / keys, j = entry % keys;
+      t.weights(i, j) = sees(t.keys[i], k0 + j) ? a.numerator(t.weights(i, j), t.stats[i]) : T(0);
+    }
+  }
+};
+
+/// A team computes both squared norms of one head's matrix. It goes over the scores once more, since the slope of a
+/// row-normalised weight is known only when its row is complete.
+template <class Exec, class T, class A, class Q, class K, class M, class Norms>
+struct TeamNorms {
+  using Team = typename Kokkos::TeamPolicy<Exec>::member_type;
+  using Stats = StatsOf<A, T>;
+
+  A a;
+  Q q;
+  K k;
+  Stats const* saved;  ///< (B, H, N)
+  M mask;
+  Norms norms;
+  RealOf<T> score_scale;
+  TileSizes sizes = {};
+  int level = 0;
+
+  struct Scratch {
+    TeamTile<T> q, k, weights;
+    KeyRange* keys;
+    TeamTile<T> row_sums;
+    T* room;
+  };
+  ATTN_FUNCTION Scratch scratch(ScratchCursor& c) const {
+    int const width = int(q.extent(3)), own = sizes.own, streamed = sizes.streamed;
+    return {c.tile<T>(own, width), c.tile<T>(streamed, width), c.tile<T>(own, streamed),
+            c.take<KeyRange>(own), c.tile<T>(own, 3),          c.take<T>(team_threads)};
+  }
+  Index teams() const { return q.extent(0) * q.extent(1); }
+
+  KOKKOS_FUNCTION void operator()(Team const& team) const {
+    int const n = int(q.extent(2)), m = int(k.extent(2)), width = int(q.extent(3)), heads = int(q.extent(1));
+    int const own = sizes.own, streamed = sizes.streamed;
+    TeamPlace const at(team.league_rank(), heads, 1);
+    int const key_head = at.head / (heads / int(k.extent(1)));
+    Row const row{mask.length(at.batch, m), at.head};
+    Stats const* const stats = saved == nullptr ? nullptr : saved + (Index(at.batch) * heads + at.head) * n;
+    auto const t = team_scratch(*this, team);
+
+    T frobenius(0), jacobian(0);
+    for (int first = 0; first < n; first += own) {
+      int const count = n - first < own ? n - first : own;
+      Query const query{at.batch, first, n, m};
+      team.team_barrier();
+      load_rows(team, t.q, head_rows(q, at.batch, at.head), first, count, own, width);
+      load_key_ranges(team, t.keys, mask, query, count, own);
+      fill_zero(team, t.row_sums, own, 3);
+      KeyRange const all = hull(mask, query, count);
+      for (int k0 = all.begin; k0 < all.end; k0 += streamed) {
+        int const keys = all.end - k0 < streamed ? all.end - k0 : streamed;
+        team.team_barrier();
+        load_rows(team, t.k, head_rows(k, at.batch, key_head), k0, keys, streamed, width);
+        team.team_barrier();
+        team_product(team, own, streamed, width, t.q, t.k, [&](int i, int j, T const& dot) {
+          if (!sees(t.keys[i], k0 + j)) return;
+          T const s = dot * score_scale;
+          if constexpr (RowActivation<A, T>) {
+            T const w = complete_weight(a, s, row, stats[first + i]);
+            t.weights(i, j) = w;
+            frobenius += w * w;
+          } else {
+            auto const w = weight_and_slope(a, s, row);
+            frobenius += w.weight * w.weight;
+            jacobian += w.slope * w.slope;
+          }
+        });
+        if constexpr (RowActivation<A, T>) {
+          team.team_barrier();
+          for (int i = team.team_rank(); i < count; i += team.team_size()) add_to_row_sums(t, i, k0, keys);
+        }
+      }
+      if constexpr (RowActivation<A, T>) {
+        for (int i = team.team_rank(); i < count; i += team.team_size()) {
+          jacobian += t.row_sums(i, 1) + t.row_sums(i, 0) * t.row_sums(i, 2);
+        }
+      }
+    }
+    frobenius = team_sum(team, t.room, frobenius);
+    jacobian = team_sum(team, t.room, jacobian);
+    if (team.team_rank() == 0) {
+      if (norms.frobenius.data() != nullptr) norms.frobenius(at.batch, at.head) = frobenius;
+      if (norms.jacobian.data() != nullptr) norms.jacobian(at.batch, at.head) = jacobian;
+    }
+  }
+
+ private:
+  /// The pullback is linear in d_w and delta: ds_k = f_k d_w_k + g_k delta with delta = sum_j w_j d_w_j. Hence the
+  /// Jacobian is [j = k] f_k + w_j g_k, and its squares sum to sum_k (f_k^2 + 2 f_k g_k w_k) + sum_j w_j^2 sum_k g_k^2.
+  ATTN_FUNCTION void add_to_row_sums(Scratch const& t, int i, int k0, int keys) const {
+    for (int j = 0; j < keys; ++j) {
+      if (!sees(t.keys[i], k0 + j)) continue;
+      T const w = t.weights(i, j), f = a.pullback(w, T(1), T(0)), g = a.pullback(w, T(0), T(1));
+      t.row_sums(i, 0) += w * w;
+      t.row_sums(i, 1) += f * (f + T(2) * g * w);
+      t.row_sums(i, 2) += g * g;
+    }
+  }
+};
+
+}  // namespace attn::detail
