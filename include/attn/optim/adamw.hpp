@@ -30,15 +30,17 @@ struct AdamWUpdate {
 
   /// m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p = p (1 - rate decay) - rate m^ / (sqrt(v^) + epsilon), where
   /// m^ = m / (1 - b1^t) and v^ = v / (1 - b2^t)
-  template <class S>
-  ATTN_FUNCTION void at(Index i) const {
-    S const g = load<S>(gradient + i);
-    S const m = S(beta1) * load<S>(first + i) + S(rest1) * g;
-    S const v = S(beta2) * load<S>(second + i) + S(rest2) * g * g;
-    S const p = load<S>(value + i) * S(1 - decay * decays[i / granule]);
-    store(first + i, m);
-    store(second + i, v);
-    store(value + i, p - S(step_size) * m / (attn::sqrt(v) * S(root_factor) + S(epsilon)));
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
+    using S = typename Lanes::Value;
+    Index const i = row * granule + column;
+    S const g = lanes.load(gradient + i);
+    S const m = S(beta1) * lanes.load(first + i) + S(rest1) * g;
+    S const v = S(beta2) * lanes.load(second + i) + S(rest2) * g * g;
+    S const p = lanes.load(value + i) * S(1 - decay * decays[row]);
+    lanes.store(first + i, m);
+    lanes.store(second + i, v);
+    lanes.store(value + i, p - S(step_size) * m / (attn::sqrt(v) * S(root_factor) + S(epsilon)));
   }
 };
 

@@ -67,10 +67,11 @@ struct ScaleGradient {
   T* gradient;
   double const* factor;
 
-  template <class S>
-  ATTN_FUNCTION void at(Index i) const {
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
     if (*factor == 1) return;
-    store(gradient + i, load<S>(gradient + i) * S(T(*factor)));
+    T* const g = gradient + row * granule + column;
+    lanes.store(g, lanes.load(g) * typename Lanes::Value(T(*factor)));
   }
 };
 

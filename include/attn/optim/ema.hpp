@@ -25,10 +25,12 @@ struct AverageUpdate {
   T const* value;
   T rest;  // 1 - decay, which float would round away
 
-  template <class S>
-  ATTN_FUNCTION void at(Index i) const {
-    S const a = load<S>(average + i);
-    store(average + i, a + S(rest) * (load<S>(value + i) - a));
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
+    using S = typename Lanes::Value;
+    Index const i = row * granule + column;
+    S const a = lanes.load(average + i);
+    lanes.store(average + i, a + S(rest) * (lanes.load(value + i) - a));
   }
 };
 
@@ -37,11 +39,12 @@ struct SwapUpdate {
   T* a;
   T* b;
 
-  template <class S>
-  ATTN_FUNCTION void at(Index i) const {
-    S const from_a = load<S>(a + i);
-    store(a + i, load<S>(b + i));
-    store(b + i, from_a);
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
+    Index const i = row * granule + column;
+    auto const from_a = lanes.load(a + i);
+    lanes.store(a + i, lanes.load(b + i));
+    lanes.store(b + i, from_a);
   }
 };
 

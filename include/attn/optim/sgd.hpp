@@ -25,13 +25,15 @@ struct SgdUpdate {
   bool nesterov;
 
   /// g' = g + decay p;  u = momentum u + g';  p -= rate u, or rate (g' + momentum u) after Nesterov
-  template <class S>
-  ATTN_FUNCTION void at(Index i) const {
-    S const p = load<S>(value + i);
-    S const g = load<S>(gradient + i) + S(decay * decays[i / granule]) * p;
-    S const u = S(momentum) * load<S>(velocity + i) + g;
-    store(velocity + i, u);
-    store(value + i, p - S(rate) * (nesterov ? g + S(momentum) * u : u));
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
+    using S = typename Lanes::Value;
+    Index const i = row * granule + column;
+    S const p = lanes.load(value + i);
+    S const g = lanes.load(gradient + i) + S(decay * decays[row]) * p;
+    S const u = S(momentum) * lanes.load(velocity + i) + g;
+    lanes.store(velocity + i, u);
+    lanes.store(value + i, p - S(rate) * (nesterov ? g + S(momentum) * u : u));
   }
 };
 

@@ -1,61 +1,19 @@
-/// Kernels over the flat buffers of parameters: one formula, in packs on the host and an element a thread elsewhere.
+/// Kernels over the flat buffers of parameters, and buffers of the same layout.
 #pragma once
 
-#include "attn/core/pack.hpp"
+#include "attn/core/elementwise.hpp"
 #include "attn/nn/parameters.hpp"
-
-#include <algorithm>
 
 namespace attn::optim::detail {
 
+/// Optimizers see a flat buffer as rows of one granule; a granule belongs to one parameter.
 inline constexpr Index granule = nn::ParameterRegistry::granule;
 
-/// `granule` elements from `p` on: a pack on the host, or one element.
-template <class S, class T>
-ATTN_FUNCTION S load(T const* p) {
-  if constexpr (std::same_as<S, T>) {
-    return *p;
-  } else {
-    return S::load(p);
-  }
-}
-template <class S, class T>
-ATTN_FUNCTION void store(T* p, S value) {
-  if constexpr (std::same_as<S, T>) {
-    *p = value;
-  } else {
-    value.store(p);
-  }
-}
-
-/// `update.template at<S>(i)` for the elements i ... of each granule, in packs S.
-template <class T, class Update>
-struct UpdateGranules {
-  using S = Pack<T, std::min(int(granule), Pack<T>::width)>;
-  Update update;
-
-  void operator()(Index number) const {
-    for (Index i = number * granule; i < (number + 1) * granule; i += S::width) update.template at<S>(i);
-  }
-};
-
-template <class T, class Update>
-struct UpdateElements {
-  Update update;
-
-  ATTN_FUNCTION void operator()(Index i) const { update.template at<T>(i); }
-};
-
-/// Calls `update.template at<S>(i)` for all i < extent, a multiple of the granule. Asynchronous on `exec`. The same
-/// bits for any number of threads, since no element knows of another.
+/// Applies `update(lanes, row, column)` to the element row * granule + column of all granules. Asynchronous on `exec`.
+/// The same bits for any number of threads, since no element knows of another.
 template <class T, ExecutionSpace Exec, class Update>
 void for_each_element(Exec const& exec, char const* label, Index extent, Update const& update) {
-  using Policy = Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>;
-  if constexpr (HostExecutionSpace<Exec>) {
-    Kokkos::parallel_for(label, Policy(exec, 0, extent / granule), UpdateGranules<T, Update>{update});
-  } else {
-    Kokkos::parallel_for(label, Policy(exec, 0, extent), UpdateElements<T, Update>{update});
-  }
+  elementwise<T>(exec, label, extent / granule, granule, update);
 }
 
 /// A buffer laid out as the parameters, zero where it is new. Grows with the registry; allocates nothing otherwise.
