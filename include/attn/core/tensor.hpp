@@ -25,6 +25,9 @@ struct PointerTo<T, 0> {
   using type = T;
 };
 
+template <class V>
+inline constexpr int rank_of = int(V::rank());  // nvcc deduces no class from a guide that says this itself
+
 template <int Rank>
 ATTN_FUNCTION constexpr Extents<Rank> contiguous_strides(Extents<Rank> const& extents) {
   Extents<Rank> strides{};
@@ -158,6 +161,6 @@ class Tensor {
 };
 
 template <KokkosView V>
-Tensor(V const&) -> Tensor<typename V::value_type, int(V::rank()), typename V::memory_space>;
+Tensor(V const&) -> Tensor<typename V::value_type, detail::rank_of<V>, typename V::memory_space>;
 
 }  // namespace attn
