@@ -1,0 +1,117 @@
+/// What a file holds, whether or not it was compressed with gzip.
+#pragma once
+
+#include "attn/core/check.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <vector>
+
+namespace attn::data {
+
+/// Whether bytes start like a gzip file.
+inline bool is_gzip(std::vector<unsigned char> const& bytes) {
+  return bytes.size() >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b;
+}
+
+/// The bytes of a file as they are on disk; pipes work too.
+inline std::vector<unsigned char> read_bytes(std::filesystem::path const& path) {
+  auto const reason = [] { return std::generic_category().message(errno); };
+  int const fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  ATTN_CHECK(fd >= 0, "read_bytes: cannot open '", path.string(), "': ", reason());
+  struct Closer {
+    int fd;
+    ~Closer() { ::close(fd); }
+  } const closer{fd};
+  struct ::stat status {};
+  std::size_t const expected =
+      ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode) ? static_cast<std::size_t>(status.st_size) : 0;
+  std::vector<unsigned char> bytes(expected + 1);  // one more, so that the end of the file is seen without growing
+  std::size_t used = 0;
+  while (true) {
+    if (used == bytes.size()) bytes.resize(2 * bytes.size() + 4096);
+    ::ssize_t const n = ::read(fd, bytes.data() + used, bytes.size() - used);
+    if (n < 0 && errno == EINTR) continue;
+    ATTN_CHECK(n >= 0, "read_bytes: cannot read '", path.string(), "': ", reason());
+    if (n == 0) break;
+    used += static_cast<std::size_t>(n);
+  }
+  bytes.resize(used);
+  return bytes;
+}
+
+/// The uncompressed content of gzip data (one or several members, as `cat a.gz b.gz` makes; zero padding after the
+/// last is ignored). `name` is the file that errors name. O(size) time; checks length and CRC of every member.
+inline std::vector<unsigned char> decompress(std::vector<unsigned char> const& gzip, std::string const& name) {
+  ATTN_CHECK(is_gzip(gzip), "decompress: give gzip data, '", name, "' is not in gzip format");
+  z_stream stream{};
+  ATTN_CHECK(::inflateInit2(&stream, 15 + 16) == Z_OK, "decompress: zlib could not start on '", name, "'");
+  std::unique_ptr<z_stream, int (*)(z_stream*)> const owner(&stream, &::inflateEnd);
+
+  // The last four bytes tell the size of a single member below 4 GiB; not to be trusted, deflate gains 1032 at most.
+  std::size_t told = 0;
+  for (std::size_t i = 1; i <= 4 && i < gzip.size(); ++i) told = told << 8 | gzip[gzip.size() - i];
+  std::vector<unsigned char> out(std::min(told, 1032 * gzip.size()) + 1);  // one more shows the end without growing
+  std::size_t used = 0;
+  std::size_t taken = 0;
+  bool inside_member = true;
+  while (inside_member) {
+    if (used == out.size()) out.resize(2 * out.size() + 4096);
+    constexpr std::size_t largest = std::numeric_limits<uInt>::max();  // zlib counts in 32 bits
+    std::size_t const room = std::min(out.size() - used, largest);
+    std::size_t const given = std::min(gzip.size() - taken, largest);
+    stream.next_in = const_cast<unsigned char*>(gzip.data() + taken);
+    stream.avail_in = static_cast<uInt>(given);
+    stream.next_out = out.data() + used;
+    stream.avail_out = static_cast<uInt>(room);
+    int const status = ::inflate(&stream, Z_NO_FLUSH);
+    taken += given - stream.avail_in;
+    used += room - stream.avail_out;
+    bool const starved = taken == gzip.size() && stream.avail_out > 0 && status != Z_STREAM_END;
+    ATTN_CHECK(status != Z_DATA_ERROR && status != Z_NEED_DICT, "decompress: get '", name,
+               "' again, it is corrupt after ", used, " bytes (", stream.msg != nullptr ? stream.msg : "bad data", ")");
+    ATTN_CHECK(!starved, "decompress: get '", name, "' again, it is truncated (", gzip.size(),
+               " bytes of gzip data end after ", used, " bytes of content)");
+    ATTN_CHECK(status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR, "decompress: zlib failed on '", name,
+               "' with code ", status);
+    if (status != Z_STREAM_END) continue;
+    while (taken < gzip.size() && gzip[taken] == 0) ++taken;
+    inside_member = taken < gzip.size();
+    if (inside_member) ::inflateReset(&stream);
+  }
+  out.resize(used);
+  return out;
+}
+
+/// The content of a file: uncompressed when it starts as gzip does, as it is otherwise. A name that ends in ".gz"
+/// promises gzip, and the promise is checked.
+inline std::vector<unsigned char> read_content(std::filesystem::path const& path) {
+  std::vector<unsigned char> bytes = read_bytes(path);
+  ATTN_CHECK(!bytes.empty(), "read_content: get '", path.string(), "' again, it is empty");
+  if (is_gzip(bytes)) return decompress(bytes, path.string());
+  ATTN_CHECK(path.extension() != ".gz", "read_content: get '", path.string(),
+             "' again or rename it, it is not in gzip format");
+  return bytes;
+}
+
+/// The file itself, or the same name with ".gz" added or removed when only that exists.
+inline std::filesystem::path with_or_without_gz(std::filesystem::path const& path) {
+  std::error_code ignored;
+  if (std::filesystem::exists(path, ignored)) return path;
+  auto other = path;
+  path.extension() == ".gz" ? other.replace_extension() : other += ".gz";
+  return std::filesystem::exists(other, ignored) ? other : path;
+}
+
+}  // namespace attn::data
