@@ -1,0 +1,47 @@
+// Every mask, an activation of a user, and norms.
+#include "attention_calls.hpp"
+
+namespace attn_cuda {
+
+struct SquaredRelu {
+  template <class T>
+  ATTN_FUNCTION T operator()(T score, attn::Row row) const {
+    T const positive = attn::max(score, T(0));
+    return positive * positive / T(row.n_keys);
+  }
+};
+
+/// Keys of the query's own block, a mask of a user.
+struct Blocks {
+  int size = 1;
+
+  ATTN_FUNCTION attn::KeyRange keys(attn::Query q) const {
+    int const begin = q.index / size * size, end = begin + size;
+    return {begin < q.n_keys ? begin : q.n_keys, end < q.n_keys ? end : q.n_keys};
+  }
+  ATTN_FUNCTION int length(int, int n_keys) const { return n_keys; }
+};
+
+template <class A>
+void masks(A const& a, View<float> const& x, int const* lengths) {
+  using attn::AttentionOptions;
+  attend<float>(a, x, AttentionOptions<attn::Causal>{.score_scale = 0.125});
+  attend<float>(a, x, AttentionOptions<attn::Window>{.mask = {.before = 3, .after = 2}});
+  attend<float>(a, x, AttentionOptions<attn::KeyPadding>{.mask = {lengths}});
+  attend<float>(a, x, AttentionOptions<attn::Both<attn::Causal, attn::KeyPadding>>{.mask = {{}, {lengths}}});
+  attend<float>(a, x, AttentionOptions<Blocks>{.mask = {16}});
+}
+
+void masks(View<float> const& x, int const* lengths) {
+  masks(attn::Softmax{}, x, lengths);
+  masks(SquaredRelu{}, x, lengths);
+}
+
+void norms(View<float> const& x, View<Kokkos::Experimental::half_t> const& narrow, View<double> const& wide) {
+  attend_with_norms<float>(attn::Softmax{}, x);
+  attend_with_norms<float>(SquaredRelu{}, x);
+  attend_with_norms<double>(attn::Softmax{}, wide);
+  attend_with_norms<Kokkos::Experimental::half_t>(attn::Poly<3>{}, narrow);
+}
+
+}  // namespace attn_cuda
