@@ -21,6 +21,13 @@ inline constexpr bool on_device = true;
 inline constexpr bool on_device = false;
 #endif
 
+/// Whether host kernels may compute in packs of reals: nvcc allows no vector in a function that also runs on a device.
+#if defined(__CUDACC__) && !defined(__clang__)
+inline constexpr bool has_packs = false;
+#else
+inline constexpr bool has_packs = true;
+#endif
+
 /// Opens a named region for Kokkos' profiling tools for as long as it lives.
 using ProfilingRegion = Kokkos::Profiling::ScopedRegion;
 

@@ -1,0 +1,227 @@
+/// The part of check_activation that is about row-normalised activations.
+#pragma once
+
+#include "attn/activation/concepts.hpp"
+#include "attn/core/jet.hpp"
+#include "attn/core/pack.hpp"
+#include "attn/testing/detail/activation_report.hpp"
+
+#include <numeric>
+
+namespace attn::testing::detail {
+
+/// The scores of a tile as `absorb_tile` wants them: it overwrites each with its numerator.
+template <class T>
+struct TrialTile {
+  std::vector<T>* values;
+  int size() const { return static_cast<int>(values->size()); }
+  T operator[](int j) const { return (*values)[std::size_t(j)]; }
+  void set(int j, T numerator) const { (*values)[std::size_t(j)] = numerator; }
+};
+
+template <class A>
+struct RowCheck {
+  A const& a;
+  CheckActivationOptions const& options;
+  ActivationReport& report;
+
+  void run() const {
+    auto const all = trial_scores(options.largest_score);
+    for (std::size_t const length : {1, 2, 7, 31}) {
+      std::vector<double> row;
+      for (std::size_t j = 0; j < length; ++j) row.push_back(all[(5 + 3 * j) % all.size()]);
+      values(row);
+      std::erase_if(row, [](double s) { return std::abs(s) > 8; });  // beyond, a weight is nothing or everything
+      derivatives(row);
+      jets(row);
+    }
+    values({options.largest_score, -options.largest_score, 0});
+    if constexpr (has_packs) packs(all);
+  }
+
+ private:
+  template <class T>
+  using Stats = typename A::template Stats<T>;
+
+  /// The weights of a row that is gathered one score at a time.
+  template <class T>
+  std::vector<T> weights(std::vector<T> const& scores) const {
+    Stats<T> stats;
+    for (T const& s : scores) (void)a.absorb(stats, s);
+    std::vector<T> w;
+    for (T const& s : scores) w.push_back(a.numerator(s, stats) / a.normalizer(stats));
+    return w;
+  }
+
+  static double largest(std::vector<double> const& x) {
+    return std::abs(
+        *std::max_element(x.begin(), x.end(), [](double y, double z) { return std::abs(y) < std::abs(z); }));
+  }
+  static std::string in_row(std::vector<double> const& scores) {
+    return " in a row of " + std::to_string(scores.size()) + " scores";
+  }
+
+  void values(std::vector<double> const& scores) const {
+    auto const w = weights(scores);
+    double const scale = largest(w);
+    for (std::size_t j = 0; j < scores.size(); ++j) {
+      if (!std::isfinite(w[j])) report.add("finite", "the weight of score ", scores[j], " is ", w[j], in_row(scores));
+    }
+    if (w != weights(scores) && w == w) report.add("pure", "weights differ when they are computed again");
+
+    auto const narrow = weights(std::vector<float>(scores.begin(), scores.end()));
+    for (std::size_t j = 0; j < scores.size(); ++j) {
+      if (!close(narrow[j], w[j], 1e-4 * scale)) {
+        report.add("fp32", "the weight of score ", scores[j], " is ", narrow[j], ", and in fp64 ", w[j],
+                   in_row(scores));
+      }
+    }
+    orders(scores, w);
+    factors(scores, w);
+  }
+
+  /// Kernels meet the keys in tiles, from any key on.
+  void orders(std::vector<double> const& scores, std::vector<double> const& w) const {
+    std::vector<std::size_t> order(scores.size());
+    std::iota(order.begin(), order.end(), std::size_t(0));
+    auto const ascending = [&](std::size_t i, std::size_t j) { return scores[i] < scores[j]; };
+    for (int kind = 0; kind < 3; ++kind) {
+      if (kind == 1) std::stable_sort(order.begin(), order.end(), ascending);
+      if (kind != 1) std::reverse(order.begin(), order.end());  // backwards; then by falling scores
+      std::vector<double> reordered;
+      for (std::size_t const i : order) reordered.push_back(scores[i]);
+      auto const again = weights(reordered);
+      for (std::size_t j = 0; j < scores.size(); ++j) {
+        if (!close(again[j], w[order[j]], 1e-10 * largest(w))) {
+          report.add("order", "the weight of score ", reordered[j], " is ", w[order[j]], ", but ", again[j],
+                     " when the scores come in another order", in_row(scores));
+        }
+      }
+    }
+  }
+
+  /// What was accumulated, times the factors, must be what the complete statistics give.
+  void factors(std::vector<double> const& scores, std::vector<double> const& w) const {
+    auto const expected = std::accumulate(w.begin(), w.end(), 0.0);
+    Stats<double> stats;
+    double sum = 0;
+    for (double const s : scores) {
+      double const factor = a.absorb(stats, s);
+      sum = sum * factor + a.numerator(s, stats);
+    }
+    if (!close(sum / a.normalizer(stats), expected, 1e-10 * (std::abs(expected) + largest(w)))) {
+      report.add("factor", "weights gathered one by one sum to ", sum / a.normalizer(stats),
+                 ", and from the complete row to ", expected, in_row(scores),
+                 ": absorb must return what earlier numerators are multiplied by");
+    }
+    std::vector<double> tile(scores.begin() + std::ptrdiff_t(scores.size() / 2), scores.end());
+    if constexpr (requires { a.absorb_tile(stats, TrialTile<double>{&tile}); }) {
+      stats = {};
+      sum = 0;
+      for (std::size_t j = 0; j < scores.size() / 2; ++j) {
+        double const factor = a.absorb(stats, scores[j]);
+        sum = sum * factor + a.numerator(scores[j], stats);
+      }
+      double const factor = a.absorb_tile(stats, TrialTile<double>{&tile});
+      sum = std::accumulate(tile.begin(), tile.end(), sum * factor);
+      if (!close(sum / a.normalizer(stats), expected, 1e-10 * (std::abs(expected) + largest(w)))) {
+        report.add("absorb_tile", "weights sum to ", sum / a.normalizer(stats), ", and by absorb to ", expected,
+                   in_row(scores));
+      }
+    }
+  }
+
+  /// ds of the loss sum_j g_j w_j, and what else is derived from the pullback.
+  void derivatives(std::vector<double> scores) const {
+    auto const w = weights(scores);
+    std::vector<double> g;
+    for (std::size_t j = 0; j < w.size(); ++j) g.push_back(normal<double>({.seed = 3, .stream = 0}, j));
+    auto const loss = [&](std::vector<double> const& s) {
+      auto const all = weights(s);
+      return std::inner_product(all.begin(), all.end(), g.begin(), 0.0);
+    };
+    double const delta = loss(scores);
+    double sum_f = 0, sum_g = 0, sum_w2 = 0, sum_w3 = 0;
+    for (std::size_t k = 0; k < w.size(); ++k) {
+      double const d_s = a.pullback(w[k], g[k], delta);
+      Differences const differences(
+          [&](double s) {
+            auto moved = scores;
+            moved[k] = s;
+            return loss(moved);
+          },
+          scores[k]);
+      if (!differences.admit(d_s, largest(w) * largest(g))) {
+        report.add("pullback", "ds is ", d_s, " at score ", scores[k], ", where finite differences give ",
+                   differences.middle(), in_row(scores));
+      }
+      double const f = a.pullback(w[k], 1.0, 0.0), h = a.pullback(w[k], 0.0, 1.0);
+      if (!close(f * g[k] + h * delta, d_s, 1e-10 * (std::abs(f * g[k]) + std::abs(h * delta)))) {
+        report.add("pullback", "it is not linear in d_w and delta: ", d_s, " at score ", scores[k], ", but by parts ",
+                   f * g[k] + h * delta);
+      }
+      sum_f += f * (f + 2 * h * w[k]);
+      sum_g += h * h;
+      sum_w2 += w[k] * w[k];
+      sum_w3 += w[k] * w[k] * w[k];
+    }
+    if constexpr (requires {
+                    { a.squared_jacobian(sum_w2, sum_w3) } -> std::same_as<double>;
+                  }) {
+      double const stated = a.squared_jacobian(sum_w2, sum_w3), expected = sum_f + sum_w2 * sum_g;
+      if (!close(stated, expected, 1e-10 * (std::abs(sum_f) + sum_w2 * sum_g))) {
+        report.add("squared_jacobian", "it is ", stated, ", and by the pullback ", expected, in_row(scores));
+      }
+    }
+  }
+
+  /// All weights along one direction in the space of scores.
+  void jets(std::vector<double> const& scores) const {
+    using J = Jet<double, 1>;
+    std::vector<double> direction;
+    std::vector<J> lifted;
+    for (std::size_t j = 0; j < scores.size(); ++j) {
+      direction.push_back(normal<double>({.seed = 3, .stream = 1}, j));
+      lifted.push_back(J(scores[j]) + J::variable(0) * direction[j]);
+    }
+    auto const w = weights(lifted);
+    for (std::size_t j = 0; j < scores.size(); ++j) {
+      Differences const differences(
+          [&](double t) {
+            auto moved = scores;
+            for (std::size_t k = 0; k < moved.size(); ++k) moved[k] += t * direction[k];
+            return weights(moved)[j];
+          },
+          0.0);
+      if (!differences.admit(w[j].coefficients[1], std::abs(w[j].value()) * largest(direction))) {
+        report.add("jet", "the derivative of the weight of score ", scores[j], " is ", w[j].coefficients[1],
+                   ", where finite differences give ", differences.middle(), in_row(scores));
+      }
+    }
+  }
+
+  /// Another row in each lane.
+  void packs(std::vector<double> const& all) const {
+    using P = Pack<float>;
+    constexpr std::size_t length = 9;
+    auto const score = [&](std::size_t j, int lane) { return float(all[(std::size_t(lane) + 4 * j) % all.size()]); };
+    std::vector<P> packed(length, P(0.0f));
+    for (std::size_t j = 0; j < length; ++j) {
+      for (int lane = 0; lane < P::width; ++lane) packed[j].lanes[lane] = score(j, lane);
+    }
+    auto const w = weights(packed);
+    for (int lane = 0; lane < P::width; ++lane) {
+      std::vector<float> row;
+      for (std::size_t j = 0; j < length; ++j) row.push_back(score(j, lane));
+      auto const expected = weights(row);
+      double const scale = largest(std::vector<double>(expected.begin(), expected.end()));
+      for (std::size_t j = 0; j < length; ++j) {
+        if (!close(w[j][lane], expected[j], 1e-5 * scale)) {
+          report.add("pack", "the weight of score ", row[j], " is ", w[j][lane], ", and that of a float ", expected[j]);
+        }
+      }
+    }
+  }
+};
+
+}  // namespace attn::testing::detail
