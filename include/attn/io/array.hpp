@@ -89,8 +89,8 @@ auto strides_of(View const& view) {
 }
 
 template <class View>
-concept HostView =
-    KokkosView<View> && Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename View::memory_space>::accessible;
+concept HostView = KokkosView<View> &&
+    bool(Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename View::memory_space>::accessible);
 
 /// Fills a view that the host reaches from elements in C order. `what` opens the message of an error.
 template <HostView View>

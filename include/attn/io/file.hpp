@@ -181,10 +181,10 @@ inline void write_file(Path const& path, std::string_view bytes) {
 inline void create_output_directory(Path const& path) {
   Path const directory = path.empty() ? Path(".") : path;
   std::error_code error;
+  bool const is_file = std::filesystem::exists(directory, error) && !std::filesystem::is_directory(directory, error);
+  ATTN_CHECK(!is_file, "create_output_directory: give a directory, '", directory.string(), "' is a file");
   std::filesystem::create_directories(directory, error);
   ATTN_CHECK(!error, "create_output_directory: cannot create '", directory.string(), "': ", error.message());
-  ATTN_CHECK(std::filesystem::is_directory(directory, error), "create_output_directory: give a directory, '",
-             directory.string(), "' is a file");
   Path const probe = detail::temporary_beside(directory / "probe");
   detail::Descriptor fd(::open(probe.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
   int failure = fd.get() < 0 ? errno : detail::write_all(fd.get(), "probe");
