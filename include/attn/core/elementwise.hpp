@@ -29,29 +29,53 @@ struct OneLane {
   using Value = T;
   static ATTN_FUNCTION T load(T const* p) { return *p; }
   static ATTN_FUNCTION void store(T* p, T value) { *p = value; }
+  /// `value` in the lanes that work, `idle` in the others.
+  static ATTN_FUNCTION T select(T value, T) { return value; }
+  /// f(0), f(1), ... in the lanes that work.
+  template <class Function>
+  static ATTN_FUNCTION T generate(Function const& f) {
+    return f(0);
+  }
 };
 
-/// A full vector of the host.
-template <Real T>
+/// A full vector of the host. `T` is a real, or a jet (core/jet_tensor.hpp).
+template <class T>
 struct AllLanes {
   using Value = Pack<T>;
   static Value load(T const* p) { return Value::load(p); }
   static void store(T* p, Value value) { value.store(p); }
+  static Value select(Value value, Value) { return value; }
+  template <class Function>
+  static Value generate(Function const& f) {
+    Value result;
+    for (int lane = 0; lane < Value::width; ++lane) result.lanes[lane] = f(lane);
+    return result;
+  }
 };
 
 /// The first `n` lanes of a vector: the end of a row.
-template <Real T>
+template <class T>
 struct FirstLanes {
   using Value = Pack<T>;
   int n;
   Value load(T const* p) const { return Value::load(p, n); }
   void store(T* p, Value value) const { value.store(p, n); }
+  Value select(Value value, Value idle) const {
+    value.store(reinterpret_cast<T*>(&idle), n);
+    return idle;
+  }
+  template <class Function>
+  Value generate(Function const& f) const {
+    Value result(T(0));
+    for (int lane = 0; lane < n; ++lane) result.lanes[lane] = f(lane);
+    return result;
+  }
 };
 
 /// Calls body(lanes, i) for vectors that cover begin <= i < end. Host code.
-template <Real T, class Body>
+template <class T, class Body>
 inline void for_lanes(Index begin, Index end, Body const& body) {
-  constexpr Index width = Pack<T>::width;
+  constexpr Index width = Pack<RealOf<T>>::width;
   Index i = begin;
   for (; i + width <= end; i += width) body(AllLanes<T>{}, i);
   if (i < end) body(FirstLanes<T>{static_cast<int>(end - i)}, i);

@@ -208,8 +208,22 @@ struct Math<Jet<T, Orders...>> {
     }
     return J::compose(a, taylor);
   }
-  static ATTN_FUNCTION J sin(J const& a) { return wave(a, Math<T>::sin(a.value()), Math<T>::cos(a.value())); }
-  static ATTN_FUNCTION J cos(J const& a) { return wave(a, Math<T>::cos(a.value()), -Math<T>::sin(a.value())); }
+  static ATTN_FUNCTION J sin(J const& a) {
+    T sine, cosine;
+    attn::sin_cos(a.value(), sine, cosine);
+    return oscillation(a, sine, cosine);
+  }
+  static ATTN_FUNCTION J cos(J const& a) {
+    T sine, cosine;
+    attn::sin_cos(a.value(), sine, cosine);
+    return oscillation(a, cosine, -sine);
+  }
+  static ATTN_FUNCTION void sin_cos(J const& a, J& sine, J& cosine) {
+    T s, c;
+    attn::sin_cos(a.value(), s, c);
+    sine = oscillation(a, s, c);
+    cosine = oscillation(a, c, -s);
+  }
   static ATTN_FUNCTION J tanh(J const& a) {
     // y' = 1 - y^2: (k + 1) t_(k+1) = [k = 0] - sum_i t_i t_(k-i)
     T taylor[degree + 1];
@@ -238,7 +252,7 @@ struct Math<Jet<T, Orders...>> {
 
  private:
   /// A function with y'' = -y, from its value and first derivative.
-  static ATTN_FUNCTION J wave(J const& a, T value, T derivative) {
+  static ATTN_FUNCTION J oscillation(J const& a, T value, T derivative) {
     T taylor[degree + 1];
     taylor[0] = value;
     if constexpr (degree > 0) taylor[1] = derivative;

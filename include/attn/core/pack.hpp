@@ -6,6 +6,7 @@
 #pragma once
 
 #include "attn/core/scalar.hpp"
+#include "attn/core/sincos.hpp"
 
 #include <bit>
 #include <cmath>
@@ -119,6 +120,49 @@ Pack<float, W> exp(Pack<float, W> a) {
   return a.lanes == a.lanes ? bounded : a.lanes;  // a NaN stays one
 }
 
+/// e^a for a <= 0 in all lanes: one factor 2^n will do, and nothing overflows. A NaN stays one: it passes both choices
+/// and the product.
+template <class T, int W>
+Pack<T, W> exp_nonpositive(Pack<T, W> a) {
+  using Vector = typename Pack<T, W>::Vector;
+  using Integer = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+  typedef Integer Integers __attribute__((vector_size(W * sizeof(Integer))));
+  constexpr bool single = sizeof(T) == 4;
+  constexpr int mantissa = single ? 23 : 52, bias = single ? 127 : 1023;
+  constexpr T log2_e = T(1.4426950408889634);
+  constexpr T ln2_high = single ? T(0.693359375f) : T(6.93147180369123816490e-01);
+  constexpr T ln2_low = single ? T(-2.12194440e-4f) : T(1.90821492927058770002e-10);
+  constexpr T shift = single ? T(12582912.0f) : T(6755399441055744.0);  // 1.5 * 2^mantissa
+  constexpr T smallest = single ? T(-87.33654f) : T(-708.3964185322641);
+
+  Vector const x = a.lanes < smallest ? smallest - Vector{} : a.lanes;
+  Vector const shifted = x * log2_e + shift;
+  Vector const n = shifted - shift;
+  Vector const r = (x - n * ln2_high) - n * ln2_low;
+  Vector p;
+  if constexpr (single) {  // minimax on |r| <= ln 2 / 2 with e^r = 1 + r + r^2 p(r), relative error 1.1e-7
+    p = 8.312501428e-3f * r + 4.189033178e-2f;
+    p = p * r + 1.6667115388e-1f;
+    p = p * r + 0.49999230307f;
+  } else {
+    p = T(1.0 / 6227020800) * r + T(1.0 / 479001600);
+    p = p * r + T(1.0 / 39916800);
+    p = p * r + T(1.0 / 3628800);
+    p = p * r + T(1.0 / 362880);
+    p = p * r + T(1.0 / 40320);
+    p = p * r + T(1.0 / 5040);
+    p = p * r + T(1.0 / 720);
+    p = p * r + T(1.0 / 120);
+    p = p * r + T(1.0 / 24);
+    p = p * r + T(1.0 / 6);
+    p = p * r + T(0.5);
+  }
+  p = p * r + T(1);
+  p = p * r + T(1);
+  Vector const scale = (Vector)(((Integers)shifted + bias) << mantissa);  // the shift's own bits fall off the top
+  return a.lanes < smallest ? Vector{} : p * scale;
+}
+
 /// erf(a) in fp32 for all lanes, absolute error below 5e-7 (measured in tests/core/test_pack.cpp).
 /// erf(a) = 1 - e^{-a^2} t (a1 + a2 t + ... + a5 t^4), t = 1 / (1 + p |a|): Abramowitz and Stegun 7.1.26; for small
 /// |a|, where that difference loses relative accuracy, its Maclaurin series.
@@ -155,8 +199,25 @@ struct Math<Pack<T, W>> {
   static P abs(P a) { return a.lanes < T(0) ? -a.lanes : a.lanes; }
   static P sqrt(P a) { return detail::lanewise(a, [](T x) { return std::sqrt(x); }); }
   static P log(P a) { return detail::lanewise(a, [](T x) { return std::log(x); }); }
-  static P sin(P a) { return detail::lanewise(a, [](T x) { return std::sin(x); }); }
-  static P cos(P a) { return detail::lanewise(a, [](T x) { return std::cos(x); }); }
+  static void sin_cos(P a, P& sine, P& cosine) {
+    if constexpr (std::same_as<T, float>) {
+      typedef std::int32_t Integers __attribute__((vector_size(W * sizeof(std::int32_t))));
+      detail::sin_cos<typename P::Vector, Integers>(a.lanes, sine.lanes, cosine.lanes);
+    } else {
+      sine = detail::lanewise(a, [](T x) { return std::sin(x); });
+      cosine = detail::lanewise(a, [](T x) { return std::cos(x); });
+    }
+  }
+  static P sin(P a) {
+    P sine, cosine;
+    sin_cos(a, sine, cosine);
+    return sine;
+  }
+  static P cos(P a) {
+    P sine, cosine;
+    sin_cos(a, sine, cosine);
+    return cosine;
+  }
   static P exp(P a) {
     if constexpr (std::same_as<T, float>) {
       return detail::exp(a);
@@ -164,6 +225,7 @@ struct Math<Pack<T, W>> {
       return detail::lanewise(a, [](T x) { return std::exp(x); });
     }
   }
+  static P exp_nonpositive(P a) { return detail::exp_nonpositive(a); }
   static P tanh(P a) {
     if constexpr (std::same_as<T, float>) {
       // tanh a = sign(a) (1 - 2 / (e^{2|a|} + 1)); for small |a| its series keeps the relative accuracy

@@ -75,6 +75,27 @@ template <class T> ATTN_FUNCTION T tanh(T a) { return Math<T>::tanh(a); }
 template <class T> ATTN_FUNCTION T erf(T a) { return Math<T>::erf(a); }
 // clang-format on
 
+/// e^a for a <= 0, where an exponential that never overflows is cheaper. Any other a gives any number.
+template <class T>
+ATTN_FUNCTION T exp_nonpositive(T a) {
+  if constexpr (requires { Math<T>::exp_nonpositive(a); }) {
+    return Math<T>::exp_nonpositive(a);
+  } else {
+    return Math<T>::exp(a);
+  }
+}
+
+/// Sine and cosine of the same argument.
+template <class T>
+ATTN_FUNCTION void sin_cos(T a, T& sine, T& cosine) {
+  if constexpr (requires { Math<T>::sin_cos(a, sine, cosine); }) {
+    Math<T>::sin_cos(a, sine, cosine);
+  } else {
+    sine = Math<T>::sin(a);
+    cosine = Math<T>::cos(a);
+  }
+}
+
 /// a^P by repeated squaring, unrolled at compile time; a^0 = 1.
 template <int P, class T>
 ATTN_FUNCTION constexpr T power(T a) {

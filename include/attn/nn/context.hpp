@@ -1,6 +1,7 @@
 /// Context: what every module is handed: where it runs, its parameters, its memory, its random numbers.
 #pragma once
 
+#include "attn/core/jet_tensor.hpp"
 #include "attn/core/random.hpp"
 #include "attn/core/workspace.hpp"
 #include "attn/nn/parameters.hpp"
@@ -67,6 +68,9 @@ class Context {
   /// Whether `forward` keeps what `backward` needs although `training` is off: gradients or attention maps of a model
   /// in evaluation.
   bool keep_tape = false;
+  /// Of jets: which coefficients `tensor` keeps, and whether it makes tensors of values or of adjoints. Whoever calls
+  /// `backward` sets it to `planes.adjoint()` for that time (`AdjointPhase`); modules do not care.
+  PlanesOf<T> planes = {};
 
   /// Gives back the memory of the step before: its outputs and tapes end here.
   void begin_step() { workspace.reset(); }
@@ -78,9 +82,20 @@ class Context {
   Builder operator/(std::string_view name) { return Builder(parameters) / name; }
 
   /// A contiguous tensor of this step, of the scalar of the computation or of `U`. Not initialised.
-  template <class U = T, class... Sizes>
+  template <class U = T, std::integral... Sizes>
   auto tensor(Sizes... extents) {
-    return workspace.template tensor<U>(extents...);
+    return tensor<U>(Extents<int(sizeof...(Sizes))>{static_cast<Index>(extents)...});
+  }
+  template <class U = T, std::size_t Rank>
+  Tensor<U, int(Rank), MemorySpace> tensor(Kokkos::Array<Index, Rank> const& extents) {
+    Index size = 1;
+    for (Index const extent : extents) size *= extent;
+    if constexpr (AnyJet<U>) {
+      static_assert(std::same_as<U, T>, "Context::tensor: ask for jets of the context's own kind");
+      return {workspace.template tensor<Real>(planes.count * size).data(), extents, planes};
+    } else {
+      return {workspace.template tensor<U>(size).data(), extents};
+    }
   }
 
   /// Gives back, when it dies, what was taken in its life, unless the tape is kept: what a module takes between its
@@ -94,6 +109,19 @@ class Context {
    private:
     std::optional<typename Workspace<MemorySpace>::Scope> scope_;
   };
+};
+
+/// While one lives, `ctx.tensor` makes adjoints of jets: what a backward pass returns. Of reals it changes nothing.
+template <class Ctx>
+class AdjointPhase {
+ public:
+  explicit AdjointPhase(Ctx& ctx) : ctx_(ctx) { ctx_.planes = ctx_.planes.adjoint(); }
+  ~AdjointPhase() { ctx_.planes = ctx_.planes.adjoint(); }
+  AdjointPhase(AdjointPhase const&) = delete;
+  AdjointPhase& operator=(AdjointPhase const&) = delete;
+
+ private:
+  Ctx& ctx_;
 };
 
 /// Tensors of a context's scalar in its memory, for signatures: `TensorOf<Ctx, 3> x`, and one that is only read.
