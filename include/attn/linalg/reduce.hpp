@@ -40,38 +40,62 @@ struct HostColumnSums {
   }
 };
 
-/// One team sums `team_columns` columns: its threads take every team_rows-th row, then add up in order.
-template <class T, class Memory, class Exec>
+/// out_j = beta out_j + the sum of part_j over `parts` rows that lie `stride` apart.
+template <HostExecutionSpace Exec, Real T>
+void add_parts(Exec const& exec, T const* partial, Index parts, Index stride, Index n,
+               Tensor<T, 1, Kokkos::HostSpace> out, T beta = 1) {
+  for_blocks(exec, "attn::column_sums::parts", 1, [=](Index) {
+    for_lanes<T>(0, n, [&](auto lanes, Index j) {
+      using Value = typename decltype(lanes)::Value;
+      Value total(T(0));
+      for (Index part = 0; part < parts; ++part) total += lanes.load(partial + part * stride + j);
+      T* const to = out.data() + j;
+      if (beta != T(0)) total += Value(beta) * lanes.load(to);
+      lanes.store(to, total);
+    });
+  });
+}
+
+/// One team sums `team_columns` columns of term(row, column): its threads take every team_rows-th row, then the team
+/// adds up in order.
+template <class T, class Memory, class Exec, class Terms>
 struct TeamColumnSums {
   using Policy = Kokkos::TeamPolicy<Exec>;
   using Scratch = Kokkos::View<T*, typename Exec::scratch_memory_space, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
   static constexpr int team_columns = 32;
+  static constexpr int team_rows = 16;
 
-  Tensor<T const, 2, Memory> x;
+  Terms term;
+  Index rows, columns;
   T beta;
   Tensor<T, 1, Memory> out;
-  int team_rows;
 
   KOKKOS_FUNCTION void operator()(typename Policy::member_type const& team) const {
     Scratch const partial(team.team_scratch(0), team_rows * team_columns);
     Index const first = Index(team.league_rank()) * team_columns;
-    Kokkos::parallel_for(Kokkos::TeamThreadRange(team, team_rows * team_columns), [&](int i) {
+    for (int i = team.team_rank(); i < team_rows * team_columns; i += team.team_size()) {
       Index const column = first + i % team_columns;
       T sum = 0;
-      if (column < x.extent(1)) {
-        for (Index row = i / team_columns; row < x.extent(0); row += team_rows) sum += x(row, column);
+      if (column < columns) {
+        for (Index row = i / team_columns; row < rows; row += team_rows) sum += term(row, column);
       }
       partial(i) = sum;
-    });
+    }
     team.team_barrier();
-    Kokkos::parallel_for(Kokkos::TeamThreadRange(team, team_columns), [&](int i) {
-      if (first + i >= x.extent(1)) return;
+    for (int i = team.team_rank(); i < team_columns; i += team.team_size()) {
+      if (first + i >= columns) break;
       T sum = 0;
       for (int row = 0; row < team_rows; ++row) sum += partial(row * team_columns + i);
       T& to = out(first + i);
       to = sum + (beta == T(0) ? T(0) : beta * to);
-    });
+    }
   }
+};
+
+template <class T, class Memory>
+struct Element {
+  Tensor<T const, 2, Memory> x;
+  ATTN_FUNCTION T operator()(Index i, Index j) const { return x(i, j); }
 };
 
 template <class T, class Memory>
@@ -109,6 +133,18 @@ double ordered_sum(Exec const& exec, char const* name, Index n, Functor const& t
 
 }  // namespace detail
 
+/// out_j = beta out_j + sum_i term(i, j) over `rows` rows, for device spaces: term is a functor of (row, column).
+template <class T, ExecutionSpace Exec, class Terms, class Memory>
+void column_sums_of(Exec const& exec, Index rows, Index columns, Terms const& term, std::type_identity_t<T> beta,
+                    Tensor<T, 1, Memory> const& out) {
+  using Kernel = detail::TeamColumnSums<T, Memory, Exec, Terms>;
+  Kernel const kernel{term, rows, columns, beta, out};
+  int const teams = static_cast<int>((columns + Kernel::team_columns - 1) / Kernel::team_columns);
+  typename Kernel::Policy policy(exec, teams, Kokkos::AUTO);
+  policy.set_scratch_size(0, Kokkos::PerTeam(Kernel::Scratch::shmem_size(Kernel::team_rows * Kernel::team_columns)));
+  Kokkos::parallel_for("attn::column_sums", policy, kernel);
+}
+
 /// x (m, n), out (n): out_j = beta out_j + sum_i x_ij. The gradient of a bias, with beta = 1. x has a unit stride in
 /// its second dimension. Reads x once.
 template <ExecutionSpace Exec, Real T, class Memory>
@@ -124,20 +160,9 @@ void column_sums(Exec const& exec, Tensor<std::type_identity_t<T> const, 2, Memo
     Index const rows_of_part = detail::rows_of_partial_sum(m), parts = (m + rows_of_part - 1) / rows_of_part;
     T* const partial = detail::host_scratch<T>(std::max(Index(1), parts * n));
     for_blocks(exec, "attn::column_sums", parts, detail::HostColumnSums<T>{x, partial, rows_of_part});
-    for_blocks(exec, "attn::column_sums::sum", 1, [=](Index) {
-      for (Index j = 0; j < n; ++j) {
-        T sum = 0;
-        for (Index part = 0; part < parts; ++part) sum += partial[part * n + j];
-        out(j) = sum + (beta == T(0) ? T(0) : beta * out(j));
-      }
-    });
+    detail::add_parts(exec, partial, parts, n, n, out, beta);
   } else {
-    using Kernel = detail::TeamColumnSums<T, Memory, Exec>;
-    Kernel kernel{x, beta, out, 16};
-    int const teams = static_cast<int>((n + Kernel::team_columns - 1) / Kernel::team_columns);
-    typename Kernel::Policy policy(exec, teams, Kokkos::AUTO);
-    policy.set_scratch_size(0, Kokkos::PerTeam(Kernel::Scratch::shmem_size(kernel.team_rows * Kernel::team_columns)));
-    Kokkos::parallel_for("attn::column_sums", policy, kernel);
+    column_sums_of<T>(exec, m, n, detail::Element<T, Memory>{x}, beta, out);
   }
 }
 

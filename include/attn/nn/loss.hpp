@@ -1,0 +1,193 @@
+/// Losses: how far predictions are from what they should be, and the gradient of that.
+#pragma once
+
+#include "attn/core/rows.hpp"
+#include "attn/nn/module.hpp"
+
+#include <cstdint>
+
+namespace attn::nn {
+
+/// Where the numbers of a loss lie until they are read: reading waits for the work that makes them.
+template <class Ctx>
+class LossValue {
+ public:
+  using Real = typename Ctx::Real;
+
+  LossValue(typename Ctx::Space const& exec, Tensor<Real, 1, typename Ctx::MemorySpace> const& numbers)
+      : exec_(exec), numbers_(numbers) {}
+
+  /// The mean loss of the batch. Waits.
+  double mean() const { return read()[0]; }
+  /// How many samples were predicted right: the largest logit is that of the label, or of the largest target. Waits.
+  Index correct() const { return static_cast<Index>(read()[1] + Real(0.5)); }
+  /// Both with one wait: `auto const [mean, correct] = loss.read();`
+  Kokkos::Array<Real, 2> read() const {
+    Kokkos::Array<Real, 2> host{};
+    Kokkos::deep_copy(exec_, Kokkos::View<Real*, Kokkos::HostSpace, Unmanaged>(host.data(), 2),
+                      Kokkos::View<Real*, typename Ctx::MemorySpace, Unmanaged>(numbers_.data(), 2));
+    exec_.fence("attn::LossValue");
+    return host;
+  }
+
+  /// (2): mean and correct, where the computation runs.
+  Tensor<Real, 1, typename Ctx::MemorySpace> const& numbers() const { return numbers_; }
+
+ private:
+  using Unmanaged = Kokkos::MemoryTraits<Kokkos::Unmanaged>;
+  typename Ctx::Space exec_;
+  Tensor<Real, 1, typename Ctx::MemorySpace> numbers_;
+};
+
+template <class Ctx>
+struct LossAndGradient {
+  LossValue<Ctx> loss;
+  TensorOf<Ctx, 2> d_logits;
+};
+
+struct CrossEntropyOptions {
+  double label_smoothing = 0;  ///< targets are (1 - s) for the label plus s / classes for each class
+};
+
+namespace detail {
+
+/// Targets from labels: off everywhere, on more at the label.
+template <Real T>
+struct LabelTargets {
+  std::int32_t const* labels;
+  T on, off;
+  template <class Lanes>
+  ATTN_FUNCTION auto operator()(Lanes lanes, Index i, Index column) const {
+    Index const label = labels[i];
+    return lanes.generate([&](int lane) { return column + lane == label ? on + off : off; });
+  }
+};
+
+template <Real T>
+struct GivenTargets {
+  T const* targets;
+  Index classes;
+  template <class Lanes>
+  ATTN_FUNCTION auto operator()(Lanes lanes, Index i, Index column) const {
+    return lanes.load(targets + i * classes + column);
+  }
+};
+
+/// With p = softmax(z) and targets t: loss = sum_c t_c (log sum_k e^(z_k) - z_c), d_z = p sum(t) - t, both over rows.
+template <Real T, class Targets>
+struct CrossEntropyRow {
+  T const* logits;
+  Targets targets;
+  T* d_logits;
+  T* losses;  // (rows, 2): loss, 1 if predicted right
+  Index classes;
+  T per_row;  // 1 / rows
+
+  template <class Row>
+  ATTN_FUNCTION void operator()(Row const& row, Index i) const {
+    using Value = typename Row::Value;
+    T const* const z = logits + i * classes;
+    Value const lowest = row.value(attn::lowest<T>);
+    Value largest = lowest, largest_target = lowest;
+    row.for_columns(classes, [&](auto lanes, Index c) {
+      largest = attn::max(largest, lanes.select(lanes.load(z + c), lowest));
+      largest_target = attn::max(largest_target, lanes.select(targets(lanes, i, c), lowest));
+    });
+    T const top = row.max(largest), top_target = row.max(largest_target);
+    Value const shift = row.value(top), zero = row.value(T(0));
+
+    Value sum_exp = zero, sum_targets = zero, sum_products = zero;
+    row.for_columns(classes, [&](auto lanes, Index c) {
+      Value const d = lanes.load(z + c) - shift, t = targets(lanes, i, c);
+      sum_exp += lanes.select(attn::exp(d), zero);
+      sum_targets += lanes.select(t, zero);
+      sum_products += lanes.select(t * d, zero);
+    });
+    T const total = row.sum(sum_exp), weight = row.sum(sum_targets);
+    T const loss = weight * attn::log(total) - row.sum(sum_products);
+
+    Value const scale = row.value(weight / total * per_row), share = row.value(per_row);
+    row.for_columns(classes, [&](auto lanes, Index c) {
+      Value const p = attn::exp(lanes.load(z + c) - shift);
+      lanes.store(d_logits + i * classes + c, p * scale - targets(lanes, i, c) * share);
+    });
+    row.once([&] {
+      Index predicted = 0, wanted = 0;
+      for (Index c = classes; c-- > 0;) {
+        if (z[c] == top) predicted = c;
+        if (targets(OneLane<T>{}, i, c) == top_target) wanted = c;
+      }
+      losses[2 * i] = loss;
+      losses[2 * i + 1] = predicted == wanted && loss == loss ? T(1) : T(0);
+    });
+  }
+};
+
+/// The mean of the losses and the number of right predictions, in the order of the rows.
+template <Real T>
+struct SumLosses {
+  T const* losses;
+  T* numbers;
+  Index rows;
+  ATTN_FUNCTION void operator()(Index) const {
+    double loss = 0, correct = 0;
+    for (Index i = 0; i < rows; ++i) {
+      loss += double(losses[2 * i]);
+      correct += double(losses[2 * i + 1]);
+    }
+    numbers[0] = T(loss / double(rows));
+    numbers[1] = T(correct);
+  }
+};
+
+template <class Ctx, class Targets>
+LossAndGradient<Ctx> cross_entropy(Ctx& ctx, ConstTensorOf<Ctx, 2> const& logits, Targets const& targets) {
+  using T = typename Ctx::Real;
+  static_assert(std::same_as<typename Ctx::Scalar, T>, "cross_entropy: give logits of a real type");
+  ATTN_CHECK(logits.is_contiguous() && logits.extent(0) > 0 && logits.extent(1) > 0,
+             "cross_entropy: give contiguous logits (rows, classes) with at least one of each, got (", logits.extent(0),
+             ", ", logits.extent(1), ")");
+  Index const rows = logits.extent(0), classes = logits.extent(1);
+  auto const d_logits = ctx.tensor(rows, classes);
+  auto const numbers = ctx.template tensor<T>(2);
+  typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+  auto const losses = ctx.template tensor<T>(rows, 2);
+  for_rows<T>(
+      ctx.exec, "attn::cross_entropy", rows, classes,
+      CrossEntropyRow<T, Targets>{logits.data(), targets, d_logits.data(), losses.data(), classes, T(1) / T(rows)});
+  Kokkos::parallel_for("attn::cross_entropy::sum",
+                       Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, 1),
+                       SumLosses<T>{losses.data(), numbers.data(), rows});
+  return {LossValue<Ctx>(ctx.exec, numbers), d_logits};
+}
+
+}  // namespace detail
+
+/// logits (rows, classes), labels (rows) in 0 ... classes - 1, where the computation runs -> the mean of
+/// -sum_c t_c log softmax(logits)_c, and its gradient. Asynchronous; the loss is read when it is asked for. A NaN among
+/// the logits shows in the loss.
+template <class Ctx>
+LossAndGradient<Ctx> cross_entropy(Ctx& ctx, std::type_identity_t<ConstTensorOf<Ctx, 2>> logits,
+                                   Tensor<std::int32_t const, 1, typename Ctx::MemorySpace> labels,
+                                   CrossEntropyOptions const& options = {}) {
+  using T = typename Ctx::Real;
+  double const s = options.label_smoothing;
+  ATTN_CHECK(labels.extent(0) == logits.extent(0) && (labels.stride(0) == 1 || labels.extent(0) <= 1),
+             "cross_entropy: give one label for each row of the logits, got ", labels.extent(0), " labels for ",
+             logits.extent(0), " rows");
+  ATTN_CHECK(s >= 0 && s < 1, "cross_entropy: give a label smoothing from 0 to less than 1, got ", s);
+  return detail::cross_entropy(
+      ctx, logits,
+      detail::LabelTargets<T>{labels.data(), T(1 - s), T(s / double(std::max(Index(1), logits.extent(1))))});
+}
+
+/// The same for targets (rows, classes) that are given: those of mixup and cutmix.
+template <class Ctx>
+LossAndGradient<Ctx> cross_entropy(Ctx& ctx, std::type_identity_t<ConstTensorOf<Ctx, 2>> logits,
+                                   std::type_identity_t<ConstTensorOf<Ctx, 2>> targets) {
+  ATTN_CHECK(targets.extents() == logits.extents() && targets.is_contiguous(),
+             "cross_entropy: give contiguous targets of the shape of the logits");
+  return detail::cross_entropy(ctx, logits, detail::GivenTargets<typename Ctx::Real>{targets.data(), logits.extent(1)});
+}
+
+}  // namespace attn::nn

@@ -1,0 +1,86 @@
+/// Module: what a layer, a block and a whole model have in common.
+#pragma once
+
+#include "attn/nn/context.hpp"
+
+#include <concepts>
+#include <utility>
+
+namespace attn::nn {
+
+/// What `forward` returns: `auto [y, tape] = module.forward(ctx, x);`
+template <class Value, class Tape>
+struct Forward {
+  Value value;
+  Tape tape;
+};
+
+/// A module maps a tensor to a tensor and can pull gradients back.
+///
+///  1. It is constructed from a `Builder` (a `Context` converts to one) and a `Config`, and registers its parameters
+///     there. It holds handles and sizes, no memory; it is cheap to copy, and `forward` and `backward` are const.
+///  2. `module.forward(ctx, x)` returns `Forward{y, tape}`. Both lie in `ctx.workspace`, and refer to x.
+///  3. `module.backward(ctx, std::move(tape), d_y)` adds the gradients of the parameters to `ctx.parameters` and
+///  returns
+///     that of x. It leaves d_y as it is. The tape is used once; it is empty, and `backward` throws, if `forward` ran
+///     while `ctx.keeps_tape()` was false.
+///  4. Memory is taken in the order of a stack: first what is returned, then what is dropped on return.
+///  5. Everything runs on `ctx.exec` without a fence, with the same bits for any number of threads.
+///
+/// The smallest model:
+///
+///     struct Identity {
+///       struct Tape {};
+///       template <class Ctx, class X> Forward<X, Tape> forward(Ctx&, X const& x) const { return {x, {}}; }
+///       template <class Ctx, class D> D backward(Ctx&, Tape&&, D const& d_y) const { return d_y; }
+///     };
+///
+/// Three refinements save passes over memory; composite modules use them where they are offered:
+///  * `forward(ctx, x, Onto)` returns `onto.source + scale f(x)` (linear layers at the end of a residual branch);
+///  * `backward_add(ctx, tape, d_y, d_x)` adds the gradient of x to d_x (norms at its start);
+///  * `backward_in_place(ctx, tape, d)` turns the gradient of y into that of x (residual connections, stacks).
+template <class M, class Ctx, class X>
+concept Module = requires(M const& module, Ctx& ctx, X const& x) {
+  module.forward(ctx, x).value;
+  module.forward(ctx, x).tape;
+  module.backward(ctx, std::move(module.forward(ctx, x).tape), module.forward(ctx, x).value);
+};
+
+/// What `M` keeps between forward and backward, and what it returns, for an input of type `X`.
+template <class M, class Ctx, class X>
+using TapeOf = decltype(std::declval<M const&>().forward(std::declval<Ctx&>(), std::declval<X const&>()).tape);
+template <class M, class Ctx, class X>
+using OutputOf = decltype(std::declval<M const&>().forward(std::declval<Ctx&>(), std::declval<X const&>()).value);
+
+/// A sentence for what is not a module.
+template <class M, class Ctx, class X>
+constexpr void check_module_concept() {
+  static_assert(Module<M, Ctx, X>,
+                "module: write forward(ctx, x) that returns Forward{y, tape}, and backward(ctx, tape&&, d_y) that "
+                "returns the gradient of x: see attn/nn/module.hpp");
+}
+
+/// x (..., C) with another last extent.
+template <std::size_t Rank>
+Kokkos::Array<Index, Rank> with_width(Kokkos::Array<Index, Rank> extents, Index width) {
+  extents[Rank - 1] = width;
+  return extents;
+}
+
+namespace detail {
+
+/// Tensors of the scalar and rank of `X`, which may be of const elements.
+template <class Ctx, class X>
+using Like = Tensor<typename Ctx::Scalar, X::rank, typename Ctx::MemorySpace>;
+template <class Ctx, class X>
+using ConstLike = Tensor<typename Ctx::Scalar const, X::rank, typename Ctx::MemorySpace>;
+
+/// Names the caller's mistake when a tape is used that was never kept.
+template <class X>
+void check_tape(char const* function, X const& x) {
+  ATTN_CHECK(x.data() != nullptr || x.size() == 0, function,
+             ": run forward with ctx.training or ctx.keep_tape switched on, and use each tape once");
+}
+
+}  // namespace detail
+}  // namespace attn::nn

@@ -1,0 +1,88 @@
+/// TransformerBlock: attention and an MLP, each behind a norm and around a residual connection.
+#pragma once
+
+#include "attn/nn/layer_norm.hpp"
+#include "attn/nn/mlp.hpp"
+#include "attn/nn/multi_head_attention.hpp"
+#include "attn/nn/residual.hpp"
+
+namespace attn::nn {
+
+/// x + attn(norm1(x)), then x + mlp(norm2(x)): the pre-norm block of ViT (Dosovitskiy et al. 2020), built from the
+/// policies given. Submodules are called norm1, attn, norm2 and mlp, as in timm.
+template <class Attention, class MlpModule, class Norm = LayerNorm>
+class TransformerBlock {
+ public:
+  using Activation = typename Attention::Activation;
+
+  /// Sizes of the parts; each part takes what it has a field for.
+  struct Config {
+    Index width = 0;
+    Index heads = 1;
+    Index hidden = 0;  ///< of the MLP
+    Index tokens = 1;  ///< keys that an activation's trained numbers are initialised for
+    bool qkv_bias = true;
+    double dropout = 0;           ///< after the attention's projection and in the MLP
+    double stochastic_depth = 0;  ///< of each of the two branches
+    double epsilon = 1e-6;        ///< of the norms
+    Activation activation = {};
+    bool scale_per_head = false;
+    Initializer initial = truncated_normal(0.02);
+  };
+
+  template <class First, class Second>
+  struct Tape {
+    First attention;
+    Second mlp;
+  };
+
+  TransformerBlock(Builder const& builder, Config const& c)
+      : attention_(Norm(builder / "norm1", {.width = c.width, .epsilon = c.epsilon}),
+                   Attention(builder / "attn", {.width = c.width,
+                                                .heads = c.heads,
+                                                .tokens = c.tokens,
+                                                .qkv_bias = c.qkv_bias,
+                                                .dropout = c.dropout,
+                                                .activation = c.activation,
+                                                .scale_per_head = c.scale_per_head,
+                                                .initial = c.initial}),
+                   StochasticDepth(builder / "drop_path1", c.stochastic_depth)),
+        mlp_(Norm(builder / "norm2", {.width = c.width, .epsilon = c.epsilon}),
+             MlpModule(builder / "mlp",
+                       {.width = c.width, .hidden = c.hidden, .dropout = c.dropout, .initial = c.initial}),
+             StochasticDepth(builder / "drop_path2", c.stochastic_depth)) {}
+
+  /// x (B, N, C) -> y (B, N, C).
+  template <class Ctx, class X>
+  auto forward(Ctx& ctx, X const& x) const {
+    auto [middle, first] = attention_.forward(ctx, x);
+    auto [y, second] = mlp_.forward(ctx, middle);
+    return Forward<TensorOf<Ctx, 3>, Tape<decltype(first), decltype(second)>>{y, {first, second}};
+  }
+
+  template <class Ctx, class First, class Second>
+  TensorOf<Ctx, 3> backward(Ctx& ctx, Tape<First, Second>&& tape, ConstTensorOf<Ctx, 3> d_y) const {
+    auto const d = mlp_.backward(ctx, std::move(tape.mlp), d_y);
+    return attention_.backward_in_place(ctx, std::move(tape.attention), d);
+  }
+
+  /// Turns the gradient of y into that of x.
+  template <class Ctx, class First, class Second>
+  TensorOf<Ctx, 3> backward_in_place(Ctx& ctx, Tape<First, Second>&& tape, TensorOf<Ctx, 3> d) const {
+    mlp_.backward_in_place(ctx, std::move(tape.mlp), d);
+    return attention_.backward_in_place(ctx, std::move(tape.attention), d);
+  }
+
+  /// The attention module and its part of a tape: for norms and maps of its weights.
+  Attention const& attention() const { return attention_.branch(); }
+  template <class First, class Second>
+  static auto const& attention_tape(Tape<First, Second> const& tape) {
+    return tape.attention.branch;
+  }
+
+ private:
+  Residual<Norm, Attention> attention_;
+  Residual<Norm, MlpModule> mlp_;
+};
+
+}  // namespace attn::nn
