@@ -1,6 +1,7 @@
 /// Optimizer: what turns gradients into a change of the parameters, and what it carries from step to step.
 #pragma once
 
+#include "attn/core/scalar.hpp"
 #include "attn/core/tensor.hpp"
 
 #include <concepts>

@@ -1,0 +1,99 @@
+/// Checkpoints: all that a training run needs to continue to the same bits, in one .safetensors file.
+///
+/// The file holds "model/<name>" for each parameter, "<part>/<buffer>/<name>" for each buffer of each part (optimizer,
+/// average of weights), and, as metadata, a JSON object with the parts' counters and the caller's own record.
+#pragma once
+
+#include "attn/io/results.hpp"
+#include "attn/optim/optimizer.hpp"
+#include "attn/train/weights.hpp"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace attn::train {
+
+/// A part of a run besides the parameters, under a name of its own.
+template <class Ctx>
+struct CheckpointPart {
+  std::string name;  // "optimizer"
+  optim::State<typename Ctx::Real, typename Ctx::MemorySpace> state;
+};
+template <class Ctx>
+using CheckpointParts = std::vector<CheckpointPart<Ctx>>;
+
+namespace detail {
+
+inline constexpr char const* checkpoint_key = "attn.checkpoint";
+
+inline std::string buffer_prefix(std::string const& part, std::string const& buffer) {
+  return part + "/" + buffer + "/";
+}
+
+inline io::Json checkpoint_record(io::Safetensors const& file, io::Path const& path) {
+  auto const text = file.metadata().find(checkpoint_key);
+  ATTN_CHECK(text != file.metadata().end(), "load_checkpoint: '", path.string(),
+             "' holds no checkpoint; weights alone are given with --weights");
+  io::Json record = io::Json::parse(text->second, nullptr, false);
+  ATTN_CHECK(record.is_object() && record.contains("record") && record.contains("steps"), "load_checkpoint: '",
+             path.string(), "' is corrupt");
+  return record;
+}
+
+}  // namespace detail
+
+/// Writes a checkpoint, atomically: the file of before stays until the new one is complete. Throws `io::FailedRun` and
+/// writes nothing if a number is not finite.
+template <class Ctx>
+void save_checkpoint(io::Path const& path, Ctx& ctx, CheckpointParts<Ctx> const& parts, io::Json const& record) {
+  using T = typename Ctx::Real;
+  std::vector<std::vector<T>> buffers;  // must stay where they are until all is written
+  io::SafetensorsWriter file;
+  io::Json steps = io::Json::object();
+  auto const add = [&](std::string const& prefix, auto const& values) {
+    buffers.push_back(detail::host_copy(values));
+    detail::add_buffer(file, ctx.parameters, prefix, buffers.back());
+  };
+  add("model/", ctx.parameters.values());
+  for (auto const& part : parts) {
+    for (auto const& buffer : part.state.buffers) add(detail::buffer_prefix(part.name, buffer.name), buffer.values);
+    steps[part.name] = *part.state.steps;
+  }
+  io::Json const all = {{"steps", steps}, {"record", record}};
+  file.metadata[detail::checkpoint_key] = all.dump(-1, ' ', false, io::Json::error_handler_t::replace);
+  file.write(path);
+}
+
+/// The record of a checkpoint, without its numbers.
+inline io::Json read_checkpoint_record(io::Path const& path) {
+  return detail::checkpoint_record(io::Safetensors(path), path).at("record");
+}
+
+/// Restores what `save_checkpoint` saved into the same model and parts, and returns the record. Where names or shapes
+/// do not fit, throws and has changed nothing.
+template <class Ctx>
+io::Json load_checkpoint(io::Path const& path, Ctx& ctx, CheckpointParts<Ctx> const& parts) {
+  using T = typename Ctx::Real;
+  io::Safetensors const file(path);
+  io::Json const all = detail::checkpoint_record(file, path);
+  std::vector<std::pair<Tensor<T, 1, typename Ctx::MemorySpace>, std::vector<T>>> restored;
+  std::size_t tensors = 0;
+  auto const read = [&](std::string const& prefix, auto const& into) {
+    restored.emplace_back(into, detail::read_buffer<T>(file, ctx.parameters, prefix));
+    tensors += ctx.parameters.entries().size();
+  };
+  read("model/", ctx.parameters.values());
+  for (auto const& part : parts) {
+    for (auto const& buffer : part.state.buffers) read(detail::buffer_prefix(part.name, buffer.name), buffer.values);
+    ATTN_CHECK(all["steps"].contains(part.name) && all["steps"][part.name].is_number_unsigned(), "load_checkpoint: '",
+               path.string(), "' holds no ", part.name, "; continue with the settings of the first run");
+  }
+  ATTN_CHECK(tensors == file.tensors().size(), "load_checkpoint: '", path.string(), "' holds ", file.tensors().size(),
+             " tensors, this run has ", tensors, "; continue with the settings of the first run");
+  for (auto const& [into, values] : restored) detail::copy_from_host(values, into);
+  for (auto const& part : parts) *part.state.steps = all["steps"][part.name].template get<std::uint64_t>();
+  return all.at("record");
+}
+
+}  // namespace attn::train

@@ -1,0 +1,280 @@
+#include "attn/optim/adamw.hpp"
+#include "attn/train/fit.hpp"
+
+#include <sstream>
+
+#include "train/toy_task.hpp"
+
+namespace attn::train {
+namespace {
+
+using toy::Ctx;
+using toy::Folder;
+
+struct ToyRun {
+  Ctx ctx{5};
+  toy::Task task{ctx};
+  optim::AdamW<float, Ctx::MemorySpace> adamw{ctx, {.weight_decay = 0.01}};
+  optim::Cosine schedule{.base = 0.1, .total = 24, .warmup = 3};
+  std::ostringstream printed;
+  FitOptions options{.epochs = 4, .clip = 2, .log_every = 4, .settings = {{"width", 7}, {"rate", 0.1}}};
+
+  ToyRun() { options.progress = {.stream = &printed, .terminal = false}; }
+
+  FitResult fit() { return train::fit(ctx, task, adamw, schedule, options); }
+};
+
+std::string message_of(ToyRun& run) {
+  try {
+    run.fit();
+  } catch (Error const& error) {
+    return error.what();
+  }
+  return "";
+}
+
+std::string weights(Folder const& folder) { return toy::bytes_of(weights_path(folder.path)); }
+
+/// metrics.csv without what depends on the clock.
+std::vector<std::vector<std::string>> rows(Folder const& folder) {
+  auto table = io::read_csv(metrics_path(folder.path));
+  for (auto& row : table.rows) row.at(5) = "";
+  return table.rows;
+}
+
+TEST(Fit, FortyEpochs_ComeNearTheSolution) {
+  ToyRun run;
+  run.options.epochs = 40;
+  run.schedule.total = 240;
+  double const before = value_of(run.task.evaluate((run.ctx.training = false, run.ctx)), "distance");
+  FitResult const result = run.fit();
+  EXPECT_LT(value_of(result.evaluation, "distance"), 0.1 * before);
+  EXPECT_EQ(result.steps, 240u);
+  EXPECT_FALSE(result.interrupted);
+  EXPECT_GT(result.loss, 0);
+}
+
+TEST(Fit, WithADirectory_LeavesMetricsCheckpointAndWeights) {
+  Folder const folder("fit_files");
+  ToyRun run;
+  run.options.out = folder.path;
+  FitResult const result = run.fit();
+  auto const table = io::read_csv(metrics_path(folder.path));
+  EXPECT_EQ(table.columns, (std::vector<std::string>{"step", "epoch", "loss", "learning_rate", "gradient_norm",
+                                                     "items_per_second", "seen", "distance"}));
+  // Steps 0, 4, ... and the last of each epoch of 6.
+  EXPECT_EQ(table.numbers("step"), (std::vector<double>{1, 5, 6, 9, 12, 13, 17, 18, 21, 24}));
+  EXPECT_EQ(table.numbers("seen"), table.numbers("step"));
+  EXPECT_EQ(table.numbers("epoch")[2], 1);
+  auto const distance = table.numbers("distance");
+  EXPECT_TRUE(std::isnan(distance[0]) && std::isnan(distance[1]));
+  EXPECT_EQ(distance.back(), value_of(result.evaluation, "distance"));
+  EXPECT_DOUBLE_EQ(table.numbers("learning_rate")[1], run.schedule(4));
+
+  ToyRun other;
+  load_weights(weights_path(folder.path), other.ctx);
+  EXPECT_EQ(value_of(other.task.evaluate((other.ctx.training = false, other.ctx)), "distance"), distance.back());
+  EXPECT_NE(run.printed.str().find("epoch 4/4"), std::string::npos);
+}
+
+TEST(Fit, WithoutADirectory_WritesNothing) {
+  Folder const folder("fit_nothing");
+  auto const before = std::filesystem::current_path();
+  std::filesystem::current_path(folder.path);
+  ToyRun run;
+  run.fit();
+  std::filesystem::current_path(before);
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path));
+}
+
+TEST(Fit, InterruptedAnywhere_ResumesToTheSameBits) {
+  for (bool const averages : {false, true}) {
+    auto const prepare = [&](ToyRun& run, Folder const& folder) {
+      run.options.out = folder.path;
+      if (averages) run.options.ema = optim::EmaOptions{.decay = 0.9};
+    };
+    Folder const whole_folder("fit_whole");
+    ToyRun whole;
+    prepare(whole, whole_folder);
+    FitResult const expected = whole.fit();
+
+    for (std::uint64_t const interrupted_in : averages ? std::vector{0u, 4u, 5u, 13u, 22u} : std::vector{8u}) {
+      Folder const folder("fit_interrupted");
+      StopRequest const stop;
+      ToyRun first;
+      prepare(first, folder);
+      first.options.stop = &stop;
+      first.task.interrupt_before = interrupted_in;
+      FitResult const partial = first.fit();
+      EXPECT_TRUE(partial.interrupted);
+      EXPECT_EQ(partial.steps, interrupted_in + 1) << "the step was not finished, or another one began";
+      EXPECT_EQ(stop.exit_code(), 128 + SIGINT);
+      EXPECT_FALSE(std::filesystem::exists(weights_path(folder.path)));
+
+      ToyRun second;
+      prepare(second, folder);
+      second.options.resume = true;
+      FitResult const result = second.fit();
+      EXPECT_EQ(second.task.steps.front(), interrupted_in + 1);
+      EXPECT_EQ(weights(folder), weights(whole_folder)) << "interrupted in step " << interrupted_in;
+      EXPECT_EQ(rows(folder), rows(whole_folder)) << "interrupted in step " << interrupted_in;
+      EXPECT_EQ(result.evaluation, expected.evaluation);
+      EXPECT_EQ(result.loss, expected.loss);
+    }
+  }
+}
+
+TEST(Fit, RowsAfterTheLastCheckpoint_AreWrittenAnewOnResume) {
+  Folder const folder("fit_killed"), whole_folder("fit_not_killed");
+  ToyRun whole;
+  whole.options.out = whole_folder.path;
+  whole.fit();
+  ToyRun broken;  // as after a power cut: rows were written that no checkpoint knows of
+  broken.options.out = folder.path;
+  broken.task.loss_breaks_in = 16;
+  EXPECT_THROW(broken.fit(), io::FailedRun);
+  EXPECT_EQ(io::read_csv(metrics_path(folder.path)).rows.size(), 6u);
+  ToyRun resumed;
+  resumed.options.out = folder.path;
+  resumed.options.resume = true;
+  resumed.fit();
+  EXPECT_EQ(resumed.task.steps.front(), 12u);
+  EXPECT_EQ(rows(folder), rows(whole_folder));
+  EXPECT_EQ(weights(folder), weights(whole_folder));
+}
+
+TEST(Fit, ALossThatIsNotANumber_StopsNamesTheStepAndKeepsTheCheckpoint) {
+  Folder const folder("fit_nan");
+  ToyRun run;
+  run.options.out = folder.path;
+  run.task.loss_breaks_in = 9;
+  std::string const message = message_of(run);
+  EXPECT_NE(message.find("the loss became nan in step 10 (epoch 2)"), std::string::npos) << message;
+  EXPECT_NE(message.find("checkpoint.safetensors"), std::string::npos) << message;
+  EXPECT_EQ(run.task.steps.size(), 10u);
+  EXPECT_EQ(read_checkpoint_record(checkpoint_path(folder.path)).at("step"), 6);
+  EXPECT_FALSE(std::filesystem::exists(weights_path(folder.path)));
+}
+
+TEST(Fit, AGradientThatIsNotANumber_StopsBeforeACheckpointIsSpoiled) {
+  Folder const folder("fit_nan_gradient");
+  ToyRun run;
+  run.options.out = folder.path;
+  run.task.gradient_breaks_in = 5;  // the last step of the first epoch
+  std::string const message = message_of(run);
+  EXPECT_NE(message.find("the gradient's norm became"), std::string::npos) << message;
+  EXPECT_NE(message.find("in step 6"), std::string::npos) << message;
+  EXPECT_EQ(message.find("checkpoint"), std::string::npos) << message;
+  EXPECT_FALSE(std::filesystem::exists(checkpoint_path(folder.path)));
+}
+
+TEST(Fit, WeightsThatOverflow_AreNotWritten) {
+  Folder const folder("fit_overflow");
+  ToyRun run;
+  run.options.out = folder.path;
+  run.options.clip = 0;
+  run.schedule = {.base = 1e39, .total = 24, .start = 1e39};
+  EXPECT_THROW(run.fit(), io::FailedRun);
+  EXPECT_FALSE(std::filesystem::exists(checkpoint_path(folder.path)));
+  EXPECT_FALSE(std::filesystem::exists(weights_path(folder.path)));
+}
+
+TEST(Fit, ResumeWithOtherSettings_NamesTheSetting) {
+  Folder const folder("fit_settings");
+  ToyRun run;
+  run.options.out = folder.path;
+  run.fit();
+  ToyRun other;
+  other.options.out = folder.path;
+  other.options.resume = true;
+  other.options.settings["width"] = 8;
+  std::string const message = message_of(other);
+  EXPECT_NE(message.find("width is 8, but it was 7"), std::string::npos) << message;
+  ToyRun without_ema;
+  without_ema.options.out = folder.path;
+  without_ema.options.resume = true;
+  without_ema.options.ema = optim::EmaOptions{};
+  EXPECT_NE(message_of(without_ema).find("average"), std::string::npos);
+}
+
+TEST(Fit, ResumeOfAFinishedRun_TrainsNoMore) {
+  Folder const folder("fit_finished");
+  ToyRun run;
+  run.options.out = folder.path;
+  FitResult const first = run.fit();
+  auto const before = weights(folder);
+  ToyRun again;
+  again.options.out = folder.path;
+  again.options.resume = true;
+  FitResult const second = again.fit();
+  EXPECT_TRUE(again.task.steps.empty());
+  EXPECT_EQ(second.evaluation, first.evaluation);
+  EXPECT_EQ(second.loss, first.loss);
+  EXPECT_EQ(weights(folder), before);
+}
+
+TEST(Fit, ResumeWithoutACheckpoint_SaysWhichFileIsMissing) {
+  Folder const folder("fit_no_checkpoint");
+  ToyRun run;
+  run.options.out = folder.path;
+  run.options.resume = true;
+  EXPECT_NE(message_of(run).find("checkpoint.safetensors' to resume from"), std::string::npos);
+  ToyRun nowhere;
+  nowhere.options.resume = true;
+  EXPECT_NE(message_of(nowhere).find("directory"), std::string::npos);
+}
+
+TEST(Fit, WithAverages_TheyAreEvaluatedAndKept) {
+  Folder const folder("fit_ema");
+  ToyRun run;
+  run.options.out = folder.path;
+  run.options.ema = optim::EmaOptions{.decay = 0.9};
+  FitResult const result = run.fit();
+  double const raw = value_of(run.task.evaluate((run.ctx.training = false, run.ctx)), "distance");
+  EXPECT_NE(value_of(result.evaluation, "distance"), raw);
+  ToyRun other;
+  load_weights(weights_path(folder.path), other.ctx);
+  EXPECT_EQ(value_of(other.task.evaluate((other.ctx.training = false, other.ctx)), "distance"),
+            value_of(result.evaluation, "distance"));
+}
+
+int allocations = 0;
+int fences = 0;
+
+TEST(Fit, AStepAfterTheFirst_AllocatesNothingAndWaitsOnce) {
+  struct Counting : toy::Task {
+    using toy::Task::Task;
+    Tensor<float const, 1> step(Ctx& c, bool observe) {
+      if (steps.size() >= 2) {  // the first step may
+        EXPECT_EQ(allocations, 0) << "before step " << next;
+        EXPECT_LE(fences, 1) << "before step " << next;
+      }
+      allocations = fences = 0;
+      return toy::Task::step(c, observe);
+    }
+    Metrics evaluate(Ctx&) { return {{"distance", 0}}; }
+  };
+  Ctx ctx(5);
+  Counting task(ctx);
+  optim::AdamW adamw(ctx);
+  std::ostringstream printed;
+  FitOptions const options{.epochs = 3,
+                           .clip = 1,
+                           .ema = optim::EmaOptions{},
+                           .log_every = 2,
+                           .progress = {.stream = &printed, .terminal = false}};
+  using namespace Kokkos::Tools::Experimental;
+  auto const before = get_callbacks();
+  set_allocate_data_callback(
+      [](Kokkos_Profiling_SpaceHandle, char const*, void const*, std::uint64_t) { ++allocations; });
+  set_begin_fence_callback([](char const* name, std::uint32_t, std::uint64_t*) {
+    // A kernel of a single block fences a host space before it runs in the caller; nothing waits there.
+    if (!std::string_view(name).starts_with("attn::optim")) ++fences;
+  });
+  fit(ctx, task, adamw, optim::Constant{}, options);
+  set_callbacks(before);
+  EXPECT_EQ(task.steps.size(), 18u);
+}
+
+}  // namespace
+}  // namespace attn::train
