@@ -16,15 +16,31 @@ struct Softmax {
   template <class T>
   ATTN_FUNCTION T absorb(Stats<T>& stats, T s) const {
     T const max = attn::max(stats.max, s);
-    T const factor = attn::exp(stats.max - max);
-    stats.sum = stats.sum * factor + attn::exp(s - max);
+    T const factor = attn::exp_nonpositive(stats.max - max);
+    stats.sum = stats.sum * factor + attn::exp_nonpositive(s - max);
+    stats.max = max;
+    return factor;
+  }
+
+  template <class T, class Scores>
+  ATTN_FUNCTION T absorb_tile(Stats<T>& stats, Scores const& scores) const {
+    T max = stats.max;
+    for (int j = 0; j < scores.size(); ++j) max = attn::max(max, scores[j]);
+    T sum = T(0);
+    for (int j = 0; j < scores.size(); ++j) {
+      T const w = attn::exp_nonpositive(scores[j] - max);
+      scores.set(j, w);
+      sum += w;
+    }
+    T const factor = attn::exp_nonpositive(stats.max - max);
+    stats.sum = stats.sum * factor + sum;
     stats.max = max;
     return factor;
   }
 
   template <class T>
   ATTN_FUNCTION T numerator(T s, Stats<T> const& stats) const {
-    return attn::exp(s - stats.max);
+    return attn::exp_nonpositive(s - stats.max);
   }
 
   template <class T>
@@ -36,6 +52,12 @@ struct Softmax {
   template <class T>
   ATTN_FUNCTION T pullback(T w, T d_w, T delta) const {
     return w * (d_w - delta);
+  }
+
+  /// dw_j / ds_k = w_j ([j = k] - w_k)
+  template <class T>
+  ATTN_FUNCTION T squared_jacobian(T sum_w2, T sum_w3) const {
+    return sum_w2 - T(2) * sum_w3 + sum_w2 * sum_w2;
   }
 };
 

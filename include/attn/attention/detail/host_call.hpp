@@ -1,0 +1,135 @@
+/// What the forward and the backward host kernels of one call share: shapes, scratch, blocks of queries.
+#pragma once
+
+#include "attn/attention/detail/host_parallel.hpp"
+#include "attn/attention/detail/host_rows.hpp"
+#include "attn/attention/options.hpp"
+#include "attn/core/tensor.hpp"
+
+#include <cmath>
+#include <tuple>
+
+namespace attn::detail::host {
+
+/// The widest pack of T.
+template <class T>
+inline constexpr int pack_width = vector_bytes / int(sizeof(T));
+/// Queries in a full block.
+template <class T>
+inline constexpr int block_queries = query_packs * pack_width<T>;
+
+/// Calls f(std::type_identity<Pack>, integral_constant<int, Columns>) for the narrowest block that holds n queries:
+/// half a pack, or one to three packs. What a sequence leaves behind its full blocks then wastes few lanes.
+template <class T, class F>
+void with_block_of(int n, F const& f) {
+  constexpr int W = pack_width<T>;
+  static_assert(query_packs == 3);
+  if constexpr (W >= 4) {
+    if (n <= W / 2) return f(std::type_identity<Pack<T, W / 2>>(), std::integral_constant<int, 1>());
+  }
+  if (n <= W) {
+    f(std::type_identity<Pack<T>>(), std::integral_constant<int, 1>());
+  } else if (n <= 2 * W) {
+    f(std::type_identity<Pack<T>>(), std::integral_constant<int, 2>());
+  } else {
+    f(std::type_identity<Pack<T>>(), std::integral_constant<int, 3>());
+  }
+}
+
+/// Extents of a call: q (B, H, N, D), k (B, H_kv, M, D), v (B, H_kv, M, E).
+struct Shape {
+  Index batch, heads, key_heads;
+  int n_queries, n_keys, width, value_width;
+
+  template <class Q, class K, class V>
+  Shape(Q const& q, K const& k, V const& v)
+      : batch(q.extent(0)), heads(q.extent(1)), key_heads(k.extent(1)), n_queries(static_cast<int>(q.extent(2))),
+        n_keys(static_cast<int>(k.extent(2))), width(static_cast<int>(q.extent(3))),
+        value_width(static_cast<int>(v.extent(3))) {}
+
+  Index group() const { return key_heads > 0 ? heads / key_heads : 0; }
+  template <class T>
+  Index query_blocks() const {
+    return (n_queries + block_queries<T> - 1) / block_queries<T>;
+  }
+};
+
+template <class T, class Options>
+T score_scale(Options const& options, int width) {
+  return T(options.score_scale != 0 ? options.score_scale : 1 / std::sqrt(double(std::max(width, 1))));
+}
+
+/// Rows of numbers of type T, `step` apart.
+template <class T>
+struct RowsOf {
+  T const* data;
+  Index step;
+};
+
+/// Rows `first` to `first + n` of x (batch, heads, tokens, width). Narrow storage is widened into `buffer`; numbers of
+/// type T are used where they lie.
+template <class T, class X>
+RowsOf<T> rows_of(X const& x, Index b, Index h, Index first, int n, T* buffer) {
+  auto const* const data = x.data() + b * x.stride(0) + h * x.stride(1) + first * x.stride(2);
+  if constexpr (std::same_as<typename X::Scalar, T>) {
+    (void)buffer, (void)n;
+    return {data, x.stride(2)};
+  } else {
+    Index const width = x.extent(3);
+    for (int r = 0; r < n; ++r) {
+      for (Index d = 0; d < width; ++d) buffer[r * width + d] = static_cast<T>(data[r * x.stride(2) + d]);
+    }
+    return {buffer, width};
+  }
+}
+template <class T, class X>
+inline constexpr bool must_widen = !std::same_as<typename X::Scalar, T>;
+
+/// x (batch, heads, tokens, width): `n` rows from `first` on -> columns (width, lanes), times `factor`.
+template <class P, int Columns, class X>
+void pack_lanes(X const& x, Index b, Index h, Index first, int n, RealOf<P> factor, RealOf<P>* columns) {
+  constexpr int W = P::width;
+  auto const* const rows = x.data() + b * x.stride(0) + h * x.stride(1) + first * x.stride(2);
+  for (int c = 0; c < Columns; ++c) {
+    rows_to_lanes<P>(rows + c * W * x.stride(2), x.stride(2), std::min(W, n - c * W), static_cast<int>(x.extent(3)),
+                     factor, columns + c * W, Columns * W);
+  }
+}
+/// The way back; `factor` has a pack for each column.
+template <class P, int Columns, class X>
+void unpack_lanes(RealOf<P> const* columns, P const (&factor)[Columns], X const& x, Index b, Index h, Index first,
+                  int n) {
+  constexpr int W = P::width;
+  auto* const rows = x.data() + b * x.stride(0) + h * x.stride(1) + first * x.stride(2);
+  for (int c = 0; c < Columns; ++c) {
+    lanes_to_rows<P>(columns + c * W, Columns * W, factor[c], rows + c * W * x.stride(2), x.stride(2),
+                     std::min(W, n - c * W), static_cast<int>(x.extent(3)));
+  }
+}
+
+/// to^T (n_rows, lanes) (+)= sum over the keys of a tile of rows[key][row] * tile[key]: O^T from V and W^T, dQ^T from K
+/// and dS^T.
+template <class P, int Columns, class T>
+void accumulate_over_keys(RowsOf<T> rows, int n_rows, T const* tile, int n_keys, bool first, T* to) {
+  constexpr Index lanes = Columns * P::width;
+  in_groups<block_rows(Columns)>(n_rows, [&](int e, auto size) {
+    P sum[size][Columns];
+    if (first) {
+      transform_block(sum, [](P, int, int) { return P(T(0)); });
+    } else {
+      load_block(sum, to + e * lanes, lanes);
+    }
+    multiply_add(sum, rows.data + e, UnitStep(), rows.step, tile, lanes, n_keys);
+    store_block(sum, to + e * lanes, lanes);
+  });
+}
+
+/// The sum of the first `n` lanes.
+template <class P>
+double sum_of_lanes(P const& x, int n) {
+  double total = 0;
+  for (int l = 0; l < std::min(n, P::width); ++l) total += static_cast<double>(x[l]);
+  return total;
+}
+
+}  // namespace attn::detail::host

@@ -1,0 +1,202 @@
+/// The fused forward pass on the host: scores, weights and output of a block of queries without leaving L1.
+#pragma once
+
+#include "attn/attention/detail/host_call.hpp"
+#include "attn/attention/norms.hpp"
+
+namespace attn::detail::host {
+
+/// forward: s_ij = scale q_i.k_j, w_ij = a(s_ij), out_i = sum_j w_ij v_j; everything transposed, queries in lanes.
+template <class T, class A, class Q, class K, class V, class O, class Saved, class Options>
+struct Forward {
+  A const& a;
+  Q const& q;
+  K const& k;
+  V const& v;
+  O const& out;
+  Saved const& saved;
+  Options const& options;
+  Shape const shape{q, k, v};
+
+  static constexpr bool normalised = RowActivation<A, Pack<T>>;
+  static constexpr bool norms = wants_norms<decltype(Options::norms)>;
+
+  template <HostExecutionSpace Exec>
+  void run(std::string const& name, Exec const& exec) const {
+    Index const blocks = shape.query_blocks<T>(), items = shape.batch * shape.heads * blocks;
+    int const threads = workers(exec, items);
+    Carver total;
+    Index const bytes = static_cast<Index>(cut_tiles(Carver()).bytes);
+    Scratch const scratch(static_cast<std::size_t>(threads * bytes) + (norms ? items * sizeof(NormSums<double>) : 0));
+    std::byte* const tiles = scratch.data();
+    auto* const partial = reinterpret_cast<NormSums<double>*>(tiles + threads * bytes);
+
+    share(name, exec, items, std::max<Index>(1, items / (threads * 16)), [&](Index first, Index last, int worker) {
+      for (Index item = first; item < last; ++item) {
+        Index const head = item / blocks, b = head / shape.heads, h = head % shape.heads;
+        int const query = static_cast<int>(item % blocks) * block_queries<T>;
+        int const n = std::min(block_queries<T>, shape.n_queries - query);
+        with_block_of<T>(n, [&]<class P, int Columns>(std::type_identity<P>, std::integral_constant<int, Columns>) {
+          block<P, Columns>(b, h, query, n, Carver(tiles + worker * bytes), norms ? partial + item : nullptr);
+        });
+      }
+    });
+    if constexpr (norms) write_norms(partial, blocks);
+  }
+
+ private:
+  struct Tiles {
+    T *q_lanes, *out_lanes, *weights, *keys, *values;
+    std::size_t bytes;
+  };
+  Tiles cut_tiles(Carver carver) const {
+    Tiles t{};
+    t.q_lanes = carver.take<T>(Index(shape.width) * block_queries<T>);
+    t.out_lanes = carver.take<T>(Index(shape.value_width) * block_queries<T>);
+    t.weights = carver.take<T>(Index(last_key_tile) * block_queries<T>);
+    t.keys = carver.take<T>(must_widen<T, K> ? Index(last_key_tile) * shape.width : 0);
+    t.values = carver.take<T>(must_widen<T, V> ? Index(last_key_tile) * shape.value_width : 0);
+    t.bytes = carver.used();
+    return t;
+  }
+
+  template <class P, int Columns>
+  void block(Index b, Index h, int query, int n, Carver scratch, NormSums<double>* partial) const {
+    constexpr int W = P::width, lanes = Columns * W;
+    Tiles const tiles = cut_tiles(scratch);
+    Index const key_head = h / shape.group();
+    Row const row{options.mask.length(int(b), shape.n_keys), int(h)};
+    VisibleKeys<P, Columns> const visible(options.mask, {int(b), query, shape.n_queries, shape.n_keys}, n);
+    RowStatistics<A, P, Columns> statistics;
+    NormSums<P> sums[Columns];
+
+    pack_lanes<P, Columns>(q, b, h, query, n, score_scale<T>(options, shape.width), tiles.q_lanes);
+    for (int key = visible.first, n_keys; key < visible.last; key += n_keys) {
+      n_keys = keys_in_tile(visible.last - key);
+      bool const first = key == visible.first;
+      auto const k_rows = rows_of<T>(k, b, key_head, key, n_keys, tiles.keys);
+      auto const v_rows = rows_of<T>(v, b, key_head, key, n_keys, tiles.values);
+      score_tile(k_rows, tiles, key, n_keys, row, visible, sums);
+      if constexpr (normalised) {
+        for (int c = 0; c < Columns; ++c) {
+          ScoreTile<P> const column{tiles.weights + c * W, lanes, n_keys};
+          P const factor = absorb_tile(a, statistics.of[c], column, visible, key, c);
+          if (!first && !all_ones(factor)) {
+            for (int e = 0; e < shape.value_width; ++e) {
+              T* const at = tiles.out_lanes + e * lanes + c * W;
+              (P::load(at) * factor).store(at);
+            }
+          }
+          if constexpr (norms) add_powers(column, factor, sums[c]);
+        }
+      }
+      accumulate_over_keys<P, Columns>(v_rows, shape.value_width, tiles.weights, n_keys, first, tiles.out_lanes);
+    }
+    finish<P, Columns>(b, h, query, n, visible, statistics, tiles, sums, partial);
+  }
+
+  /// S^T = K Q^T for the keys of a tile; a pointwise activation turns it into weights before it leaves the registers.
+  template <class P, int Columns>
+  void score_tile(RowsOf<T> k_rows, Tiles const& tiles, int key, int n_keys, Row row,
+                  VisibleKeys<P, Columns> const& visible, NormSums<P> (&sums)[Columns]) const {
+    constexpr int lanes = Columns * P::width;
+    bool const all = visible.all_visible(key, key + n_keys);
+    in_groups<block_rows(Columns)>(n_keys, [&](int j, auto rows) {
+      P s[rows][Columns];  // (keys, lanes)
+      transform_block(s, [](P, int, int) { return P(T(0)); });
+      multiply_add(s, k_rows.data + j * k_rows.step, k_rows.step, UnitStep(), tiles.q_lanes, lanes, shape.width);
+      if constexpr (!normalised) {
+        if constexpr (norms) add_slopes(s, key + j, row, visible, sums);
+        transform_block(s, [&](P x, int, int) { return a(x, row); });
+        if (!all) transform_block(s, [&](P w, int i, int c) { return visible.choose(key + j + i, c, w, P(T(0))); });
+        if constexpr (norms) {
+          transform_block(s, [&](P w, int, int c) { return sums[c].w2 += w * w, w; });
+        }
+      }
+      store_block(s, tiles.weights + j * lanes, lanes);
+    });
+  }
+
+  /// Sums of squares of the slopes at visible scores.
+  template <class P, int Rows, int Columns>
+  void add_slopes(P const (&scores)[Rows][Columns], int key, Row row, VisibleKeys<P, Columns> const& visible,
+                  NormSums<P> (&sums)[Columns]) const {
+    for (int i = 0; i < Rows; ++i) {
+      for (int c = 0; c < Columns; ++c) {
+        P const slope = weight_and_slope(a, scores[i][c], row).slope;
+        sums[c].other += visible.choose(key + i, c, slope * slope, P(T(0)));
+      }
+    }
+  }
+
+  /// Sums of squares and cubes of numerators; earlier ones are rescaled as their numerators are.
+  template <class P>
+  static void add_powers(ScoreTile<P> const& numerators, P factor, NormSums<P>& sums) {
+    P const factor2 = factor * factor;
+    sums.w2 *= factor2;
+    sums.other *= factor2 * factor;
+    for (int j = 0; j < numerators.size(); ++j) {
+      P const w = numerators[j], w2 = w * w;
+      sums.w2 += w2;
+      sums.other += w2 * w;
+    }
+  }
+
+  /// Divides by the normalizers, and writes the output, the statistics and the block's share of the norms.
+  template <class P, int Columns>
+  void finish(Index b, Index h, int query, int n, VisibleKeys<P, Columns> const& visible,
+              RowStatistics<A, P, Columns> const& statistics, Tiles const& tiles, NormSums<P> (&sums)[Columns],
+              NormSums<double>* partial) const {
+    constexpr int W = P::width;
+    bool const empty = visible.first >= visible.last;
+    if (empty) std::fill_n(tiles.out_lanes, Index(shape.value_width) * Columns * W, T(0));
+    P inverse[Columns];
+    NormSums<double> share;
+    for (int c = 0; c < Columns; ++c) {
+      inverse[c] = P(T(1));
+      if constexpr (normalised) {
+        // a row without keys has no normalizer
+        inverse[c] = visible.choose_any(c, P(T(1)) / a.normalizer(statistics.of[c]), P(T(0)));
+        auto const& rows = saved.rows();
+        if (rows.data() != nullptr) save_stats<A, P>(statistics.of[c], &rows(b, h, query + c * W), std::min(W, n - c * W));
+      }
+      if constexpr (norms) {
+        if constexpr (normalised) {
+          P const inverse2 = inverse[c] * inverse[c];
+          sums[c].w2 *= inverse2;
+          sums[c].other *= inverse2 * inverse[c];
+        }
+        share.w2 += sum_of_lanes(sums[c].w2, n - c * W);
+        share.other += sum_of_lanes(squared_jacobian(a, sums[c]), n - c * W);
+      }
+    }
+    if constexpr (norms) *partial = share;
+    unpack_lanes<P, Columns>(tiles.out_lanes, inverse, out, b, h, query, n);
+  }
+
+  template <class P>
+  static bool all_ones(P const& x) {
+    bool all = true;
+    for (int l = 0; l < P::width; ++l) all &= x[l] == T(1);
+    return all;
+  }
+
+  /// The norms of each head, from the shares of its blocks in their order.
+  void write_norms(NormSums<double> const* partial, Index blocks) const {
+    for (Index b = 0; b < shape.batch; ++b) {
+      for (Index h = 0; h < shape.heads; ++h, partial += blocks) {
+        NormSums<double> total;
+        for (Index i = 0; i < blocks; ++i) {
+          total.w2 += partial[i].w2;
+          total.other += partial[i].other;
+        }
+        auto const& [frobenius, jacobian] = options.norms;
+        using R = typename std::remove_cvref_t<decltype(frobenius)>::Scalar;
+        if (frobenius.data() != nullptr) frobenius(b, h) = static_cast<R>(total.w2);
+        if (jacobian.data() != nullptr) jacobian(b, h) = static_cast<R>(total.other);
+      }
+    }
+  }
+};
+
+}  // namespace attn::detail::host
