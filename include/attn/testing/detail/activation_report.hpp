@@ -50,7 +50,7 @@ namespace detail {
 
 /// Zero, small and large scores of both signs, and ordinary ones; all are fp32 numbers.
 inline std::vector<double> trial_scores(double largest) {
-  std::vector<double> scores = {0, 1e-3, -1e-3, 0.5, -0.5, 1, -1, 2, -2, largest, -largest};
+  std::vector<double> scores = {0, 1, -1, 0.5, -0.5, 2, -2, 1e-3, -1e-3, largest, -largest};
   for (int i = 0; i < 32; ++i) scores.push_back(2 * normal<double>({.seed = 1, .stream = 2}, std::uint64_t(i)));
   for (double& s : scores) s = static_cast<double>(static_cast<float>(s));
   return scores;
