@@ -42,6 +42,9 @@ macro(attn_find_packages)
   endif()
 endmacro()
 
+set(ATTN_KOKKOS_PREFIX "${PROJECT_BINARY_DIR}/kokkos" CACHE PATH "Where a private Kokkos is unpacked (build trees may share it)")
+mark_as_advanced(ATTN_KOKKOS_PREFIX)
+
 if(NOT TARGET Kokkos::kokkos)
   find_package(Kokkos 4.6 QUIET)
 endif()

@@ -1,8 +1,5 @@
 # Where does Kokkos come from when the machine has none? On Debian: from binary packages of the unstable suite, unpacked
 # into a private prefix. Nothing is installed, so this needs no root.
-set(ATTN_KOKKOS_PREFIX "${PROJECT_BINARY_DIR}/kokkos" CACHE PATH "Where a private Kokkos is unpacked (build trees may share it)")
-mark_as_advanced(ATTN_KOKKOS_PREFIX)
-
 file(LOCK "${ATTN_KOKKOS_PREFIX}.lock" GUARD FILE TIMEOUT 900)
 if(NOT EXISTS "${ATTN_KOKKOS_PREFIX}/usr")
   message(STATUS "Unpacking a private Kokkos into ${ATTN_KOKKOS_PREFIX}")
