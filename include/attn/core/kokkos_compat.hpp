@@ -24,6 +24,7 @@ inline constexpr bool on_device = false;
 /// Whether host kernels may compute in packs of reals: nvcc allows no vector in a function that also runs on a device.
 #if defined(__CUDACC__) && !defined(__clang__)
 inline constexpr bool has_packs = false;
+#pragma nv_diag_suppress 1675  // it does not know `#pragma GCC unroll`, which stands in host kernels
 #else
 inline constexpr bool has_packs = true;
 #endif

@@ -8,37 +8,40 @@
 
 namespace attn::detail {
 
-/// Whether the kernels for packs serve a call: they want real numbers, perhaps stored narrow, in memory of the host, and
-/// an activation that takes packs. The portable ones serve every other scalar (jets) and every other space.
+/// Whether the kernels for packs serve a call: they want real numbers, perhaps stored narrow, in memory of the host,
+/// and an activation that takes packs. The portable ones serve every other scalar (jets) and every other space.
 template <class Exec, class A, class Stored>
 inline constexpr bool serves_on_host = false;
 template <HostExecutionSpace Exec, class A, class Stored>
-  requires Real<AccumulatorOf<Stored>>
-inline constexpr bool serves_on_host<Exec, A, Stored> = Activation<A, Pack<AccumulatorOf<Stored>>>;
+requires(has_packs&& Real<AccumulatorOf<Stored>>) inline constexpr bool serves_on_host<Exec, A, Stored> =
+    Activation<A, Pack<AccumulatorOf<Stored>>>;
 
 /// The packed kernel gathers norms while it gathers a row, and needs a closed form of the row's Jacobian.
-template <class A, class T, class Norms>
-inline constexpr bool has_norms_on_host = !wants_norms<Norms> || !RowActivation<A, T> || StatesJacobian<A, T>;
+template <class Exec, class A, class Stored, class Norms>
+inline constexpr bool forwards_on_host = false;
+template <class Exec, class A, class Stored, class Norms>
+requires serves_on_host<Exec, A, Stored>
+inline constexpr bool forwards_on_host<Exec, A, Stored, Norms> = !wants_norms<Norms> ||
+                                                                 !RowActivation<A, Pack<AccumulatorOf<Stored>>> ||
+                                                                 StatesJacobian<A, Pack<AccumulatorOf<Stored>>>;
 
 template <class T>
 std::string host_kernel_name(std::string const& function) {
   int const rows = host::block_rows(host::query_packs);
-  return "attn::" + function + " (host, " + std::to_string(rows) + " keys x " + std::to_string(host::query_packs) + " x " +
-         std::to_string(host::pack_width<T>) + " queries, " + (sizeof(T) == 4 ? "fp32" : "fp64") + ")";
+  return "attn::" + function + " (host, " + std::to_string(rows) + " keys x " + std::to_string(host::query_packs) +
+         " x " + std::to_string(host::pack_width<T>) + " queries, " + (sizeof(T) == 4 ? "fp32" : "fp64") + ")";
 }
 
 template <class Exec, class A, class Q, class K, class V, class O, class Saved, class Options>
 void attention_forward(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
                        Saved const& saved, Options const& options) {
-  if constexpr (serves_on_host<Exec, A, typename O::Scalar>) {
-    using T = AccumulatorOf<typename O::Scalar>;
-    if constexpr (has_norms_on_host<A, Pack<T>, decltype(options.norms)>) {
-      static std::string const name = host_kernel_name<T>("attention");
-      host::Forward<T, A, Q, K, V, O, Saved, Options>{a, q, k, v, out, saved, options}.run(name, exec);
-      return;
-    }
+  using T = AccumulatorOf<typename O::Scalar>;
+  if constexpr (forwards_on_host<Exec, A, typename O::Scalar, decltype(options.norms)>) {
+    static std::string const name = host_kernel_name<T>("attention");
+    host::Forward<T, A, Q, K, V, O, Saved, Options>{a, q, k, v, out, saved, options}.run(name, exec);
+  } else {
+    team_attention_forward(exec, a, q, k, v, out, saved, options);
   }
-  team_attention_forward(exec, a, q, k, v, out, saved, options);
 }
 
 template <class Exec, class A, class Q, class K, class V, class O, class Saved, class DO, class DQ, class DK, class DV,
@@ -50,11 +53,11 @@ void attention_gradients(Exec const& exec, A const& a, Q const& q, K const& k, V
     using T = AccumulatorOf<typename O::Scalar>;
     static std::string const name = host_kernel_name<T>("attention_backward");
     host::Backward<T, A, Q, K, V, O, Saved, DO, DQ, DK, DV, Options>{a,     q,   k,   v,   out,    saved,
-                                                                    d_out, d_q, d_k, d_v, options}
+                                                                     d_out, d_q, d_k, d_v, options}
         .run(name, exec);
-    return;
+  } else {
+    team_attention_backward(exec, a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options);
   }
-  team_attention_backward(exec, a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options);
 }
 
 }  // namespace attn::detail
