@@ -48,10 +48,12 @@ struct Mix {
 /// image is cut off, and the ratio becomes that of the remaining area.
 inline Mix cutmix(std::size_t height, std::size_t width, double ratio, std::size_t row, std::size_t column) {
   double const side = std::sqrt(1 - ratio);
-  std::size_t const half_height = static_cast<std::size_t>(static_cast<double>(height) * side) / 2;
-  std::size_t const half_width = static_cast<std::size_t>(static_cast<double>(width) * side) / 2;
-  Box const box{row - std::min(row, half_height), std::min(row + half_height, height),
-                column - std::min(column, half_width), std::min(column + half_width, width)};
+  auto const cut_height = static_cast<std::size_t>(static_cast<double>(height) * side);
+  auto const cut_width = static_cast<std::size_t>(static_cast<double>(width) * side);
+  std::size_t const above = cut_height / 2;  // rows between the box's top and `row`; of an odd box, the smaller part
+  std::size_t const before = cut_width / 2;
+  Box const box{row - std::min(row, above), std::min(row + cut_height - above, height),
+                column - std::min(column, before), std::min(column + cut_width - before, width)};
   double const area = static_cast<double>((box.bottom - box.top) * (box.right - box.left));
   return {MixKind::cutmix, 1 - area / static_cast<double>(height * width), box};
 }
