@@ -34,6 +34,7 @@ struct LinearStep {
       for (Index j = 0; j < inputs; ++j) d_w[i * inputs + j] += y * x(j);
       *loss += 0.5f * y * y;
     }
+    loss[1] = *loss;
   }
   ATTN_FUNCTION float x(Index j) const { return attn::normal<float>(key, static_cast<std::uint64_t>(j)); }
 };
@@ -62,7 +63,7 @@ struct Task {
     steps.push_back(next);
     was_observed = observe;
     if (next == interrupt_before) std::raise(SIGINT);
-    auto const loss = ctx.tensor<float>(1);
+    auto const loss = ctx.tensor<float>(2);
     LinearStep const kernel{ctx.parameters.value(w).data(),
                             ctx.parameters.gradient(w).data(),
                             loss.data(),
@@ -76,6 +77,7 @@ struct Task {
     ++next;
     return loss;
   }
+  Metrics measured() const { return {{"loss", 1}, {"twice", 2}}; }
   Metrics observations() const {
     EXPECT_TRUE(was_observed);
     return {{"seen", static_cast<double>(next)}};

@@ -27,16 +27,18 @@ namespace attn::train {
 ///  1. `task.steps_per_epoch()` and `task.items_per_step()` are counts; they do not change.
 ///  2. `task.start(step)` makes the data of that step the next; what `step` computes depends on its number alone.
 ///  3. `task.step(ctx, observe)` runs the model on the next data and adds the gradients of the loss to those in
-///     `ctx.parameters`, which are zero. It returns the loss, one number in the memory of `ctx`, and waits for nothing.
-///  4. `task.observations()` are numbers that an observed step measured beside; `fit` asks for them once it has waited.
-///  5. `task.evaluate(ctx)` judges the parameters as they are; `ctx.training` is off.
-///  6. `task.observed()` and `task.evaluated()` name the metrics of 4 and 5.
+///     `ctx.parameters`, which are zero. It returns some numbers, the loss first, in the memory of `ctx`, and waits for
+///     nothing. `task.measured()` has their names, and factors that make metrics of them: {"loss", 1}, ...
+///  4. `task.observations()` are further metrics of an observed step; `fit` asks for them once it has waited.
+///     `task.observed()` has their names.
+///  5. `task.evaluate(ctx)` judges the parameters as they are; `ctx.training` is off. `task.evaluated()` has the names.
 template <class Task, class Ctx>
 concept Trainable = requires(Task& task, Ctx& ctx, std::uint64_t step, bool observe) {
   { task.steps_per_epoch() } -> std::convertible_to<std::uint64_t>;
   { task.items_per_step() } -> std::convertible_to<std::uint64_t>;
   task.start(step);
   { task.step(ctx, observe) } -> std::convertible_to<Tensor<typename Ctx::Real const, 1, typename Ctx::MemorySpace>>;
+  { task.measured() } -> std::convertible_to<Metrics>;
   { task.observations() } -> std::convertible_to<Metrics>;
   { task.evaluate(ctx) } -> std::convertible_to<Metrics>;
   { task.observed() } -> std::convertible_to<std::vector<std::string>>;
@@ -59,7 +61,7 @@ struct FitOptions {
 
 struct FitResult {
   Metrics evaluation = {};  ///< after the last epoch
-  double loss = 0;          ///< mean over the last epoch
+  Metrics training = {};    ///< what its steps measured, mean over it
   std::uint64_t steps = 0;  ///< of all epochs so far
   double seconds = 0;       ///< of all epochs so far, with evaluation
   bool interrupted = false;
@@ -84,6 +86,7 @@ class FitRun {
         steps_per_epoch_(task.steps_per_epoch()),
         total_(steps_per_epoch_ * options.epochs),
         checkpoint_(checkpoint_path(options.out)),
+        measured_(task.measured()),
         clip_(options.clip),
         parts_{{"optimizer", optimizer.state(ctx)}} {
     ATTN_CHECK(steps_per_epoch_ > 0 && options.log_every > 0, "fit: give an epoch steps, and log_every at least 1");
@@ -91,6 +94,8 @@ class FitRun {
       ema_.emplace(ctx, *options.ema);
       parts_.push_back({"average", ema_->state(ctx)});
     }
+    record_.row.resize(measured_.size());
+    record_.epoch.resize(measured_.size());
     if (options.resume) restore();
     if (keeps()) open_log();
   }
@@ -116,7 +121,7 @@ class FitRun {
       save_weights(weights_path(options_.out), ctx_);
     }
     return {.evaluation = record_.evaluation,
-            .loss = record_.last_epoch_loss,
+            .training = record_.last_epoch,
             .steps = record_.step,
             .seconds = seconds(),
             .interrupted = interrupted};
@@ -144,9 +149,15 @@ class FitRun {
   }
 
   void open_log() {
-    std::vector<std::string> columns = {"step", "epoch", "loss", "learning_rate", "gradient_norm", "items_per_second"};
+    std::vector<std::string> columns = {"step", "epoch", "learning_rate", "gradient_norm", "items_per_second"};
+    for (auto const& [name, _] : measured_) columns.push_back(name);
     for (auto const& name : task_.observed()) columns.push_back(name);
     for (auto const& name : task_.evaluated()) columns.push_back(name);
+    io::Path before = checkpoint_;
+    before.replace_extension(".previous.safetensors");
+    std::error_code ignored;
+    // The checkpoint of another run must not pass for one of this run, and may still be wanted.
+    if (!options_.resume) std::filesystem::rename(checkpoint_, before, ignored);
     if (options_.resume) {
       log_.emplace(MetricsLog::resume(metrics_path(options_.out), columns, record_.rows));
     } else {
@@ -160,29 +171,39 @@ class FitRun {
     ctx_.training = true;
     ctx_.begin_step();
     ctx_.parameters.zero_gradients(ctx_.exec);
-    Tensor<typename Ctx::Real const, 1, typename Ctx::MemorySpace> const loss_there = task_.step(ctx_, logs);
+    Tensor<typename Ctx::Real const, 1, typename Ctx::MemorySpace> const numbers_there = task_.step(ctx_, logs);
     clip_(ctx_);
     optimizer_.learning_rate = schedule_(static_cast<Index>(record_.step));
     optimizer_.step(ctx_);
     if (ema_) ema_->update(ctx_);
-    auto const [loss, norm] = fetch(ctx_.exec, loss_there, clip_.norm());
+    auto const [numbers, norm] = fetch(ctx_.exec, numbers_there, clip_.norm());
     ++record_.step;
-    check_finite(loss, norm);
+    check_finite(numbers.at(0), norm);
 
-    record_.row_loss.add(loss);
-    record_.epoch_loss.add(loss);
+    for (std::size_t i = 0; i < measured_.size(); ++i) {
+      record_.row[i].add(numbers.at(i) * measured_[i].second);
+      record_.epoch[i].add(numbers.at(i) * measured_[i].second);
+    }
     progress_->label(options_.label + "  epoch " + std::to_string(epoch()) + "/" + std::to_string(options_.epochs));
-    progress_->update(items(record_.step), {{"loss", record_.epoch_loss.value()}});
+    progress_->update(items(record_.step), {{measured_[0].first, record_.epoch[0].value()}});
     if (!logs) return {};
     double const seconds_of_row = progress_->seconds() - row_began_seconds_;
     Metrics row = {{"step", static_cast<double>(record_.step)},
                    {"epoch", static_cast<double>(record_.step) / static_cast<double>(steps_per_epoch_)},
-                   {"loss", record_.row_loss.value()},
                    {"learning_rate", optimizer_.learning_rate},
                    {"gradient_norm", norm},
                    {"items_per_second", static_cast<double>(items(record_.step - row_began_step_)) / seconds_of_row}};
+    for (auto const& metric : take_means(record_.row)) row.push_back(metric);
     for (auto const& metric : task_.observations()) row.push_back(metric);
     return row;
+  }
+
+  /// The means of what was measured, which begin anew.
+  Metrics take_means(std::vector<Mean>& means) const {
+    Metrics metrics;
+    for (std::size_t i = 0; i < means.size(); ++i) metrics.push_back({measured_[i].first, means[i].value()});
+    for (Mean& mean : means) mean.reset();
+    return metrics;
   }
 
   void check_finite(double loss, double norm) const {
@@ -203,15 +224,16 @@ class FitRun {
       record_.evaluation = task_.evaluate(ctx_);
       ctx_.training = true;
     }
-    record_.last_epoch_loss = record_.epoch_loss.value();
-    record_.epoch_loss.reset();
+    record_.last_epoch = take_means(record_.epoch);
     char number[64];
-    std::snprintf(number, sizeof number, "  loss %.4f", record_.last_epoch_loss);
-    std::string line =
-        options_.label + "  epoch " + std::to_string(epoch()) + "/" + std::to_string(options_.epochs) + number;
-    for (auto const& [name, value] : record_.evaluation) {
+    std::string line = options_.label + "  epoch " + std::to_string(epoch()) + "/" + std::to_string(options_.epochs);
+    auto const add = [&](std::string const& name, double value) {
       std::snprintf(number, sizeof number, " %.4f", value);
       line += "  " + name + number;
+    };
+    for (auto const& [name, value] : record_.last_epoch) add(name, value);
+    for (auto const& [name, value] : record_.evaluation) {
+      add(name, value);
       row.push_back({name, value});
       if (!std::isfinite(value)) throw io::FailedRun(line + "; lower the learning rate or clip the gradients");
     }
@@ -227,7 +249,6 @@ class FitRun {
   void log(Metrics const& row) {
     if (log_) log_->append(row);
     if (log_) record_.rows = log_->rows();
-    record_.row_loss.reset();
     row_begins();
   }
 
@@ -249,6 +270,7 @@ class FitRun {
   std::uint64_t steps_per_epoch_;
   std::uint64_t total_;
   io::Path checkpoint_;
+  Metrics measured_;  // names and factors
   optim::GradientClip<typename Ctx::Real, typename Ctx::MemorySpace> clip_;
   std::optional<EmaOfRun> ema_;
   CheckpointParts<Ctx> parts_;
@@ -263,7 +285,8 @@ class FitRun {
 }  // namespace detail
 
 /// Trains for `options.epochs`, and returns what the last evaluation found. In `options.out` it leaves metrics.csv,
-/// checkpoint.safetensors (after each epoch and on interruption) and, at the end, weights.safetensors.
+/// checkpoint.safetensors (after each epoch and on interruption) and, at the end, weights.safetensors. A checkpoint
+/// that is there already, of a run that is not resumed, becomes checkpoint.previous.safetensors.
 ///
 /// A loss or gradient that is not finite ends the run with `io::FailedRun`, which names the step; the checkpoint before
 /// it stays. After an interruption, the same call with `resume` continues to the same bits as if nothing had happened.

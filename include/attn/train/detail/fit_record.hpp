@@ -8,23 +8,24 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace attn::train::detail {
 
 /// What a run knows besides parameters and optimizer.
 struct FitRecord {
   std::uint64_t step = 0;
-  Mean row_loss, epoch_loss;
-  double last_epoch_loss = 0;
-  Metrics evaluation;
+  std::vector<Mean> row, epoch;  // of what steps measured since the last row, and in this epoch
+  Metrics last_epoch;            // means of the last epoch that ended
+  Metrics evaluation;            // after it
   std::uint64_t rows = 0;
   double seconds = 0;
 
   io::Json to_json(io::Json const& settings) const {
     return {{"step", step},
-            {"row_loss", {row_loss.sum, row_loss.count}},
-            {"epoch_loss", {epoch_loss.sum, epoch_loss.count}},
-            {"last_epoch_loss", last_epoch_loss},
+            {"row", to_json(row)},
+            {"epoch", to_json(epoch)},
+            {"last_epoch", last_epoch},
             {"evaluation", evaluation},
             {"rows", rows},
             {"seconds", seconds},
@@ -33,16 +34,27 @@ struct FitRecord {
 
   /// From the record of the checkpoint `path`.
   static FitRecord read(io::Path const& path, io::Json const& json) try {
-    auto const mean = [](io::Json const& j) { return Mean{j.at(0).get<double>(), j.at(1).get<std::uint64_t>()}; };
     return {.step = json.at("step").get<std::uint64_t>(),
-            .row_loss = mean(json.at("row_loss")),
-            .epoch_loss = mean(json.at("epoch_loss")),
-            .last_epoch_loss = json.at("last_epoch_loss").get<double>(),
+            .row = means(json.at("row")),
+            .epoch = means(json.at("epoch")),
+            .last_epoch = json.at("last_epoch").get<Metrics>(),
             .evaluation = json.at("evaluation").get<Metrics>(),
             .rows = json.at("rows").get<std::uint64_t>(),
             .seconds = json.at("seconds").get<double>()};
   } catch (io::Json::exception const& error) {
     throw Error("fit: '" + path.string() + "' is not a checkpoint of this program (" + error.what() + ")");
+  }
+
+ private:
+  static io::Json to_json(std::vector<Mean> const& means) {
+    io::Json all = io::Json::array();
+    for (Mean const& mean : means) all.push_back({mean.sum, mean.count});
+    return all;
+  }
+  static std::vector<Mean> means(io::Json const& json) {
+    std::vector<Mean> all;
+    for (io::Json const& mean : json) all.push_back({mean.at(0).get<double>(), mean.at(1).get<std::uint64_t>()});
+    return all;
   }
 };
 
@@ -56,28 +68,25 @@ inline void check_settings(io::Path const& path, io::Json const& record, io::Jso
   }
 }
 
-template <class Exec, class From, class T>
-void copy_number(Exec const& exec, From const& from, T& to) {
+/// What a step measured, and the norm of its gradient: numbers of the device, after one wait.
+template <class Exec, class T, class Memory>
+std::pair<std::vector<double>, double> fetch(Exec const& exec, Tensor<T const, 1, Memory> const& measured,
+                                             Tensor<double const, 1, Memory> const& norm) {
   using Unmanaged = Kokkos::MemoryTraits<Kokkos::Unmanaged>;
-  Kokkos::deep_copy(exec, Kokkos::View<T, Kokkos::HostSpace, Unmanaged>(&to),
-                    Kokkos::View<T const, typename From::MemorySpace, Unmanaged>(from.data()));
-}
-
-/// Two numbers of the device, after one wait.
-template <class Exec, class A, class B>
-std::pair<double, double> fetch(Exec const& exec, A const& a, B const& b) {
-  typename A::Scalar first{};
-  typename B::Scalar second{};
+  auto const n = static_cast<std::size_t>(measured.extent(0));
   if constexpr (HostExecutionSpace<Exec>) {
     exec.fence("attn::train::fit");
-    first = *a.data();
-    second = *b.data();
+    return {std::vector<double>(measured.data(), measured.data() + n), *norm.data()};
   } else {
-    copy_number(exec, a, first);
-    copy_number(exec, b, second);
+    std::vector<T> numbers(n);
+    double norm_here = 0;
+    Kokkos::deep_copy(exec, Kokkos::View<T*, Kokkos::HostSpace, Unmanaged>(numbers.data(), n),
+                      Kokkos::View<T const*, Memory, Unmanaged>(measured.data(), n));
+    Kokkos::deep_copy(exec, Kokkos::View<double, Kokkos::HostSpace, Unmanaged>(&norm_here),
+                      Kokkos::View<double const, Memory, Unmanaged>(norm.data()));
     exec.fence("attn::train::fit");
+    return {std::vector<double>(numbers.begin(), numbers.end()), norm_here};
   }
-  return {static_cast<double>(first), static_cast<double>(second)};
 }
 
 }  // namespace attn::train::detail
