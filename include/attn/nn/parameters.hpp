@@ -202,7 +202,7 @@ class Parameters : public ParameterRegistry {
 
   /// A buffer for everything registered so far that begins with the elements of `old`; the rest is zero.
   Buffer enlarged(Buffer const& old, char const* label) const {
-    Buffer const larger(label, static_cast<std::size_t>(extent()));
+    Buffer const larger(std::string(label), static_cast<std::size_t>(extent()));
     Kokkos::deep_copy(Kokkos::subview(larger, std::pair(std::size_t(0), old.extent(0))), old);
     return larger;
   }

@@ -4,6 +4,8 @@
 #include "attn/core/elementwise.hpp"
 #include "attn/nn/parameters.hpp"
 
+#include <string>
+
 namespace attn::optim::detail {
 
 /// Optimizers see a flat buffer as rows of one granule; a granule belongs to one parameter.
@@ -20,7 +22,7 @@ void for_each_element(Exec const& exec, char const* label, Index extent, Update 
 template <class T, class Memory>
 void fit_to(Kokkos::View<T*, Memory>& buffer, Index extent, char const* label) {
   if (Index(buffer.extent(0)) >= extent) return;
-  Kokkos::View<T*, Memory> const larger(label, static_cast<std::size_t>(extent));
+  Kokkos::View<T*, Memory> const larger(std::string(label), static_cast<std::size_t>(extent));
   Kokkos::deep_copy(Kokkos::subview(larger, std::pair(std::size_t(0), buffer.extent(0))), buffer);
   buffer = larger;
 }
