@@ -4,6 +4,7 @@
 #pragma once
 
 #include "attn/attention/detail/dispatch.hpp"
+#include "attn/attention/detail/host_jets.hpp"
 #include "attn/attention/saved.hpp"
 
 namespace attn {

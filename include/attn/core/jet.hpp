@@ -106,6 +106,50 @@ struct Jet {
   friend ATTN_FUNCTION constexpr Jet operator*(T a, Jet b) { return b * a; }
   friend ATTN_FUNCTION Jet operator/(Jet const& a, Jet const& b) { return a * reciprocal(b); }
 
+  // With numbers of other types than T, as users write them: `1 - u`.
+  template <class Number>
+    requires std::is_arithmetic_v<Number>
+  friend ATTN_FUNCTION constexpr Jet operator+(Jet a, Number b) {
+    a.coefficients[0] += T(b);
+    return a;
+  }
+  template <class Number>
+    requires std::is_arithmetic_v<Number>
+  friend ATTN_FUNCTION constexpr Jet operator+(Number a, Jet b) {
+    return b + a;
+  }
+  template <class Number>
+    requires std::is_arithmetic_v<Number>
+  friend ATTN_FUNCTION constexpr Jet operator-(Jet a, Number b) {
+    a.coefficients[0] -= T(b);
+    return a;
+  }
+  template <class Number>
+    requires std::is_arithmetic_v<Number>
+  friend ATTN_FUNCTION constexpr Jet operator-(Number a, Jet const& b) {
+    return -b + a;
+  }
+  template <class Number>
+    requires(std::is_arithmetic_v<Number> && !std::same_as<Number, T>)
+  friend ATTN_FUNCTION constexpr Jet operator*(Jet const& a, Number b) {
+    return a * T(b);
+  }
+  template <class Number>
+    requires(std::is_arithmetic_v<Number> && !std::same_as<Number, T>)
+  friend ATTN_FUNCTION constexpr Jet operator*(Number a, Jet const& b) {
+    return b * T(a);
+  }
+  template <class Number>
+    requires std::is_arithmetic_v<Number>
+  friend ATTN_FUNCTION constexpr Jet operator/(Jet const& a, Number b) {
+    return a * (T(1) / T(b));
+  }
+  template <class Number>
+    requires std::is_arithmetic_v<Number>
+  friend ATTN_FUNCTION Jet operator/(Number a, Jet const& b) {
+    return reciprocal(b) * T(a);
+  }
+
  private:
   template <std::size_t... IJ>
   static ATTN_FUNCTION constexpr void multiply_add(Jet& r, Jet const& a, Jet const& b, std::index_sequence<IJ...>) {

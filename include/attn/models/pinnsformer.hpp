@@ -1,0 +1,286 @@
+/// PINNsFormer: an encoder and a decoder over short pseudo-sequences of points, for solving differential equations
+/// (Zhao, Ding and Prakash 2024). Parameter names are those of its reference implementation.
+#pragma once
+
+#include "attn/nn/packed_attention.hpp"
+#include "attn/nn/wave.hpp"
+
+#include <vector>
+
+namespace attn::models {
+
+struct PinnsFormerConfig {
+  Index inputs = 2;        ///< coordinates of a point
+  Index outputs = 1;
+  Index width = 32;
+  Index layers = 1;        ///< of the encoder and of the decoder
+  Index heads = 2;
+  Index hidden = 256;      ///< of the feed-forward parts
+  Index head_hidden = 512;  ///< of the output head
+  Index scale_tokens = 51;  ///< N in the initial value 1/sqrt(N) of a trained scale
+  bool scale_per_head = false;
+};
+
+namespace detail {
+
+/// What all linear layers start from.
+inline nn::Linear::Config pinnsformer_linear(Index inputs, Index outputs) {
+  return {.inputs = inputs, .outputs = outputs, .initial = nn::xavier_uniform(inputs, outputs),
+          .initial_bias = nn::constant(0.01)};
+}
+
+/// Linear, Wave, Linear, Wave, Linear: names 0 ... 4.
+class WaveMlp {
+ public:
+  template <class Ctx>
+  struct Tape {
+    nn::Linear::Tape<nn::ConstTensorOf<Ctx, 3>> linear[3];
+    nn::Wave::Tape<nn::ConstTensorOf<Ctx, 3>> wave[2];
+  };
+
+  WaveMlp(nn::Builder const& builder, Index inputs, Index hidden, Index outputs)
+      : first_(builder / 0, pinnsformer_linear(inputs, hidden)),
+        wave1_(builder / 1),
+        second_(builder / 2, pinnsformer_linear(hidden, hidden)),
+        wave2_(builder / 3),
+        third_(builder / 4, pinnsformer_linear(hidden, outputs)) {}
+
+  /// x (B, N, inputs) -> (B, N, outputs), added to `source` where that has data.
+  template <class Ctx>
+  nn::Forward<nn::TensorOf<Ctx, 3>, Tape<Ctx>> forward(Ctx& ctx, nn::ConstTensorOf<Ctx, 3> x,
+                                                       nn::ConstTensorOf<Ctx, 3> source) const {
+    auto const y = ctx.tensor(x.extent(0), x.extent(1), third_.outputs());
+    typename Ctx::Scratch const scratch(ctx);
+    Tape<Ctx> tape;
+    auto [z1, tape0] = first_.forward(ctx, x);
+    auto [a1, tape1] = wave1_.forward(ctx, z1);
+    auto [z2, tape2] = second_.forward(ctx, a1);
+    auto [a2, tape3] = wave2_.forward(ctx, z2);
+    if (source.data() == nullptr) {
+      third_.multiply(ctx, a2.rows(), y.rows());
+    } else {
+      nn::detail::multiply_onto(ctx, third_, a2.rows(), source.rows(), y.rows());
+    }
+    if (ctx.keeps_tape()) tape = {{tape0, tape2, {a2}}, {tape1, tape3}};
+    return {y, tape};
+  }
+
+  template <class Ctx>
+  nn::TensorOf<Ctx, 3> backward(Ctx& ctx, Tape<Ctx>&& tape, nn::ConstTensorOf<Ctx, 3> d_y) const {
+    auto const& x = tape.linear[0].x;
+    auto const d_x = ctx.tensor(x.extents());
+    typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+    auto const d_a2 = third_.backward(ctx, std::move(tape.linear[2]), d_y);
+    auto const d_z2 = wave2_.backward(ctx, std::move(tape.wave[1]), d_a2);
+    auto const d_a1 = second_.backward(ctx, std::move(tape.linear[1]), d_z2);
+    auto const d_z1 = wave1_.backward(ctx, std::move(tape.wave[0]), d_a1);
+    first_.add_gradients(ctx, x.rows(), d_z1.rows());
+    first_.pull_back(ctx, d_z1.rows(), d_x.rows());
+    return d_x;
+  }
+
+ private:
+  nn::Linear first_;
+  nn::Wave wave1_;
+  nn::Linear second_;
+  nn::Wave wave2_;
+  nn::Linear third_;
+};
+
+/// x += attention(Wave(x), memory); x += feed-forward(Wave(x)). An encoder's layer attends to Wave(x) itself.
+template <class A>
+class PinnsFormerLayer {
+ public:
+  template <class Ctx>
+  struct Tape {
+    nn::Wave::Tape<nn::ConstTensorOf<Ctx, 3>> act1, act2;
+    typename nn::PackedAttention<A>::template Tape<Ctx> attn;
+    WaveMlp::Tape<Ctx> ff;
+  };
+
+  PinnsFormerLayer(nn::Builder const& builder, PinnsFormerConfig const& c, A const& activation)
+      : attn_(builder / "attn",
+              {.width = c.width, .heads = c.heads, .tokens = c.scale_tokens, .activation = activation,
+               .scale_per_head = c.scale_per_head, .initial = nn::xavier_uniform(c.width, c.width),
+               .initial_bias = nn::constant(0.01)}),
+        ff_(builder / "ff" / "linear", c.width, c.hidden, c.width),
+        act1_(builder / "act1"),
+        act2_(builder / "act2") {}
+
+  /// x (B, N, C), memory (B, M, C) or empty -> (B, N, C).
+  template <class Ctx>
+  nn::Forward<nn::TensorOf<Ctx, 3>, Tape<Ctx>> forward(Ctx& ctx, nn::ConstTensorOf<Ctx, 3> x,
+                                                       nn::ConstTensorOf<Ctx, 3> memory) const {
+    auto [x1, tape1] = act1_.forward(ctx, x);
+    auto [y1, tape_attn] = memory.data() == nullptr ? attn_.forward(ctx, x1, x) : attn_.forward(ctx, x1, memory, x);
+    auto [x2, tape2] = act2_.forward(ctx, y1);
+    auto [y, tape_ff] = ff_.forward(ctx, x2, y1);
+    return {y, {tape1, tape2, tape_attn, tape_ff}};
+  }
+
+  /// The gradients of x and of memory (empty for an encoder's layer).
+  template <class Ctx>
+  typename nn::PackedAttention<A>::template Gradients<Ctx> backward(Ctx& ctx, Tape<Ctx>&& tape,
+                                                                    nn::ConstTensorOf<Ctx, 3> d_y) const {
+    auto const d_x2 = ff_.backward(ctx, std::move(tape.ff), d_y);
+    auto const d_y1 = act2_.backward(ctx, std::move(tape.act2), d_x2, d_y);
+    auto const d = attn_.backward(ctx, std::move(tape.attn), d_y1);
+    return {act1_.backward(ctx, std::move(tape.act1), d.d_x, d_y1), d.d_memory};
+  }
+
+ private:
+  nn::PackedAttention<A> attn_;
+  WaveMlp ff_;
+  nn::Wave act1_;
+  nn::Wave act2_;
+};
+
+/// c = a + b, all planes.
+template <class R>
+struct AddTensors {
+  R const* a;
+  R const* b;
+  R* c;
+  Index stride;
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
+    Index const i = row * stride + column;
+    lanes.store(c + i, lanes.load(a + i) + lanes.load(b + i));
+  }
+};
+
+template <class Ctx>
+nn::TensorOf<Ctx, 3> add(Ctx& ctx, nn::ConstTensorOf<Ctx, 3> a, nn::ConstTensorOf<Ctx, 3> b) {
+  auto const c = ctx.tensor(a.extents());
+  auto const rows = real_rows(c.rows());
+  elementwise<typename Ctx::Real>(ctx.exec, "attn::PinnsFormer::add", rows.extent(0), rows.extent(1),
+                                  AddTensors<typename Ctx::Real>{real_rows(a.rows()).data(), real_rows(b.rows()).data(),
+                                                                 rows.data(), rows.stride(0)});
+  return c;
+}
+
+}  // namespace detail
+
+/// `A` is the activation of its attention, over sequences of as many tokens as a pseudo-sequence has steps. 453,561
+/// parameters with 2 inputs and 1 output; 2.26 million multiply-adds of linear layers for a point of 5 steps.
+template <class A>
+class PinnsFormer {
+  using Layer = detail::PinnsFormerLayer<A>;
+
+ public:
+  using Config = PinnsFormerConfig;
+
+  template <class Ctx>
+  struct Tape {
+    nn::Linear::Tape<nn::ConstTensorOf<Ctx, 3>> embedding;
+    std::vector<typename Layer::template Tape<Ctx>> encoder, decoder;
+    nn::Wave::Tape<nn::ConstTensorOf<Ctx, 3>> encoder_act, decoder_act;
+    detail::WaveMlp::Tape<Ctx> head;
+  };
+
+  PinnsFormer(nn::Builder const& builder, Config const& config, A const& activation = {})
+      : config_(checked(config)),
+        embedding_(builder / "linear_emb", detail::pinnsformer_linear(config.inputs, config.width)),
+        encoder_(layers(builder / "encoder", config, activation)),
+        encoder_act_(builder / "encoder" / "act"),
+        decoder_(layers(builder / "decoder", config, activation)),
+        decoder_act_(builder / "decoder" / "act"),
+        head_(builder / "linear_out", config.width, config.head_hidden, config.outputs) {}
+
+  /// points (B, N, inputs), N steps of a pseudo-sequence -> (B, N, outputs).
+  template <class Ctx, class X>
+  nn::Forward<nn::TensorOf<Ctx, 3>, Tape<Ctx>> forward(Ctx& ctx, X const& points) const {
+    nn::ConstTensorOf<Ctx, 3> const x = points;
+    ATTN_CHECK(x.extent(2) == config_.inputs, "PinnsFormer::forward: give points of ", config_.inputs,
+               " coordinates, got ", x.extent(2));
+    auto const y = ctx.tensor(x.extent(0), x.extent(1), config_.outputs);
+    typename Ctx::Scratch const scratch(ctx);
+    Tape<Ctx> tape;
+    auto [embedded, embedding_tape] = embedding_.forward(ctx, x);
+    tape.embedding = embedding_tape;
+    auto const through = [&](std::vector<Layer> const& layers, nn::ConstTensorOf<Ctx, 3> memory, auto& tapes,
+                             nn::Wave const& act, auto& act_tape) {
+      nn::ConstTensorOf<Ctx, 3> z = embedded;
+      for (Layer const& layer : layers) {
+        auto [next, layer_tape] = layer.forward(ctx, z, memory);
+        tapes.push_back(std::move(layer_tape));
+        z = next;
+      }
+      auto [out, last] = act.forward(ctx, z);
+      act_tape = last;
+      return out;
+    };
+    auto const encoded = through(encoder_, {}, tape.encoder, encoder_act_, tape.encoder_act);
+    auto const decoded = through(decoder_, encoded, tape.decoder, decoder_act_, tape.decoder_act);
+    auto [out, head_tape] = head_.forward(ctx, decoded, nn::ConstTensorOf<Ctx, 3>());
+    tape.head = std::move(head_tape);
+    copy(ctx, out, y);
+    if (!ctx.keeps_tape()) tape = {};
+    return {y, std::move(tape)};
+  }
+
+  /// The gradient of the points (B, N, inputs) from that of the outputs.
+  template <class Ctx, class D>
+  nn::TensorOf<Ctx, 3> backward(Ctx& ctx, Tape<Ctx>&& tape, D const& d_y) const {
+    nn::detail::check_tape("PinnsFormer::backward", tape.embedding.x);
+    nn::ConstTensorOf<Ctx, 3> const d_out = d_y;
+    auto const d_x = ctx.tensor(tape.embedding.x.extents());
+    typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+    auto const d_decoded = head_.backward(ctx, std::move(tape.head), d_out);
+    nn::TensorOf<Ctx, 3> d_memory;
+    nn::TensorOf<Ctx, 3> d = decoder_act_.backward(ctx, std::move(tape.decoder_act), d_decoded);
+    for (std::size_t l = decoder_.size(); l-- > 0;) {
+      auto const gradients = decoder_[l].backward(ctx, std::move(tape.decoder[l]), d);
+      d = gradients.d_x;
+      d_memory = d_memory.data() == nullptr ? gradients.d_memory : detail::add<Ctx>(ctx, d_memory, gradients.d_memory);
+    }
+    auto const d_embedded_by_decoder = d;
+    d = encoder_act_.backward(ctx, std::move(tape.encoder_act), d_memory);
+    for (std::size_t l = encoder_.size(); l-- > 0;) d = encoder_[l].backward(ctx, std::move(tape.encoder[l]), d).d_x;
+    d = detail::add<Ctx>(ctx, d, d_embedded_by_decoder);
+    embedding_.add_gradients(ctx, tape.embedding.x.rows(), d.rows());
+    embedding_.pull_back(ctx, d.rows(), d_x.rows());
+    return d_x;
+  }
+
+  Config const& config() const { return config_; }
+
+ private:
+  static Config const& checked(Config const& c) {
+    ATTN_CHECK(c.inputs > 0 && c.outputs > 0 && c.layers > 0, "PinnsFormer: give positive sizes, got ", c.inputs,
+               " inputs, ", c.outputs, " outputs, ", c.layers, " layers");
+    return c;
+  }
+  static std::vector<Layer> layers(nn::Builder const& builder, Config const& config, A const& activation) {
+    std::vector<Layer> all;
+    for (Index l = 0; l < config.layers; ++l) all.emplace_back(builder / "layers" / l, config, activation);
+    return all;
+  }
+
+  template <class R>
+  struct Copy {
+    R const* from;
+    R* to;
+    template <class Lanes>
+    ATTN_FUNCTION void operator()(Lanes lanes, Index, Index i) const {
+      lanes.store(to + i, lanes.load(from + i));
+    }
+  };
+  /// The result leaves the memory that is given back on return.
+  template <class Ctx>
+  static void copy(Ctx& ctx, nn::TensorOf<Ctx, 3> from, nn::TensorOf<Ctx, 3> to) {
+    auto const a = real_rows(from.rows()), b = real_rows(to.rows());
+    elementwise<typename Ctx::Real>(ctx.exec, "attn::PinnsFormer::copy", 1, a.size(),
+                                    Copy<typename Ctx::Real>{a.data(), b.data()});
+  }
+
+  Config config_;
+  nn::Linear embedding_;
+  std::vector<Layer> encoder_;
+  nn::Wave encoder_act_;
+  std::vector<Layer> decoder_;
+  nn::Wave decoder_act_;
+  detail::WaveMlp head_;
+};
+
+}  // namespace attn::models

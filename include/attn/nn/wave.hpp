@@ -1,0 +1,318 @@
+/// Wave: w1 sin x + w2 cos x with two trained numbers, the function between the layers of a PINNsFormer.
+#pragma once
+
+#include "attn/nn/module.hpp"
+#include "attn/nn/parameters.hpp"
+
+#include "attn/core/jet_tensor.hpp"
+
+#include <algorithm>
+
+namespace attn::nn {
+
+namespace detail {
+
+inline constexpr Index wave_block = 4096;  // elements of one thread's share
+
+/// The planes of a tensor of jets (of reals: the tensor), where a kernel finds them without arithmetic.
+template <class T>
+struct PlaneTable {
+  using Element = RealOf<T>;
+  static constexpr int size = 1;
+  Element* at[1];
+  explicit PlaneTable(Element* p) : at{p} {}
+};
+template <class T, int... Orders>
+struct PlaneTable<Jet<T, Orders...>> {
+  static constexpr int size = Jet<T, Orders...>::size;
+  T* at[size];
+  template <class J>
+  explicit PlaneTable(JetPointer<J> const& p) {
+    for (int c = 0; c < size; ++c) at[c] = const_cast<T*>(p.plane(c));
+  }
+};
+
+template <class Value, class Lanes, class Table>
+Value load_planes(Lanes const& lanes, Table const& table, Index i) {
+  using R = typename Lanes::Value;
+  Value v;
+  if constexpr (std::same_as<Value, R>) {
+    v = lanes.load(table.at[0] + i);
+  } else {
+    for (int c = 0; c < Table::size; ++c) {
+      v.coefficients[c] = table.at[c] == nullptr ? R(0) : lanes.load(table.at[c] + i);
+    }
+  }
+  return v;
+}
+template <class Value, class Lanes, class Table>
+void store_planes(Lanes const& lanes, Table const& table, Index i, Value const& v) {
+  if constexpr (std::same_as<Value, typename Lanes::Value>) {
+    lanes.store(table.at[0] + i, v);
+  } else {
+    for (int c = 0; c < Table::size; ++c) {
+      if (table.at[c] != nullptr) lanes.store(table.at[c] + i, v.coefficients[c]);
+    }
+  }
+}
+
+template <class T, class P>
+struct PackedScalarTrait {
+  using type = P;
+};
+template <class R, class P, int... Orders>
+struct PackedScalarTrait<Jet<R, Orders...>, P> {
+  using type = Jet<P, Orders...>;
+};
+/// `T` with packs in place of its reals.
+template <class T>
+using PackedScalar = typename PackedScalarTrait<T, Pack<RealOf<T>>>::type;
+
+template <class V>
+ATTN_FUNCTION V top_coefficient(V const& v) {
+  return v;
+}
+template <class P, int... Orders>
+ATTN_FUNCTION P top_coefficient(Jet<P, Orders...> const& v) {
+  return v.coefficients[Jet<P, Orders...>::size - 1];
+}
+
+/// Tensors of jets that keep nothing above the first order: the value, and first derivatives in planes 1 ... count - 1.
+/// There a function needs only its value, slope and curvature.
+template <class X>
+bool is_first_order(X const& x) {
+  if constexpr (AnyJet<typename X::Scalar>) {
+    using Layout = typename X::Scalar::Layout;
+    for (int c = 0; c < X::Planes::size; ++c) {
+      int degree = 0;
+      for (int d = 0; d < Layout::directions; ++d) degree += Layout::digit(c, d);
+      if (degree > 1 && x.planes()[c] >= 0) return false;
+    }
+    return true;
+  } else {
+    return true;
+  }
+}
+
+}  // namespace detail
+
+/// Parameters w1 (1) and w2 (1), both 1 at first (Zhao, Ding and Prakash 2024, "Wavelet").
+class Wave {
+ public:
+  template <class X>
+  struct Tape {
+    X x;
+  };
+
+  explicit Wave(Builder const& builder)
+      : w1_(builder.add<1>("w1", {1}, ones())), w2_(builder.add<1>("w2", {1}, ones())) {}
+
+  /// x of any shape, contiguous -> y of the same shape.
+  template <class Ctx, class X>
+  auto forward(Ctx& ctx, X const& x) const {
+    detail::ConstLike<Ctx, X> const input = x;
+    ATTN_CHECK(input.is_contiguous(), "Wave::forward: copy x into a contiguous tensor first");
+    auto const y = ctx.tensor(input.extents());
+    if constexpr (HostExecutionSpace<typename Ctx::Space>) {
+      forward_on_host(ctx, input, y);
+    } else {
+      elementwise<typename Ctx::Scalar>(
+          ctx.exec, "attn::Wave", 1, input.size(),
+          Apply<typename Ctx::Scalar>{weight(ctx, w1_), weight(ctx, w2_), input.data(), y.data()});
+    }
+    return Forward<detail::Like<Ctx, X>, Tape<detail::ConstLike<Ctx, X>>>{
+        y, {ctx.keeps_tape() ? input : detail::ConstLike<Ctx, X>()}};
+  }
+
+  template <class Ctx, class X, class D>
+  auto backward(Ctx& ctx, Tape<X>&& tape, D const& d_y) const {
+    return backward(ctx, std::move(tape), d_y, detail::ConstLike<Ctx, X>());
+  }
+
+  /// forward: y = w1 sin x + w2 cos x; hence d_x = base + (w1 cos x - w2 sin x) d_y, d_w1 += sin x . d_y and
+  /// d_w2 += cos x . d_y. `base` is the gradient that x gets from elsewhere; without data, zero.
+  template <class Ctx, class X, class D, class Base>
+  auto backward(Ctx& ctx, Tape<X>&& tape, D const& d_y, Base const& base) const {
+    detail::check_tape("Wave::backward", tape.x);
+    ATTN_CHECK(d_y.extents() == tape.x.extents() && d_y.is_contiguous(), "Wave::backward: give d_y the shape of y");
+    using T = typename Ctx::Scalar;
+    auto const d_x = ctx.tensor(tape.x.extents());
+    typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+    if constexpr (HostExecutionSpace<typename Ctx::Space>) {
+      backward_on_host(ctx, tape.x, detail::ConstLike<Ctx, X>(d_y), detail::ConstLike<Ctx, X>(base), d_x);
+    } else {
+      backward_on_device(ctx, Pull<T>{weight(ctx, w1_), weight(ctx, w2_), tape.x.data(),
+                                      detail::ConstLike<Ctx, X>(d_y).data(), detail::ConstLike<Ctx, X>(base).data(),
+                                      d_x.data()},
+                         tape.x.size());
+    }
+    return d_x;
+  }
+
+ private:
+  template <class Ctx>
+  typename Ctx::Real* weight(Ctx& ctx, Parameter<1> const& p) const {
+    return ctx.parameters.value(p).data();
+  }
+
+  template <class Ctx, class X, class Y>
+  void forward_on_host(Ctx& ctx, X const& x, Y const& y) const {
+    using T = typename Ctx::Scalar;
+    using R = typename Ctx::Real;
+    using P = Pack<R>;
+    detail::PlaneTable<T> const from(x.data()), to(y.data());
+    P const w1(*weight(ctx, w1_)), w2(*weight(ctx, w2_));
+    bool const first_order = detail::is_first_order(x);
+    Index const n = x.size();
+    for_blocks(ctx.exec, "attn::Wave", (n + detail::wave_block - 1) / detail::wave_block, [=](Index block) {
+      Index const begin = block * detail::wave_block;
+      for_lanes<R>(begin, std::min(n, begin + detail::wave_block), [&](auto lanes, Index i) {
+        if (first_order) {
+          P sine, cosine;
+          attn::sin_cos(lanes.load(from.at[0] + i), sine, cosine);
+          lanes.store(to.at[0] + i, w1 * sine + w2 * cosine);
+          P const slope = w1 * cosine - w2 * sine;
+          for (int c = 1; c < from.size; ++c) {
+            if (from.at[c] != nullptr) lanes.store(to.at[c] + i, slope * lanes.load(from.at[c] + i));
+          }
+        } else {
+          using V = detail::PackedScalar<T>;
+          V sine, cosine;
+          attn::sin_cos(detail::load_planes<V>(lanes, from, i), sine, cosine);
+          detail::store_planes(lanes, to, i, sine * w1 + cosine * w2);
+        }
+      });
+    });
+  }
+
+  template <class Ctx, class X, class D>
+  void backward_on_host(Ctx& ctx, X const& x, X const& d_y, X const& base, D const& d_x) const {
+    using T = typename Ctx::Scalar;
+    using R = typename Ctx::Real;
+    using P = Pack<R>;
+    Index const n = x.size(), blocks = (n + detail::wave_block - 1) / detail::wave_block;
+    R* const sums = ctx.template tensor<R>(blocks, 2).data();
+    bool const first_order = detail::is_first_order(x), with_base = !(base.data() == nullptr);
+    // Of adjoints, plane by plane: entry c is the gradient of coefficient c.
+    detail::PlaneTable<T> const at(x.data()), from(natural(d_y).data()), to(natural(d_x).data()),
+        onto(with_base ? natural(base).data() : natural(d_y).data());
+    detail::PlaneTable<T> const from_jets(d_y.data()), to_jets(d_x.data()), onto_jets(base.data());
+    P const w1(*weight(ctx, w1_)), w2(*weight(ctx, w2_));
+    for_blocks(ctx.exec, "attn::Wave::backward", blocks, [=](Index block) {
+      Index const begin = block * detail::wave_block;
+      P sum1(R(0)), sum2(R(0));
+      for_lanes<R>(begin, std::min(n, begin + detail::wave_block), [&](auto lanes, Index i) {
+        if (first_order) {
+          // y = f(x), y_c = f'(x) x_c; hence d_x_c = f' d_y_c and d_x = f' d_y + f'' sum_c x_c d_y_c, with f'' = -f
+          P sine, cosine;
+          attn::sin_cos(lanes.load(at.at[0] + i), sine, cosine);
+          P const slope = w1 * cosine - w2 * sine, d = lanes.load(from.at[0] + i);
+          P product(R(0));
+          for (int c = 1; c < at.size; ++c) {
+            if (at.at[c] == nullptr) continue;
+            P const d_c = lanes.load(from.at[c] + i);
+            product += lanes.load(at.at[c] + i) * d_c;
+            P d_x_c = slope * d_c;
+            if (with_base) d_x_c += lanes.load(onto.at[c] + i);
+            lanes.store(to.at[c] + i, d_x_c);
+          }
+          P d_x_0 = slope * d - (w1 * sine + w2 * cosine) * product;
+          if (with_base) d_x_0 += lanes.load(onto.at[0] + i);
+          lanes.store(to.at[0] + i, d_x_0);
+          sum1 += sine * d + cosine * product;
+          sum2 += cosine * d - sine * product;
+        } else {
+          using V = detail::PackedScalar<T>;
+          V sine, cosine;
+          attn::sin_cos(detail::load_planes<V>(lanes, at, i), sine, cosine);
+          V const d = detail::load_planes<V>(lanes, from_jets, i);
+          V d_x_i = (cosine * w1 - sine * w2) * d;
+          if (with_base) d_x_i += detail::load_planes<V>(lanes, onto_jets, i);
+          detail::store_planes(lanes, to_jets, i, d_x_i);
+          sum1 += detail::top_coefficient(sine * d);
+          sum2 += detail::top_coefficient(cosine * d);
+        }
+      });
+      sums[2 * block] = sum(sum1);
+      sums[2 * block + 1] = sum(sum2);
+    });
+    ctx.exec.fence("attn::Wave::backward");
+    R d_w1 = 0, d_w2 = 0;
+    for (Index b = 0; b < blocks; ++b) {
+      d_w1 += sums[2 * b];
+      d_w2 += sums[2 * b + 1];
+    }
+    *ctx.parameters.gradient(w1_).data() += d_w1;
+    *ctx.parameters.gradient(w2_).data() += d_w2;
+  }
+
+  /// Adjoints by their planes: coefficient c as the gradient of coefficient c.
+  template <class D>
+  static D natural(D const& d) {
+    if constexpr (AnyJet<typename D::Scalar>) {
+      return d.adjoint();
+    } else {
+      return d;
+    }
+  }
+
+  template <class T>
+  struct Apply {
+    RealOf<T> const* w1;
+    RealOf<T> const* w2;
+    Pointer<T const> x;
+    Pointer<T> y;
+    template <class Lanes>
+    ATTN_FUNCTION void operator()(Lanes lanes, Index, Index i) const {
+      T sine, cosine;
+      attn::sin_cos(lanes.load(x + i), sine, cosine);
+      lanes.store(y + i, sine * T(*w1) + cosine * T(*w2));
+    }
+  };
+
+  /// One element of the backward pass, and its part of the gradients of w1 and w2.
+  template <class T>
+  struct Pull {
+    RealOf<T> const* w1;
+    RealOf<T> const* w2;
+    Pointer<T const> x, d_y, base;
+    Pointer<T> d_x;
+    ATTN_FUNCTION void operator()(Index i, RealOf<T>& d_w1, RealOf<T>& d_w2) const {
+      T sine, cosine;
+      attn::sin_cos(T(x[i]), sine, cosine);
+      T const d = d_y[i];
+      T d_x_i = (cosine * T(*w1) - sine * T(*w2)) * d;
+      if (!(base == nullptr)) d_x_i += T(base[i]);
+      d_x[i] = d_x_i;
+      d_w1 += real_gradient(sine * d);
+      d_w2 += real_gradient(cosine * d);
+    }
+  };
+  template <class R>
+  struct AddTwo {
+    R const* from;
+    R* to1;
+    R* to2;
+    ATTN_FUNCTION void operator()(int) const {
+      *to1 += from[0];
+      *to2 += from[1];
+    }
+  };
+
+  template <class Ctx, class Kernel>
+  void backward_on_device(Ctx& ctx, Kernel const& kernel, Index n) const {
+    using R = typename Ctx::Real;
+    using Unmanaged = Kokkos::View<R, typename Ctx::MemorySpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
+    R* const sums = ctx.template tensor<R>(2).data();
+    Kokkos::parallel_reduce("attn::Wave::backward",
+                            Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, n), kernel,
+                            Unmanaged(sums), Unmanaged(sums + 1));
+    Kokkos::parallel_for("attn::Wave::parameters", Kokkos::RangePolicy<typename Ctx::Space>(ctx.exec, 0, 1),
+                         AddTwo<R>{sums, ctx.parameters.gradient(w1_).data(), ctx.parameters.gradient(w2_).data()});
+  }
+
+  Parameter<1> w1_;
+  Parameter<1> w2_;
+};
+
+}  // namespace attn::nn

@@ -1,0 +1,303 @@
+/// The loss of a network that should solve a differential equation, and its gradient, in one forward and one backward
+/// pass of jets.
+#pragma once
+
+#include "attn/nn/context.hpp"
+#include "attn/pde/residual.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <tuple>
+
+namespace attn::pde {
+
+/// What u_x means at step j of a pseudo-sequence whose steps mix in the network.
+///
+/// * `total`: all steps move together: d u_j / dx, what the equation asks for.
+/// * `column`: sum_i d u_i / d x_j, where the steps' coordinates are independent variables: what reverse differentiation
+///   of the summed outputs gives, hence what the published notebooks of PINNsFormer compute.
+enum class Derivative { total, column };
+
+struct LossOptions {
+  PseudoSequence sequence = {.length = 1, .step = 0};
+  Derivative derivative = Derivative::total;
+  Index chunk = 64;  ///< points that pass the network at once: enough for the matrix products, few for the cache
+};
+
+namespace detail {
+
+/// Copies between the host and the memory of the computation.
+template <class R, class Memory>
+void upload(std::vector<R> const& from, R* to) {
+  using Unmanaged = Kokkos::MemoryTraits<Kokkos::Unmanaged>;
+  Kokkos::deep_copy(Kokkos::View<R*, Memory, Unmanaged>(to, from.size()),
+                    Kokkos::View<R const*, Kokkos::HostSpace, Unmanaged>(from.data(), from.size()));
+}
+template <class R, class Memory>
+std::vector<R> download(R const* from, std::size_t size) {
+  using Unmanaged = Kokkos::MemoryTraits<Kokkos::Unmanaged>;
+  std::vector<R> to(size);
+  Kokkos::deep_copy(Kokkos::View<R*, Kokkos::HostSpace, Unmanaged>(to.data(), size),
+                    Kokkos::View<R const*, Memory, Unmanaged>(from, size));
+  return to;
+}
+
+/// One term of a loss, chunk by chunk.
+template <class Ord, class R, class JetCtx>
+class TermPass {
+  using J = typename JetCtx::Scalar;
+  using Real = typename JetCtx::Real;
+  using Memory = typename JetCtx::MemorySpace;
+  using Planes = JetPlanes<J>;
+  using Eval = Evaluation<Ord, R>;
+  static constexpr int size = J::size;
+  static constexpr std::size_t partners = std::size_t(Eval::n_partners);
+
+ public:
+  TermPass(Term<R> const& term, LossOptions const& options)
+      : term_(term), options_(options), wanted_(used_derivatives<Ord>(term.residual)) {
+    ATTN_CHECK(term.points.dimensions == Ord::coordinates, "pde::Loss: give the term \"", term.name, "\" points of ",
+               Ord::coordinates, " coordinates, got ", term.points.dimensions);
+    ATTN_CHECK(term.points.size() > 0 && term.points.size() % partners == 0, "pde::Loss: give the term \"", term.name,
+               "\" ", partners == 2 ? "pairs of points" : "points", ", got ", term.points.size(), " points");
+    std::size_t const columns = term.points.size() * std::size_t(term.points.columns);
+    ATTN_CHECK(term.points.data.size() == columns, "pde::Loss: give the term \"", term.name, "\" ", columns,
+               " numbers of data, got ", term.points.data.size());
+  }
+
+  bool needs_columns() const {
+    auto beyond = wanted_;
+    beyond[0] = false;
+    return options_.derivative == Derivative::column && beyond.any();
+  }
+
+  /// Derivatives by column, by one backward pass of the plain network whose parameter gradients are of no use.
+  template <class Model>
+  void find_columns(JetCtx& ctx, Model const& model) {
+    for (int c = 0; c < size; ++c) {
+      ATTN_CHECK(!wanted_[std::size_t(c)] || direction_of(c) >= -1, "pde::Loss: the term \"", term_.name,
+                 "\" asks for a derivative of second order; use total derivatives, columns are of first order");
+    }
+    ctx.planes = Planes::closure_of({});
+    columns_.clear();
+    for_chunks([&](Index first, Index count) {
+      ctx.begin_step();
+      auto const x = points(ctx, first, count, nullptr);
+      auto [u, tape] = model.forward(ctx, x);
+      ATTN_CHECK(u.extent(2) == 1, "pde::Loss: derivatives by column need a network with one output, got ", u.extent(2));
+      nn::AdjointPhase const phase(ctx);
+      auto const d_u = ctx.tensor(u.extents());
+      upload<Real, Memory>(std::vector<Real>(std::size_t(u.size()), Real(1)), d_u.data().first());
+      auto const d_x = model.backward(ctx, std::move(tape), d_u);
+      ctx.exec.fence("attn::pde::Loss");
+      auto const values = download<Real, Memory>(d_x.data().first(), std::size_t(d_x.size()));
+      columns_.insert(columns_.end(), values.begin(), values.end());
+    });
+  }
+
+  /// The weighted loss; its gradient is added to the parameters'.
+  template <class Model>
+  double add(JetCtx& ctx, Model const& model) {
+    double squares = 0;
+    bool const by_column = needs_columns();
+    Index const groups = Index(term_.points.size() / partners);
+    int const steps = term_.first_step_only ? 1 : options_.sequence.length;
+    double const factor = term_.weight / (static_cast<double>(groups) * steps);
+    Planes const planes = Planes::closure_of(by_column ? first_direction() : wanted_);
+    for_chunks([&](Index first, Index count) {
+      ctx.begin_step();
+      if (by_column) {
+        // The gradient of sum_j g_j du/dx_j, g constant, is that of the derivative along the direction g: one jet, whose
+        // tangents are the residual's own slopes.
+        ctx.planes = Planes::closure_of({});
+        std::vector<Real> slopes;
+        squares += residuals(ctx, model, first, count, steps, factor, &slopes);
+        ctx.begin_step();
+        ctx.planes = planes;
+        auto const x = points(ctx, first, count, &slopes);
+        auto [u, tape] = model.forward(ctx, x);
+        nn::AdjointPhase const phase(ctx);
+        auto const d_u = ctx.tensor(u.extents());
+        std::size_t const n = std::size_t(u.size()), stride = std::size_t(Ord::coordinates + 1);
+        std::vector<Real> d(n * 2, Real(1));
+        for (std::size_t i = 0; i < n; ++i) d[i] = slopes[i * stride];
+        upload<Real, Memory>(d, d_u.data().first());
+        model.backward(ctx, std::move(tape), d_u);
+      } else {
+        ctx.planes = planes;
+        squares += residuals(ctx, model, first, count, steps, factor, nullptr);
+      }
+      ctx.exec.fence("attn::pde::Loss");
+    });
+    return squares * factor;
+  }
+
+ private:
+  /// Calls body(first, count) for ranges of the points, or of pairs.
+  template <class Body>
+  void for_chunks(Body const& body) const {
+    Index const groups = Index(term_.points.size() / partners);
+    Index const chunk = std::max<Index>(1, options_.chunk / Index(partners));
+    for (Index first = 0; first < groups; first += chunk) body(first, std::min(chunk, groups - first));
+  }
+
+  /// The number of the point that is row `row` of a chunk: the first partners, then the second ones.
+  std::size_t point_of(Index first, Index count, Index row) const {
+    std::size_t const groups = term_.points.size() / partners;
+    return std::size_t(row / count) * groups + std::size_t(first + row % count);
+  }
+
+  static std::bitset<std::size_t(size)> first_direction() {
+    std::bitset<std::size_t(size)> wanted;
+    wanted[std::size_t(first_derivative_of<0>(Ord{}))] = true;
+    return wanted;
+  }
+
+  /// The coordinate whose first derivative is coefficient c; -1 for the value, -2 for anything else.
+  static int direction_of(int c) {
+    using Layout = typename J::Layout;
+    int direction = -1, degree = 0;
+    for (int d = 0; d < Layout::directions; ++d) {
+      degree += Layout::digit(c, d);
+      if (Layout::digit(c, d) == 1) direction = d;
+    }
+    return degree > 1 ? -2 : direction;
+  }
+
+  /// The points of a chunk with their tangents: units, or by point those in `slopes` (value's slope, then coordinates').
+  Tensor<J, 3, Memory> points(JetCtx& ctx, Index first, Index count, std::vector<Real> const* slopes) const {
+    Index const rows = count * Index(partners), steps = options_.sequence.length;
+    int const dimensions = Ord::coordinates;
+    auto const x = ctx.tensor(rows, steps, dimensions);
+    std::size_t const plane = std::size_t(x.size());
+    std::vector<Real> host(plane * std::size_t(x.planes().count), Real(0));
+    for (Index row = 0; row < rows; ++row) {
+      double const* const point = term_.points[point_of(first, count, row)];
+      for (Index i = 0; i < steps; ++i) {
+        for (int d = 0; d < dimensions; ++d) {
+          std::size_t const at = std::size_t((row * steps + i) * dimensions + d);
+          host[at] = static_cast<Real>(options_.sequence.at(point, dimensions, d, static_cast<int>(i)));
+          for (int c = 1; c < size; ++c) {
+            if (x.planes()[c] < 0 || direction_of(c) < 0) continue;
+            Real& tangent = host[std::size_t(x.planes()[c]) * plane + at];
+            if (slopes != nullptr) {
+              tangent = (*slopes)[std::size_t(row * steps + i) * std::size_t(dimensions + 1) + std::size_t(1 + d)];
+            } else {
+              tangent = Real(direction_of(c) == d ? 1 : 0);
+            }
+          }
+        }
+      }
+    }
+    upload<Real, Memory>(host, x.data().first());
+    return x;
+  }
+
+  /// Forward, residuals and, unless `slopes` asks for the slopes by column instead, backward of one chunk. Returns the
+  /// sum of squares.
+  template <class Model>
+  double residuals(JetCtx& ctx, Model const& model, Index first, Index count, int used_steps, double factor,
+                   std::vector<Real>* slopes) {
+    auto const x = points(ctx, first, count, nullptr);
+    auto [u, tape] = model.forward(ctx, x);
+    ctx.exec.fence("attn::pde::Loss");
+    Planes const planes = ctx.planes;
+    std::size_t const plane = std::size_t(u.size());
+    auto const values = download<Real, Memory>(u.data().first(), plane * std::size_t(planes.count));
+    std::vector<Real> d(slopes == nullptr ? values.size() : 0, Real(0));
+    int const steps = options_.sequence.length, outputs = static_cast<int>(u.extent(2)), dimensions = Ord::coordinates;
+    if (slopes != nullptr) slopes->assign(plane * std::size_t(dimensions + 1), Real(0));
+
+    Eval evaluation(term_.residual, outputs);
+    std::vector<std::array<double, Ord::coordinates>> at(partners);
+    double squares = 0;
+    for (Index group = 0; group < count; ++group) {
+      for (int i = 0; i < used_steps; ++i) {
+        std::array<double const*, partners> coordinates{}, data{};
+        auto const token_of = [&](std::size_t p) { return (group + Index(p) * count) * steps + i; };
+        for (std::size_t p = 0; p < partners; ++p) {
+          std::size_t const point = point_of(first, count, group + Index(p) * count);
+          for (int c = 0; c < dimensions; ++c) {
+            at[p][std::size_t(c)] = options_.sequence.at(term_.points[point], dimensions, c, i);
+          }
+          coordinates[p] = at[p].data();
+          data[p] = term_.points.data.data() + point * std::size_t(term_.points.columns);
+          for (int o = 0; o < outputs; ++o) {
+            std::size_t const element = std::size_t(token_of(p) * outputs + o);
+            for (int c = 0; c < size; ++c) {
+              double value = 0;
+              if (slopes != nullptr && c != 0 && direction_of(c) >= 0) {
+                std::size_t const token = std::size_t(first * steps + token_of(p));
+                value = static_cast<double>(columns_[token * std::size_t(dimensions) + std::size_t(direction_of(c))]);
+              } else if (planes[c] >= 0) {
+                value = static_cast<double>(values[std::size_t(planes[c]) * plane + element]);
+              }
+              evaluation.coefficients[p][std::size_t(o * size + c)] = value;
+            }
+          }
+        }
+        squares += evaluation(coordinates, data);
+        for (std::size_t p = 0; p < partners; ++p) {
+          for (int o = 0; o < outputs; ++o) {
+            std::size_t const element = std::size_t(token_of(p) * outputs + o);
+            for (int c = 0; c < size; ++c) {
+              if (!wanted_[std::size_t(c)]) continue;
+              Real const slope = static_cast<Real>(2 * factor * evaluation.slopes[p][std::size_t(o * size + c)]);
+              if (slopes == nullptr) {
+                d[std::size_t(planes[c]) * plane + element] = slope;
+              } else {
+                (*slopes)[element * std::size_t(dimensions + 1) + std::size_t(direction_of(c) + 1)] = slope;
+              }
+            }
+          }
+        }
+      }
+    }
+    if (slopes != nullptr) return squares;
+    nn::AdjointPhase const phase(ctx);
+    auto const d_u = ctx.tensor(u.extents());
+    upload<Real, Memory>(d, d_u.data().first());  // the adjoint of a coefficient lies in the coefficient's plane
+    model.backward(ctx, std::move(tape), d_u);
+    return squares;
+  }
+
+  Term<R> const& term_;
+  LossOptions options_;
+  typename Probe<Ord>::Used wanted_;
+  std::vector<Real> columns_;  // (points, steps, coordinates) in the order of chunks
+};
+
+}  // namespace detail
+
+/// The value of a loss and of its terms, each times its weight.
+template <std::size_t N>
+struct LossValue {
+  double total = 0;
+  std::array<double, N> terms{};
+};
+
+/// sum over terms of weight * mean(residual^2), and its gradient in `ctx.parameters.gradients()`, which is overwritten.
+///
+/// `Ord` is the problem's `Orders`. The network's jets keep the coefficients that the terms ask for and no others: three
+/// planes for u, u_x and u_t. Memory is that of one chunk of points, and is reused.
+template <class Ord, class Ctx, class Model, class... R>
+LossValue<sizeof...(R)> loss_and_gradient(Ctx& ctx, Model const& model, std::tuple<Term<R>...> const& terms,
+                                          LossOptions const& options) {
+  ProfilingRegion const region("attn::pde::loss_and_gradient");
+  options.sequence.check();
+  using JetCtx = nn::Context<typename Ctx::Space, typename Ord::template Jet<typename Ctx::Real>>;
+  JetCtx jets(ctx);
+  jets.keep_tape = true;
+  std::tuple<detail::TermPass<Ord, R, JetCtx>...> passes = std::apply(
+      [&](auto const&... term) { return std::make_tuple(detail::TermPass<Ord, R, JetCtx>(term, options)...); }, terms);
+  std::apply([&](auto&... pass) { ((pass.needs_columns() ? pass.find_columns(jets, model) : void()), ...); }, passes);
+  ctx.parameters.zero_gradients(ctx.exec);
+  LossValue<sizeof...(R)> value;
+  [&]<std::size_t... I>(std::index_sequence<I...>) {
+    ((value.terms[I] = std::get<I>(passes).add(jets, model)), ...);
+  }(std::index_sequence_for<R...>());
+  for (double const term : value.terms) value.total += term;
+  return value;
+}
+
+}  // namespace attn::pde
