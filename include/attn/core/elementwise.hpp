@@ -75,10 +75,14 @@ struct FirstLanes {
 /// Calls body(lanes, i) for vectors that cover begin <= i < end. Host code.
 template <class T, class Body>
 inline void for_lanes(Index begin, Index end, Body const& body) {
-  constexpr Index width = Pack<RealOf<T>>::width;
-  Index i = begin;
-  for (; i + width <= end; i += width) body(AllLanes<T>{}, i);
-  if (i < end) body(FirstLanes<T>{static_cast<int>(end - i)}, i);
+  if constexpr (has_packs) {
+    constexpr Index width = Pack<RealOf<T>>::width;
+    Index i = begin;
+    for (; i + width <= end; i += width) body(AllLanes<T>{}, i);
+    if (i < end) body(FirstLanes<T>{static_cast<int>(end - i)}, i);
+  } else {
+    for (Index i = begin; i < end; ++i) body(OneLane<T>{}, i);
+  }
 }
 
 /// Runs body(block) for 0 <= block < n on the threads of a host space. A single block runs at once in the caller: a

@@ -18,6 +18,10 @@ namespace attn {
 namespace detail {
 
 /// Combines the lanes of a pack pairwise, halves first: a fixed order with a short chain of additions.
+template <Real T, class Combine>
+T combine_lanes(T a, Combine) {
+  return a;
+}
 template <class T, int W, class Combine>
 T combine_lanes(Pack<T, W> a, Combine combine) {
   if constexpr (W == 1) {
@@ -36,7 +40,7 @@ T combine_lanes(Pack<T, W> a, Combine combine) {
 template <Real T>
 struct HostRow {
   using Scalar = T;
-  using Value = Pack<T>;
+  using Value = std::conditional_t<has_packs, Pack<T>, T>;
 
   static Value value(T x) { return Value(x); }
   template <class Body>

@@ -47,8 +47,8 @@ struct GemmElement {
 /// kernel stands in for a library that is absent.
 template <ExecutionSpace Exec, Real T, class Memory, class Epilogue = NoEpilogue>
 requires AccessibleFrom<Memory, Exec>
-void gemm(Exec const& exec, std::type_identity_t<T> alpha, Tensor<std::type_identity_t<T> const, 2, Memory> a,
-          Tensor<std::type_identity_t<T> const, 2, Memory> b, std::type_identity_t<T> beta,
+void gemm(Exec const& exec, std::type_identity_t<T> alpha, std::type_identity_t<Tensor<T const, 2, Memory>> a,
+          std::type_identity_t<Tensor<T const, 2, Memory>> b, std::type_identity_t<T> beta,
           Tensor<T, 2, Memory> const& c, Epilogue const& epilogue = {}) {
   ATTN_CHECK(a.extent(0) == c.extent(0) && a.extent(1) == b.extent(0) && b.extent(1) == c.extent(1),
              "gemm: give a (m, k), b (k, n) and c (m, n), got (", a.extent(0), ", ", a.extent(1), "), (", b.extent(0),

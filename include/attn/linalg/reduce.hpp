@@ -149,7 +149,7 @@ void column_sums_of(Exec const& exec, Index rows, Index columns, Terms const& te
 /// its second dimension. Reads x once.
 template <ExecutionSpace Exec, Real T, class Memory>
 requires AccessibleFrom<Memory, Exec>
-void column_sums(Exec const& exec, Tensor<std::type_identity_t<T> const, 2, Memory> x, std::type_identity_t<T> beta,
+void column_sums(Exec const& exec, std::type_identity_t<Tensor<T const, 2, Memory>> x, std::type_identity_t<T> beta,
                  Tensor<T, 1, Memory> const& out) {
   Index const m = x.extent(0), n = x.extent(1);
   ATTN_CHECK(out.extent(0) == n, "column_sums: give a result of ", n, " elements, got ", out.extent(0));

@@ -21,7 +21,7 @@ struct DropoutMask {
   ATTN_FUNCTION auto factors(Lanes lanes, Index index) const {
     return lanes.generate([&](int lane) { return (*this)(std::uint64_t(index + lane)); });
   }
-  bool is_off() const { return keep >= R(1); }
+  ATTN_FUNCTION bool is_off() const { return keep >= R(1); }
 };
 
 namespace detail {

@@ -57,7 +57,7 @@ struct Gelu {
   template <int W>
   ValueAndSlope<Pack<float, W>> value_and_slope(Pack<float, W> x) const {
     using P = Pack<float, W>;
-    P const bell = attn::exp(P(-0.5f) * x * x);
+    P const bell = attn::exp_nonpositive(P(-0.5f) * x * x);
     P const t = P(1.0f) / (P(1.0f) + P(0.3275911f * 0.70710678f) * attn::abs(x));
     P tail = P(0.5f * 1.061405429f) * t + P(0.5f * -1.453152027f);
     tail = tail * t + P(0.5f * 1.421413741f);

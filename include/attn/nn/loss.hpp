@@ -99,7 +99,7 @@ struct CrossEntropyRow {
     Value sum_exp = zero, sum_targets = zero, sum_products = zero;
     row.for_columns(classes, [&](auto lanes, Index c) {
       Value const d = lanes.load(z + c) - shift, t = targets(lanes, i, c);
-      sum_exp += lanes.select(attn::exp(d), zero);
+      sum_exp += lanes.select(attn::exp_nonpositive(d), zero);
       sum_targets += lanes.select(t, zero);
       sum_products += lanes.select(t * d, zero);
     });
@@ -108,7 +108,7 @@ struct CrossEntropyRow {
 
     Value const scale = row.value(weight / total * per_row), share = row.value(per_row);
     row.for_columns(classes, [&](auto lanes, Index c) {
-      Value const p = attn::exp(lanes.load(z + c) - shift);
+      Value const p = attn::exp_nonpositive(lanes.load(z + c) - shift);
       lanes.store(d_logits + i * classes + c, p * scale - targets(lanes, i, c) * share);
     });
     row.once([&] {

@@ -40,10 +40,10 @@ struct Forward {
 ///  * `backward_add(ctx, tape, d_y, d_x)` adds the gradient of x to d_x (norms at its start);
 ///  * `backward_in_place(ctx, tape, d)` turns the gradient of y into that of x (residual connections, stacks).
 template <class M, class Ctx, class X>
-concept Module = requires(M const& module, Ctx& ctx, X const& x) {
-  module.forward(ctx, x).value;
-  module.forward(ctx, x).tape;
-  module.backward(ctx, std::move(module.forward(ctx, x).tape), module.forward(ctx, x).value);
+concept Module = requires(M const& m, Ctx& ctx, X const& x) {
+  m.forward(ctx, x).value;
+  m.forward(ctx, x).tape;
+  m.backward(ctx, std::move(m.forward(ctx, x).tape), m.forward(ctx, x).value);
 };
 
 /// What `M` keeps between forward and backward, and what it returns, for an input of type `X`.

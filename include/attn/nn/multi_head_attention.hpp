@@ -7,6 +7,20 @@
 
 namespace attn::nn {
 
+namespace detail {
+
+template <class T>
+struct UnitMatrix {
+  T* to;
+  Index n;
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
+    lanes.store(to + row * n + column, lanes.generate([&](int lane) { return T(row == column + lane ? 1 : 0); }));
+  }
+};
+
+}  // namespace detail
+
 /// Parameters, in timm's layout: qkv.weight (3 width, width) whose outputs are (3, heads, width / heads), qkv.bias,
 /// proj.weight (width, width), proj.bias; for a `LearnableActivation` also activation.<name>, (1) or (heads).
 ///
@@ -129,7 +143,7 @@ class MultiHeadAttention {
     auto const result = ctx.tensor(heads, n, n);
     typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
     auto const unit = ctx.tensor(n, n);
-    elementwise<T>(ctx.exec, "attn::MultiHeadAttention::unit", n, n, UnitMatrix<T>{unit.data(), n});
+    elementwise<T>(ctx.exec, "attn::MultiHeadAttention::unit", n, n, detail::UnitMatrix<T>{unit.data(), n});
     TensorOf<Ctx, 4> const values(unit.data(), {1, heads, n, n}, {0, 0, n, 1});
     Saved const saved(ctx.workspace, 1, heads, n);
     auto const of_sample = [&](int which) { return part(tape.qkv.slice(0, sample, sample + 1), which); };
@@ -144,16 +158,6 @@ class MultiHeadAttention {
   Config const& config() const { return config_; }
 
  private:
-  template <class T>
-  struct UnitMatrix {
-    T* to;
-    Index n;
-    template <class Lanes>
-    ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
-      lanes.store(to + row * n + column, lanes.generate([&](int lane) { return T(row == column + lane ? 1 : 0); }));
-    }
-  };
-
   static Config const& checked(Config const& c) {
     ATTN_CHECK(c.width > 0 && c.heads > 0 && c.width % c.heads == 0,
                "MultiHeadAttention: make the width a multiple of the heads, got width ", c.width, " and ", c.heads,

@@ -7,7 +7,8 @@
 
 namespace attn::nn {
 
-/// y = f_n(... f_1(x)): `Sequential net(Linear(ctx / "0", {.inputs = 2, .outputs = 32}), Pointwise<Tanh>(), ...)`.
+/// y = f_n(... f_1(x)): `Sequential net{Linear(ctx / "0", {.inputs = 2, .outputs = 32}), Pointwise<Tanh>(), ...}`. In
+/// braces the modules register their parameters in the order written.
 template <class... Modules>
 class Sequential {
   static_assert(sizeof...(Modules) > 0, "Sequential: give at least one module");
@@ -38,9 +39,9 @@ class Sequential {
  private:
   template <std::size_t I, class Ctx, class X, class... Tapes>
   auto forward_from(Ctx& ctx, X const& x, std::tuple<Tapes...>&& before) const {
-    auto const& module = std::get<I>(modules_);
+    auto const& layer = std::get<I>(modules_);
     check_module_concept<std::tuple_element_t<I, std::tuple<Modules...>>, Ctx, X>();
-    auto result = module.forward(ctx, x);
+    auto result = layer.forward(ctx, x);
     auto tapes = std::tuple_cat(std::move(before), std::make_tuple(std::move(result.tape)));
     if constexpr (I + 1 < sizeof...(Modules)) {
       return forward_from<I + 1>(ctx, result.value, std::move(tapes));

@@ -37,7 +37,7 @@ class TransformerBlock {
   };
 
   TransformerBlock(Builder const& builder, Config const& c)
-      : attention_(Norm(builder / "norm1", {.width = c.width, .epsilon = c.epsilon}),
+      : attention_{Norm(builder / "norm1", {.width = c.width, .epsilon = c.epsilon}),
                    Attention(builder / "attn", {.width = c.width,
                                                 .heads = c.heads,
                                                 .tokens = c.tokens,
@@ -46,11 +46,11 @@ class TransformerBlock {
                                                 .activation = c.activation,
                                                 .scale_per_head = c.scale_per_head,
                                                 .initial = c.initial}),
-                   StochasticDepth(builder / "drop_path1", c.stochastic_depth)),
-        mlp_(Norm(builder / "norm2", {.width = c.width, .epsilon = c.epsilon}),
+                   StochasticDepth(builder / "drop_path1", c.stochastic_depth)},
+        mlp_{Norm(builder / "norm2", {.width = c.width, .epsilon = c.epsilon}),
              MlpModule(builder / "mlp",
                        {.width = c.width, .hidden = c.hidden, .dropout = c.dropout, .initial = c.initial}),
-             StochasticDepth(builder / "drop_path2", c.stochastic_depth)) {}
+             StochasticDepth(builder / "drop_path2", c.stochastic_depth)} {}  // braces: in this order
 
   /// x (B, N, C) -> y (B, N, C).
   template <class Ctx, class X>

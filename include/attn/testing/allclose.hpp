@@ -68,8 +68,8 @@ std::vector<double> host_numbers(Range const& range) {
 
 }  // namespace detail
 
-/// Whether each |got - want| is at most `tolerance` times the largest |want|. Tensors, or ranges of numbers, of the same
-/// size. A NaN is equal to nothing. The message names the number of wrong elements, and the first three.
+/// Whether each |got - want| is at most `tolerance` times the largest |want|. Tensors, or ranges of numbers, of the
+/// same size. A NaN is equal to nothing. The message names the number of wrong elements, and the first three.
 template <class Got, class Want>
 Verdict allclose(Got const& got, Want const& want, double tolerance) {
   auto const g = detail::host_numbers(got), w = detail::host_numbers(want);

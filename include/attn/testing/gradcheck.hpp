@@ -8,16 +8,18 @@
 namespace attn::testing {
 
 struct GradcheckOptions {
-  double step = 1e-3;        ///< of the argument
+  double step = 3e-4;        ///< of the argument
   double tolerance = 1e-7;   ///< of the largest element of the gradient
   std::size_t at_most = 64;  ///< elements that are tried, spread over the gradient
 };
 
-/// `loss(i, shift)` evaluates the function with element i shifted; `gradient` is what is claimed. Central differences of
-/// fourth order, so compute in double. At least 1e-3 is taken for the largest element: below, nothing can be measured.
+/// `loss(i, shift)` evaluates the function with element i shifted; `gradient` is what is claimed. Central differences
+/// of fourth order, so compute in double. At least 1e-3 is taken for the largest element: below, nothing can be
+/// measured.
 template <class Loss>
 Verdict gradcheck(Loss const& loss, std::span<double const> gradient, GradcheckOptions const& options = {}) {
-  std::size_t const n = gradient.size(), stride = std::max(std::size_t(1), n / std::max(options.at_most, std::size_t(1)));
+  std::size_t const n = gradient.size(),
+                    stride = std::max(std::size_t(1), n / std::max(options.at_most, std::size_t(1)));
   double scale = 1e-3;
   for (double const g : gradient) scale = std::max(scale, std::abs(g));
   double const h = options.step;
@@ -25,10 +27,10 @@ Verdict gradcheck(Loss const& loss, std::span<double const> gradient, GradcheckO
   text.precision(12);
   std::size_t wrong = 0, tried = 0;
   for (std::size_t i = 0; i < n; i += stride, ++tried) {
-    double const difference =
-        (8 * (loss(i, h) - loss(i, -h)) - (loss(i, 2 * h) - loss(i, -2 * h))) / (12 * h);
+    double const difference = (8 * (loss(i, h) - loss(i, -h)) - (loss(i, 2 * h) - loss(i, -2 * h))) / (12 * h);
     if (std::abs(difference - gradient[i]) <= options.tolerance * scale) continue;
-    if (++wrong <= 3) text << (wrong > 1 ? ", " : "") << "[" << i << "] " << gradient[i] << " instead of " << difference;
+    if (++wrong <= 3)
+      text << (wrong > 1 ? ", " : "") << "[" << i << "] " << gradient[i] << " instead of " << difference;
   }
   if (wrong == 0) return Verdict();
   std::ostringstream all;

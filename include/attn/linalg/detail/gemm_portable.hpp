@@ -15,7 +15,7 @@ namespace attn::linalg::detail {
 
 /// Calls body(0), ..., body(N - 1), each with a constant: the loop is unrolled whatever the optimisation level.
 template <int N, class Body>
-ATTN_FUNCTION void unrolled(Body const& body) {
+inline void unrolled(Body const& body) {
   [&]<int... I>(std::integer_sequence<int, I...>) { (body(std::integral_constant<int, I>()), ...); }
   (std::make_integer_sequence<int, N>());
 }
