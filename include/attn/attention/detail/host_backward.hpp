@@ -90,14 +90,15 @@ struct Backward {
               Index const head = item / parts, part = item % parts;
               T* const own = gradients + (parts > 1 ? item : worker) * sums;
               std::fill_n(own, sums, T(0));
-              for (Index unit = units * part / parts; unit < units * (part + 1) / parts; ++unit) {
-                Index const b = head / shape.key_heads, h = head % shape.key_heads * shape.group() + unit / blocks;
-                int const query = static_cast<int>(unit % blocks) * block_queries<T>;
-                int const n = std::min(block_queries<T>, shape.n_queries - query);
-                double* const partial = partials + ((b * shape.heads + h) * blocks + unit % blocks) * n_parameters;
+              Index const last_unit = units * (part + 1) / parts;
+              for (Index unit = units * part / parts; unit < last_unit; ++unit) {
+                Index const number = head * units + unit;  // the query heads of a key head are neighbours
+                QueryBlock const at = query_block<T>(shape, number);
+                if (unit + 1 < last_unit) prefetch_inputs(query_block<T>(shape, number + 1));
+                double* const partial = partials + number * n_parameters;
                 with_block_of<T>(
-                    n, [&]<class P, int Columns>(std::type_identity<P>, std::integral_constant<int, Columns>) {
-                      block<P, Columns>(b, h, query, n, Carver(tiles + worker * tile_bytes), own, partial);
+                    at.n, [&]<class P, int Columns>(std::type_identity<P>, std::integral_constant<int, Columns>) {
+                      block<P, Columns>(at, Carver(tiles + worker * tile_bytes), own, partial);
                     });
               }
               if (parts == 1) write_keys(head, 0, shape.n_keys, own, 1);
@@ -153,6 +154,12 @@ struct Backward {
     return t;
   }
 
+  void prefetch_inputs(QueryBlock const& next) const {
+    prefetch_rows(q, next.batch, next.head, next.first, next.n);
+    prefetch_rows(d_out, next.batch, next.head, next.first, next.n);
+    if constexpr (normalised) prefetch_rows(out, next.batch, next.head, next.first, next.n);
+  }
+
   /// What a row-normalised activation needs to know about the rows of a block.
   template <class P, int Columns>
   struct Rows {
@@ -162,7 +169,8 @@ struct Backward {
   };
 
   template <class P, int Columns>
-  void block(Index b, Index h, int query, int n, Carver scratch, T* gradients, double* partial) const {
+  void block(QueryBlock const& at, Carver scratch, T* gradients, double* partial) const {
+    auto const [b, h, query, n] = at;
     constexpr int lanes = Columns * P::width;
     Tiles const tiles = cut_tiles(scratch);
     Index const key_head = h / shape.group();
@@ -179,7 +187,7 @@ struct Backward {
     copy_rows(q, b, h, query, n, scale, width, tiles.q_rows);
     copy_rows(d_out, b, h, query, n, T(1), value_width, tiles.d_out_rows);
     Rows<P, Columns> rows;
-    if constexpr (normalised) load_rows<P, Columns>(b, h, query, n, tiles, rows);
+    if constexpr (normalised) load_rows<P, Columns>(at, tiles, rows);
 
     for (int key = visible.first, n_keys; key < visible.last; key += n_keys) {
       n_keys = keys_in_tile(visible.last - key);
@@ -205,7 +213,8 @@ struct Backward {
   }
 
   template <class P, int Columns>
-  void load_rows(Index b, Index h, int query, int n, Tiles const& tiles, Rows<P, Columns>& rows) const {
+  void load_rows(QueryBlock const& at, Tiles const& tiles, Rows<P, Columns>& rows) const {
+    auto const [b, h, query, n] = at;
     constexpr int W = P::width, lanes = Columns * W;
     T* const out_lanes = tiles.d_q_lanes;  // not in use yet
     pack_lanes<P, Columns>(out, b, h, query, n, T(1), out_lanes);
@@ -214,8 +223,8 @@ struct Backward {
       rows.inverse[c] = P(T(1)) / a.normalizer(rows.statistics.of[c]);
       rows.delta[c] = P(T(0));
       for (int e = 0; e < shape.value_width; ++e) {
-        Index const at = e * lanes + c * W;
-        rows.delta[c] += P::load(tiles.d_out_lanes + at) * P::load(out_lanes + at);
+        Index const entry = e * lanes + c * W;
+        rows.delta[c] += P::load(tiles.d_out_lanes + entry) * P::load(out_lanes + entry);
       }
     }
   }

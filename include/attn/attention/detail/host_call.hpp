@@ -54,6 +54,19 @@ struct Shape {
   }
 };
 
+/// A block of queries of one head.
+struct QueryBlock {
+  Index batch, head;
+  int first, n;
+};
+/// Blocks are numbered by head, then by query.
+template <class T>
+QueryBlock query_block(Shape const& shape, Index item) {
+  Index const blocks = shape.query_blocks<T>(), head = item / blocks;
+  int const first = static_cast<int>(item % blocks) * block_queries<T>;
+  return {head / shape.heads, head % shape.heads, first, std::min(block_queries<T>, shape.n_queries - first)};
+}
+
 template <class T, class Options>
 T score_scale(Options const& options, int width) {
   return T(options.score_scale != 0 ? options.score_scale : 1 / std::sqrt(double(std::max(width, 1))));
@@ -82,6 +95,19 @@ RowsOf<T> rows_of(X const& x, Index b, Index h, Index first, int n, T* buffer) {
     return {buffer, width};
   }
 }
+/// Asks for `n` rows from `first` on before they are needed: blocks touch far memory in bursts, and compute in between.
+template <class X>
+void prefetch_rows(X const& x, Index b, Index h, Index first, Index n) {
+  constexpr int line = 64, read = 0, into_l2 = 2;
+  auto const* row = x.data() + b * x.stride(0) + h * x.stride(1) + first * x.stride(2);
+  int const bytes = static_cast<int>(x.extent(3) * Index(sizeof(*row)));
+  for (Index r = 0; r < n; ++r, row += x.stride(2)) {
+    for (int at = 0; at < bytes; at += line) {
+      __builtin_prefetch(reinterpret_cast<char const*>(row) + at, read, into_l2);
+    }
+  }
+}
+
 template <class T, class X>
 inline constexpr bool must_widen = !std::same_as<typename X::Scalar, T>;
 

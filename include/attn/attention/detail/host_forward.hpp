@@ -33,11 +33,11 @@ struct Forward {
 
     share(name, exec, items, std::max<Index>(1, items / (threads * 16)), [&](Index first, Index last, int worker) {
       for (Index item = first; item < last; ++item) {
-        Index const head = item / blocks, b = head / shape.heads, h = head % shape.heads;
-        int const query = static_cast<int>(item % blocks) * block_queries<T>;
-        int const n = std::min(block_queries<T>, shape.n_queries - query);
-        with_block_of<T>(n, [&]<class P, int Columns>(std::type_identity<P>, std::integral_constant<int, Columns>) {
-          block<P, Columns>(b, h, query, n, Carver(tiles + worker * bytes), norms ? partial + item : nullptr);
+        QueryBlock const at = query_block<T>(shape, item);
+        prefetch_rows(out, at.batch, at.head, at.first, at.n);
+        if (item + 1 < last) prefetch_inputs(query_block<T>(shape, item + 1));
+        with_block_of<T>(at.n, [&]<class P, int Columns>(std::type_identity<P>, std::integral_constant<int, Columns>) {
+          block<P, Columns>(at, Carver(tiles + worker * bytes), norms ? partial + item : nullptr);
         });
       }
     });
@@ -60,8 +60,18 @@ struct Forward {
     return t;
   }
 
+  void prefetch_inputs(QueryBlock const& next) const {
+    prefetch_rows(q, next.batch, next.head, next.first, next.n);
+    if (next.first == 0) {  // of keys and values the first tile will do: the processor sees where their rows lead
+      int const n = std::min(last_key_tile, shape.n_keys);
+      prefetch_rows(k, next.batch, next.head / shape.group(), 0, n);
+      prefetch_rows(v, next.batch, next.head / shape.group(), 0, n);
+    }
+  }
+
   template <class P, int Columns>
-  void block(Index b, Index h, int query, int n, Carver scratch, NormSums<double>* partial) const {
+  void block(QueryBlock const& at, Carver scratch, NormSums<double>* partial) const {
+    auto const [b, h, query, n] = at;
     constexpr int W = P::width, lanes = Columns * W;
     Tiles const tiles = cut_tiles(scratch);
     Index const key_head = h / shape.group();
@@ -92,7 +102,7 @@ struct Forward {
       }
       accumulate_over_keys<P, Columns>(v_rows, shape.value_width, tiles.weights, n_keys, first, tiles.out_lanes);
     }
-    finish<P, Columns>(b, h, query, n, visible, statistics, tiles, sums, partial);
+    finish<P, Columns>(at, visible, statistics, tiles, sums, partial);
   }
 
   /// S^T = K Q^T for the keys of a tile; a pointwise activation turns it into weights before it leaves the registers.
@@ -144,9 +154,10 @@ struct Forward {
 
   /// Divides by the normalizers, and writes the output, the statistics and the block's share of the norms.
   template <class P, int Columns>
-  void finish(Index b, Index h, int query, int n, VisibleKeys<P, Columns> const& visible,
+  void finish(QueryBlock const& at, VisibleKeys<P, Columns> const& visible,
               RowStatistics<A, P, Columns> const& statistics, Tiles const& tiles, NormSums<P> (&sums)[Columns],
               NormSums<double>* partial) const {
+    auto const [b, h, query, n] = at;
     constexpr int W = P::width;
     bool const empty = visible.first >= visible.last;
     if (empty) std::fill_n(tiles.out_lanes, Index(shape.value_width) * Columns * W, T(0));
