@@ -98,7 +98,8 @@ if(Kokkos_ENABLE_CUDA)
   find_package(CUDAToolkit REQUIRED)
   attn_use(CUDAToolkit_FOUND CUDA::cublas "CUDAToolkit" ATTN_HAVE_CUBLAS)
 elseif(ATTN_ENABLE_CUDA)
-  attn_stop("a Kokkos that was built with Kokkos_ENABLE_CUDA (point Kokkos_ROOT at it)")
+  message(FATAL_ERROR "Point Kokkos_ROOT at a Kokkos that was built with Kokkos_ENABLE_CUDA and configure again: "
+                      "${Kokkos_DIR} has ${Kokkos_DEVICES} only.")
 endif()
 
 message(STATUS "attn ${PROJECT_VERSION}: Kokkos ${Kokkos_VERSION} (${Kokkos_DEVICES}) in ${Kokkos_DIR}; ${ATTN_DEFINITIONS}")
