@@ -80,15 +80,17 @@ inline std::string legend_place(Legend legend) {
   return "set key inside right bottom vertical" + style;
 }
 
-/// Lowest and highest finite value.
+/// Lowest and highest finite value, and whether all are whole numbers (epochs, say).
 struct Span {
   double low = std::numeric_limits<double>::infinity();
   double high = -std::numeric_limits<double>::infinity();
+  bool whole = true;
 
   void include(double value) {
     if (!std::isfinite(value)) return;
     low = std::min(low, value);
     high = std::max(high, value);
+    whole = whole && value == std::floor(value);
   }
   bool empty() const { return low > high; }
 };
@@ -97,10 +99,11 @@ struct Span {
 /// two stay on a linear scale, which then looks the same and has more tics to offer.
 inline std::string axis(std::string const& x, std::string const& label, bool logarithmic, Span span,
                         std::optional<Range> const& range) {
-  if (range) span = {range->first, range->second};
+  if (range) span = {range->first, range->second, span.whole};
   logarithmic = logarithmic && (span.empty() || (span.low > 0 && span.high > 2 * span.low));
   bool const powers = logarithmic && span.high > 50 * span.low;
-  std::string tics = " autofreq";
+  bool const few = span.whole && span.high - span.low <= 10;  // where gnuplot would mark halves between them
+  std::string tics = few && !logarithmic ? " 1" : " autofreq";
   std::string limits = range ? "[" + number(span.low) + ":" + number(span.high) + "]" : "[*:*]";
   if (span.empty()) {  // an axis without a value to show has no range of its own, and gnuplot would refuse it
     limits = "[0.1:1]";
