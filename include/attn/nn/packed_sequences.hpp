@@ -20,43 +20,46 @@ struct PackedSequences {
   Index rows() const { return sequence_of.extent(0); }
 };
 
-/// Row r sees the rows of its own sequence. To activations, every sequence has `n` keys.
-struct OwnSequence {
-  int const* sequence_of = nullptr;
-  int const* offsets = nullptr;
-  int n = 0;
+/// Queries and keys are in groups, and a query sees the keys of its group. One type serves every call of attention on
+/// packed sequences, so a kernel is compiled once for all of them.
+///
+///   group of query i:  group_of[i], or i / queries_per_group without such a table
+///   keys of group g:   first_key[g] ... first_key[g + 1] - 1, or g keys_per_group and so on without such a table
+///
+/// To activations, every group has `n` keys. Tables lie where the kernel runs.
+struct Grouped {
+  int const* group_of = nullptr;
+  int queries_per_group = 1;
+  int const* first_key = nullptr;
+  int keys_per_group = 1;
+  int n = 1;
 
   ATTN_FUNCTION KeyRange keys(Query q) const {
-    int const b = sequence_of[q.index];
-    return {offsets[b], offsets[b + 1]};
+    int const g = group_of != nullptr ? group_of[q.index] : q.index / queries_per_group;
+    if (first_key != nullptr) return {first_key[g], first_key[g + 1]};
+    return {g * keys_per_group, (g + 1) * keys_per_group};
   }
   ATTN_FUNCTION int length(int, int) const { return n; }
 };
 
-/// Row r sees the `landmarks` keys of its sequence, where the keys are (B landmarks).
-struct OwnLandmarks {
-  int const* sequence_of = nullptr;
-  int landmarks = 1;
-
-  ATTN_FUNCTION KeyRange keys(Query q) const {
-    int const first = sequence_of[q.index] * landmarks;
-    return {first, first + landmarks};
-  }
-  ATTN_FUNCTION int length(int, int) const { return landmarks; }
-};
-
-/// Landmark l, of the sequence l / landmarks, sees the rows of its sequence. To activations, every sequence has `n`
-/// keys.
-struct OwnRows {
-  int const* offsets = nullptr;
-  int landmarks = 1;
-  int n = 0;
-
-  ATTN_FUNCTION KeyRange keys(Query q) const {
-    int const b = q.index / landmarks;
-    return {offsets[b], offsets[b + 1]};
-  }
-  ATTN_FUNCTION int length(int, int) const { return n; }
-};
+/// Rows see the rows of their sequence.
+template <class Memory>
+Grouped rows_to_rows(PackedSequences<Memory> const& s, Index n) {
+  return {.group_of = s.sequence_of.data(), .first_key = s.offsets.data(), .n = static_cast<int>(n)};
+}
+/// Rows see the m landmarks of their sequence, of keys (B m).
+template <class Memory>
+Grouped rows_to_landmarks(PackedSequences<Memory> const& s, Index m) {
+  return {.group_of = s.sequence_of.data(), .keys_per_group = static_cast<int>(m), .n = static_cast<int>(m)};
+}
+/// Landmarks, of queries (B m), see the rows of their sequence.
+template <class Memory>
+Grouped landmarks_to_rows(PackedSequences<Memory> const& s, Index m, Index n) {
+  return {.queries_per_group = static_cast<int>(m), .first_key = s.offsets.data(), .n = static_cast<int>(n)};
+}
+/// The m landmarks of one sequence see one another.
+inline Grouped landmarks_to_landmarks(Index m) {
+  return {.queries_per_group = static_cast<int>(m), .keys_per_group = static_cast<int>(m), .n = static_cast<int>(m)};
+}
 
 }  // namespace attn::nn
