@@ -49,11 +49,12 @@ function(attn_add_cuda_check)
   attn_write_flags(${flags})
   set(objects)
   foreach(source IN LISTS ARGN)
-    cmake_path(GET source STEM name)
+    cmake_path(RELATIVE_PATH source BASE_DIRECTORY ${PROJECT_SOURCE_DIR} OUTPUT_VARIABLE name)
+    string(REPLACE "/" "." name ${name})
     set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.o)
     add_custom_command(OUTPUT ${object}
       COMMAND ${ATTN_NVCC} -std=c++20 -arch=sm_90 --extended-lambda --expt-relaxed-constexpr -x cu -ccbin ${CMAKE_CXX_COMPILER}
-              -Xcompiler=-fopenmp -I${ATTN_CUDA_OVERLAY} --options-file ${flags} -DATTN_HAVE_CUBLAS
+              -Xcompiler=-fopenmp -I${ATTN_CUDA_OVERLAY} -I${PROJECT_SOURCE_DIR}/examples --options-file ${flags} -DATTN_HAVE_CUBLAS
               -MD -MT ${object} -MF ${object}.d -c ${source} -o ${object}
       MAIN_DEPENDENCY ${source} DEPENDS ${flags} DEPFILE ${object}.d
       COMMENT "Compiling ${name} for sm_90" VERBATIM)
