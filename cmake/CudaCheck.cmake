@@ -56,7 +56,7 @@ function(attn_add_cuda_check)
       COMMAND ${ATTN_NVCC} -std=c++20 -arch=sm_90 --extended-lambda --expt-relaxed-constexpr -x cu -ccbin ${CMAKE_CXX_COMPILER}
               -Xcompiler=-fopenmp -I${ATTN_CUDA_OVERLAY} -I${PROJECT_SOURCE_DIR}/examples --options-file ${flags} -DATTN_HAVE_CUBLAS
               -MD -MT ${object} -MF ${object}.d -c ${source} -o ${object}
-      MAIN_DEPENDENCY ${source} DEPENDS ${flags} DEPFILE ${object}.d
+      DEPENDS ${source} ${flags} DEPFILE ${object}.d
       COMMENT "Compiling ${name} for sm_90" VERBATIM)
     list(APPEND objects ${object})
   endforeach()
