@@ -1,0 +1,91 @@
+#include "attn/core/elementwise.hpp"
+
+#include "support.hpp"
+
+namespace {
+
+using attn::Index;
+using attn_test::Exec;
+using attn_test::Memory;
+
+template <class T>
+struct Mark {
+  T* to;
+  Index stride;
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
+    T* const at = to + row * stride + column;
+    lanes.store(at, lanes.load(at) + lanes.generate([&](int lane) { return T(1000 * row + column + lane); }));
+  }
+};
+
+template <class T>
+struct Exponential {
+  T const* x;
+  T* y;
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index, Index i) const {
+    lanes.store(y + i, attn::exp(lanes.load(x + i)));
+  }
+};
+
+template <class T>
+class Elementwise : public ::testing::Test {};
+using Reals = ::testing::Types<float, double>;
+TYPED_TEST_SUITE(Elementwise, Reals);
+
+TYPED_TEST(Elementwise, TouchesEachElementOnceAndNoOther) {
+  using T = TypeParam;
+  for (Index const rows : {0, 1, 2, 7, 300}) {
+    for (Index const columns : {0, 1, 7, 16, 17, 97, 20000}) {
+      Index const stride = columns + 3;
+      attn_test::Array<T, 2> const x({rows, stride}, std::vector<double>(std::size_t(rows * stride), 0.5));
+      attn::elementwise<T>(Exec(), "mark", rows, columns, Mark<T>{x.tensor().data(), stride});
+      auto const numbers = x.numbers();
+      for (Index i = 0; i < rows; ++i) {
+        for (Index j = 0; j < stride; ++j) {
+          ASSERT_EQ(numbers[std::size_t(i * stride + j)], j < columns ? double(T(1000 * i + j)) + 0.5 : 0.5)
+              << rows << " x " << columns << " at " << i << ", " << j;
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(Elementwise, GivesAnElementTheSameBitsWhereverItLies) {
+  using T = TypeParam;
+  auto const x = attn_test::random_array<T, 1>({1000}, 1);
+  attn_test::Array<T, 1> const whole({1000}), shifted({1000});
+  attn::elementwise<T>(Exec(), "exp", 1, 1000, Exponential<T>{x.tensor().data(), whole.tensor().data()});
+  for (Index begin = 0; begin < 1000; begin += 13) {
+    Index const n = std::min(Index(13), 1000 - begin);
+    attn::elementwise<T>(Exec(), "exp", 1, n,
+                         Exponential<T>{x.tensor().data() + begin, shifted.tensor().data() + begin});
+  }
+  EXPECT_SOUND(attn::testing::same_bits(shifted.tensor(), whole.tensor()));
+}
+
+TEST(Lanes, SelectReplacesIdleLanesAlone) {
+  if constexpr (attn::has_packs) {
+    using P = attn::Pack<float>;
+    for (int n = 0; n < P::width; ++n) {
+      P const r = attn::FirstLanes<float>{n}.select(P(1.0f), P(2.0f));
+      for (int l = 0; l < P::width; ++l) EXPECT_EQ(r[l], l < n ? 1.0f : 2.0f);
+    }
+    EXPECT_EQ(attn::AllLanes<float>::select(P(1.0f), P(2.0f))[P::width - 1], 1.0f);
+  }
+  EXPECT_EQ(attn::OneLane<float>::select(1.0f, 2.0f), 1.0f);
+}
+
+TEST(ForBlocks, RunsEachBlockOnce) {
+  Kokkos::DefaultHostExecutionSpace const exec;
+  for (Index const n : {0, 1, 2, 101}) {
+    std::vector<int> count(std::size_t(n) + 1);
+    attn::for_blocks(exec, "count", n, [&](Index i) { ++count[std::size_t(i)]; });
+    exec.fence();
+    for (Index i = 0; i < n; ++i) EXPECT_EQ(count[std::size_t(i)], 1);
+    EXPECT_EQ(count[std::size_t(n)], 0);
+  }
+}
+
+}  // namespace
