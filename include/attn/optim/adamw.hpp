@@ -51,7 +51,8 @@ struct AdamWUpdate {
 template <Real T, class Memory>
 class AdamW {
  public:
-  explicit AdamW(AdamWOptions const& options = {}) : learning_rate(options.learning_rate), options_(options) {
+  explicit AdamW(AdamWOptions const& options = {})
+      : learning_rate(options.learning_rate), beta1(options.beta1), options_(options) {
     ATTN_CHECK(options.beta1 >= 0 && options.beta1 < 1 && options.beta2 >= 0 && options.beta2 < 1,
                "AdamW: give betas from 0 to below 1, got ", options.beta1, " and ", options.beta2);
     ATTN_CHECK(options.epsilon >= 0, "AdamW: give an epsilon that is not negative, got ", options.epsilon);
@@ -62,6 +63,7 @@ class AdamW {
   explicit AdamW(Ctx const&, AdamWOptions const& options = {}) : AdamW(options) {}
 
   double learning_rate;
+  double beta1;  ///< of the next step: schedules may set it as well
 
   template <class Ctx>
   void step(Ctx& ctx) {
@@ -69,15 +71,15 @@ class AdamW {
     auto& parameters = ctx.parameters;
     prepare(parameters);
     ++steps_;
-    double const correction1 = 1 - std::pow(options_.beta1, static_cast<double>(steps_));
+    double const correction1 = 1 - std::pow(beta1, static_cast<double>(steps_));
     double const correction2 = 1 - std::pow(options_.beta2, static_cast<double>(steps_));
     detail::AdamWUpdate<T> const update{.value = parameters.values().data(),
                                         .gradient = parameters.gradients().data(),
                                         .first = first_.data(),
                                         .second = second_.data(),
                                         .decays = decays_.data(),
-                                        .beta1 = T(options_.beta1),
-                                        .rest1 = T(1 - options_.beta1),
+                                        .beta1 = T(beta1),
+                                        .rest1 = T(1 - beta1),
                                         .beta2 = T(options_.beta2),
                                         .rest2 = T(1 - options_.beta2),
                                         .epsilon = T(options_.epsilon),
