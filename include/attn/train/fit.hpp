@@ -53,6 +53,7 @@ struct FitOptions {
   io::Path out = {};                          ///< where files go; empty: nothing is written
   bool resume = false;                        ///< continue from the checkpoint in `out`
   io::Json settings = io::Json::object();     ///< what the result depends on; must be the same to resume
+  io::Metadata metadata = {};                 ///< goes into weights.safetensors
   std::string label = "training";             ///< what progress lines begin with
   std::string unit = "images";                ///< of the items
   ProgressOptions progress = {};
@@ -118,7 +119,7 @@ class FitRun {
     }
     if (!interrupted && keeps()) {
       auto const averages = averaged();
-      save_weights(weights_path(options_.out), ctx_);
+      save_weights(weights_path(options_.out), ctx_, options_.metadata);
     }
     return {.evaluation = record_.evaluation,
             .training = record_.last_epoch,

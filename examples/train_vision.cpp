@@ -1,0 +1,105 @@
+// Trains and evaluates a vision transformer with any activation on images in IDX files; Fashion-MNIST without flags.
+//
+//   train_vision --activation poly --power 3 --scale dynamic --epochs 10 --out run
+//   train_vision --weights run/weights.safetensors --evaluate
+//   train_vision --demo --out demo
+#include "attn/io/results.hpp"
+
+#include <cstdio>
+#include <iostream>
+
+#include "vision/demo.hpp"
+#include "vision/figures.hpp"
+
+namespace {
+
+using namespace vision;
+
+class TrainVision {
+ public:
+  io::CommonOptions common;
+
+  TrainVision() { common.out = "train_vision_run"; }
+
+  void add_options(CLI::App& app) {
+    app.description(
+        "Trains a vision transformer on images in IDX files and judges it on others.\nLeaves results.json, "
+        "metrics.csv, "
+        "weights.safetensors, checkpoint.safetensors and figures in --out.");
+    vision::add_options(app, settings_);
+    app.add_flag("--resume", settings_.resume, "Continue the run in --out from its checkpoint, to the same bits");
+    app.add_flag("--demo", demo_, "Train softmax, x^3, x^3 fixed and x^3 dynamic in turn, and compare them");
+    app_ = &app;
+  }
+
+  int run() {
+    settings_.activation = {common.activation, common.power, common.scale};
+    settings_.seed = common.seed;
+    if (common.evaluate) return evaluate_weights();
+    if (demo_) return demo();
+    return train_model();
+  }
+
+ private:
+  bool given(char const* flag) const { return app_->count(flag) > 0; }
+
+  int demo() {
+    ATTN_CHECK(!given("--activation") && !given("--power") && !given("--scale") && !given("--weights"),
+               "--demo: leave out --activation, --power, --scale and --weights, the demo has its own");
+    io::create_output_directory(common.out);
+    return run_demo(settings_, common.out, settings_.resume);
+  }
+
+  int train_model() {
+    ATTN_CHECK(!(settings_.resume && given("--weights")), "--resume: leave out --weights, the checkpoint has them");
+    if (given("--weights")) adopt(settings_, read_description(common.weights), [&](auto f) { return given(f); });
+    io::create_output_directory(common.out);
+    attn::data::Split const data = load_data(settings_.data);
+    attn::train::StopRequest const stop;
+    Outcome const outcome = train(
+        settings_, data, {.out = common.out, .weights = common.weights, .resume = settings_.resume, .stop = &stop});
+    if (outcome.interrupted) {
+      std::cerr << "stopped after step " << outcome.run["steps"] << "; the same command with --resume continues"
+                << std::endl;
+      return stop.exit_code();
+    }
+    write_results(outcome);
+    draw_figures(common.out, {outcome}, data.test);
+    print(outcome);
+    return 0;
+  }
+
+  int evaluate_weights() {
+    ATTN_CHECK(!demo_ && !settings_.resume, "--evaluate: leave out --demo and --resume");
+    io::Json const description = read_description(common.weights);
+    adopt(settings_, description, [&](auto flag) { return given(flag); });
+    if (given("--out")) io::create_output_directory(common.out);
+    Outcome const outcome = evaluate(settings_, load_test_data(settings_.data, description), common.weights);
+    if (given("--out")) write_results(outcome);
+    print(outcome);
+    return 0;
+  }
+
+  void write_results(Outcome const& outcome) const {
+    io::Results results;
+    results.add(outcome.run);
+    results.write(common.out / "results.json");
+  }
+
+  static void print(Outcome const& outcome) {
+    auto const number = [&](char const* field) { return outcome.run[field].get<double>(); };
+    std::printf("%s: test accuracy %.4f, test loss %.4f, %.0f test images, %.1f s\n", outcome.name.c_str(),
+                number("test_accuracy"), number("test_loss"), number("test_images"), number("seconds"));
+  }
+
+  Settings settings_;
+  bool demo_ = false;
+  CLI::App const* app_ = nullptr;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  TrainVision program;
+  return attn::io::run_main(argc, argv, program);
+}

@@ -1,0 +1,101 @@
+/// Settings: everything that train_vision can be told, apart from the flags that all trainers share.
+#pragma once
+
+#include "attn/data/batches.hpp"
+#include "attn/data/idx.hpp"
+#include "attn/io/options.hpp"
+#include "attn/io/results.hpp"
+#include "attn/optim/schedule.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "vision/classifier.hpp"
+
+namespace vision {
+
+namespace io = attn::io;
+
+/// Numbers of the model. What is not given comes from the preset.
+struct ModelSettings {
+  std::string preset = "small";
+  std::optional<std::string> patch;  // "4" or "4x7"
+  std::optional<int> width;
+  std::optional<int> depth;
+  std::optional<int> heads;
+  double mlp_ratio = 4;
+  double drop = 0;
+  double drop_path = 0;
+  std::string pool = "token";
+  bool scale_per_head = false;
+};
+
+struct Recipe {
+  std::uint64_t epochs = 10;
+  std::size_t batch = 128;
+  double lr = 1e-3;
+  double min_lr = 1e-5;
+  double warmup = 1;  // epochs
+  double warmup_lr = 1e-6;
+  std::string schedule = "cosine";
+  double weight_decay = 0.05;
+  double beta2 = 0.999;
+  double clip = 1;
+  double label_smoothing = 0.1;
+  double mixup = 0;
+  double cutmix = 0;
+  double flip = 0;
+  int crop_padding = 0;
+  double erase = 0;
+  double ema = 0;
+  std::uint64_t log_every = 20;
+};
+
+struct DataSettings {
+  io::Path directory = attn::data::fashion_mnist_directory;
+  attn::data::IdxPaths files;  // each one that is not given is looked for in the directory
+  std::size_t train_limit = 0;
+  std::size_t test_limit = 0;
+  int classes = 0;
+};
+
+struct Settings {
+  ActivationChoice activation;
+  std::uint64_t seed = 0;
+  ModelSettings model;
+  Recipe recipe;
+  DataSettings data;
+  bool resume = false;
+};
+
+/// Declares the flags. Defaults in --help are the values that `settings` has now.
+void add_options(CLI::App& app, Settings& settings);
+
+/// The four files that the settings name.
+attn::data::IdxPaths complete_paths(DataSettings const& settings);
+
+/// Reads the data that the settings name; see `attn::data::load_idx_split` for what is checked.
+attn::data::Split load_data(DataSettings const& settings);
+
+/// The model's sizes for images like these. Throws where the patches do not tile the images.
+Sizes model_sizes(ModelSettings const& settings, attn::data::Dataset const& like);
+
+attn::data::BatchOptions batch_options(Recipe const& recipe, std::uint64_t seed);
+
+/// The rate of each step of training.
+class LearningRate {
+ public:
+  LearningRate(Recipe const& recipe, std::uint64_t steps_per_epoch);
+  double operator()(attn::Index step) const { return constant_ ? warmup_(step) : cosine_(step); }
+
+ private:
+  bool constant_;
+  attn::optim::LinearWarmup warmup_;
+  attn::optim::Cosine cosine_;
+};
+
+/// All that the result of a run depends on, for results.json and for checkpoints.
+io::Json describe(Settings const& settings, Sizes const& sizes, attn::data::Split const& data);
+
+}  // namespace vision

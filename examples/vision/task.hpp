@@ -1,0 +1,129 @@
+/// VisionTask: a classifier and its images, as `attn::train::fit` wants them.
+#pragma once
+
+#include "attn/data/batches.hpp"
+#include "attn/train/metrics.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "vision/classifier.hpp"
+
+namespace vision {
+
+/// The elements of a staging buffer where the model runs: the buffer itself on a host, a copy of this step elsewhere.
+template <class View>
+auto on_device(Context& ctx, View const& staged) {
+  using T = typename View::non_const_value_type;
+  constexpr int rank = int(View::rank());
+  if constexpr (std::same_as<typename View::memory_space, Context::MemorySpace>) {
+    return attn::Tensor<T const, rank>(staged);
+  } else {
+    attn::Extents<rank> extents{};
+    for (int r = 0; r < rank; ++r) extents[r] = static_cast<attn::Index>(staged.extent(r));
+    auto const there = ctx.tensor<T>(attn::Index(staged.size()));
+    Kokkos::deep_copy(ctx.exec, Kokkos::View<T*, Context::MemorySpace>(there.data(), staged.size()),
+                      Kokkos::View<T const*, typename View::memory_space>(staged.data(), staged.size()));
+    return attn::Tensor<T const, rank>(there.data(), extents);
+  }
+}
+
+/// Mean cross-entropy and share of right answers over all images of `batches`, and what was answered.
+struct Judgement {
+  double loss = 0;
+  double accuracy = 0;
+};
+
+inline Judgement judge(Context& ctx, Classifier const& model, attn::data::EvaluationBatches<float>& batches) {
+  Judgement sum;
+  double images = 0;
+  batches.rewind();
+  while (auto const* batch = batches.next()) {
+    ctx.begin_step();
+    auto const logits = model.logits(ctx, on_device(ctx, batch->images()));
+    auto const [loss, correct] = attn::nn::cross_entropy(ctx, logits, on_device(ctx, batch->labels())).loss.read();
+    double const size = static_cast<double>(batch->size());
+    sum.loss += static_cast<double>(loss) * size;
+    sum.accuracy += static_cast<double>(correct);
+    images += size;
+  }
+  return {sum.loss / images, sum.accuracy / images};
+}
+
+class VisionTask {
+ public:
+  static constexpr std::size_t evaluation_batch = 250;
+
+  VisionTask(Classifier const& model, attn::Index depth, attn::data::Split const& data,
+             attn::data::BatchOptions const& options)
+      : model_(model),
+        depth_(depth),
+        data_(data),
+        options_(options),
+        steps_per_epoch_(attn::data::batches_per_epoch(data.train.count, options)),
+        test_(data.test, std::min(evaluation_batch, data.test.count)) {
+    ATTN_CHECK(steps_per_epoch_ > 0, "--batch: give at most the ", data.train.count, " training images, not ",
+               options.batch_size);
+  }
+
+  std::uint64_t steps_per_epoch() const { return steps_per_epoch_; }
+  std::uint64_t items_per_step() const { return options_.batch_size; }
+
+  void start(std::uint64_t step) {
+    options_.first_epoch = step / steps_per_epoch_;
+    options_.first_batch = step % steps_per_epoch_;
+    train_.emplace(data_.train, options_);
+  }
+
+  attn::Tensor<float const, 1> step(Context& ctx, bool observe) {
+    auto const& batch = train_->next();
+    return model_
+        .train(ctx, on_device(ctx, batch.images()), on_device(ctx, batch.targets()), observe ? &norms_ : nullptr)
+        .numbers();
+  }
+
+  attn::train::Metrics measured() const {
+    return {{"loss", 1}, {"train_accuracy", 1 / static_cast<double>(options_.batch_size)}};
+  }
+
+  attn::train::Metrics observations() const {
+    attn::train::Metrics metrics;
+    for (std::size_t layer = 0; layer < norms_.size(); ++layer) {
+      metrics.push_back({frobenius_column(layer), norms_[layer].frobenius});
+      metrics.push_back({jacobian_column(layer), norms_[layer].jacobian});
+    }
+    return metrics;
+  }
+  std::vector<std::string> observed() const {
+    std::vector<std::string> names;
+    for (std::size_t layer = 0; layer < static_cast<std::size_t>(depth_); ++layer) {
+      names.push_back(frobenius_column(layer));
+      names.push_back(jacobian_column(layer));
+    }
+    return names;
+  }
+
+  attn::train::Metrics evaluate(Context& ctx) {
+    Judgement const judgement = judge(ctx, model_, test_);
+    return {{"test_loss", judgement.loss}, {"test_accuracy", judgement.accuracy}};
+  }
+  std::vector<std::string> evaluated() const { return {"test_loss", "test_accuracy"}; }
+
+  static std::string frobenius_column(std::size_t layer) { return "frobenius_norm_" + std::to_string(layer); }
+  static std::string jacobian_column(std::size_t layer) { return "jacobian_norm_" + std::to_string(layer); }
+
+ private:
+  Classifier const& model_;
+  attn::Index depth_;
+  attn::data::Split const& data_;
+  attn::data::BatchOptions options_;
+  std::uint64_t steps_per_epoch_;
+  attn::data::EvaluationBatches<float> test_;
+  std::optional<attn::data::TrainingBatches<float>> train_;
+  std::vector<AttentionNorms> norms_;
+};
+
+}  // namespace vision
