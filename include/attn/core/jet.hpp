@@ -96,7 +96,11 @@ struct Jet {
   friend ATTN_FUNCTION constexpr Jet operator-(Jet a, Jet const& b) { return a -= b; }
   friend ATTN_FUNCTION constexpr Jet operator*(Jet const& a, Jet const& b) {
     Jet r(T(0));
-    multiply_add(r, a, b, std::make_index_sequence<std::size_t(size * size)>());
+    if constexpr (size <= 9) {
+      multiply_add(r, a, b, std::make_index_sequence<std::size_t(size * size)>());
+    } else {
+      multiply_add_in_a_loop(r, a, b);
+    }
     return r;
   }
   friend ATTN_FUNCTION constexpr Jet operator*(Jet a, T b) {
@@ -159,6 +163,15 @@ struct Jet {
           if constexpr (Layout::survives(i, j)) r.coefficients[i + j] += a.coefficients[i] * b.coefficients[j];
         }(),
         ...);
+  }
+
+  /// Products with hundreds of terms are not written out at every place that has one.
+  static KOKKOS_FUNCTION void multiply_add_in_a_loop(Jet& r, Jet const& a, Jet const& b) {
+    for (int i = 0; i < size; ++i) {
+      for (int j = 0; i + j < size; ++j) {
+        if (Layout::survives(i, j)) r.coefficients[i + j] += a.coefficients[i] * b.coefficients[j];
+      }
+    }
   }
 
   static ATTN_FUNCTION Jet reciprocal(Jet const& b) {

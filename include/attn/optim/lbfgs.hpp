@@ -3,6 +3,7 @@
 
 #include "attn/optim/detail/flat_vectors.hpp"
 #include "attn/optim/detail/strong_wolfe.hpp"
+#include "attn/optim/optimizer.hpp"
 
 #include <cstdint>
 #include <deque>
@@ -33,7 +34,7 @@ struct LbfgsReport {
 /// `optim::Lbfgs lbfgs(ctx); lbfgs.step(ctx, closure);` where `closure()` evaluates the loss at the current parameters,
 /// leaves its gradient in `ctx.parameters.gradients()` (it zeroes them first), and returns the loss as a double.
 ///
-/// Holds (2 history + 6) vectors as long as the parameters, allocated as the history fills. Deterministic: the same bits
+/// Holds (2 history + 8) vectors as long as the parameters, allocated as the history fills. Deterministic: the same bits
 /// for any number of threads. Throws `attn::Error` when a loss or a slope is not finite; the parameters are then those of the last
 /// accepted iterate.
 template <Real T, class Memory>
@@ -45,7 +46,7 @@ class Lbfgs {
   };
 
  public:
-  explicit Lbfgs(LbfgsOptions const& options = {}) : options(options) {
+  explicit Lbfgs(LbfgsOptions const& options = {}) : options(options), learning_rate(options.learning_rate) {
     ATTN_CHECK(options.max_iterations > 0 && options.history > 0,
                "Lbfgs: give at least one iteration and one pair of history, got ", options.max_iterations, " and ",
                options.history);
@@ -55,6 +56,7 @@ class Lbfgs {
   explicit Lbfgs(Ctx const&, LbfgsOptions const& options = {}) : Lbfgs(options) {}
 
   LbfgsOptions options;
+  double learning_rate;
 
   /// Up to `max_iterations` iterations. The state goes on from call to call.
   template <class Ctx, class Closure>
@@ -86,11 +88,12 @@ class Lbfgs {
       v.copy(previous_gradient_.data(), gradients_[0].data());
       double const previous_loss = loss;
       double const sum = iterations_ == 1 ? v.sum_of_magnitudes(gradients_[0].data()) : 0;
-      step_length_ = options.learning_rate * (iterations_ == 1 ? std::min(1.0, 1 / sum) : 1.0);
+      double const first_step = learning_rate * (iterations_ == 1 ? std::min(1.0, 1 / sum) : 1.0);
 
       double const slope = v.dot(gradients_[0].data(), direction_.data());
       check_finite(slope, "slope along the search direction", "before the line search");
       if (slope > -options.tolerance_change) {
+        v.combine(last_step_.data(), first_step, direction_.data(), 0, direction_.data());  // not taken
         report.converged = true;
         break;
       }
@@ -107,16 +110,16 @@ class Lbfgs {
       double const longest = v.largest_magnitude(direction_.data());
       int evaluations = 0;
       detail::LinePoint const best =
-          detail::strong_wolfe({.tolerance_change = options.tolerance_change}, {0, loss, slope, 0}, step_length_,
+          detail::strong_wolfe({.tolerance_change = options.tolerance_change}, {0, loss, slope, 0}, first_step,
                                longest, trial, evaluations);
-      step_length_ = best.step;
       loss = best.loss;
       std::swap(gradients_[0], gradients_[best.gradient]);
-      v.combine(x, 1, start_.data(), step_length_, direction_.data());
+      v.combine(x, 1, start_.data(), best.step, direction_.data());
+      v.combine(last_step_.data(), best.step, direction_.data(), 0, direction_.data());
       report.evaluations += evaluations;
 
       flat = v.largest_magnitude(gradients_[0].data()) <= options.tolerance_gradient;
-      report.converged = flat || std::abs(step_length_) * longest <= options.tolerance_change ||
+      report.converged = flat || std::abs(best.step) * longest <= options.tolerance_change ||
                          std::abs(loss - previous_loss) < options.tolerance_change;
       if (report.evaluations >= max_evaluations || report.converged) break;
     }
@@ -127,38 +130,32 @@ class Lbfgs {
   /// Iterations of all steps so far.
   std::uint64_t iterations() const { return iterations_; }
 
-  /// What must be kept to go on after an interruption to the same bits: named vectors, and a list of numbers.
-  struct Checkpoint {
-    struct Buffer {
-      std::string name;
-      Tensor<T, 1, Memory> values;
-    };
-    std::vector<Buffer> buffers;
-    std::vector<double> numbers;
-  };
-  Checkpoint checkpoint() const {
-    Checkpoint c{{{"direction", direction_}, {"previous_gradient", previous_gradient_}}, {}};
-    if (direction_.extent(0) == 0) c.buffers.clear();
-    c.numbers = {static_cast<double>(iterations_), step_length_, scale_, static_cast<double>(history_.size())};
+  /// Pairs that are remembered now.
+  int remembered() const { return static_cast<int>(history_.size()); }
+
+  /// What must be kept to go on after an interruption to the same bits; see `State`. To read it back into another
+  /// object, first tell that one how many pairs will come: `restore_history(ctx, remembered)`.
+  template <class Ctx>
+  State<T, Memory> state(Ctx& ctx) {
+    prepare(ctx.parameters.extent());
+    State<T, Memory> s{{{"last_step", last_step_}, {"previous_gradient", previous_gradient_}}, &iterations_};
     for (std::size_t i = 0; i < history_.size(); ++i) {
-      c.buffers.push_back({"history." + std::to_string(i) + ".step", history_[i].step});
-      c.buffers.push_back({"history." + std::to_string(i) + ".change", history_[i].change});
-      c.numbers.push_back(history_[i].inverse);
+      s.buffers.push_back({"history_step_" + std::to_string(i), history_[i].step});
+      s.buffers.push_back({"history_change_" + std::to_string(i), history_[i].change});
     }
-    return c;
+    return s;
   }
-  /// Takes the numbers of a checkpoint and returns the vectors to be filled with the rest.
-  Checkpoint restore(std::vector<double> const& numbers, Index extent) {
-    ATTN_CHECK(numbers.size() >= 4 && numbers.size() == 4 + static_cast<std::size_t>(numbers[3]) &&
-                   numbers[3] <= options.history,
-               "Lbfgs::restore: give the numbers of a checkpoint with the same history, got ", numbers.size());
+
+  /// Makes room for the history of a checkpoint; its numbers are then read into `state(ctx)`.
+  template <class Ctx>
+  void restore_history(Ctx& ctx, int pairs) {
+    ATTN_CHECK(pairs >= 0 && pairs <= options.history, "Lbfgs::restore_history: give 0 to ", options.history,
+               " pairs, got ", pairs);
+    Index const extent = ctx.parameters.extent();
     prepare(extent);
-    iterations_ = static_cast<std::uint64_t>(numbers[0]);
-    step_length_ = numbers[1];
-    scale_ = numbers[2];
     history_.clear();
-    for (std::size_t i = 4; i < numbers.size(); ++i) history_.push_back({vector(extent), vector(extent), numbers[i]});
-    return checkpoint();
+    for (int i = 0; i < pairs; ++i) history_.push_back({vector(extent), vector(extent), 0});
+    restored_ = true;
   }
 
  private:
@@ -166,7 +163,7 @@ class Lbfgs {
 
   void prepare(Index extent) {
     if (Index(direction_.extent(0)) == extent) return;
-    for (Vector* v : {&direction_, &previous_gradient_, &start_}) *v = vector(extent);
+    for (Vector* v : {&direction_, &last_step_, &previous_gradient_, &start_}) *v = vector(extent);
     for (Vector& v : gradients_) v = vector(extent);
   }
 
@@ -181,6 +178,7 @@ class Lbfgs {
       v.combine(d, -1, g, 0, g);
       return;
     }
+    if (restored_) measure_history(v);
     remember(v);
     if (history_.empty()) {
       v.combine(d, -scale_, g, 0, g);
@@ -206,6 +204,18 @@ class Lbfgs {
     }
   }
 
+  /// The numbers that follow from the history.
+  template <class Vectors>
+  void measure_history(Vectors& v) {
+    restored_ = false;
+    scale_ = 1;
+    for (Pair& pair : history_) {
+      double const curvature = v.dot(pair.change.data(), pair.step.data());
+      pair.inverse = 1 / curvature;
+      scale_ = curvature / v.dot(pair.change.data(), pair.change.data());
+    }
+  }
+
   /// Keeps the last step and its change of the gradient, if the curvature along it is positive.
   template <class Vectors>
   void remember(Vectors& v) {
@@ -215,7 +225,7 @@ class Lbfgs {
     pair = reuse ? spare_ : Pair{vector(v.extent()), vector(v.extent()), 0};
     spare_ = pair;
     v.combine(pair.change.data(), 1, gradients_[0].data(), -1, previous_gradient_.data());
-    v.combine(pair.step.data(), step_length_, direction_.data(), 0, direction_.data());
+    v.copy(pair.step.data(), last_step_.data());
     double const curvature = v.dot(pair.change.data(), pair.step.data());
     if (!(curvature > 1e-10)) return;
     pair.inverse = 1 / curvature;
@@ -236,11 +246,11 @@ class Lbfgs {
 
   std::deque<Pair> history_;
   Pair spare_;
-  Vector direction_, previous_gradient_, start_;
+  Vector direction_, last_step_, previous_gradient_, start_;
   Vector gradients_[4];  // at the current iterate, and at trial points of the line search
-  double step_length_ = 0;
   double scale_ = 1;  // of the initial inverse Hessian
   std::uint64_t iterations_ = 0;
+  bool restored_ = false;
 };
 
 template <class Ctx>

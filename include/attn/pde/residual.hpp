@@ -110,7 +110,7 @@ class Evaluation {
     for (std::size_t p = 0; p < n_partners; ++p) {
       for (std::size_t i = 0; i < jets_[p].size(); ++i) jets_[p][i] = J(coefficients[p][i]);
     }
-    double squares = 0;
+    double squares = used_.none() ? sum_of_squares(evaluate(coordinates, data)) : 0;
     for (std::size_t p = 0; p < n_partners; ++p) {
       for (int o = 0; o < outputs_; ++o) {
         for (int c = 0; c < size; ++c) {
@@ -121,12 +121,11 @@ class Evaluation {
           seeded.coefficients[1] = 0;
           using E = EquationsOf<std::remove_cvref_t<decltype(value)>>;
           double slope = 0;
-          squares = 0;
           for (int e = 0; e < E::count; ++e) {
             J const r = J(E::get(value, e));
             slope += r.coefficients[0] * r.coefficients[1];
-            squares += r.coefficients[0] * r.coefficients[0];
           }
+          squares = sum_of_squares(value);
           slopes[p][std::size_t(o * size + c)] = slope;
         }
       }
@@ -138,6 +137,17 @@ class Evaluation {
 
  private:
   using J = attn::Jet<double, 1>;
+
+  template <class Value>
+  static double sum_of_squares(Value const& value) {
+    using E = EquationsOf<std::remove_cvref_t<Value>>;
+    double sum = 0;
+    for (int e = 0; e < E::count; ++e) {
+      double const r = J(E::get(value, e)).value();
+      sum += r * r;
+    }
+    return sum;
+  }
 
   auto evaluate(std::array<double const*, std::size_t(n_partners)> const& coordinates,
                 std::array<double const*, std::size_t(n_partners)> const& data) const {

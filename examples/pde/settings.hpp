@@ -1,0 +1,57 @@
+// Everything that train_pde can be told.
+#pragma once
+
+#include "attn/io/options.hpp"
+#include "attn/pde/loss.hpp"
+
+#include <string>
+
+namespace train_pde {
+
+struct Settings {
+  attn::io::CommonOptions common;
+  std::string problem = "convection";
+  std::string model = "pinnsformer";
+  double coefficient = 0;  // 0: the problem's own
+  int x_points = 51;
+  int t_points = 51;
+  int test_points = 101;
+  int sequence = 0;           // 0: 5 for a PINNsFormer, 1 for a plain network
+  double sequence_step = 0;   // 0: the problem's own
+  std::string derivative = "total";
+  std::string optimizer = "lbfgs";
+  int steps = 0;  // 0: the problem's own
+  int max_iterations = 20;
+  int max_evaluations = 0;
+  int history = 100;
+  double learning_rate = 0;  // 0: 1 for L-BFGS, 1e-3 for Adam
+  double weight_residual = 1;
+  double weight_boundary = 1;
+  double weight_initial = 1;
+  int ntk_every = 0;
+  int scale_keys = 51;
+  int chunk = 64;
+  int samples = 2500;
+  int checkpoint_every = 20;
+  bool resume = false;
+  attn::io::Path solution;
+  attn::io::Path data;
+
+  attn::pde::LossOptions loss_options() const {
+    return {.sequence = {.length = sequence, .step = sequence_step},
+            .derivative = derivative == "total" ? attn::pde::Derivative::total : attn::pde::Derivative::column,
+            .chunk = chunk};
+  }
+  double weight(std::string const& term) const {
+    if (term == "residual") return weight_residual;
+    if (term == "boundary") return weight_boundary;
+    return weight_initial;
+  }
+};
+
+// Each is compiled in a file of its own, since each compiles a network for its own jets. They return the exit code.
+int run_first_order(Settings const& settings);   // convection, reaction
+int run_second_order(Settings const& settings);  // wave, burgers
+int run_flow(Settings const& settings);          // navier-stokes
+
+}  // namespace train_pde
