@@ -1,0 +1,2 @@
+// The host kernels, compiled for the baseline of the architecture.
+#include "attention/test_host.cpp"
