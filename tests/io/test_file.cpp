@@ -114,7 +114,7 @@ TEST(OutputDirectory, IsCreatedWithItsParentsAndLeftEmpty) {
 TEST(OutputDirectory, ThatCannotBeMadeOrWrittenIsAnError) {
   TemporaryDirectory const directory;
   put(directory / "file", "x");
-  EXPECT_ERROR(create_output_directory(directory / "file"), "'" + (directory / "file").string() + "' is a file");
+  EXPECT_ERROR(create_output_directory(directory / "file"), (directory / "file").string() + "' is a file");
   EXPECT_ERROR(create_output_directory(directory / "file/out"), "cannot create");
   EXPECT_ERROR(create_output_directory("/proc/attn/out"), "cannot create '/proc/attn/out'");
   EXPECT_ERROR(create_output_directory("/proc"), "cannot write into '/proc'");

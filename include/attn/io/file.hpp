@@ -71,7 +71,9 @@ inline int flush(int fd) {
 inline Path temporary_beside(Path const& target) {
   static std::atomic<unsigned> counter{0};
   std::string const tag = std::to_string(::getpid()) + "-" + std::to_string(counter++);
-  return target.parent_path() / ("." + target.filename().string() + "." + tag + ".tmp");
+  std::string name = ".";
+  name += target.filename().string() + "." + tag + ".tmp";
+  return target.parent_path() / name;
 }
 
 }  // namespace detail

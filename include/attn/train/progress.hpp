@@ -33,7 +33,7 @@ namespace detail {
 inline std::string grouped(std::int64_t number) {
   std::string text = std::to_string(number);
   std::size_t const first = number < 0 ? 1 : 0;
-  for (std::size_t i = text.size(); i > first + 3;) text.insert(i -= 3, ",");
+  for (std::size_t i = text.size(); i > first + 3;) text.insert(i -= 3, 1, ',');
   return text;
 }
 

@@ -36,8 +36,8 @@ inline std::string panel_script(LinePlot const& plot, std::string const& name, C
       if (good) x_span.include(series.x[i]);
       if (good) y_span.include(series.y[i]);
       data += good ? number(series.x[i]) + " " + number(series.y[i]) : std::string("NaN NaN");
-      if (band) data += " " + number(series.low[i]) + " " + number(series.high[i]);
-      data += "\n";
+      if (band) data.append(" ").append(number(series.low[i])).append(" ").append(number(series.high[i]));
+      data += '\n';
     }
     if (n == 0) data += "NaN NaN NaN NaN\n";
     data += "END_OF_DATA\n";
@@ -115,7 +115,8 @@ inline std::string panel_script(Picture const& picture, std::string const& name,
       script += std::to_string(x) + " " + std::to_string(y);
       std::size_t const pixel = y / parts * picture.width + x / parts;
       for (std::size_t c = 0; c < 3; ++c) {
-        script += " " + std::to_string(picture.pixels[(picture.channels == 3 ? c : 0) * plane + pixel]);
+        script += ' ';
+        script += std::to_string(picture.pixels[(picture.channels == 3 ? c : 0) * plane + pixel]);
       }
       script += "\n";
     }
