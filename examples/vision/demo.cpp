@@ -65,8 +65,8 @@ io::Report report(std::vector<Outcome> const& runs, std::vector<io::ReportFigure
       "N keys, and with a trained c that starts there. Only the activation differs.",
       "Softmax bounds the Frobenius norm of its attention matrix by √N. A polynomial has no such bound; the factor "
       "1/√N brings its norm to the same order."};
-  report.columns = {"activation", "power",      "scale",   "test_accuracy",    "test_loss",
-                    "train_loss", "parameters", "seconds", "images_per_second"};
+  report.columns = {"name",       "test_accuracy", "test_loss", "train_accuracy",
+                    "train_loss", "parameters",    "seconds",   "images_per_second"};
   for (auto const& [field, value] : first.items()) {
     bool const differs = std::any_of(runs.begin(), runs.end(), [&, &name = field, &same = value](Outcome const& run) {
       return !run.run.contains(name) || run.run[name] != same;

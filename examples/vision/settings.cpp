@@ -207,7 +207,8 @@ LearningRate::LearningRate(Recipe const& recipe, std::uint64_t steps_per_epoch)
 io::Json describe(Settings const& settings, Sizes const& sizes, attn::data::Split const& data) {
   ActivationChoice const& a = settings.activation;
   Recipe const& r = settings.recipe;
-  return {{"activation", a.activation},
+  return {{"name", a.name()},
+          {"activation", a.activation},
           {"power", a.is_poly() ? io::Json(a.power) : io::Json(nullptr)},
           {"scale", a.is_poly() ? a.scale : "none"},
           {"seed", settings.seed},

@@ -104,7 +104,8 @@ Outcome evaluate(Settings const& settings, attn::data::Split const& data, io::Pa
   std::chrono::duration<double> const elapsed = std::chrono::steady_clock::now() - start;
   ActivationChoice const& a = settings.activation;
   return {.name = a.name(),
-          .run = {{"activation", a.activation},
+          .run = {{"name", a.name()},
+                  {"activation", a.activation},
                   {"power", a.is_poly() ? io::Json(a.power) : io::Json(nullptr)},
                   {"scale", a.is_poly() ? a.scale : "none"},
                   {"seed", settings.seed},

@@ -1,0 +1,125 @@
+// One training step of a vision transformer: forward, cross-entropy, backward, AdamW.
+//
+//   train_step [--peer=PYTHON] [Google Benchmark's flags]
+//
+// Cases are named train_step/<activation>/<image>/<patch>/<channels>/<width>/<depth>/<heads>/<batch>. Operations are
+// counted as three forward passes of linear layers and attention. Counters: images/s, GFLOP/s, and the fraction of the
+// rate of a square matrix product that was measured in the same run.
+#include "attn/activation/activation.hpp"
+#include "attn/models/vit.hpp"
+#include "attn/nn/loss.hpp"
+#include "attn/optim/adamw.hpp"
+
+#include "peak.hpp"
+#include "peers.hpp"
+
+namespace {
+
+using attn::Index;
+using bench::Exec;
+using Context = attn::nn::Context<Exec>;
+
+double peak = 0;
+
+struct Case {
+  Index image, patch, channels, width, depth, heads, classes, batch;
+
+  std::string name() const {
+    std::string text;
+    for (Index const n : {image, patch, channels, width, depth, heads, batch}) text += "/" + std::to_string(n);
+    return text;
+  }
+  std::string flags() const {
+    return " --image " + std::to_string(image) + " --patch " + std::to_string(patch) + " --channels " +
+           std::to_string(channels) + " --width " + std::to_string(width) + " --depth " + std::to_string(depth) +
+           " --heads " + std::to_string(heads) + " --classes " + std::to_string(classes) + " --batch " +
+           std::to_string(batch);
+  }
+  /// Multiply-adds of one image in a forward pass: the patches, twelve width^2 a token and layer, the two products of
+  /// attention, the head.
+  double multiply_adds() const {
+    Index const patches = (image / patch) * (image / patch), tokens = patches + 1;
+    Index const linear = patches * patch * patch * channels * width + depth * tokens * 12 * width * width;
+    return double(linear + depth * 2 * tokens * tokens * width + classes * width);
+  }
+};
+
+Case const demo{28, 4, 1, 64, 4, 2, 10, 128};       // train_vision --demo
+Case const tiny{224, 16, 3, 192, 12, 3, 1000, 32};  // ViT-Ti/16
+
+template <class Activation>
+void train_step(benchmark::State& state, Case const& c) {
+  Context ctx(1);
+  attn::models::Vit<attn::models::VitBlock<Activation>> const model(ctx, {.width = c.width,
+                                                                          .depth = c.depth,
+                                                                          .heads = c.heads,
+                                                                          .image_height = c.image,
+                                                                          .image_width = c.image,
+                                                                          .channels = c.channels,
+                                                                          .patch_height = c.patch,
+                                                                          .patch_width = c.patch,
+                                                                          .classes = c.classes});
+  attn::optim::AdamW adamw(ctx, {.learning_rate = 1e-3, .weight_decay = 0.05});
+  Kokkos::View<float****, Kokkos::LayoutRight, Exec> const images("images", c.batch, c.channels, c.image, c.image);
+  Kokkos::View<std::int32_t*, Exec> const labels("labels", c.batch);
+  auto const host_images = Kokkos::create_mirror_view(images);
+  auto const host_labels = Kokkos::create_mirror_view(labels);
+  for (std::size_t i = 0; i < host_images.size(); ++i) {
+    host_images.data()[i] = attn::normal<float>(attn::RandomKey{.seed = 2}, i);
+  }
+  for (Index b = 0; b < c.batch; ++b) host_labels(b) = static_cast<std::int32_t>(b % c.classes);
+  Kokkos::deep_copy(images, host_images);
+  Kokkos::deep_copy(labels, host_labels);
+
+  auto const step = [&] {
+    ctx.begin_step();
+    ctx.parameters.zero_gradients(ctx.exec);
+    auto [logits, tape] = model.forward(ctx, attn::nn::ConstTensorOf<Context, 4>(images));
+    auto [loss, d_logits] = attn::nn::cross_entropy(ctx, logits, attn::Tensor<std::int32_t const, 1>(labels));
+    model.backward(ctx, std::move(tape), d_logits);
+    adamw.step(ctx);
+    ctx.exec.fence();
+    ++ctx.step;
+  };
+  step();  // takes the memory
+  for (auto _ : state) step();
+  double const images_done = double(c.batch) * double(state.iterations());
+  double const flops = 6 * c.multiply_adds() * images_done * 1e-9;
+  state.counters["images/s"] = benchmark::Counter(images_done, benchmark::Counter::kIsRate);
+  state.counters["GFLOP/s"] = benchmark::Counter(flops, benchmark::Counter::kIsRate);
+  state.counters["of_gemm"] = benchmark::Counter(flops / peak, benchmark::Counter::kIsRate);
+}
+
+template <class Activation>
+void add(std::string const& activation, Case const& c) {
+  benchmark::RegisterBenchmark(("train_step/" + activation + c.name()).c_str(),
+                               [&c](benchmark::State& state) { train_step<Activation>(state, c); })
+      ->UseRealTime()
+      ->MinTime(2)
+      ->Unit(benchmark::kMillisecond);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string const python = bench::take_peer(argc, argv);
+  Kokkos::ScopeGuard const kokkos(argc, argv);
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  peak = bench::gemm_peak();
+  bench::describe_run(bench::fma_peak(), peak);
+  for (Case const* c : {&demo, &tiny}) {
+    add<attn::Softmax>("softmax", *c);
+    add<attn::Poly<3>>("poly3", *c);
+    add<attn::Poly<3, attn::DynamicScale>>("poly3_dynamic", *c);
+  }
+  bench::Recorder recorder;
+  benchmark::RunSpecifiedBenchmarks(&recorder);
+  std::string const threads = "--threads " + std::to_string(Exec().concurrency());
+  for (Case const* c : {&demo, &tiny}) {
+    if (python.empty()) break;
+    bench::compare(recorder, python, "train_step.py", threads + c->flags());
+    bench::compare(recorder, python, "train_step.py", threads + c->flags() + " --activation poly --scale dynamic");
+  }
+  return 0;
+}

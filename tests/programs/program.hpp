@@ -1,0 +1,161 @@
+// Runs a program as a child, and makes the small files that it is given.
+#pragma once
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace attn::programs {
+
+using Path = std::filesystem::path;
+using Arguments = std::vector<std::string>;
+
+inline std::string text_of(Path const& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// A directory of one test that goes with it.
+struct Folder {
+  Path path;
+
+  Folder() {
+    auto const* const test = ::testing::UnitTest::GetInstance()->current_test_info();
+    static int number = 0;
+    path = std::filesystem::temp_directory_path() /
+           ("attn_" + std::to_string(::getpid()) + "_" + test->name() + std::to_string(number++));
+    std::filesystem::create_directories(path);
+  }
+  ~Folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+  Path operator/(std::string const& name) const { return path / name; }
+};
+
+/// The pairs of `more` over those of `base`: a flag of both has the value of `more`. Every flag of `base` has a value.
+inline Arguments merged(Arguments const& base, Arguments const& more) {
+  Arguments all;
+  for (std::size_t i = 0; i < base.size(); i += 2) {
+    if (std::find(more.begin(), more.end(), base[i]) != more.end()) continue;
+    all.insert(all.end(), {base[i], base[i + 1]});
+  }
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
+struct Exit {
+  int code = -1;  // 128 + the signal, if one ended it
+  std::string out;
+  std::string err;
+
+  std::size_t lines_of_err() const { return static_cast<std::size_t>(std::count(err.begin(), err.end(), '\n')); }
+};
+
+struct Surroundings {
+  std::string path_variable = {};  // PATH, if not this process's
+  std::size_t largest_file = 0;    // bytes that a file may have, if not 0: as on a disk that is full
+};
+
+/// A child process; its output goes to files, so that it never blocks.
+class Child {
+ public:
+  Child(std::string const& program, Arguments const& arguments, Surroundings const& surroundings = {}) {
+    std::vector<char*> argv{const_cast<char*>(program.c_str())};
+    for (auto const& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+    argv.push_back(nullptr);
+    pid_ = ::fork();
+    if (pid_ != 0) return;
+    ::dup2(::open((folder_ / "out").c_str(), O_WRONLY | O_CREAT, 0644), STDOUT_FILENO);
+    ::dup2(::open((folder_ / "err").c_str(), O_WRONLY | O_CREAT, 0644), STDERR_FILENO);
+    if (!surroundings.path_variable.empty()) ::setenv("PATH", surroundings.path_variable.c_str(), 1);
+    if (surroundings.largest_file > 0) {
+      std::signal(SIGXFSZ, SIG_IGN);
+      rlimit const limit{surroundings.largest_file, surroundings.largest_file};
+      ::setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    ::execv(program.c_str(), argv.data());
+    ::_exit(127);
+  }
+
+  void signal(int number) const { ::kill(pid_, number); }
+
+  Exit wait() {
+    int status = 0;
+    ::waitpid(pid_, &status, 0);
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), text_of(folder_ / "out"),
+            text_of(folder_ / "err")};
+  }
+
+ private:
+  Folder folder_;
+  pid_t pid_ = -1;
+};
+
+inline Exit run(std::string const& program, Arguments const& arguments, Surroundings const& surroundings = {}) {
+  return Child(program, arguments, surroundings).wait();
+}
+
+/// Waits until `condition` holds, at most a minute.
+template <class Condition>
+bool wait_until(Condition const& condition) {
+  for (int i = 0; i < 6000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+inline void write(Path const& path, std::string const& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
+
+inline void write_gz(Path const& path, std::string const& bytes) {
+  gzFile const file = ::gzopen(path.c_str(), "wb");
+  ::gzwrite(file, bytes.data(), static_cast<unsigned>(bytes.size()));
+  ::gzclose(file);
+}
+
+/// An IDX file's bytes: dimensions and elements.
+inline std::string idx(std::vector<std::uint32_t> const& extents, std::string const& elements) {
+  std::string bytes{'\0', '\0', '\x08', static_cast<char>(extents.size())};
+  for (std::uint32_t const extent : extents) {
+    for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(extent >> shift);
+  }
+  return bytes + elements;
+}
+
+/// Images of 8 x 8 of three classes, which differ in the rows that are bright.
+struct TinyImages {
+  std::string images, labels;
+
+  explicit TinyImages(std::uint32_t count, std::uint32_t seed) {
+    std::uint32_t state = seed;
+    auto const random = [&] { return (state = state * 1664525u + 1013904223u) >> 24; };
+    std::string pixels, classes;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      std::uint32_t const label = random() % 3;
+      classes += static_cast<char>(label);
+      for (std::uint32_t p = 0; p < 64; ++p) {
+        bool const bright = p / 8 / 3 == label;
+        pixels += static_cast<char>(bright ? 128 + random() / 2 : random() / 4);
+      }
+    }
+    images = idx({count, 8, 8}, pixels);
+    labels = idx({count}, classes);
+  }
+};
+
+}  // namespace attn::programs
