@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <cmath>
 #include <cstdlib>
 #include <new>
 #include <vector>
@@ -16,22 +18,23 @@ std::atomic<std::size_t> heap_allocations{0};
 
 }  // namespace
 
-// Counts what the whole executable takes from the heap.
-void* operator new(std::size_t bytes) {
+// Counts what the whole executable takes from the heap. Not inlined, or g++ takes malloc and delete for a mismatch.
+#define ATTN_TEST_OUTLINE __attribute__((noinline))
+ATTN_TEST_OUTLINE void* operator new(std::size_t bytes) {
   ++heap_allocations;
   if (void* const p = std::malloc(bytes > 0 ? bytes : 1)) return p;
   throw std::bad_alloc();
 }
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
+ATTN_TEST_OUTLINE void* operator new(std::size_t bytes, std::align_val_t alignment) {
   ++heap_allocations;
   std::size_t const a = std::size_t(alignment);
   if (void* const p = std::aligned_alloc(a, (bytes + a) / a * a)) return p;
   throw std::bad_alloc();
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+ATTN_TEST_OUTLINE void operator delete(void* p) noexcept { std::free(p); }
+ATTN_TEST_OUTLINE void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+ATTN_TEST_OUTLINE void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+ATTN_TEST_OUTLINE void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
 
 namespace {
 
@@ -60,8 +63,9 @@ struct Call {
 
   void run(Exec const& exec) {
     attn::attention(exec, a, q(), k(), v(), like_out(out), saved, options);
-    attn::attention_backward(exec, a, q(), k(), v(), like_out(out), saved, like_out(in.d_out), X<T>(d_q.data(), q().extents()),
-                             X<T>(d_k.data(), k().extents()), X<T>(d_v.data(), v().extents()), options);
+    attn::attention_backward(exec, a, q(), k(), v(), like_out(out), saved, like_out(in.d_out),
+                             X<T>(d_q.data(), q().extents()), X<T>(d_k.data(), k().extents()),
+                             X<T>(d_v.data(), v().extents()), options);
     exec.fence();
   }
 };
@@ -201,13 +205,16 @@ void expect_norms(A const& a) {
             if (j < range.begin || j >= range.end) continue;
             double s = 0;
             for (Index d = 0; d < wide_q.extent(3); ++d) s += wide_q(b, h, i, d) * wide_k(b, h, j, d);
-            double const slope = attn::weight_and_slope(a, s / std::sqrt(double(wide_q.extent(3))), attn::Row{int(m), int(h)}).slope;
+            double const slope =
+                attn::weight_and_slope(a, s / std::sqrt(double(wide_q.extent(3))), attn::Row{int(m), int(h)}).slope;
             want_jacobian += slope * slope;
           }
         }
       }
       EXPECT_NEAR(double(frobenius[std::size_t(b * heads + h)]), want_frobenius, tolerance * want_frobenius);
-      EXPECT_NEAR(double(jacobian[std::size_t(b * heads + h)]), want_jacobian, tolerance * want_jacobian);
+      // sum_w2 - 2 sum_w3 + sum_w2^2 cancels where one weight is nearly 1
+      EXPECT_NEAR(double(jacobian[std::size_t(b * heads + h)]), want_jacobian,
+                  tolerance * std::max(want_jacobian, want_frobenius));
     }
   }
 }

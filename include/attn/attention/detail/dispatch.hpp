@@ -38,6 +38,7 @@ void attention_forward(Exec const& exec, A const& a, Q const& q, K const& k, V c
   using T = AccumulatorOf<typename O::Scalar>;
   if constexpr (forwards_on_host<Exec, A, typename O::Scalar, decltype(options.norms)>) {
     static std::string const name = host_kernel_name<T>("attention");
+    ProfilingRegion const region(name);
     host::Forward<T, A, Q, K, V, O, Saved, Options>{a, q, k, v, out, saved, options}.run(name, exec);
   } else {
     team_attention_forward(exec, a, q, k, v, out, saved, options);
@@ -52,6 +53,7 @@ void attention_gradients(Exec const& exec, A const& a, Q const& q, K const& k, V
   if constexpr (serves_on_host<Exec, A, typename O::Scalar>) {
     using T = AccumulatorOf<typename O::Scalar>;
     static std::string const name = host_kernel_name<T>("attention_backward");
+    ProfilingRegion const region(name);
     host::Backward<T, A, Q, K, V, O, Saved, DO, DQ, DK, DV, Options>{a,     q,   k,   v,   out,    saved,
                                                                      d_out, d_q, d_k, d_v, options}
         .run(name, exec);
