@@ -160,7 +160,8 @@ TYPED_TEST(HostAttention, TakesARowNormalisedActivationWithoutTheOptionalMember)
 TYPED_TEST(HostAttention, OfNothingIsNothing) {
   using F = HostAttention<TypeParam>;
   F::expect_textbook_for_all({.batch = 0}, full());
-  auto const without_heads = run<Host>(random_inputs<TypeParam>({.heads = 0, .kv_heads = 0}), plain(attn::Softmax{}), full());
+  auto const without_heads =
+      run<Host>(random_inputs<TypeParam>({.heads = 0, .kv_heads = 0}), plain(attn::Softmax{}), full());
   EXPECT_TRUE(without_heads.out.empty());
   F::expect_textbook_for_all({.queries = 0}, full());
   F::expect_textbook_for_all({.keys = 0}, full());

@@ -196,10 +196,12 @@ void expect_norms(A const& a) {
         for (Index j = 0; j < m; ++j) {
           want_frobenius += w(b, h, i, j) * w(b, h, i, j);
           if constexpr (attn::RowActivation<A, double>) {
+            double row = 0;  // summed by itself: 10^6 terms in one sum would lose three digits
             for (Index l = 0; l < m; ++l) {
               double const entry = w(b, h, i, j) * ((j == l ? 1 : 0) - w(b, h, i, l));
-              want_jacobian += entry * entry;
+              row += entry * entry;
             }
+            want_jacobian += row;
           } else {
             auto const range = mask.keys({int(b), int(i), int(n), int(m)});
             if (j < range.begin || j >= range.end) continue;
