@@ -1,0 +1,36 @@
+#include "lra/model.hpp"
+
+#include "lra/make_model.hpp"
+
+namespace lra {
+
+std::string ModelSettings::name() const {
+  char const* const powers[] = {"x", "x²", "x³", "x⁴", "x⁵", "x⁶"};
+  std::string text = is_poly() ? powers[power - 1] + (scale == "none" ? "" : " " + scale) : activation;
+  if (attention == "full") return text + ", full attention";
+  return factors == "all" ? text : text + ", " + factors + " factors";
+}
+
+std::unique_ptr<SequenceModel> make_model(Context& ctx, ModelSettings const& settings, TaskSizes const& sizes) {
+  ATTN_CHECK(settings.attention == "full" || settings.landmarks <= sizes.length, "--landmarks: give at most the ",
+             sizes.length, " positions of a sequence, got ", settings.landmarks);
+  if (settings.activation == "softmax") return make_softmax(ctx, settings, sizes);
+  if (!settings.is_poly()) return make_other(ctx, settings, sizes);
+  switch (settings.power) {
+    case 1:
+      return make_poly<1>(ctx, settings, sizes);
+    case 2:
+      return make_poly<2>(ctx, settings, sizes);
+    case 3:
+      return make_poly<3>(ctx, settings, sizes);
+    case 4:
+      return make_poly<4>(ctx, settings, sizes);
+    case 5:
+      return make_poly<5>(ctx, settings, sizes);
+    case 6:
+      return make_poly<6>(ctx, settings, sizes);
+  }
+  throw attn::Error("make_model: there is no power " + std::to_string(settings.power));
+}
+
+}  // namespace lra

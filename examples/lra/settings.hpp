@@ -1,0 +1,72 @@
+/// Settings: everything that train_lra can be told, apart from the flags that all trainers share, and the published
+/// recipe of each task.
+#pragma once
+
+#include "attn/data/sequences.hpp"
+#include "attn/io/options.hpp"
+#include "attn/io/results.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lra/model.hpp"
+
+namespace lra {
+
+namespace io = attn::io;
+
+/// Numbers of training. What is not given comes from the recipe of the task.
+struct Recipe {
+  std::optional<std::uint64_t> steps, warmup, eval_every, eval_batches;
+  std::optional<std::size_t> batch;
+  double lr = 1e-4;
+  double weight_decay = 0;
+  double clip = 0;
+  std::size_t accumulate = 1;
+  std::uint64_t log_every = 10;
+};
+
+struct DataSettings {
+  io::Path directory;
+  std::optional<std::size_t> limit;     // tokens of a text or document
+  std::optional<std::size_t> examples;  // of generated training data
+  std::string difficulty = "14";        // of pathfinder: the dashes of a snake
+  bool whole_test = false;
+};
+
+struct Settings {
+  std::string task;
+  ModelSettings model;
+  Recipe recipe;
+  DataSettings data;
+  std::uint64_t seed = 0;
+  bool resume = false;
+};
+
+/// The recipe that Nyströmformer was published with.
+struct PublishedRecipe {
+  char const* task;
+  std::size_t batch;
+  std::uint64_t steps, warmup, eval_every, eval_batches;
+  std::size_t train_examples, dev_examples, test_examples;
+};
+PublishedRecipe const& published_recipe(std::string const& task);
+std::vector<std::string> task_names();
+
+/// A recipe without gaps.
+struct CompleteRecipe {
+  std::uint64_t steps, warmup, eval_every, eval_batches;
+  std::size_t batch;
+};
+CompleteRecipe complete(Settings const& settings);
+
+void add_options(CLI::App& app, Settings& settings);
+
+/// Reads or generates the data of the task, and says what was left out.
+attn::data::SequenceSplits load_data(Settings const& settings);
+
+TaskSizes sizes_of(attn::data::Sequences const& data);
+
+}  // namespace lra
