@@ -90,14 +90,12 @@ inline CsvRecord parse_csv_record(std::string_view text, std::size_t at) {
       record.cells.back() += text[++at];
     } else if (c == '"') {
       quoted = !quoted;
-    } else if (quoted) {
-      record.cells.back() += c;
-    } else if (c == ',') {
+    } else if (!quoted && c == ',') {
       record.cells.emplace_back();
-    } else if (c == '\n') {
+    } else if (!quoted && c == '\n') {
       record.next = at + 1;
       return record;
-    } else if (c != '\r') {
+    } else if (quoted || c != '\r') {
       record.cells.back() += c;
     }
   }

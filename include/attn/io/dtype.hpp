@@ -138,7 +138,7 @@ void convert(std::byte const* source, DType type, std::size_t count, T* destinat
       } else if constexpr (std::integral<S>) {
         ATTN_CHECK(detail::holds<T>(value), what, " holds ", +value, " at element ", i, ", which does not fit ",
                    name_of(dtype_of<T>()));
-        destination[i] = static_cast<T>(value);
+        destination[i] = static_cast<T>(value);  // NOLINT(bugprone-signed-char-misuse): int8_t is a number here
       }
     }
   });

@@ -21,10 +21,11 @@ inline std::string summary(std::string const& complaints) {
   std::string text;
   for (char const c : complaints) {
     bool const space = std::isspace(static_cast<unsigned char>(c)) != 0;
-    if (!space)
+    if (!space) {
       text += c;
-    else if (!text.empty() && text.back() != ' ')
+    } else if (!text.empty() && text.back() != ' ') {
       text += ' ';
+    }
     if (text.size() == 300) break;
   }
   return text;

@@ -221,19 +221,19 @@ class SafetensorsWriter {
 
   /// Elements in C order, as many as the shape says.
   template <class T>
-  void add(std::string const& name, Shape shape, T const* elements) {
-    add_bytes(name, dtype_of<T>(), std::move(shape), reinterpret_cast<std::byte const*>(elements));
+  void add(std::string const& name, Shape const& shape, T const* elements) {
+    add_bytes(name, dtype_of<T>(), shape, reinterpret_cast<std::byte const*>(elements));
   }
   void add(std::string const& name, Array const& array) {
     add_bytes(name, array.dtype, array.shape, array.bytes.data());
   }
-  void add_bytes(std::string const& name, DType dtype, Shape shape, std::byte const* bytes) {
+  void add_bytes(std::string const& name, DType dtype, Shape const& shape, std::byte const* bytes) {
     ATTN_CHECK(!name.empty() && name != "__metadata__", "SafetensorsWriter: choose another name than '", name, "'");
     bool const is_new = std::none_of(items_.begin(), items_.end(), [&](Item const& item) { return item.name == name; });
     ATTN_CHECK(is_new, "SafetensorsWriter: add '", name, "' once, it is there already");
     auto const count = element_count(shape);
     ATTN_CHECK(count, "SafetensorsWriter: '", name, "' has an impossible shape ", to_string(shape));
-    items_.push_back({name, dtype, std::move(shape), bytes, *count * size_of(dtype)});
+    items_.push_back({name, dtype, shape, bytes, *count * size_of(dtype)});
   }
 
   /// Writes all tensors, atomically: see `AtomicFile`.

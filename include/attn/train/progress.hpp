@@ -42,10 +42,11 @@ inline std::string duration(double seconds) {
   if (!std::isfinite(seconds) || seconds > 3.6e8) return "-:--";
   auto const total = static_cast<long long>(std::llround(std::max(seconds, 0.0)));
   char text[32];
-  if (total < 3600)
+  if (total < 3600) {
     std::snprintf(text, sizeof text, "%lld:%02lld", total / 60, total % 60);
-  else
+  } else {
     std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", total / 3600, total / 60 % 60, total % 60);
+  }
   return text;
 }
 

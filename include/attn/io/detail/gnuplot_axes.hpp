@@ -25,12 +25,13 @@ inline std::string number(double value) {
 inline std::string quote(std::string_view text) {
   std::string quoted = "'";
   for (char const c : text) {
-    if (c == '\'')
+    if (c == '\'') {
       quoted += "''";
-    else if (c == '\n')
-      quoted += "'.\"\\n\".'";
-    else if (static_cast<unsigned char>(c) >= 0x20)
+    } else if (c == '\n') {
+      quoted += R"('."\n".')";
+    } else if (static_cast<unsigned char>(c) >= 0x20) {
       quoted += c;
+    }
   }
   return quoted + "'";
 }

@@ -178,7 +178,8 @@ inline std::string script(Figure const& figure, std::string const& terminal, std
           " center noenhanced font ',13'\n";
   Caption const caption = captions(figure);
   for (int i = 0; i < n; ++i) {
-    double const bottom = static_cast<double>((rows - 1 - i / columns) * figure.panel_height) / height;
+    int const rows_below = rows - 1 - i / columns;
+    double const bottom = static_cast<double>(rows_below * figure.panel_height) / height;
     text += "set origin " + number(double(i % columns) / columns) + "," + number(bottom) + "\nset size " +
             number(1.0 / columns) + "," + number(double(figure.panel_height) / height) + "\n";
     std::string const name = "panel" + std::to_string(i);
