@@ -2,7 +2,7 @@
 #pragma once
 
 #include "attn/attention/mask.hpp"
-#include "attn/core/tensor.hpp"
+#include "attn/core/jet_tensor.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -52,7 +52,7 @@ struct ScratchCursor {
 /// The tokens of one head: (tokens, width).
 template <class X>
 struct HeadRows {
-  X* first;
+  Pointer<X> first;
   Index step;
 };
 
