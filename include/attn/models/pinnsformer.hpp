@@ -198,8 +198,8 @@ class PinnsFormer {
     Tape<Ctx> tape;
     auto [embedded, embedding_tape] = embedding_.forward(ctx, x);
     tape.embedding = embedding_tape;
-    auto const through = [&](std::vector<Layer> const& layers, nn::ConstTensorOf<Ctx, 3> memory, auto& tapes,
-                             nn::Wave const& act, auto& act_tape) {
+    auto const through = [&, embedded = embedded](std::vector<Layer> const& layers, nn::ConstTensorOf<Ctx, 3> memory,
+                                                  auto& tapes, nn::Wave const& act, auto& act_tape) {
       nn::ConstTensorOf<Ctx, 3> z = embedded;
       for (Layer const& layer : layers) {
         auto [next, layer_tape] = layer.forward(ctx, z, memory);

@@ -71,7 +71,7 @@ class SequenceBlock {
     {
       auto [normal, norm] = norm1_.forward(ctx, x);
       tape.normal1 = normal, tape.norm1 = norm;
-      auto const project = [&](Linear const& linear) {
+      auto const project = [&, normal = normal](Linear const& linear) {
         auto const to = ctx.tensor(x.extents());
         linear.multiply(ctx, normal, to);
         return to;
