@@ -14,6 +14,8 @@ namespace attn {
 ///     `attn::exp`, ... and never branches on a score.
 ///  2. It has no state that the call changes, and is trivially copyable.
 ///  3. Optional: `a.slope(s, row)`, the derivative dw/ds. Without it, the derivative comes from evaluating `a` on a jet.
+///  4. Optional: `a.for_row(row)`, an activation with the same weights in which what depends on the row alone (a root, a
+///     logarithm, a number in memory) is computed already. Host kernels ask for it once per block of queries.
 ///
 /// The smallest model:
 ///
@@ -25,6 +27,16 @@ concept PointwiseActivation = std::copyable<A> && requires(A const a, T s, Row r
   { a(s, row) } -> std::same_as<T>;
 };
 
+/// `a.for_row(row)`, or `a` itself where it has no such member.
+template <class A>
+ATTN_FUNCTION auto for_row(A const& a, Row row) {
+  if constexpr (requires { a.for_row(row); }) {
+    return a.for_row(row);
+  } else {
+    return a;
+  }
+}
+
 /// A row-normalised activation needs statistics of the whole row, which it gathers one score at a time:
 /// w_ij = numerator(s_ij, stats_i) / normalizer(stats_i).
 ///
@@ -33,6 +45,10 @@ concept PointwiseActivation = std::copyable<A> && requires(A const a, T s, Row r
 ///     the earlier statistics, must be multiplied (for softmax: e^(old maximum - new maximum)).
 ///  3. `numerator(s, stats)` and `normalizer(stats)` give the weight once the row is complete.
 ///  4. `pullback(w, d_w, delta)` is ds_ij, given delta_i = sum_j w_ij d_w_ij.
+///  5. Packed host kernels want members of type T only in `Stats<T>`.
+///  6. Optional, for speed: `absorb_tile(stats, scores)` adds scores[0] ... scores[scores.size() - 1], replaces each by
+///     its numerator with `scores.set(j, numerator)`, and returns the factor that `absorb` would. A score that a mask
+///     hides reads as the lowest number, and its numerator is not used; it must not matter once a row has seen another.
 template <class A, class T>
 concept RowActivation =
     std::copyable<A> && requires(A const a, typename A::template Stats<T>& stats, T s, T w, T d_w, T delta) {

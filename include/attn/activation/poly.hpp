@@ -24,6 +24,13 @@ struct Poly {
     return scale.template value<T>(row) * T(P) * power<P - 1>(s);
   }
 
+  /// The same with a scale that is computed already.
+  ATTN_FUNCTION auto for_row(Row row) const
+    requires(!std::same_as<Scale, NoScale>)
+  {
+    return Poly<P, KnownScale>{{scale.template value<double>(row)}};
+  }
+
   // With a trained scale, Poly is a LearnableActivation.
 
   ATTN_FUNCTION auto parameters() const

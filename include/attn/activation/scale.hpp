@@ -45,4 +45,14 @@ struct BasicDynamicScale {
 };
 using DynamicScale = BasicDynamicScale<float>;
 
+/// What one of the above is for a row, once that is known.
+struct KnownScale {
+  double number = 1;
+
+  template <class T>
+  ATTN_FUNCTION T value(Row) const {
+    return T(RealOf<T>(number));
+  }
+};
+
 }  // namespace attn

@@ -10,15 +10,31 @@ namespace attn {
 struct Sigmoid {
   double log_n = 0;
 
+  /// 1 / (1 + e^-(s + b)) for a b that is known.
+  struct Biased {
+    double bias = 0;
+
+    template <class T>
+    ATTN_FUNCTION T operator()(T s, Row) const {
+      return T(1) / (T(1) + attn::exp(T(RealOf<T>(-bias)) - s));
+    }
+    template <class T>
+    ATTN_FUNCTION T slope(T s, Row row) const {
+      T const w = (*this)(s, row);
+      return w * (T(1) - w);
+    }
+  };
+
+  ATTN_FUNCTION Biased for_row(Row row) const { return {-log_n * Kokkos::log(double(row.n_keys))}; }
+
   template <class T>
   ATTN_FUNCTION T operator()(T s, Row row) const {
-    return T(1) / (T(1) + attn::exp(T(RealOf<T>(log_n) * Kokkos::log(RealOf<T>(row.n_keys))) - s));
+    return for_row(row)(s, row);
   }
 
   template <class T>
   ATTN_FUNCTION T slope(T s, Row row) const {
-    T const w = (*this)(s, row);
-    return w * (T(1) - w);
+    return for_row(row).slope(s, row);
   }
 };
 

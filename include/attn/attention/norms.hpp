@@ -1,7 +1,8 @@
 /// Norms: what one row of weights adds to the squared norms of the attention matrix and of its Jacobian.
 ///
 /// ||A||_F^2 = sum_ij w_ij^2, and ||J||_F^2 is the sum of squares of all derivatives dw_ij / ds_ik. A pointwise
-/// activation has derivatives for k = j only, its slopes. A row-normalised one may state the norm of its row by a member
+/// activation has derivatives for k = j only, its slopes. A row-normalised one may state the norm of its row by a
+/// member
 ///
 ///     template <class T> ATTN_FUNCTION T squared_jacobian(T sum_w2, T sum_w3) const;
 ///

@@ -128,9 +128,7 @@ struct Backward {
   }
 
   int padded_width() const { return (shape.width + Pack<T>::width - 1) / Pack<T>::width * Pack<T>::width; }
-  int padded_value_width() const {
-    return (shape.value_width + Pack<T>::width - 1) / Pack<T>::width * Pack<T>::width;
-  }
+  int padded_value_width() const { return (shape.value_width + Pack<T>::width - 1) / Pack<T>::width * Pack<T>::width; }
   /// dK (M, padded D), then dV (M, padded E).
   Index gradient_numbers() const { return Index(shape.n_keys) * (padded_width() + padded_value_width()); }
 
@@ -178,6 +176,7 @@ struct Backward {
     int const width = padded_width(), value_width = padded_value_width();
     T *const d_keys = gradients, *const d_values = gradients + Index(shape.n_keys) * width;
     Row const row{options.mask.length(int(b), shape.n_keys), int(h)};
+    auto const weigh = for_row(a, row);
     VisibleKeys<P, Columns> const visible(options.mask, {int(b), query, shape.n_queries, shape.n_keys}, n);
     P parameters[n_parameters + 1][Columns];
     transform_block(parameters, [](P, int, int) { return P(T(0)); });
@@ -193,7 +192,7 @@ struct Backward {
       n_keys = keys_in_tile(visible.last - key);
       auto const k_rows = rows_of<T>(k, b, key_head, key, n_keys, tiles.keys);
       auto const v_rows = rows_of<T>(v, b, key_head, key, n_keys, tiles.values);
-      gradient_tile(k_rows, v_rows, tiles, key, n_keys, row, visible, rows, parameters);
+      gradient_tile(weigh, k_rows, v_rows, tiles, key, n_keys, row, visible, rows, parameters);
       // forward: s_ij = scale q_i.k_j; hence d_q_i += scale d_s_ij k_j and d_k_j += d_s_ij scale q_i
       accumulate_over_keys<P, Columns>(k_rows, shape.width, tiles.d_scores, n_keys, key == visible.first,
                                        tiles.d_q_lanes);
@@ -230,9 +229,9 @@ struct Backward {
   }
 
   /// S^T = K Q^T and dW^T = V dO^T for the keys of a tile, and from them W^T and dS^T.
-  template <class P, int Columns>
-  void gradient_tile(RowsOf<T> k_rows, RowsOf<T> v_rows, Tiles const& tiles, int key, int n_keys, Row row,
-                     VisibleKeys<P, Columns> const& visible, Rows<P, Columns> const& rows,
+  template <class Weigh, class P, int Columns>
+  void gradient_tile(Weigh const& weigh, RowsOf<T> k_rows, RowsOf<T> v_rows, Tiles const& tiles, int key, int n_keys,
+                     Row row, VisibleKeys<P, Columns> const& visible, Rows<P, Columns> const& rows,
                      P (&parameters)[n_parameters + 1][Columns]) const {
     constexpr int lanes = Columns * P::width;
     bool const all = visible.all_visible(key, key + n_keys);
@@ -248,7 +247,7 @@ struct Backward {
       transform_block(x, [&](P d_w, int i, int c) {
         T* const at = weights + i * lanes + c * P::width;
         P const s = P::load(at);
-        WeightAndSlope<P> const result = weight_and_d_score(s, d_w, row, rows, c);
+        WeightAndSlope<P> const result = weight_and_d_score(weigh, s, d_w, row, rows, c);
         if constexpr (n_parameters > 0) {
           auto const slopes = a.parameter_slopes(s, row);
           for (int p = 0; p < n_parameters; ++p) {
@@ -271,13 +270,14 @@ struct Backward {
   }
 
   /// w_ij, and d_s_ij in place of the slope.
-  template <class P, int Columns>
-  ATTN_FUNCTION WeightAndSlope<P> weight_and_d_score(P s, P d_w, Row row, Rows<P, Columns> const& rows, int c) const {
+  template <class Weigh, class P, int Columns>
+  ATTN_FUNCTION WeightAndSlope<P> weight_and_d_score(Weigh const& weigh, P s, P d_w, Row row,
+                                                     Rows<P, Columns> const& rows, int c) const {
     if constexpr (normalised) {
       P const w = a.numerator(s, rows.statistics.of[c]) * rows.inverse[c];
       return {w, a.pullback(w, d_w, rows.delta[c])};
     } else {
-      auto const w = weight_and_slope(a, s, row);
+      auto const w = weight_and_slope(weigh, s, row);
       return {w.weight, w.slope * d_w};
     }
   }

@@ -16,7 +16,7 @@ template <class T>
 inline constexpr int pack_width = vector_bytes / int(sizeof(T));
 /// Queries in a full block.
 template <class T>
-inline constexpr int block_queries = query_packs * pack_width<T>;
+inline constexpr int block_queries = query_packs* pack_width<T>;
 
 /// Calls f(std::type_identity<Pack>, integral_constant<int, Columns>) for the narrowest block that holds n queries:
 /// half a pack, or one to three packs. What a sequence leaves behind its full blocks then wastes few lanes.
@@ -43,8 +43,12 @@ struct Shape {
 
   template <class Q, class K, class V>
   Shape(Q const& q, K const& k, V const& v)
-      : batch(q.extent(0)), heads(q.extent(1)), key_heads(k.extent(1)), n_queries(static_cast<int>(q.extent(2))),
-        n_keys(static_cast<int>(k.extent(2))), width(static_cast<int>(q.extent(3))),
+      : batch(q.extent(0)),
+        heads(q.extent(1)),
+        key_heads(k.extent(1)),
+        n_queries(static_cast<int>(q.extent(2))),
+        n_keys(static_cast<int>(k.extent(2))),
+        width(static_cast<int>(q.extent(3))),
         value_width(static_cast<int>(v.extent(3))) {}
 
   Index group() const { return key_heads > 0 ? heads / key_heads : 0; }

@@ -76,6 +76,7 @@ struct Forward {
     Tiles const tiles = cut_tiles(scratch);
     Index const key_head = h / shape.group();
     Row const row{options.mask.length(int(b), shape.n_keys), int(h)};
+    auto const weigh = for_row(a, row);
     VisibleKeys<P, Columns> const visible(options.mask, {int(b), query, shape.n_queries, shape.n_keys}, n);
     RowStatistics<A, P, Columns> statistics;
     NormSums<P> sums[Columns];
@@ -86,7 +87,7 @@ struct Forward {
       bool const first = key == visible.first;
       auto const k_rows = rows_of<T>(k, b, key_head, key, n_keys, tiles.keys);
       auto const v_rows = rows_of<T>(v, b, key_head, key, n_keys, tiles.values);
-      score_tile(k_rows, tiles, key, n_keys, row, visible, sums);
+      score_tile(weigh, k_rows, tiles, key, n_keys, row, visible, sums);
       if constexpr (normalised) {
         for (int c = 0; c < Columns; ++c) {
           ScoreTile<P> const column{tiles.weights + c * W, lanes, n_keys};
@@ -106,8 +107,8 @@ struct Forward {
   }
 
   /// S^T = K Q^T for the keys of a tile; a pointwise activation turns it into weights before it leaves the registers.
-  template <class P, int Columns>
-  void score_tile(RowsOf<T> k_rows, Tiles const& tiles, int key, int n_keys, Row row,
+  template <class Weigh, class P, int Columns>
+  void score_tile(Weigh const& weigh, RowsOf<T> k_rows, Tiles const& tiles, int key, int n_keys, Row row,
                   VisibleKeys<P, Columns> const& visible, NormSums<P> (&sums)[Columns]) const {
     constexpr int lanes = Columns * P::width;
     bool const all = visible.all_visible(key, key + n_keys);
@@ -116,8 +117,8 @@ struct Forward {
       transform_block(s, [](P, int, int) { return P(T(0)); });
       multiply_add(s, k_rows.data + j * k_rows.step, k_rows.step, UnitStep(), tiles.q_lanes, lanes, shape.width);
       if constexpr (!normalised) {
-        if constexpr (norms) add_slopes(s, key + j, row, visible, sums);
-        transform_block(s, [&](P x, int, int) { return a(x, row); });
+        if constexpr (norms) add_slopes(weigh, s, key + j, row, visible, sums);
+        transform_block(s, [&](P x, int, int) { return weigh(x, row); });
         if (!all) transform_block(s, [&](P w, int i, int c) { return visible.choose(key + j + i, c, w, P(T(0))); });
         if constexpr (norms) {
           transform_block(s, [&](P w, int, int c) { return sums[c].w2 += w * w, w; });
@@ -128,12 +129,12 @@ struct Forward {
   }
 
   /// Sums of squares of the slopes at visible scores.
-  template <class P, int Rows, int Columns>
-  void add_slopes(P const (&scores)[Rows][Columns], int key, Row row, VisibleKeys<P, Columns> const& visible,
-                  NormSums<P> (&sums)[Columns]) const {
+  template <class Weigh, class P, int Rows, int Columns>
+  void add_slopes(Weigh const& weigh, P const (&scores)[Rows][Columns], int key, Row row,
+                  VisibleKeys<P, Columns> const& visible, NormSums<P> (&sums)[Columns]) const {
     for (int i = 0; i < Rows; ++i) {
       for (int c = 0; c < Columns; ++c) {
-        P const slope = weight_and_slope(a, scores[i][c], row).slope;
+        P const slope = weight_and_slope(weigh, scores[i][c], row).slope;
         sums[c].other += visible.choose(key + i, c, slope * slope, P(T(0)));
       }
     }
@@ -169,7 +170,8 @@ struct Forward {
         // a row without keys has no normalizer
         inverse[c] = visible.choose_any(c, P(T(1)) / a.normalizer(statistics.of[c]), P(T(0)));
         auto const& rows = saved.rows();
-        if (rows.data() != nullptr) save_stats<A, P>(statistics.of[c], &rows(b, h, query + c * W), std::min(W, n - c * W));
+        if (rows.data() != nullptr)
+          save_stats<A, P>(statistics.of[c], &rows(b, h, query + c * W), std::min(W, n - c * W));
       }
       if constexpr (norms) {
         if constexpr (normalised) {

@@ -74,8 +74,8 @@ class Carver {
   template <class T>
   T* take(Index count) {
     std::size_t const start = used_;
-    used_ += (static_cast<std::size_t>(count) * sizeof(T) + scratch_alignment - 1) / scratch_alignment *
-             scratch_alignment;
+    used_ +=
+        (static_cast<std::size_t>(count) * sizeof(T) + scratch_alignment - 1) / scratch_alignment * scratch_alignment;
     return memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + start);
   }
   std::size_t used() const { return used_; }

@@ -85,7 +85,7 @@ struct StatsNumbers {
 template <class A, class P, int Columns>
 struct RowStatistics {};
 template <class A, class P, int Columns>
-  requires RowActivation<A, P>
+requires RowActivation<A, P>
 struct RowStatistics<A, P, Columns> {
   typename StatsNumbers<A, P>::Type of[Columns];
 };
@@ -127,7 +127,9 @@ P absorb_tile(A const& a, typename A::template Stats<P>& stats, ScoreTile<P> con
   bool const all = visible.all_visible(key, key + tile.size());
   P const zero(T(0));
   P factor(T(1));
-  if constexpr (requires { { a.absorb_tile(stats, tile) } -> std::same_as<P>; }) {
+  if constexpr (requires {
+                  { a.absorb_tile(stats, tile) } -> std::same_as<P>;
+                }) {
     if (!all) {
       for (int j = 0; j < tile.size(); ++j) tile.set(j, visible.choose(key + j, c, tile[j], P(lowest<P>)));
     }

@@ -1,0 +1,153 @@
+// Attention forward and backward beside the FMA peak, a large matrix product, and PyTorch.
+//
+//   attention [--peer=PYTHON] [Google Benchmark's flags]
+//
+// Cases are named attention/<activation>/<pass>/<batch times heads>/<tokens>/<head width>. Operations are counted as
+// 4 B N^2 d forward and 10 B N^2 d backward (five products: the scores are made again), for any activation; what a mask
+// skips is counted as if it had been computed. The columns Time and CPU are means; the counters belong to the best
+// call, which other work on the machine disturbs least: best_ms, GFLOP/s, its fraction of the FMA peak and of the
+// matrix product that were measured in the same run, and GB/s, the bytes that a call must move at least (every tensor
+// once) a second. The label says which kernel ran.
+#include "attn/attention/attention.hpp"
+
+#include "attn/activation/activation.hpp"
+#include "attn/attention/describe.hpp"
+#include "attn/core/random.hpp"
+
+#include "peak.hpp"
+#include "peers.hpp"
+
+namespace {
+
+using attn::Index;
+using bench::Exec;
+using Memory = Exec::memory_space;
+
+double fma_rate = 0, gemm_rate = 0;
+
+struct SquaredRelu {  // a user's activation, whose derivative comes from a jet
+  template <class T>
+  ATTN_FUNCTION T operator()(T score, attn::Row row) const {
+    T const positive = attn::max(score, T(0));
+    return positive * positive / T(row.n_keys);
+  }
+};
+
+struct Shape {
+  Index heads, tokens, width;
+};
+std::vector<Shape> const shapes = {{96, 197, 64}, {12, 256, 64},  {16, 1024, 64}, {8, 2048, 64},
+                                   {2, 4096, 32}, {64, 1024, 32}, {2048, 49, 32}, {5202, 5, 16}};
+
+std::string name_of(std::string const& activation, std::string const& pass, Shape const& s) {
+  return "attention/" + activation + "/" + pass + "/" + std::to_string(s.heads) + "/" + std::to_string(s.tokens) + "/" +
+         std::to_string(s.width);
+}
+
+template <class T>
+Kokkos::View<T****, Kokkos::LayoutRight, Exec> random_tensor(Shape const& s, std::uint64_t stream) {
+  Kokkos::View<T****, Kokkos::LayoutRight, Exec> const x("x", 1, s.heads, s.tokens, s.width);
+  auto const host = Kokkos::create_mirror_view(x);
+  for (std::size_t i = 0; i < host.size(); ++i) {
+    host.data()[i] = T(attn::normal<float>({.seed = 1, .stream = stream}, i));
+  }
+  Kokkos::deep_copy(x, host);
+  return x;
+}
+
+/// Runs `call` as often as the benchmark wants. `products` of N x N x d and `tensors` of N x d make a head's work.
+template <class T, class Call>
+void measure(benchmark::State& state, Shape const& s, double products, double tensors, Call const& call) {
+  double best = 1e300;
+  for (auto _ : state) {
+    auto const start = std::chrono::steady_clock::now();
+    call();
+    best = std::min(best, bench::seconds_since(start));
+  }
+  double const numbers = double(s.heads) * double(s.tokens) * double(s.width);
+  double const rate = 2 * products * numbers * double(s.tokens) / best * 1e-9;
+  state.counters["best_ms"] = best * 1e3;
+  state.counters["GFLOP/s"] = rate;
+  state.counters["of_peak"] = rate / (sizeof(T) == 8 ? fma_rate / 2 : fma_rate);
+  state.counters["of_gemm"] = rate / gemm_rate;
+  state.counters["GB/s"] = tensors * numbers * sizeof(T) / best * 1e-9;
+}
+
+template <class T, class A, class M>
+void forward(benchmark::State& state, A const& a, M const& mask, Shape const& s) {
+  Exec const exec;
+  auto const q = random_tensor<T>(s, 1), k = random_tensor<T>(s, 2), v = random_tensor<T>(s, 3),
+             out = random_tensor<T>(s, 4);
+  attn::AttentionOptions<M> const options{.mask = mask};
+  attn::Saved<A, T, Memory> const saved(1, s.heads, s.tokens);
+  measure<T>(state, s, 2, 4, [&] {
+    attn::attention(exec, a, q, k, v, out, saved, options);
+    exec.fence();
+  });
+  state.SetLabel(attn::describe(exec, a, q, k, v, out, options));
+}
+
+template <class T, class A, class M>
+void backward(benchmark::State& state, A const& a, M const& mask, Shape const& s) {
+  Exec const exec;
+  auto const q = random_tensor<T>(s, 1), k = random_tensor<T>(s, 2), v = random_tensor<T>(s, 3),
+             out = random_tensor<T>(s, 4), d_out = random_tensor<T>(s, 5);
+  auto const d_q = random_tensor<T>(s, 6), d_k = random_tensor<T>(s, 7), d_v = random_tensor<T>(s, 8);
+  attn::AttentionOptions<M> const options{.mask = mask};
+  attn::Saved<A, T, Memory> const saved(1, s.heads, s.tokens);
+  attn::attention(exec, a, q, k, v, out, saved, options);
+  measure<T>(state, s, 5, 8, [&] {
+    attn::attention_backward(exec, a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options);
+    exec.fence();
+  });
+  state.SetLabel(attn::describe(exec, a, q, k, v, out, options));
+}
+
+template <class T = float, class A, class M = attn::Full>
+void add(std::string const& activation, A const& a, Shape const& s, M const& mask = {}) {
+  auto const one = [&](char const* pass, auto const& run) {
+    benchmark::RegisterBenchmark(name_of(activation, pass, s).c_str(), run)
+        ->UseRealTime()
+        ->Unit(benchmark::kMillisecond);
+  };
+  one("forward", [=](benchmark::State& state) { forward<T>(state, a, mask, s); });
+  one("backward", [=](benchmark::State& state) { backward<T>(state, a, mask, s); });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Kokkos::ScopeGuard const guard(argc, argv);
+  std::string const python = bench::take_peer(argc, argv);
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  fma_rate = bench::fma_peak();
+  gemm_rate = bench::gemm_peak();
+  bench::describe_run(fma_rate, gemm_rate);
+
+  for (Shape const& s : shapes) {
+    add("poly3", attn::Poly<3>{}, s);
+    add("softmax", attn::Softmax{}, s);
+  }
+  Shape const middle{16, 1024, 64}, long_one{8, 2048, 64};
+  add("poly2", attn::Poly<2>{}, middle);
+  add("squared_relu", SquaredRelu{}, middle);
+  add<double>("poly3_fp64", attn::Poly<3>{}, middle);
+  add<double>("softmax_fp64", attn::Softmax{}, middle);
+  add("poly3_causal", attn::Poly<3>{}, long_one, attn::Causal{});
+  add("softmax_causal", attn::Softmax{}, long_one, attn::Causal{});
+  add("poly3_window256", attn::Poly<3>{}, {2, 4096, 32}, attn::Window{.before = 128, .after = 127});
+  for (Index const width : {17, 33, 65, 100, 128}) add("poly3", attn::Poly<3>{}, {16, 512, width});
+  for (Index const tokens : {1, 7, 16, 17}) add("poly3", attn::Poly<3>{}, {2048, tokens, 32});
+
+  bench::Recorder recorder;
+  benchmark::RunSpecifiedBenchmarks(&recorder);
+  if (!python.empty()) {
+    std::string flags = "--threads " + std::to_string(Exec().concurrency());
+    for (Shape const& s : shapes) {
+      flags += " --shape " + std::to_string(s.heads) + "," + std::to_string(s.tokens) + "," + std::to_string(s.width);
+    }
+    bench::compare(recorder, python, "attention.py", flags);
+  }
+  return 0;
+}
