@@ -94,6 +94,7 @@ class SequenceStream {
     ATTN_CHECK(data.count() > 0 && batch_size > 0, "SequenceStream: give examples and a batch_size of at least 1");
     prefetch_ = std::make_unique<Prefetch<SequenceBatch>>(buffers_, [this](SequenceBatch& b) { return fill(b); });
   }
+  SequenceStream(SequenceStream&&) = delete;
 
   /// The next batch; it is overwritten after the next call.
   SequenceBatch const& next() { return *prefetch_->next(); }
@@ -135,6 +136,7 @@ class SequencePass {
     check(data, "SequencePass");
     prefetch_ = std::make_unique<Prefetch<SequenceBatch>>(buffers_, [this](SequenceBatch& b) { return fill(b); });
   }
+  SequencePass(SequencePass&&) = delete;
 
   /// The next batch, overwritten after the next call; nullptr after the last.
   SequenceBatch const* next() { return prefetch_->next(); }
