@@ -188,8 +188,10 @@ Outputs<T> run(Inputs<T> const& in, MakeActivation const& make_activation, MakeM
   attn::Extents<4> const out_extents{s.batch, s.heads, s.queries, s.value_width};
   auto const unset = [&](std::size_t n) { return arrays.put(std::vector<T>(n, T(R(-77)))); };
   X const q(arrays.put(in.q), q_extents), k(arrays.put(in.k), k_extents), v(arrays.put(in.v), v_extents);
-  X const d_out(arrays.put(in.d_out), out_extents), out(unset(in.d_out.size()), out_extents);
-  X const d_q(unset(in.q.size()), q_extents), d_k(unset(in.k.size()), k_extents), d_v(unset(in.v.size()), v_extents);
+  T *const out_memory = unset(in.d_out.size()), *const d_q_memory = unset(in.q.size()),
+    *const d_k_memory = unset(in.k.size()), *const d_v_memory = unset(in.v.size());
+  X const d_out(arrays.put(in.d_out), out_extents), out(out_memory, out_extents);
+  X const d_q(d_q_memory, q_extents), d_k(d_k_memory, k_extents), d_v(d_v_memory, v_extents);
   attn::Saved<A, T, Memory> const saved(s.batch, s.heads, s.queries);
 
   Outputs<T> result;
@@ -208,10 +210,10 @@ Outputs<T> run(Inputs<T> const& in, MakeActivation const& make_activation, MakeM
   }
   Kernel::backward(exec, a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options);
   exec.fence();
-  result.out = arrays.get(out.data(), in.d_out.size());
-  result.d_q = arrays.get(d_q.data(), in.q.size());
-  result.d_k = arrays.get(d_k.data(), in.k.size());
-  result.d_v = arrays.get(d_v.data(), in.v.size());
+  result.out = arrays.get(out_memory, in.d_out.size());
+  result.d_q = arrays.get(d_q_memory, in.q.size());
+  result.d_k = arrays.get(d_k_memory, in.k.size());
+  result.d_v = arrays.get(d_v_memory, in.v.size());
   if constexpr (attn::LearnableActivation<A, T>) {
     auto const p = a.parameters();
     auto const gradient = arrays.get(p.gradient, std::size_t(A::n_parameters * (p.per_head ? s.heads : 1)));

@@ -116,14 +116,16 @@ class JetPointer {
 
   JetPointer() = default;
   ATTN_FUNCTION JetPointer(std::nullptr_t) {}
-  ATTN_FUNCTION JetPointer(Element* first, Index plane_stride, JetPlanes<Value> const& planes)
-      : first_(first), plane_stride_(plane_stride), planes_(planes) {}
+  ATTN_FUNCTION JetPointer(Element* first, Index plane_stride, JetPlanes<Value> const& planes, Index step = 1)
+      : first_(first), plane_stride_(plane_stride), step_(step), planes_(planes) {}
   template <class U>
     requires(!std::same_as<U, J> && std::same_as<U const, J>)
-  ATTN_FUNCTION JetPointer(JetPointer<U> const& p) : JetPointer(p.first(), p.plane_stride(), p.planes()) {}
+  ATTN_FUNCTION JetPointer(JetPointer<U> const& p) : JetPointer(p.first(), p.plane_stride(), p.planes(), p.step()) {}
 
   ATTN_FUNCTION Element* first() const { return first_; }
   ATTN_FUNCTION Index plane_stride() const { return plane_stride_; }
+  /// Reals from one jet to the next: 1 in planes.
+  ATTN_FUNCTION Index step() const { return step_; }
   ATTN_FUNCTION JetPlanes<Value> const& planes() const { return planes_; }
   /// The plane of one coefficient; null where it is not kept.
   ATTN_FUNCTION Element* plane(int coefficient) const {
@@ -145,7 +147,7 @@ class JetPointer {
   }
 
   friend ATTN_FUNCTION JetPointer operator+(JetPointer p, Index offset) {
-    p.first_ += offset;
+    p.first_ += offset * p.step_;
     return p;
   }
   ATTN_FUNCTION Reference operator[](Index offset) const { return Reference(*this + offset); }
@@ -155,10 +157,12 @@ class JetPointer {
  private:
   Element* first_ = nullptr;
   Index plane_stride_ = 0;
+  Index step_ = 1;
   JetPlanes<Value> planes_;
 };
 
-/// See `Tensor`: the same members; strides count reals within a plane.
+/// See `Tensor`: the same members. Strides count jets. Besides planes, an array of whole jets makes a tensor, for users
+/// and tests; modules want planes.
 template <class T, int Rank, class Memory>
   requires AnyJet<std::remove_const_t<T>>
 class Tensor<T, Rank, Memory> {
@@ -176,14 +180,18 @@ class Tensor<T, Rank, Memory> {
   ATTN_FUNCTION constexpr Tensor(Element* first, Extents<Rank> const& extents, Planes const& planes)
       : shape_(first, extents), plane_stride_(shape_.size()), planes_(planes) {}
   ATTN_FUNCTION constexpr Tensor(Tensor<Element, Rank, Memory> const& first_plane, Index plane_stride,
-                                 Planes const& planes)
-      : shape_(first_plane), plane_stride_(plane_stride), planes_(planes) {}
+                                 Planes const& planes, Index step = 1)
+      : shape_(first_plane), plane_stride_(plane_stride), step_(step), planes_(planes) {}
+  /// An array of jets, contiguous or with the given strides.
+  Tensor(T* jets, Extents<Rank> const& extents) : Tensor(jets, extents, detail::contiguous_strides<Rank>(extents)) {}
+  Tensor(T* jets, Extents<Rank> const& extents, Extents<Rank> const& strides)
+      : shape_(reinterpret_cast<Element*>(jets), extents, strides), plane_stride_(1), step_(Scalar::size) {}
   template <class U>
     requires(!std::same_as<U, T> && std::same_as<U const, T>)
   ATTN_FUNCTION constexpr Tensor(Tensor<U, Rank, Memory> const& t)
-      : Tensor(Tensor<Element, Rank, Memory>(t.first_plane()), t.plane_stride(), t.planes()) {}
+      : Tensor(Tensor<Element, Rank, Memory>(t.first_plane()), t.plane_stride(), t.planes(), t.step()) {}
 
-  ATTN_FUNCTION constexpr JetPointer<T> data() const { return {shape_.data(), plane_stride_, planes_}; }
+  ATTN_FUNCTION constexpr JetPointer<T> data() const { return {shape_.data(), plane_stride_, planes_, step_}; }
   ATTN_FUNCTION constexpr Index extent(int r) const { return shape_.extent(r); }
   ATTN_FUNCTION constexpr Index stride(int r) const { return shape_.stride(r); }
   ATTN_FUNCTION constexpr Extents<Rank> const& extents() const { return shape_.extents(); }
@@ -192,13 +200,14 @@ class Tensor<T, Rank, Memory> {
 
   ATTN_FUNCTION constexpr Planes const& planes() const { return planes_; }
   ATTN_FUNCTION constexpr Index plane_stride() const { return plane_stride_; }
+  ATTN_FUNCTION constexpr Index step() const { return step_; }
   ATTN_FUNCTION constexpr Tensor<Element, Rank, Memory> const& first_plane() const { return shape_; }
   /// Plane number `number`: the values are in plane 0 (of adjoints: the gradients of values).
   ATTN_FUNCTION constexpr Tensor<Element, Rank, Memory> plane(int number) const {
     return {shape_.data() + number * plane_stride_, shape_.extents(), shape_.strides()};
   }
   /// The same memory as adjoints of these jets, or back.
-  ATTN_FUNCTION constexpr Tensor adjoint() const { return {shape_, plane_stride_, planes_.adjoint()}; }
+  ATTN_FUNCTION constexpr Tensor adjoint() const { return {shape_, plane_stride_, planes_.adjoint(), step_}; }
 
   template <class... I>
     requires(sizeof...(I) == Rank)
@@ -209,23 +218,27 @@ class Tensor<T, Rank, Memory> {
     return data()[offset];
   }
 
-  constexpr bool is_contiguous() const { return shape_.is_contiguous(); }
+  /// Whether the planes are contiguous.
+  constexpr bool is_contiguous() const { return step_ == 1 && shape_.is_contiguous(); }
 
   template <int NewRank>
   Tensor<T, NewRank, Memory> reshape(Extents<NewRank> const& extents) const {
-    return {shape_.template reshape<NewRank>(extents), plane_stride_, planes_};
+    return {shape_.template reshape<NewRank>(extents), plane_stride_, planes_, step_};
   }
-  Tensor<T, 2, Memory> rows() const { return {shape_.rows(), plane_stride_, planes_}; }
+  Tensor<T, 2, Memory> rows() const { return {shape_.rows(), plane_stride_, planes_, step_}; }
   ATTN_FUNCTION constexpr Tensor slice(int r, Index begin, Index end) const {
-    return {shape_.slice(r, begin, end), plane_stride_, planes_};
+    Tensor part = *this;
+    part.shape_ = {shape_.data() + begin * shape_.stride(r) * step_, shape_.slice(r, begin, end).extents(), shape_.strides()};
+    return part;
   }
   ATTN_FUNCTION constexpr Tensor transpose(int r, int s) const {
-    return {shape_.transpose(r, s), plane_stride_, planes_};
+    return {shape_.transpose(r, s), plane_stride_, planes_, step_};
   }
 
  private:
-  Tensor<Element, Rank, Memory> shape_;
+  Tensor<Element, Rank, Memory> shape_;  // its strides count jets
   Index plane_stride_ = 0;
+  Index step_ = 1;
   Planes planes_;
 };
 
@@ -238,7 +251,7 @@ Tensor<T, 2, Memory> real_rows(Tensor<T, 2, Memory> const& x) {
 template <class T, class Memory>
   requires AnyJet<std::remove_const_t<T>>
 auto real_rows(Tensor<T, 2, Memory> const& x) {
-  ATTN_CHECK(x.plane_stride() == x.extent(0) * x.stride(0),
+  ATTN_CHECK(x.step() == 1 && x.plane_stride() == x.extent(0) * x.stride(0),
              "real_rows: give jets whose planes lie one behind the other");
   return Tensor<typename Tensor<T, 2, Memory>::Element, 2, Memory>(
       x.first_plane().data(), {x.planes().count * x.extent(0), x.extent(1)}, x.strides());

@@ -20,7 +20,7 @@ namespace detail {
 
 template <int... I>
 constexpr int factorials() {
-  auto const factorial = [](int n) {
+  [[maybe_unused]] auto const factorial = [](int n) {
     int f = 1;
     for (; n > 1; --n) f *= n;
     return f;

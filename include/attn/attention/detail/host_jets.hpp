@@ -45,8 +45,8 @@ class JetTokens {
         for (Index d = 0; d < width_; ++d) to[d].coefficients[c] = decltype(S{}.value())(RealOf<S>(0));
         if (plane == nullptr) continue;
         for (int lane = 0; lane < lanes; ++lane) {
-          auto const* const from = plane + lane * x.stride(0) + token * x.stride(2);
-          for (Index d = 0; d < width_; ++d) to[d].coefficients[c].lanes[lane] = from[d];
+          auto const* const from = plane + (lane * x.stride(0) + token * x.stride(2)) * x.step();
+          for (Index d = 0; d < width_; ++d) to[d].coefficients[c].lanes[lane] = from[d * x.step()];
         }
       }
     }
@@ -60,8 +60,8 @@ class JetTokens {
       for (Index token = 0; token < x.extent(2); ++token) {
         S const* const from = (*this)[token];
         for (int lane = 0; lane < lanes; ++lane) {
-          auto* const to = plane + lane * x.stride(0) + token * x.stride(2);
-          for (Index d = 0; d < width_; ++d) to[d] = from[d].coefficients[c].lanes[lane];
+          auto* const to = plane + (lane * x.stride(0) + token * x.stride(2)) * x.step();
+          for (Index d = 0; d < width_; ++d) to[d * x.step()] = from[d].coefficients[c].lanes[lane];
         }
       }
     }

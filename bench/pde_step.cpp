@@ -1,0 +1,92 @@
+// One evaluation of a PINNsFormer's loss and gradient on the reference problem: convection, 51 x 51 points and their
+// edges, pseudo-sequences of 5 steps. Counters: seconds, the share of the arithmetic floor (matrix products of linear
+// layers alone, at the rate of a large product that is measured in the same run), and the workspace.
+//
+//   bench/pde_step --benchmark_filter=total
+#include <benchmark/benchmark.h>
+
+#include "attn/activation/activation.hpp"
+#include "attn/linalg/gemm.hpp"
+#include "attn/models/pinnsformer.hpp"
+#include "attn/pde/loss.hpp"
+#include "attn/pde/problems.hpp"
+
+#include <chrono>
+#include <iostream>
+
+namespace {
+
+using Exec = Kokkos::DefaultExecutionSpace;
+using Ctx = attn::nn::Context<Exec, float>;
+using attn::pde::Derivative;
+
+/// Floating-point operations a second of a product of the network's largest shape.
+double gemm_rate() {
+  static double const rate = [] {
+    Exec const exec;
+    using View = Kokkos::View<float**, Kokkos::LayoutRight, Exec>;
+    View const a("a", 4096, 512), b("b", 512, 512), c("c", 4096, 512);
+    Kokkos::deep_copy(a, 1.0f);
+    Kokkos::deep_copy(b, 1.0f);
+    double best = 0;
+    for (int trial = 0; trial < 20; ++trial) {
+      auto const start = std::chrono::steady_clock::now();
+      attn::linalg::gemm<Exec, float, Exec::memory_space>(exec, 1, attn::Tensor<float const, 2, Exec::memory_space>(attn::Tensor(a)),
+                                                         attn::Tensor<float const, 2, Exec::memory_space>(attn::Tensor(b)), 0,
+                                                         attn::Tensor<float, 2, Exec::memory_space>(attn::Tensor(c)));
+      exec.fence();
+      double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      best = std::max(best, 2.0 * 4096 * 512 * 512 / seconds);
+    }
+    return best;
+  }();
+  return rate;
+}
+
+/// Multiply-adds of the linear layers for one token.
+double linear_macs(attn::models::PinnsFormerConfig const& c) {
+  double const width = double(c.width), hidden = double(c.hidden), head = double(c.head_hidden);
+  double const layer = 4 * width * width + 2 * width * hidden + hidden * hidden;
+  return double(c.inputs) * width + 2 * double(c.layers) * layer + width * head + head * head + head * double(c.outputs);
+}
+
+template <class A>
+void step(benchmark::State& state, Derivative derivative, int chunk) {
+  double const rate = gemm_rate();
+  Ctx ctx;
+  attn::models::PinnsFormerConfig const config;
+  attn::models::PinnsFormer<A> const model(ctx, config);
+  auto const terms = attn::pde::Convection{}.terms(51, 51);
+  attn::pde::LossOptions const options{.sequence = {.length = 5, .step = 1e-4}, .derivative = derivative, .chunk = chunk};
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(attn::pde::loss_and_gradient<attn::pde::Convection::Orders>(ctx, model, terms, options));
+    Exec().fence();
+  }
+  // Forward, and twice that backward, for u, u_x and u_t of the grid and for u of the 153 points of the edges.
+  double const tokens = 5 * (3.0 * 2601 + 153);
+  double const flops = 2 * 3 * tokens * linear_macs(config);
+  state.counters["Gflop_floor"] = flops / 1e9;
+  state.counters["of_gemm_peak"] = benchmark::Counter(flops / rate, benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["gemm_Gflops"] = rate / 1e9;
+  state.counters["workspace_MB"] = double(ctx.workspace.capacity()) / 1e6;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Kokkos::InitializationSettings settings;
+  settings.set_disable_warnings(true);
+  Kokkos::ScopeGuard const kokkos(settings);
+  auto const add = [](char const* name, auto function) {
+    benchmark::RegisterBenchmark(name, function)->Unit(benchmark::kMillisecond)->UseRealTime();
+  };
+  for (int const chunk : {32, 64, 128}) {
+    add(("total/softmax/chunk:" + std::to_string(chunk)).c_str(),
+        [=](benchmark::State& s) { step<attn::Softmax>(s, Derivative::total, chunk); });
+  }
+  add("total/poly3/chunk:64", [](benchmark::State& s) { step<attn::Poly<3>>(s, Derivative::total, 64); });
+  add("column/softmax/chunk:64", [](benchmark::State& s) { step<attn::Softmax>(s, Derivative::column, 64); });
+  benchmark::Initialize(&argc, argv);
+  std::cout << Kokkos::DefaultExecutionSpace::name() << " with " << Exec().concurrency() << " threads\n";
+  benchmark::RunSpecifiedBenchmarks();
+}
