@@ -1,0 +1,147 @@
+// train_lra: every task on small files of its release's formats, resumption, and bad input.
+#include "attn/data/listops.hpp"
+#include "attn/data/pathfinder_generator.hpp"
+#include "attn/io/csv.hpp"
+#include "attn/io/results.hpp"
+#include "attn/io/safetensors.hpp"
+
+#include "programs/program.hpp"
+
+namespace attn::programs {
+namespace {
+
+std::string const program = ATTN_TRAIN_LRA;
+
+class TrainLra : public ::testing::Test {
+ protected:
+  Exit run(Arguments const& more) const {
+    Arguments const flags = {"--task",         "listops", "--out",        (folder / "run").string(),
+                             "--steps",        "2",       "--eval-every", "1",
+                             "--batch",        "4",       "--examples",   "24",
+                             "--eval-batches", "1",       "--width",      "16",
+                             "--hidden",       "16",      "--landmarks",  "16",
+                             "--depth",        "1",       "--log-every",  "1"};
+    return programs::run(program, merged(flags, more));
+  }
+  io::Json only_run(Path const& out) const { return io::Results::read(out / "results.json").runs().at(0); }
+
+  void expect_trained(Arguments const& more, std::string const& task) const {
+    SCOPED_TRACE(task);
+    Exit const exit = run(more);
+    ASSERT_EQ(exit.code, 0) << exit.err;
+    io::Json const result = only_run(folder / "run");
+    EXPECT_EQ(result["task"], task);
+    EXPECT_EQ(result["steps"], 2);
+    EXPECT_GE(result["test_accuracy"].get<double>(), 0.0);
+    EXPECT_TRUE(std::filesystem::exists(folder / "run" / "weights.safetensors"));
+    EXPECT_EQ(io::read_csv(folder / "run" / "metrics.csv").rows.size(), 2u);
+  }
+  void expect_refused(Arguments const& more, std::vector<std::string> const& words) const {
+    SCOPED_TRACE(more.front() + " " + more.back());
+    Exit const exit = run(more);
+    EXPECT_EQ(exit.code, 2) << exit.err;
+    for (auto const& word : words) EXPECT_NE(exit.err.find(word), std::string::npos) << exit.err;
+  }
+  void file(std::string const& name, std::string const& bytes) const {
+    std::filesystem::create_directories((folder / name).parent_path());
+    std::ofstream(folder / name, std::ios::binary) << bytes;
+  }
+
+  Folder folder;
+};
+
+TEST_F(TrainLra, ListopsGeneratesItself) {
+  expect_trained({}, "listops");
+  expect_trained({"--activation", "poly", "--scale", "dynamic", "--factors", "outer"}, "listops");
+  expect_trained({"--attention", "full", "--accumulate", "2"}, "listops");
+}
+
+TEST_F(TrainLra, TheReleasedListopsAreRead) {
+  auto const data = data::generate_listops(12, {.seed = 1});
+  std::filesystem::create_directories(folder / "listops-1000");
+  for (char const* name : {"basic_train.tsv", "basic_val.tsv", "basic_test.tsv"}) {
+    data::write_listops_tsv(folder / "listops-1000" / name, data);
+  }
+  expect_trained({"--data", folder.path.string()}, "listops");
+  file("listops-1000/basic_val.tsv", "Source\tTarget\r\n[MAX 1 2 ]\t2\r\n[MAX 1 2 ]\r\n");
+  expect_refused({"--data", folder.path.string()}, {"basic_val.tsv", "line 3"});
+}
+
+TEST_F(TrainLra, TextIsReadAndItsCutsAreSaid) {
+  for (std::string const split : {"train", "test"}) {
+    for (std::string const label : {"neg", "pos"}) {
+      file("aclImdb/" + split + "/" + label + "/0_5.txt", "");  // an empty document
+      file("aclImdb/" + split + "/" + label + "/1_5.txt", std::string(300, 'a'));
+    }
+  }
+  expect_trained({"--task", "text", "--data", folder.path.string()}, "text");
+  expect_trained({"--task", "text", "--data", folder.path.string(), "--limit", "100"}, "text");
+  EXPECT_EQ(only_run(folder / "run")["truncated"], 6);  // development data are the test data
+  EXPECT_EQ(only_run(folder / "run")["length"], 128);
+}
+
+TEST_F(TrainLra, RetrievalComparesTwoDocuments) {
+  for (std::string const split : {"train", "eval", "test"}) {
+    file("new_aan_pairs." + split + ".tsv", "1.0\t1\t2\tabc\tdef\n0.0\t3\t4\t\tghi\n1.0\t5\t6\tx\ty\n");
+  }
+  expect_trained({"--task", "retrieval", "--data", folder.path.string(), "--limit", "64"}, "retrieval");
+}
+
+TEST_F(TrainLra, ImageTrainsOnSmallFiles) {
+  std::string bytes;
+  for (int i = 0; i < 10; ++i) bytes += static_cast<char>(i) + std::string(3072, static_cast<char>(20 * i));
+  for (int i = 1; i <= 5; ++i) file("data_batch_" + std::to_string(i) + ".bin", bytes);
+  file("test_batch.bin", bytes);
+  expect_trained({"--task", "image", "--data", folder.path.string()}, "image");
+}
+
+TEST_F(TrainLra, PathfinderGeneratesItselfAndReadsTheRelease) {
+  expect_trained({"--task", "pathfinder"}, "pathfinder");
+  auto const difficulty = folder / "pathfinder32/curv_contour_length_14";
+  data::write_pathfinder_folder(difficulty, data::generate_pathfinder(30, {.seed = 1}));
+  std::ofstream(difficulty / "imgs/0/sample_3.png", std::ios::trunc);
+  expect_trained({"--task", "pathfinder", "--data", folder.path.string()}, "pathfinder");
+  EXPECT_EQ(only_run(folder / "run")["skipped"], 1);
+}
+
+TEST_F(TrainLra, ResumptionContinuesToTheSameBits) {
+  Arguments const longer = {"--steps", "6", "--eval-every", "3", "--accumulate", "2"};
+  auto const at = [&](char const* out) { return merged(longer, {"--out", (folder / out).string()}); };
+  ASSERT_EQ(run(at("whole")).code, 0);
+  Arguments const flags =
+      merged({"--task", "listops", "--batch", "4", "--examples", "24", "--eval-batches", "1", "--width", "16",
+              "--hidden", "16", "--landmarks", "16", "--depth", "1", "--log-every", "1"},
+             at("parts"));
+  Child child(program, flags);
+  ASSERT_TRUE(wait_until([&] { return text_of(folder / "parts/metrics.csv").find("\n1,") != std::string::npos; }));
+  child.signal(SIGINT);
+  EXPECT_EQ(child.wait().code, 128 + SIGINT);
+  auto resumed = at("parts");
+  resumed.push_back("--resume");
+  ASSERT_EQ(run(resumed).code, 0);
+  EXPECT_EQ(text_of(folder / "parts/weights.safetensors"), text_of(folder / "whole/weights.safetensors"));
+}
+
+TEST_F(TrainLra, EvaluationFindsTheAccuracyOfTraining) {
+  ASSERT_EQ(run({"--activation", "poly", "--power", "2"}).code, 0);
+  auto const trained = only_run(folder / "run")["test_accuracy"].get<double>();
+  Exit const exit = run(
+      {"--weights", (folder / "run/weights.safetensors").string(), "--out", (folder / "again").string(), "--evaluate"});
+  ASSERT_EQ(exit.code, 0) << exit.err;
+  EXPECT_EQ(only_run(folder / "again")["test_accuracy"].get<double>(), trained);
+  EXPECT_EQ(only_run(folder / "again")["activation"], "poly");
+}
+
+TEST_F(TrainLra, BadInputIsRefused) {
+  expect_refused({"--task", "foo"}, {"--task", "listops", "foo"});
+  expect_refused({"--task", "text"}, {"--data"});
+  expect_refused({"--task", "text", "--data", "/nowhere"}, {"/nowhere"});
+  expect_refused({"--landmarks", "4096"}, {"--landmarks", "2048"});
+  expect_refused({"--conv", "4"}, {"--conv", "odd"});
+  expect_refused({"--steps", "3", "--eval-every", "2"}, {"--steps", "multiple of the 2"});
+  expect_refused({"--accumulate", "3"}, {"--accumulate", "divisor of the batch of 4"});
+  expect_refused({"--heads", "3"}, {"--heads", "16"});
+}
+
+}  // namespace
+}  // namespace attn::programs
