@@ -67,7 +67,12 @@ Array<T, Rank> golden_array(std::string const& file) {
   if (array.shape.size() != std::size_t(Rank)) throw std::logic_error(file + ": wrong rank");
   Extents<Rank> extents{};
   for (int r = 0; r < Rank; ++r) extents[r] = Index(array.shape[std::size_t(r)]);
-  return Array<T, Rank>(extents, array.as<double>());
+  if constexpr (std::is_integral_v<T>) {
+    auto const integers = array.as<T>();
+    return Array<T, Rank>(extents, std::vector<double>(integers.begin(), integers.end()));
+  } else {
+    return Array<T, Rank>(extents, array.as<double>());
+  }
 }
 
 /// An instance that runs on one thread, where the space can be divided.

@@ -27,13 +27,19 @@ struct LayerNormForward {
     T* const to = y + i * width;
     Value total = row.value(T(0));
     row.for_columns(width, [&](auto lanes, Index j) { total += lanes.load(from + j); });
-    T const mean = row.sum(total) * T(R(1) / R(width));
-    Value squares = row.value(T(0)), centre = row.value(mean);
+    T const per_width = T(R(1) / R(width)), rounded_mean = row.sum(total) * per_width;
+    // What rounding left of the mean is found again in the sum of the deviations: rows of nearly equal elements need
+    // it.
+    Value deviations = row.value(T(0)), squares = row.value(T(0)), near_centre = row.value(rounded_mean);
     row.for_columns(width, [&](auto lanes, Index j) {
-      Value const d = lanes.select(lanes.load(from + j), centre) - centre;
+      Value const d = lanes.select(lanes.load(from + j), near_centre) - near_centre;
+      deviations += d;
       squares += d * d;
     });
-    T const inverse = T(1) / attn::sqrt(row.sum(squares) * T(R(1) / R(width)) + T(epsilon));
+    T const rest = row.sum(deviations) * per_width, mean = rounded_mean + rest;
+    T const variance = attn::max(row.sum(squares) * per_width - rest * rest, T(0));
+    T const inverse = T(1) / attn::sqrt(variance + T(epsilon));
+    Value const centre = row.value(mean);
     Value const scale = row.value(inverse);
     row.for_columns(width, [&](auto lanes, Index j) {
       Value const normal = (lanes.load(from + j) - centre) * scale;

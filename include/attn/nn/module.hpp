@@ -75,11 +75,13 @@ using Like = Tensor<typename Ctx::Scalar, X::rank, typename Ctx::MemorySpace>;
 template <class Ctx, class X>
 using ConstLike = Tensor<typename Ctx::Scalar const, X::rank, typename Ctx::MemorySpace>;
 
-/// Names the caller's mistake when a tape is used that was never kept.
+/// Names the caller's mistake when a tape is used that was never kept. The parts of such a tape have no data and no
+/// extents; those of an empty batch may lack data.
 template <class X>
 void check_tape(char const* function, X const& x) {
-  ATTN_CHECK(x.data() != nullptr || x.size() == 0, function,
-             ": run forward with ctx.training or ctx.keep_tape switched on, and use each tape once");
+  bool kept = x.data() != nullptr;
+  for (int r = 0; r < X::rank; ++r) kept = kept || x.extent(r) != 0;
+  ATTN_CHECK(kept, function, ": run forward with ctx.training or ctx.keep_tape switched on, and use each tape once");
 }
 
 }  // namespace detail

@@ -68,10 +68,11 @@ std::vector<double> host_numbers(Range const& range) {
 
 }  // namespace detail
 
-/// Whether each |got - want| is at most `tolerance` times the largest |want|. Tensors, or ranges of numbers, of the
-/// same size. A NaN is equal to nothing. The message names the number of wrong elements, and the first three.
+/// Whether each |got - want| is at most `tolerance` times the largest |want|, or times `scale` where that is larger.
+/// Tensors, or ranges of numbers, of the same size. A NaN is equal to nothing. The message names the number of wrong
+/// elements, and the first three.
 template <class Got, class Want>
-Verdict allclose(Got const& got, Want const& want, double tolerance) {
+Verdict allclose(Got const& got, Want const& want, double tolerance, double scale = 0) {
   auto const g = detail::host_numbers(got), w = detail::host_numbers(want);
   std::ostringstream text;
   text.precision(9);
@@ -79,7 +80,7 @@ Verdict allclose(Got const& got, Want const& want, double tolerance) {
     text << "got " << g.size() << " elements, want " << w.size();
     return Verdict(text.str());
   }
-  double scale = 0, worst = 0;
+  double worst = 0;
   for (double const x : w) scale = std::max(scale, std::abs(x));
   std::size_t wrong = 0;
   for (std::size_t i = 0; i < g.size(); ++i) {

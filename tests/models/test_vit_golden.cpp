@@ -1,0 +1,41 @@
+// The whole model against an independent implementation, for every activation, in single and double precision.
+#include "attn/activation/poly.hpp"
+#include "attn/activation/softmax.hpp"
+
+#include "golden_vit.hpp"
+
+namespace {
+
+using namespace attn;
+using attn_test::expect_golden_vit;
+
+/// The acceptance bound is 1e-4; single precision leaves 1e-6 to 1e-5 here, the files' rounding 1e-7.
+template <class A>
+void expect_both(std::string const& name, A const& activation, std::string const& weights = "vit/weights.safetensors") {
+  expect_golden_vit<A, float>(name, activation, weights, 3e-5);
+  expect_golden_vit<A, double>(name, activation, weights, 3e-7);
+}
+
+TEST(VitGolden, SoftmaxHasTheLogitsAndGradientsOfTheReference) { expect_both("softmax", Softmax{}); }
+
+TEST(VitGolden, OddPowersHaveTheLogitsAndGradientsOfTheReference) {
+  expect_both("poly1", Poly<1>{});
+  expect_both("poly3", Poly<3>{});
+  expect_both("poly5", Poly<5>{});
+}
+
+TEST(VitGolden, EvenPowersHaveTheLogitsAndGradientsOfTheReference) {
+  expect_both("poly2", Poly<2>{});
+  expect_both("poly4", Poly<4>{});
+  expect_both("poly6", Poly<6>{});
+}
+
+TEST(VitGolden, AFixedScaleHasTheLogitsAndGradientsOfTheReference) {
+  expect_both("poly3_fixed", Poly<3, FixedScale>{});
+}
+
+TEST(VitGolden, ATrainedScaleHasTheLogitsAndGradientsOfTheReference) {
+  expect_both("poly3_dynamic", Poly<3, DynamicScale>{}, "vit/poly3_dynamic_weights.safetensors");
+}
+
+}  // namespace
