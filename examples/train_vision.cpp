@@ -5,6 +5,7 @@
 //   train_vision --demo --out demo
 #include "attn/io/results.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 
@@ -55,6 +56,7 @@ class TrainVision {
     if (given("--weights")) adopt(settings_, read_description(common.weights), [&](auto f) { return given(f); });
     io::create_output_directory(common.out);
     attn::data::Split const data = load_data(settings_.data);
+    if (!given("--batch")) settings_.recipe.batch = std::min(settings_.recipe.batch, data.train.count);
     attn::train::StopRequest const stop;
     Outcome const outcome = train(
         settings_, data, {.out = common.out, .weights = common.weights, .resume = settings_.resume, .stop = &stop});

@@ -79,12 +79,6 @@ io::Report report(std::vector<Outcome> const& runs, std::vector<io::ReportFigure
 
 }  // namespace
 
-Settings demo_settings() {
-  Settings settings;
-  settings.recipe.epochs = 1;
-  return settings;
-}
-
 int run_demo(Settings const& settings, io::Path const& out, bool resume) {
   attn::data::Split const data = load_data(settings.data);
   attn::train::StopRequest const stop;

@@ -5,9 +5,6 @@
 
 namespace vision {
 
-/// What the demo trains; the flags change it.
-Settings demo_settings();
-
 /// Trains with softmax, x³, x³ fixed and x³ dynamic into directories below `out`, and writes results.json, metrics.csv,
 /// report.html and the figures there. With `resume`, runs that are complete are not repeated and an interrupted one is
 /// continued. Returns the exit code.

@@ -30,14 +30,10 @@ CLI::Validator patch_size() {
 
 struct Preset {
   char const* name;
-  char const* patch;
-  int width, depth, heads;
+  int patch, width, depth, heads;
 };
-constexpr Preset presets[] = {{"small", "4", 64, 4, 2},
-                              {"medium", "4", 128, 6, 4},
-                              {"tiny", "4", 192, 12, 3},
-                              {"tiny16", "16", 192, 12, 3},
-                              {"base16", "16", 768, 12, 12}};
+constexpr Preset presets[] = {
+    {"small", 7, 64, 4, 2}, {"medium", 4, 96, 5, 3}, {"tiny", 16, 192, 12, 3}, {"base", 16, 768, 12, 12}};
 
 Preset const& preset(std::string const& name) {
   for (Preset const& p : presets) {
@@ -51,12 +47,14 @@ void add_model_options(CLI::App& app, ModelSettings& model) {
   std::vector<std::string> names;
   for (Preset const& p : presets) {
     names.push_back(p.name);
-    explanation += std::string(names.size() == 1 ? " " : "; ") + p.name + " " + p.patch + ", " +
+    explanation += std::string(names.size() == 1 ? " " : "; ") + p.name + " " + std::to_string(p.patch) + ", " +
                    std::to_string(p.width) + ", " + std::to_string(p.depth) + ", " + std::to_string(p.heads);
   }
   std::string const group = "Model";
   app.add_option("--model", model.preset, explanation)->check(io::one_of(names))->group(group);
-  app.add_option("--patch", model.patch, "Side of a patch, or height x width: 4x7 (default: of the preset)")
+  app.add_option(
+         "--patch", model.patch,
+         "Side of a patch, or height x width: 4x7 (default: of the preset, or the next smaller that tiles the images)")
       ->check(patch_size())
       ->group(group);
   app.add_option("--width", model.width, "Numbers of a token (default: of the preset)")
@@ -166,7 +164,11 @@ attn::data::Split load_data(DataSettings const& settings) {
 
 Sizes model_sizes(ModelSettings const& settings, attn::data::Dataset const& like) {
   Preset const& p = preset(settings.preset);
-  auto const [patch_height, patch_width] = parse_patch(settings.patch.value_or(p.patch)).value();
+  int tile = p.patch;
+  while (tile > 1 &&
+         (like.height % static_cast<std::size_t>(tile) != 0 || like.width % static_cast<std::size_t>(tile) != 0))
+    --tile;
+  auto const [patch_height, patch_width] = parse_patch(settings.patch.value_or(std::to_string(tile))).value();
   return {.width = settings.width.value_or(p.width),
           .depth = settings.depth.value_or(p.depth),
           .heads = settings.heads.value_or(p.heads),

@@ -17,7 +17,8 @@ namespace vision {
 
 namespace io = attn::io;
 
-/// Numbers of the model. What is not given comes from the preset.
+/// Numbers of the model. What is not given comes from the preset. These defaults and those of the recipe are the
+/// demo's: chosen so that a few epochs on two cores are enough.
 struct ModelSettings {
   std::string preset = "small";
   std::optional<std::string> patch;  // "4" or "4x7"
@@ -27,22 +28,22 @@ struct ModelSettings {
   double mlp_ratio = 4;
   double drop = 0;
   double drop_path = 0;
-  std::string pool = "token";
+  std::string pool = "mean";
   bool scale_per_head = false;
 };
 
 struct Recipe {
-  std::uint64_t epochs = 10;
-  std::size_t batch = 128;
-  double lr = 1e-3;
+  std::uint64_t epochs = 4;
+  std::size_t batch = 64;
+  double lr = 2e-3;
   double min_lr = 1e-5;
-  double warmup = 1;  // epochs
+  double warmup = 0.3;  // epochs
   double warmup_lr = 1e-6;
   std::string schedule = "cosine";
   double weight_decay = 0.05;
-  double beta2 = 0.999;
+  double beta2 = 0.98;
   double clip = 1;
-  double label_smoothing = 0.1;
+  double label_smoothing = 0;
   double mixup = 0;
   double cutmix = 0;
   double flip = 0;
@@ -78,7 +79,7 @@ attn::data::IdxPaths complete_paths(DataSettings const& settings);
 /// Reads the data that the settings name; see `attn::data::load_idx_split` for what is checked.
 attn::data::Split load_data(DataSettings const& settings);
 
-/// The model's sizes for images like these. Throws where the patches do not tile the images.
+/// The model's sizes for images like these.
 Sizes model_sizes(ModelSettings const& settings, attn::data::Dataset const& like);
 
 attn::data::BatchOptions batch_options(Recipe const& recipe, std::uint64_t seed);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <new>
@@ -35,6 +36,24 @@ ATTN_TEST_OUTLINE void operator delete(void* p) noexcept { std::free(p); }
 ATTN_TEST_OUTLINE void operator delete(void* p, std::size_t) noexcept { std::free(p); }
 ATTN_TEST_OUTLINE void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
 ATTN_TEST_OUTLINE void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+
+namespace attn_test {
+
+/// The upper half of a float.
+struct Bfloat16 {
+  std::uint16_t bits = 0;
+
+  Bfloat16() = default;
+  explicit Bfloat16(float x) : bits(static_cast<std::uint16_t>((std::bit_cast<std::uint32_t>(x) + 0x8000u) >> 16)) {}
+  explicit operator float() const { return std::bit_cast<float>(std::uint32_t(bits) << 16); }
+};
+
+}  // namespace attn_test
+
+template <>
+struct attn::AccumulatorOfTrait<attn_test::Bfloat16> {
+  using type = float;
+};
 
 namespace {
 
@@ -251,6 +270,41 @@ TEST(HostAttention, LendsScratchAgain) {
   attn::detail::host::Scratch const again(1 << 20), another(1 << 20);
   EXPECT_EQ(again.data(), first);
   EXPECT_NE(another.data(), first);
+}
+
+TEST(HostAttention, StoresNarrowAndComputesWide) {
+  Shape const shape{.batch = 2, .heads = 4, .kv_heads = 2, .queries = 61, .keys = 115, .width = 20, .value_width = 33};
+  Call<float, attn::Softmax, attn::Causal> wide{shape, {}};
+  auto const narrow = [](std::vector<float>& x) {  // both calls get the same, rounded numbers
+    std::vector<Bfloat16> y;
+    for (float& number : x) {
+      y.emplace_back(number);
+      number = float(y.back());
+    }
+    return y;
+  };
+  auto q = narrow(wide.in.q), k = narrow(wide.in.k), v = narrow(wide.in.v), d_out = narrow(wide.in.d_out);
+  auto out = d_out, d_q = q, d_k = k, d_v = v;
+  wide.run(Exec());
+
+  using N = X<Bfloat16>;
+  auto const q_extents = wide.q().extents(), k_extents = wide.k().extents(), v_extents = wide.v().extents(),
+             out_extents = wide.like_out(wide.out).extents();
+  N const q_(q.data(), q_extents), k_(k.data(), k_extents), v_(v.data(), v_extents), out_(out.data(), out_extents);
+  auto const saved = attn::attention(Exec(), attn::Softmax{}, q_, k_, v_, out_, wide.options);
+  attn::attention_backward(Exec(), attn::Softmax{}, q_, k_, v_, out_, saved, N(d_out.data(), out_extents),
+                           N(d_q.data(), q_extents), N(d_k.data(), k_extents), N(d_v.data(), v_extents), wide.options);
+  auto const expect_near = [](std::vector<Bfloat16> const& got, std::vector<float> const& want) {
+    std::vector<double> x, y(want.begin(), want.end());
+    for (Bfloat16 const number : got) x.push_back(double(float(number)));
+    // one rounding to 8 bits of each result, and of the output that the backward pass reads
+    auto const verdict = attn::testing::allclose(x, y, 2.0 / 256);
+    EXPECT_TRUE(bool(verdict)) << verdict.message();
+  };
+  expect_near(out, wide.out);
+  expect_near(d_q, wide.d_q);
+  expect_near(d_k, wide.d_k);
+  expect_near(d_v, wide.d_v);
 }
 
 TEST(HostAttention, IsDescribed) {

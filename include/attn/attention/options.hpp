@@ -19,8 +19,12 @@ struct AttentionNorms {
 };
 
 /// `AttentionOptions<Causal>{.score_scale = 0.125f}`. The types choose code, the values choose numbers.
-template <Mask M = Full, class Norms = NoNorms>
+template <class M = Full, class Norms = NoNorms>
 struct AttentionOptions {
+  static_assert(Mask<M>,
+                "AttentionOptions: give a mask with keys(attn::Query), which returns an attn::KeyRange, and "
+                "length(int batch, int n_keys), which returns an int: see attn/attention/mask.hpp");
+
   M mask = {};
   double score_scale = 0;  ///< s_ij = score_scale q_i.k_j; 0 means 1/sqrt(D)
   Norms norms = {};
