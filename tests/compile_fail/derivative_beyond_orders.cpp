@@ -1,4 +1,4 @@
-// expected error: pde::d: the residual asks for a derivative that its jets do not carry; raise the problem's Orders
+// expected error: pde::d: the residual asks for a derivative that its jets do not carry: raise the problem's Orders
 #include "attn/pde/residual.hpp"
 
 struct Heat {

@@ -35,7 +35,7 @@ constexpr int coefficient_of(Orders<N...>) {
                 "pde::d: give one order of differentiation for each coordinate, as in d<1, 0>(u) for u(x, t)");
   if constexpr (sizeof...(I) == sizeof...(N)) {
     static_assert(((I >= 0 && I <= N) && ...),
-                  "pde::d: the residual asks for a derivative that its jets do not carry; raise the problem's Orders");
+                  "pde::d: the residual asks for a derivative that its jets do not carry: raise the problem's Orders");
     if constexpr (((I >= 0 && I <= N) && ...)) return attn::detail::JetLayout<N...>::index({I...});
   }
   return 0;
