@@ -33,15 +33,17 @@ void attend(char const* name, Activation const& activation) {
   View const out("out", B, H, N, E);
   Space const exec;
 
-  // out_i = sum_j a(q_i.k_j / sqrt(D)) v_j. The N x M matrix of weights is never stored; its norms are by-products.
+  // Of a loss: its gradient with respect to out, and room for those with respect to q, k and v.
+  View const d_out = random_view("d_out", B, H, N, E);
+  View const d_q("d_q", B, H, N, D), d_k("d_k", B, H, M, D), d_v("d_v", B, H, M, E);
+
+  // The N x M matrix of weights is never stored; its norms are by-products that options may ask for.
   Kokkos::View<float**, Kokkos::LayoutRight, Memory> const frobenius("frobenius", B, H), jacobian("jacobian", B, H);
   using Norms = attn::AttentionNorms<float, Memory>;
   attn::AttentionOptions<attn::Full, Norms> const options{.norms = {frobenius, jacobian}};
-  auto const saved = attn::attention(exec, activation, q, k, v, out, options);
 
-  // The gradients of a loss whose gradient with respect to out is d_out.
-  View const d_out = random_view("d_out", B, H, N, E);
-  View const d_q("d_q", B, H, N, D), d_k("d_k", B, H, M, D), d_v("d_v", B, H, M, E);
+  // out_i = sum_j a(q_i.k_j / sqrt(D)) v_j over all keys j, and its gradients
+  auto const saved = attn::attention(exec, activation, q, k, v, out, options);
   attn::attention_backward(exec, activation, q, k, v, out, saved, d_out, d_q, d_k, d_v, options);
 
   auto const value = [](auto const& view) {  // the first element, on the host
