@@ -27,6 +27,9 @@ ActivationReport check_activation(A const& a, CheckActivationOptions const& opti
     report.add("type", "it is not trivially copyable, as a kernel on a device needs it to be");
   }
   if constexpr (RowActivation<A, double>) {
+    if (sizeof(typename A::template Stats<double>) != 2 * sizeof(typename A::template Stats<float>)) {
+      report.add("type", "Stats<T> has members of another type than T, which the kernels for packs cannot keep");
+    }
     detail::RowCheck<A>{a, options, report}.run();
   } else if constexpr (LearnableActivation<A, double>) {
     detail::LearnableCheck<A>{a, options, report}.run();

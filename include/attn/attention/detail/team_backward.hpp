@@ -23,7 +23,7 @@ template <class A, class T>
 ATTN_FUNCTION WeightAndScoreGradient<T> weight_and_score_gradient(A const& a, T s, T d_w, Row row,
                                                                   StatsOf<A, T> const& stats, T delta) {
   if constexpr (RowActivation<A, T>) {
-    T const w = complete_weight(a, s, row, stats);
+    T const w = complete_weight(a, s, stats);
     return {w, a.pullback(w, d_w, delta)};
   } else {
     auto const w = weight_and_slope(a, s, row);
@@ -110,6 +110,7 @@ struct TeamQueryGradient {
     int const first = at.tile * own, count = n - first < own ? n - first : own;
     Index const head_row = (Index(at.batch) * heads + at.head) * n;
     Row const row{x.mask.length(at.batch, m), at.head};
+    auto const weigh = for_row(x.a, row);
     Query const query{at.batch, first, n, m};
     auto const k_rows = head_rows(x.k, at.batch, key_head);
     auto const v_rows = head_rows(x.v, at.batch, key_head);
@@ -140,7 +141,7 @@ struct TeamQueryGradient {
           t.d_s(i, j) = T(0);
           return;
         }
-        t.d_s(i, j) = weight_and_score_gradient(x.a, s, d_w, row, t.facts.stats[i], t.facts.delta[i]).d_score;
+        t.d_s(i, j) = weight_and_score_gradient(weigh, s, d_w, row, t.facts.stats[i], t.facts.delta[i]).d_score;
         if constexpr (n_parameters > 0) {
           auto const slopes = x.a.parameter_slopes(s, row);
           for (int p = 0; p < n_parameters; ++p) d_parameters[p] += slopes[p] * d_w;
@@ -207,6 +208,7 @@ struct TeamKeyGradient {
     for (int h = at.head * group; h < (at.head + 1) * group; ++h) {
       Index const head_row = (Index(at.batch) * heads + h) * n;
       Row const row{x.mask.length(at.batch, m), h};
+      auto const weigh = for_row(x.a, row);
       for (int first = 0; first < n && value_width > 0; first += streamed) {
         int const count = n - first < streamed ? n - first : streamed;
         Query const query{at.batch, first, n, m};
@@ -223,7 +225,7 @@ struct TeamKeyGradient {
         team_product(team, own, streamed, value_width, t.v, t.d_out, [&](int j, int i, T const& d_w) {
           WeightAndScoreGradient<T> g{T(0), T(0)};
           if (sees(t.facts.keys[i], k0 + j)) {
-            g = weight_and_score_gradient(x.a, t.d_s(j, i), d_w, row, t.facts.stats[i], t.facts.delta[i]);
+            g = weight_and_score_gradient(weigh, t.d_s(j, i), d_w, row, t.facts.stats[i], t.facts.delta[i]);
           }
           t.weights(j, i) = g.weight;
           t.d_s(j, i) = g.d_score;

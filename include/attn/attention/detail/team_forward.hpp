@@ -24,12 +24,8 @@ using StatsOf = typename StatsOfTrait<A, T>::type;
 
 /// The weight of a visible score, once the statistics of its row are complete.
 template <class A, class T>
-ATTN_FUNCTION T complete_weight(A const& a, T s, Row row, StatsOf<A, T> const& stats) {
-  if constexpr (RowActivation<A, T>) {
-    return a.numerator(s, stats) / a.normalizer(stats);
-  } else {
-    return a(s, row);
-  }
+ATTN_FUNCTION T complete_weight(A const& a, T s, typename A::template Stats<T> const& stats) {
+  return a.numerator(s, stats) / a.normalizer(stats);
 }
 
 /// Which head and which tile of rows a team works on.
@@ -82,6 +78,7 @@ struct TeamForward {
     int const key_head = at.head / (heads / int(k.extent(1)));
     int const first = at.tile * own, count = n - first < own ? n - first : own;
     Row const row{mask.length(at.batch, m), at.head};
+    [[maybe_unused]] auto const weigh = for_row(a, row);
     Query const query{at.batch, first, n, m};
     auto const k_rows = head_rows(k, at.batch, key_head);
     auto const v_rows = head_rows(v, at.batch, key_head);
@@ -103,7 +100,7 @@ struct TeamForward {
         if constexpr (RowActivation<A, T>) {
           t.weights(i, j) = s;
         } else {
-          t.weights(i, j) = sees(t.keys[i], k0 + j) ? a(s, row) : T(0);
+          t.weights(i, j) = sees(t.keys[i], k0 + j) ? weigh(s, row) : T(0);
         }
       });
       team.team_barrier();
@@ -192,6 +189,7 @@ struct TeamNorms {
     TeamPlace const at(team.league_rank(), heads, 1);
     int const key_head = at.head / (heads / int(k.extent(1)));
     Row const row{mask.length(at.batch, m), at.head};
+    [[maybe_unused]] auto const weigh = for_row(a, row);
     Stats const* const stats = saved == nullptr ? nullptr : saved + (Index(at.batch) * heads + at.head) * n;
     auto const t = team_scratch(*this, team);
 
@@ -213,11 +211,11 @@ struct TeamNorms {
           if (!sees(t.keys[i], k0 + j)) return;
           T const s = dot * score_scale;
           if constexpr (RowActivation<A, T>) {
-            T const w = complete_weight(a, s, row, stats[first + i]);
+            T const w = complete_weight(a, s, stats[first + i]);
             t.weights(i, j) = w;
             frobenius += w * w;
           } else {
-            auto const w = weight_and_slope(a, s, row);
+            auto const w = weight_and_slope(weigh, s, row);
             frobenius += w.weight * w.weight;
             jacobian += w.slope * w.slope;
           }

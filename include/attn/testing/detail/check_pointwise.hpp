@@ -47,6 +47,17 @@ struct PointwiseCheck {
       report.add("pure", "it gives ", first, " and then ", second, at(s, row), ": a call must change nothing");
     }
     if (!std::isfinite(first)) report.add("finite", "the weight is ", first, at(s, row));
+    if constexpr (requires { wide.for_row(row); }) same_for_row(s, row);
+  }
+
+  void same_for_row(double s, Row row) const {
+    auto const known = wide.for_row(row);
+    auto const by_row = weight_and_slope(known, s, row), by_score = weight_and_slope(wide, s, row);
+    if (!close(by_row.weight, by_score.weight, 1e-12 * std::abs(by_score.weight)) ||
+        !close(by_row.slope, by_score.slope, 1e-12 * std::abs(by_score.slope))) {
+      report.add("for_row", "the weight is ", by_row.weight, " and the slope ", by_row.slope, at(s, row),
+                 ", but without for_row ", by_score.weight, " and ", by_score.slope);
+    }
   }
 
   void derivatives(double s, Row row, double scale) const {
