@@ -3,6 +3,8 @@
 //
 //   train_lra --task listops --activation poly --power 3 --scale dynamic --steps 500 --out run
 //   train_lra --task listops --out run --steps 500 --weights run/weights.safetensors --evaluate
+#include "attn/io/options.hpp"
+
 #include <cstdio>
 #include <iostream>
 

@@ -3,6 +3,7 @@
 //   train_vision --activation poly --power 3 --scale dynamic --epochs 10 --out run
 //   train_vision --weights run/weights.safetensors --evaluate
 //   train_vision --demo --out demo
+#include "attn/io/options.hpp"
 #include "attn/io/results.hpp"
 
 #include <algorithm>

@@ -98,17 +98,8 @@ std::unique_ptr<SequenceModel> make_with(Context& ctx, ModelSettings const& s, T
 std::unique_ptr<SequenceModel> make_softmax(Context& ctx, ModelSettings const& s, TaskSizes const& sizes);
 std::unique_ptr<SequenceModel> make_other(Context& ctx, ModelSettings const& s, TaskSizes const& sizes);
 
-/// c s^P: a fixed number, which may be 1, or a trained one.
-template <int P>
-std::unique_ptr<SequenceModel> make_poly(Context& ctx, ModelSettings const& s, TaskSizes const& sizes) {
-  if (s.scale == "dynamic") return make_with<attn::Poly<P, attn::DynamicScale>>(ctx, s, sizes);
-  return make_with(ctx, s, sizes, attn::Poly<P, attn::FixedScale>{{s.scale == "none" ? 1.0 : 0.0}});
-}
-extern template std::unique_ptr<SequenceModel> make_poly<1>(Context&, ModelSettings const&, TaskSizes const&);
-extern template std::unique_ptr<SequenceModel> make_poly<2>(Context&, ModelSettings const&, TaskSizes const&);
-extern template std::unique_ptr<SequenceModel> make_poly<3>(Context&, ModelSettings const&, TaskSizes const&);
-extern template std::unique_ptr<SequenceModel> make_poly<4>(Context&, ModelSettings const&, TaskSizes const&);
-extern template std::unique_ptr<SequenceModel> make_poly<5>(Context&, ModelSettings const&, TaskSizes const&);
-extern template std::unique_ptr<SequenceModel> make_poly<6>(Context&, ModelSettings const&, TaskSizes const&);
+/// c s^p with a trained c, and with one that is fixed, which may be 1.
+std::unique_ptr<SequenceModel> make_dynamic_poly(Context& ctx, ModelSettings const& s, TaskSizes const& sizes);
+std::unique_ptr<SequenceModel> make_fixed_poly(Context& ctx, ModelSettings const& s, TaskSizes const& sizes);
 
 }  // namespace lra

@@ -16,21 +16,7 @@ std::unique_ptr<SequenceModel> make_model(Context& ctx, ModelSettings const& set
              sizes.length, " positions of a sequence, got ", settings.landmarks);
   if (settings.activation == "softmax") return make_softmax(ctx, settings, sizes);
   if (!settings.is_poly()) return make_other(ctx, settings, sizes);
-  switch (settings.power) {
-    case 1:
-      return make_poly<1>(ctx, settings, sizes);
-    case 2:
-      return make_poly<2>(ctx, settings, sizes);
-    case 3:
-      return make_poly<3>(ctx, settings, sizes);
-    case 4:
-      return make_poly<4>(ctx, settings, sizes);
-    case 5:
-      return make_poly<5>(ctx, settings, sizes);
-    case 6:
-      return make_poly<6>(ctx, settings, sizes);
-  }
-  throw attn::Error("make_model: there is no power " + std::to_string(settings.power));
+  return settings.scale == "dynamic" ? make_dynamic_poly(ctx, settings, sizes) : make_fixed_poly(ctx, settings, sizes);
 }
 
 }  // namespace lra

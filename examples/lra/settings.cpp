@@ -5,6 +5,7 @@
 #include "attn/data/pathfinder_generator.hpp"
 #include "attn/data/retrieval.hpp"
 #include "attn/data/text.hpp"
+#include "attn/io/options.hpp"
 
 #include <bit>
 #include <iostream>

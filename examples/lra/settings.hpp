@@ -3,7 +3,7 @@
 #pragma once
 
 #include "attn/data/sequences.hpp"
-#include "attn/io/options.hpp"
+#include "attn/io/common_options.hpp"
 #include "attn/io/results.hpp"
 
 #include <cstdint>
@@ -12,6 +12,10 @@
 #include <vector>
 
 #include "lra/model.hpp"
+
+namespace CLI {
+class App;
+}
 
 namespace lra {
 

@@ -1,7 +1,7 @@
 // Everything that train_pde can be told.
 #pragma once
 
-#include "attn/io/options.hpp"
+#include "attn/io/common_options.hpp"
 #include "attn/pde/loss.hpp"
 
 #include <string>

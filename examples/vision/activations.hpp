@@ -1,33 +1,22 @@
-/// Which types --activation, --power and --scale stand for. The definitions of `make_vit` are spread over several
-/// files, because each type is a model of its own to the compiler.
+/// Which types --activation, --power and --scale stand for. The definitions are spread over several files, because each
+/// type is a model of its own to the compiler.
 #pragma once
 
-#include "attn/activation/activation.hpp"
+#include <string>
 
-#include "vision/vit_classifier.hpp"
+#include "vision/classifier.hpp"
 
 namespace vision {
 
-extern template std::unique_ptr<Classifier> make_vit<attn::Softmax>(Context&, Sizes const&);
-extern template std::unique_ptr<Classifier> make_vit<attn::Relu>(Context&, Sizes const&);
-extern template std::unique_ptr<Classifier> make_vit<attn::Sigmoid>(Context&, Sizes const&);
+std::unique_ptr<Classifier> make_softmax_vit(Context& ctx, Sizes const& sizes);
 
-/// c s^P with each of the three scales.
-template <int P>
-std::unique_ptr<Classifier> make_poly_vit(Context& ctx, std::string const& scale, Sizes const& sizes);
+/// Relu or sigmoid.
+std::unique_ptr<Classifier> make_other_vit(Context& ctx, std::string const& activation, Sizes const& sizes);
 
-extern template std::unique_ptr<Classifier> make_poly_vit<1>(Context&, std::string const&, Sizes const&);
-extern template std::unique_ptr<Classifier> make_poly_vit<2>(Context&, std::string const&, Sizes const&);
-extern template std::unique_ptr<Classifier> make_poly_vit<3>(Context&, std::string const&, Sizes const&);
-extern template std::unique_ptr<Classifier> make_poly_vit<4>(Context&, std::string const&, Sizes const&);
-extern template std::unique_ptr<Classifier> make_poly_vit<5>(Context&, std::string const&, Sizes const&);
-extern template std::unique_ptr<Classifier> make_poly_vit<6>(Context&, std::string const&, Sizes const&);
+/// c s³, the paper's choice, with kernels of its own for each of the scales.
+std::unique_ptr<Classifier> make_cubic_vit(Context& ctx, std::string const& scale, Sizes const& sizes);
 
-template <int P>
-std::unique_ptr<Classifier> make_poly_vit(Context& ctx, std::string const& scale, Sizes const& sizes) {
-  if (scale == "fixed") return make_vit<attn::Poly<P, attn::FixedScale>>(ctx, sizes);
-  if (scale == "dynamic") return make_vit<attn::Poly<P, attn::DynamicScale>>(ctx, sizes);
-  return make_vit<attn::Poly<P, attn::NoScale>>(ctx, sizes);
-}
+/// c s^power for any power.
+std::unique_ptr<Classifier> make_poly_vit(Context& ctx, int power, std::string const& scale, Sizes const& sizes);
 
 }  // namespace vision

@@ -11,25 +11,10 @@ std::string ActivationChoice::name() const {
 }
 
 std::unique_ptr<Classifier> make_classifier(Context& ctx, ActivationChoice const& choice, Sizes const& sizes) {
-  if (choice.activation == "softmax") return make_vit<attn::Softmax>(ctx, sizes);
-  if (choice.activation == "relu") return make_vit<attn::Relu>(ctx, sizes);
-  if (choice.activation == "sigmoid") return make_vit<attn::Sigmoid>(ctx, sizes);
-  switch (choice.is_poly() ? choice.power : 0) {
-    case 1:
-      return make_poly_vit<1>(ctx, choice.scale, sizes);
-    case 2:
-      return make_poly_vit<2>(ctx, choice.scale, sizes);
-    case 3:
-      return make_poly_vit<3>(ctx, choice.scale, sizes);
-    case 4:
-      return make_poly_vit<4>(ctx, choice.scale, sizes);
-    case 5:
-      return make_poly_vit<5>(ctx, choice.scale, sizes);
-    case 6:
-      return make_poly_vit<6>(ctx, choice.scale, sizes);
-  }
-  throw attn::Error("make_classifier: there is no activation " + choice.activation + " of power " +
-                    std::to_string(choice.power));
+  if (choice.activation == "softmax") return make_softmax_vit(ctx, sizes);
+  if (!choice.is_poly()) return make_other_vit(ctx, choice.activation, sizes);
+  if (choice.power == 3) return make_cubic_vit(ctx, choice.scale, sizes);
+  return make_poly_vit(ctx, choice.power, choice.scale, sizes);
 }
 
 }  // namespace vision

@@ -1,5 +1,7 @@
 #include "vision/settings.hpp"
 
+#include "attn/io/options.hpp"
+
 #include <charconv>
 #include <cmath>
 #include <utility>

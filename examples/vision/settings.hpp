@@ -3,7 +3,7 @@
 
 #include "attn/data/batches.hpp"
 #include "attn/data/idx.hpp"
-#include "attn/io/options.hpp"
+#include "attn/io/common_options.hpp"
 #include "attn/io/results.hpp"
 #include "attn/optim/schedule.hpp"
 
@@ -12,6 +12,10 @@
 #include <string>
 
 #include "vision/classifier.hpp"
+
+namespace CLI {
+class App;
+}
 
 namespace vision {
 

@@ -1,10 +1,7 @@
-// The models with softmax, relu and sigmoid attention.
+// The model with softmax attention.
 #include "vision/activations.hpp"
+#include "vision/vit_classifier.hpp"
 
-namespace vision {
-
-template std::unique_ptr<Classifier> make_vit<attn::Softmax>(Context&, Sizes const&);
-template std::unique_ptr<Classifier> make_vit<attn::Relu>(Context&, Sizes const&);
-template std::unique_ptr<Classifier> make_vit<attn::Sigmoid>(Context&, Sizes const&);
-
-}  // namespace vision
+std::unique_ptr<vision::Classifier> vision::make_softmax_vit(Context& ctx, Sizes const& sizes) {
+  return make_vit<attn::Softmax>(ctx, sizes);
+}

@@ -1,6 +1,8 @@
 /// VitClassifier: the classifier with its types. Instantiated once for each activation, in the files beside.
 #pragma once
 
+#include "attn/activation/activation.hpp"
+
 #include "vision/classifier.hpp"
 
 namespace vision {
@@ -46,7 +48,7 @@ class VitClassifier : public Classifier {
 };
 
 template <class Activation>
-std::unique_ptr<Classifier> make_vit(Context& ctx, Sizes const& s) {
+std::unique_ptr<Classifier> make_vit(Context& ctx, Sizes const& s, Activation const& activation = {}) {
   return std::make_unique<VitClassifier<Activation>>(
       ctx, attn::models::VitConfig<Activation>{.width = s.width,
                                                .depth = s.depth,
@@ -63,6 +65,7 @@ std::unique_ptr<Classifier> make_vit(Context& ctx, Sizes const& s) {
                                                .dropout = s.dropout,
                                                .stochastic_depth = s.stochastic_depth,
                                                .epsilon = s.epsilon,
+                                               .activation = activation,
                                                .scale_per_head = s.scale_per_head});
 }
 

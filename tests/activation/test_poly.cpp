@@ -31,6 +31,32 @@ TEST(Poly, IsThePowerForDegreesOneToSix) {
   expect_power<6>();
 }
 
+template <int P>
+void expect_same_power_at_run_time() {
+  Poly<attn::any_power> const chosen{{}, {P}};
+  for (double const s : {-3.0, -0.25, 0.0, 0.5, 2.0}) {
+    EXPECT_DOUBLE_EQ(chosen(s, Row{7, 0}), Poly<P>{}(s, Row{7, 0})) << "P = " << P << ", s = " << s;
+    EXPECT_DOUBLE_EQ(chosen.slope(s, Row{7, 0}), Poly<P>{}.slope(s, Row{7, 0})) << "P = " << P << ", s = " << s;
+  }
+  auto const report = check_activation(Poly<attn::any_power, attn::FixedScale>{{}, {P}});
+  EXPECT_TRUE(report) << "P = " << P << "\n" << report.message();
+}
+
+TEST(Poly, WithAPowerChosenAtRunTime_IsThatPower) {
+  expect_same_power_at_run_time<1>();
+  expect_same_power_at_run_time<3>();
+  expect_same_power_at_run_time<6>();
+  EXPECT_TRUE((check_activation(Poly<attn::any_power, attn::DynamicScale>{{}, {4}})));
+}
+
+TEST(Poly, WithAPowerChosenAtRunTime_KeepsItWhenItsScaleIsBound) {
+  double const c = 0.5;
+  auto const bound = Poly<attn::any_power, attn::DynamicScale>{{}, {4}}.bind(attn::LearnedParameters<double>{&c});
+  EXPECT_EQ(bound(2.0, Row{}), 8.0);
+  EXPECT_EQ(bound.for_row(Row{})(2.0, Row{}), 8.0);
+  EXPECT_EQ(bound.parameter_slopes(2.0, Row{})[0], 16.0);
+}
+
 TEST(Poly, OfDegreeThree_KeepsTheSignOfTheScore) {
   for (float const s : {-5.0f, -0.1f, 0.1f, 5.0f}) EXPECT_GT(Poly<3>{}(s, Row{}) * s, 0.0f);
 }

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "attn/core/kokkos_compat.hpp"
+#include "attn/io/common_options.hpp"
 #include "attn/io/detail/nearest.hpp"
 #include "attn/io/failed_run.hpp"
-#include "attn/io/file.hpp"
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
@@ -24,21 +24,6 @@
 #include <vector>
 
 namespace attn::io {
-
-/// What every trainer can be told.
-struct CommonOptions {
-  std::string activation = "softmax";
-  int power = 3;
-  std::string scale = "none";
-  std::uint64_t seed = 0;
-  Path out;
-  Path weights;
-  bool evaluate = false;
-  int threads = 0;  // 0: as many as Kokkos takes by itself
-
-  /// What --activation accepts; a program with an activation of its own appends its name before `run_main`.
-  std::vector<std::string> activations = {"softmax", "poly", "relu", "sigmoid"};
-};
 
 /// A program for `run_main`: `common` holds the shared flags, `add_options` declares the program's own and describes
 /// it (`app.description(...)`), `run` does the work, with Kokkos running, and may return an exit code.
