@@ -4,8 +4,9 @@ namespace {
 
 TEST(PdeLoss, GradientsOfSoftmaxAreThoseOfFiniteDifferences) { check(attn::Softmax{}); }
 TEST(PdeLoss, GradientsOfAUsersActivationAreThoseOfFiniteDifferences) { check(MyActivation{}); }
-TEST(PdeLoss, GradientsOfTheFirstPowerAreThoseOfFiniteDifferences) { check_power<1>(); }
-TEST(PdeLoss, GradientsOfTheSquareAreThoseOfFiniteDifferences) { check_power<2>(); }
-TEST(PdeLoss, GradientsOfTheCubeAreThoseOfFiniteDifferences) { check_power<3>(); }
+TEST(PdeLoss, GradientsOfTheCubeAreThoseOfFiniteDifferences) { check(attn::Poly<3>{}); }
+TEST(PdeLoss, GradientsOfTheCubeWithATrainedScaleAreThoseOfFiniteDifferences) {
+  check(attn::Poly<3, attn::DynamicScale>{});
+}
 
 }  // namespace
