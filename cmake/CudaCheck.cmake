@@ -3,6 +3,8 @@
 # linked.
 #
 # attn_add_cuda_check(SOURCE...): a target in `all` that compiles each source for sm_90.
+# attn_unite(VARIABLE NAME SOURCE...): appends to the list one file that includes the sources. nvcc takes a quarter of a
+# minute to read Kokkos and its own headers, whatever follows.
 option(ATTN_CHECK_CUDA "Compile device code with nvcc where there is one, even if Kokkos has no CUDA" ON)
 find_program(ATTN_NVCC nvcc PATHS /usr/local/cuda/bin)
 mark_as_advanced(ATTN_NVCC)
@@ -19,6 +21,13 @@ function(attn_overlay_header name)
     string(REPLACE "${from}" "${to}" text "${text}")
   endwhile()
   file(CONFIGURE OUTPUT ${ATTN_CUDA_OVERLAY}/${name} CONTENT "${text}" @ONLY)
+endfunction()
+
+function(attn_unite variable name)
+  list(JOIN ARGN "\"\n#include \"" includes)
+  set(file ${CMAKE_CURRENT_BINARY_DIR}/${name}.cu)
+  file(CONFIGURE OUTPUT ${file} CONTENT "#include \"${includes}\"\n" @ONLY)
+  set(${variable} ${${variable}} ${file} PARENT_SCOPE)
 endfunction()
 
 function(attn_add_cuda_check)
@@ -49,8 +58,7 @@ function(attn_add_cuda_check)
   attn_write_flags(${flags})
   set(objects)
   foreach(source IN LISTS ARGN)
-    cmake_path(RELATIVE_PATH source BASE_DIRECTORY ${PROJECT_SOURCE_DIR} OUTPUT_VARIABLE name)
-    string(REPLACE "/" "." name ${name})
+    cmake_path(GET source FILENAME name)
     set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.o)
     add_custom_command(OUTPUT ${object}
       COMMAND ${ATTN_NVCC} -std=c++20 -arch=sm_90 --extended-lambda --expt-relaxed-constexpr -x cu -ccbin ${CMAKE_CXX_COMPILER}

@@ -16,6 +16,12 @@
 
 namespace lra {
 
+struct AddNumber {
+  float const* from;
+  float* to;
+  ATTN_FUNCTION void operator()(int i) const { to[i] += from[i]; }
+};
+
 /// Sums over examples.
 struct Judgement {
   double loss = 0;
@@ -89,7 +95,7 @@ class SequenceTask {
       input_.load(ctx.exec, train_->next());
       auto const loss = model_.train(ctx, input_.sequences, input_.ids, input_.labels, 1.0f / float(parts_));
       Kokkos::parallel_for("lra::add", Kokkos::RangePolicy<Context::Space>(ctx.exec, 0, 2),
-                           Add{loss.numbers().data(), numbers_.data()});
+                           AddNumber{loss.numbers().data(), numbers_.data()});
       ctx.exec.fence("lra::step");  // the next part is loaded over this one
     }
     ctx.step = step;
@@ -121,12 +127,6 @@ class SequenceTask {
   }
 
  private:
-  struct Add {
-    float const* from;
-    float* to;
-    ATTN_FUNCTION void operator()(int i) const { to[i] += from[i]; }
-  };
-
   /// What an earlier run in the same directory kept.
   void read_best() {
     std::error_code ignored;

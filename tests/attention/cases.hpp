@@ -153,6 +153,8 @@ inline auto window(attn::Window const& w, std::vector<int> const& lengths = {}) 
     return AnyMask{w, {arrays.put(lengths.empty() ? std::vector<int>(std::size_t(s.batch), int(s.keys)) : lengths)}};
   };
 }
+/// What `attn::Causal` shows.
+inline auto causal(int offset) { return window({.before = 1 << 20, .after = offset}); }
 inline auto lengths(std::vector<int> const& values) { return window({.before = 1 << 20, .after = 1 << 20}, values); }
 
 /// Runs forward and backward. `make_activation` and `make_mask` are given the Arrays of the kernel's memory.

@@ -31,7 +31,7 @@ void compare(std::string const& activation, std::string const& problem_name, Pro
   for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(value.terms[i], terms[i], 1e-4 * terms[i]) << name << " term " << i;
 
   attn::io::Safetensors const gradients(path(name + "_gradients.safetensors"));
-  // Softmax over five nearly equal tokens hardly depends on the query: gradients that vanish are compared with the whole.
+  // Softmax over five nearly equal tokens hardly depends on the query: gradients that vanish are compared with all.
   double whole = 0;
   for (auto const& entry : ctx.parameters.entries()) {
     for (float const g : ctx.parameters.host_gradients(entry)) whole += double(g) * double(g);

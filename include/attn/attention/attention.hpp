@@ -62,7 +62,10 @@ template <ExecutionSpace Exec, class A, class Q, class K, class V, class O, clas
 void attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
                Saved<A, T, Memory> const& saved, AttentionOptions<M, Norms> const& options = {}) {
   ProfilingRegion const region("attn::attention");
-  Tensor const q_(q), k_(k), v_(v), out_(out);
+  Tensor const q_(q);
+  Tensor const k_(k);
+  Tensor const v_(v);
+  Tensor const out_(out);
   detail::check_activation_concept<A, T>();
   detail::check_attention("attention", q_, k_, v_, out_);
   if (out_.extent(0) * out_.extent(1) * out_.extent(2) == 0) return;  // not E: the statistics of the rows are wanted
@@ -93,7 +96,14 @@ void attention_backward(Exec const& exec, A const& a, Q const& q, K const& k, V 
                         Saved<A, T, Memory> const& saved, DO const& d_out, DQ const& d_q, DK const& d_k, DV const& d_v,
                         AttentionOptions<M, Norms> const& options = {}) {
   ProfilingRegion const region("attn::attention_backward");
-  Tensor const q_(q), k_(k), v_(v), out_(out), d_out_(d_out), d_q_(d_q), d_k_(d_k), d_v_(d_v);
+  Tensor const q_(q);
+  Tensor const k_(k);
+  Tensor const v_(v);
+  Tensor const out_(out);
+  Tensor const d_out_(d_out);
+  Tensor const d_q_(d_q);
+  Tensor const d_k_(d_k);
+  Tensor const d_v_(d_v);
   detail::check_activation_concept<A, T>();
   detail::check_attention("attention_backward", q_, k_, v_, out_);
   detail::check_attention("attention_backward (gradients)", d_q_, d_k_, d_v_, d_out_);

@@ -159,6 +159,16 @@ nn::TensorOf<Ctx, 3> add(Ctx& ctx, nn::ConstTensorOf<Ctx, 3> a, nn::ConstTensorO
   return c;
 }
 
+template <class R>
+struct CopyPlanes {
+  R const* from;
+  R* to;
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index, Index i) const {
+    lanes.store(to + i, lanes.load(from + i));
+  }
+};
+
 }  // namespace detail
 
 /// `A` is the activation of its attention, over sequences of as many tokens as a pseudo-sequence has steps. 453,561
@@ -257,21 +267,12 @@ class PinnsFormer {
     return all;
   }
 
-  template <class R>
-  struct Copy {
-    R const* from;
-    R* to;
-    template <class Lanes>
-    ATTN_FUNCTION void operator()(Lanes lanes, Index, Index i) const {
-      lanes.store(to + i, lanes.load(from + i));
-    }
-  };
   /// The result leaves the memory that is given back on return.
   template <class Ctx>
   static void copy(Ctx& ctx, nn::TensorOf<Ctx, 3> from, nn::TensorOf<Ctx, 3> to) {
     auto const a = real_rows(from.rows()), b = real_rows(to.rows());
     elementwise<typename Ctx::Real>(ctx.exec, "attn::PinnsFormer::copy", 1, a.size(),
-                                    Copy<typename Ctx::Real>{a.data(), b.data()});
+                                    detail::CopyPlanes<typename Ctx::Real>{a.data(), b.data()});
   }
 
   Config config_;

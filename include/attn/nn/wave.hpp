@@ -94,6 +94,52 @@ bool is_first_order(X const& x) {
   }
 }
 
+// Kernels of devices.
+
+template <class T>
+struct ApplyWave {
+  RealOf<T> const* w1;
+  RealOf<T> const* w2;
+  Pointer<T const> x;
+  Pointer<T> y;
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index, Index i) const {
+    T sine, cosine;
+    attn::sin_cos(lanes.load(x + i), sine, cosine);
+    lanes.store(y + i, sine * T(*w1) + cosine * T(*w2));
+  }
+};
+
+/// One element of the backward pass, and its part of the gradients of w1 and w2.
+template <class T>
+struct PullWave {
+  RealOf<T> const* w1;
+  RealOf<T> const* w2;
+  Pointer<T const> x, d_y, base;
+  Pointer<T> d_x;
+  ATTN_FUNCTION void operator()(Index i, RealOf<T>& d_w1, RealOf<T>& d_w2) const {
+    T sine, cosine;
+    attn::sin_cos(T(x[i]), sine, cosine);
+    T const d = d_y[i];
+    T d_x_i = (cosine * T(*w1) - sine * T(*w2)) * d;
+    if (!(base == nullptr)) d_x_i += T(base[i]);
+    d_x[i] = d_x_i;
+    d_w1 += real_gradient(sine * d);
+    d_w2 += real_gradient(cosine * d);
+  }
+};
+
+template <class R>
+struct AddTwo {
+  R const* from;
+  R* to1;
+  R* to2;
+  ATTN_FUNCTION void operator()(int) const {
+    *to1 += from[0];
+    *to2 += from[1];
+  }
+};
+
 }  // namespace detail
 
 /// Parameters w1 (1) and w2 (1), both 1 at first (Zhao, Ding and Prakash 2024, "Wavelet").
@@ -118,7 +164,7 @@ class Wave {
     } else {
       elementwise<typename Ctx::Scalar>(
           ctx.exec, "attn::Wave", 1, input.size(),
-          Apply<typename Ctx::Scalar>{weight(ctx, w1_), weight(ctx, w2_), input.data(), y.data()});
+          detail::ApplyWave<typename Ctx::Scalar>{weight(ctx, w1_), weight(ctx, w2_), input.data(), y.data()});
     }
     return Forward<detail::Like<Ctx, X>, Tape<detail::ConstLike<Ctx, X>>>{
         y, {ctx.keeps_tape() ? input : detail::ConstLike<Ctx, X>()}};
@@ -141,10 +187,11 @@ class Wave {
     if constexpr (HostExecutionSpace<typename Ctx::Space>) {
       backward_on_host(ctx, tape.x, detail::ConstLike<Ctx, X>(d_y), detail::ConstLike<Ctx, X>(base), d_x);
     } else {
-      backward_on_device(ctx, Pull<T>{weight(ctx, w1_), weight(ctx, w2_), tape.x.data(),
-                                      detail::ConstLike<Ctx, X>(d_y).data(), detail::ConstLike<Ctx, X>(base).data(),
-                                      d_x.data()},
-                         tape.x.size());
+      backward_on_device(
+          ctx,
+          detail::PullWave<T>{weight(ctx, w1_), weight(ctx, w2_), tape.x.data(), detail::ConstLike<Ctx, X>(d_y).data(),
+                              detail::ConstLike<Ctx, X>(base).data(), d_x.data()},
+          tape.x.size());
     }
     return d_x;
   }
@@ -256,49 +303,6 @@ class Wave {
     }
   }
 
-  template <class T>
-  struct Apply {
-    RealOf<T> const* w1;
-    RealOf<T> const* w2;
-    Pointer<T const> x;
-    Pointer<T> y;
-    template <class Lanes>
-    ATTN_FUNCTION void operator()(Lanes lanes, Index, Index i) const {
-      T sine, cosine;
-      attn::sin_cos(lanes.load(x + i), sine, cosine);
-      lanes.store(y + i, sine * T(*w1) + cosine * T(*w2));
-    }
-  };
-
-  /// One element of the backward pass, and its part of the gradients of w1 and w2.
-  template <class T>
-  struct Pull {
-    RealOf<T> const* w1;
-    RealOf<T> const* w2;
-    Pointer<T const> x, d_y, base;
-    Pointer<T> d_x;
-    ATTN_FUNCTION void operator()(Index i, RealOf<T>& d_w1, RealOf<T>& d_w2) const {
-      T sine, cosine;
-      attn::sin_cos(T(x[i]), sine, cosine);
-      T const d = d_y[i];
-      T d_x_i = (cosine * T(*w1) - sine * T(*w2)) * d;
-      if (!(base == nullptr)) d_x_i += T(base[i]);
-      d_x[i] = d_x_i;
-      d_w1 += real_gradient(sine * d);
-      d_w2 += real_gradient(cosine * d);
-    }
-  };
-  template <class R>
-  struct AddTwo {
-    R const* from;
-    R* to1;
-    R* to2;
-    ATTN_FUNCTION void operator()(int) const {
-      *to1 += from[0];
-      *to2 += from[1];
-    }
-  };
-
   template <class Ctx, class Kernel>
   void backward_on_device(Ctx& ctx, Kernel const& kernel, Index n) const {
     using R = typename Ctx::Real;
@@ -307,8 +311,9 @@ class Wave {
     Kokkos::parallel_reduce("attn::Wave::backward",
                             Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, n), kernel,
                             Unmanaged(sums), Unmanaged(sums + 1));
-    Kokkos::parallel_for("attn::Wave::parameters", Kokkos::RangePolicy<typename Ctx::Space>(ctx.exec, 0, 1),
-                         AddTwo<R>{sums, ctx.parameters.gradient(w1_).data(), ctx.parameters.gradient(w2_).data()});
+    Kokkos::parallel_for(
+        "attn::Wave::parameters", Kokkos::RangePolicy<typename Ctx::Space>(ctx.exec, 0, 1),
+        detail::AddTwo<R>{sums, ctx.parameters.gradient(w1_).data(), ctx.parameters.gradient(w2_).data()});
   }
 
   Parameter<1> w1_;

@@ -86,18 +86,19 @@ class Probe<Orders<N...>> {
   static constexpr int size = attn::detail::JetLayout<N...>::size;
   using Used = std::bitset<std::size_t(size)>;
 
-  explicit Probe(Used& used) : used_(&used) {}
+  /// `noted` has `size` elements.
+  ATTN_FUNCTION explicit Probe(bool* noted) : noted_(noted) {}
 
   template <int... I>
-  double derivative(int) const {
-    used_->set(std::size_t(detail::coefficient_of<I...>(Orders<N...>{})));
+  ATTN_FUNCTION double derivative(int) const {
+    noted_[detail::coefficient_of<I...>(Orders<N...>{})] = true;
     return 1;
   }
-  double coordinate(int) const { return 1; }
-  double data(int) const { return 1; }
+  ATTN_FUNCTION double coordinate(int) const { return 1; }
+  ATTN_FUNCTION double data(int) const { return 1; }
 
  private:
-  Used* used_;
+  bool* noted_;
 };
 
 /// The derivative of order I in coordinate 0, ..., of one of the network's outputs: `d<0, 1>(u)` is u_t of u(x, t), and

@@ -73,12 +73,14 @@ struct EquationsOf<Kokkos::Array<S, N>> {
 /// The derivatives that a residual asks for.
 template <class Ord, class R>
 typename Probe<Ord>::Used used_derivatives(R const& residual) {
-  typename Probe<Ord>::Used used;
+  bool noted[std::size_t(Probe<Ord>::size)] = {};
   if constexpr (partners<R, Ord>() == 1) {
-    (void)call(residual, std::array<Probe<Ord>, 1>{Probe<Ord>(used)});
+    (void)call(residual, std::array<Probe<Ord>, 1>{Probe<Ord>(noted)});
   } else {
-    (void)call(residual, std::array<Probe<Ord>, 2>{Probe<Ord>(used), Probe<Ord>(used)});
+    (void)call(residual, std::array<Probe<Ord>, 2>{Probe<Ord>(noted), Probe<Ord>(noted)});
   }
+  typename Probe<Ord>::Used used;
+  for (int c = 0; c < Probe<Ord>::size; ++c) used[std::size_t(c)] = noted[c];
   return used;
 }
 

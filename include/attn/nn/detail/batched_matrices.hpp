@@ -26,8 +26,8 @@ struct BatchedProductElement {
 /// c = alpha a b + beta c for each of the B x H matrices: a (B, H, m, k), b (B, H, k, n), c (B, H, m, n), with a unit
 /// stride among the last two of each. On a host, a thread takes whole matrices.
 template <ExecutionSpace Exec, Real T, class Memory>
-void multiply(Exec const& exec, std::type_identity_t<T> alpha, Tensor<std::type_identity_t<T> const, 4, Memory> a,
-              Tensor<std::type_identity_t<T> const, 4, Memory> b, std::type_identity_t<T> beta,
+void multiply(Exec const& exec, std::type_identity_t<T> alpha, std::type_identity_t<Tensor<T const, 4, Memory>> a,
+              std::type_identity_t<Tensor<T const, 4, Memory>> b, std::type_identity_t<T> beta,
               Tensor<T, 4, Memory> const& c) {
   if (c.size() == 0) return;
   if constexpr (HostExecutionSpace<Exec>) {
