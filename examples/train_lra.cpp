@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <iostream>
 
+#include "commit.hpp"
 #include "lra/training.hpp"
 
 namespace {
@@ -50,7 +51,7 @@ class TrainLra {
                 << std::endl;
       return stop.exit_code();
     }
-    io::Results results;
+    io::Results results(built_from_commit);
     results.add(outcome.run);
     results.write(common.out / "results.json");
     if (!common.evaluate) draw_figures(common.out, settings_);

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <iostream>
 
+#include "commit.hpp"
 #include "vision/demo.hpp"
 #include "vision/figures.hpp"
 
@@ -84,7 +85,7 @@ class TrainVision {
   }
 
   void write_results(Outcome const& outcome) const {
-    io::Results results;
+    io::Results results(built_from_commit);
     results.add(outcome.run);
     results.write(common.out / "results.json");
   }

@@ -15,6 +15,7 @@
 #include <optional>
 #include <tuple>
 
+#include "commit.hpp"
 #include "pde/settings.hpp"
 
 namespace train_pde {
@@ -210,7 +211,7 @@ inline void report(Settings const& s, Outcome const& outcome, io::Json const& er
   run["seconds"] = outcome.seconds;
   if (s.common.evaluate) run["loss"] = nullptr;
   if (!s.common.out.empty()) {
-    io::Results results;
+    io::Results results(built_from_commit);
     results.add(run);
     results.write(s.common.out / "results.json");
   }

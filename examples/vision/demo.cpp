@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <iostream>
 
+#include "commit.hpp"
 #include "vision/figures.hpp"
 
 namespace vision {
@@ -94,13 +95,13 @@ int run_demo(Settings const& settings, io::Path const& out, bool resume) {
       std::cerr << "stopped; the same command with --resume continues" << std::endl;
       return stop.exit_code();
     }
-    io::Results results;  // after each run, so that a failure of a later one takes nothing away
+    io::Results results(built_from_commit);  // after each run, so that a failure of a later one takes nothing away
     for (Outcome const& outcome : runs) results.add(outcome.run);
     results.write(out / "results.json");
     write_metrics(out, runs);
   }
   print_table(runs);
-  io::Results results;
+  io::Results results(built_from_commit);
   for (Outcome const& outcome : runs) results.add(outcome.run);
   io::write_report(out / "report.html", report(runs, draw_figures(out, runs, data.test)), results);
   std::cout << "results, metrics, weights, figures and a report: " << (out / "report.html").string() << std::endl;

@@ -15,18 +15,10 @@
 #include <utility>
 #include <vector>
 
-/// The build passes the commit (`git describe --always --dirty`).
-#ifndef ATTN_COMMIT
-#define ATTN_COMMIT "unknown"
-#endif
-
 namespace attn::io {
 
 /// Objects keep the order in which their fields were set.
 using Json = nlohmann::ordered_json;
-
-/// The commit that the program was built from.
-inline std::string commit() { return ATTN_COMMIT; }
 
 namespace detail {
 
@@ -58,7 +50,8 @@ inline std::string describe_machine() {
 /// its outcome ("test_accuracy", or "loss", "rmae", "rmse"), and "seconds". Numbers that are not finite become null.
 class Results {
  public:
-  Results() : machine_(describe_machine()), commit_(io::commit()) {}
+  /// `commit`: of the sources that the program was built from.
+  explicit Results(std::string commit = "unknown") : machine_(describe_machine()), commit_(std::move(commit)) {}
 
   /// What `write` wrote: another program's results, or this one's from an earlier run.
   static Results read(Path const& path) {
