@@ -115,23 +115,23 @@ class LayerScale {
       : gamma_(builder.add<1>("gamma", {config.width}, attn::nn::constant(config.initial))) {}
 
   template <class Ctx>
-  auto forward(Ctx& ctx, std::type_identity_t<attn::ConstTensorOf<Ctx, 3>> x) const {
+  auto forward(Ctx& ctx, std::type_identity_t<attn::nn::ConstTensorOf<Ctx, 3>> x) const {
     auto const y = ctx.tensor(x.extents());
     multiply(ctx, x, ctx.parameters.value(gamma_).data(), 0, y);
-    using Kept = Tape<attn::ConstTensorOf<Ctx, 3>>;
-    return attn::nn::Forward<attn::TensorOf<Ctx, 3>, Kept>{y, ctx.keeps_tape() ? Kept{x} : Kept{}};
+    using Kept = Tape<attn::nn::ConstTensorOf<Ctx, 3>>;
+    return attn::nn::Forward<attn::nn::TensorOf<Ctx, 3>, Kept>{y, ctx.keeps_tape() ? Kept{x} : Kept{}};
   }
 
   /// forward: y = gamma x; hence d_x = gamma d_y, and d_gamma += sum over all tokens of x d_y
   template <class Ctx, class X>
-  auto backward(Ctx& ctx, Tape<X>&& tape, std::type_identity_t<attn::ConstTensorOf<Ctx, 3>> d_y) const {
+  auto backward(Ctx& ctx, Tape<X>&& tape, std::type_identity_t<attn::nn::ConstTensorOf<Ctx, 3>> d_y) const {
     ATTN_CHECK(tape.x.data() != nullptr, "LayerScale::backward: run forward with ctx.training switched on");
     auto const d_x = ctx.tensor(d_y.extents());
     multiply(ctx, d_y, ctx.parameters.value(gamma_).data(), 0, d_x);
     typename attn::Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
     auto const product = ctx.tensor(d_y.extents());
     multiply(ctx, d_y, tape.x.data(), d_y.extent(2), product);
-    attn::column_sums(ctx.exec, product.rows(), 1, ctx.parameters.gradient(gamma_));
+    attn::linalg::column_sums(ctx.exec, product.rows(), 1, ctx.parameters.gradient(gamma_));
     return d_x;
   }
 
