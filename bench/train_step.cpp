@@ -44,7 +44,7 @@ struct Case {
   }
 };
 
-Case const demo{28, 4, 1, 64, 4, 2, 10, 128};       // train_vision --demo
+Case const demo{28, 7, 1, 64, 4, 2, 10, 64};        // train_vision --demo, whose head sees a mean of the tokens
 Case const tiny{224, 16, 3, 192, 12, 3, 1000, 32};  // ViT-Ti/16
 
 template <class Activation>
