@@ -46,6 +46,21 @@ TEST(JetPlanes, TheAdjointOfTheAdjointIsTheBeginning) {
   EXPECT_EQ(planes.adjoint()[8], 0);  // the adjoint of a value is the top coefficient
 }
 
+TEST(JetTensor, AViewOfJetsConverts) {
+  Kokkos::View<J11**, Kokkos::LayoutLeft, Memory> const view("view", 2, 3);
+  for (int i = 0; i < 2; ++i) {
+    for (int j = 0; j < 3; ++j) view(i, j) = jet_of<J11>(3 * i + j);
+  }
+  attn::Tensor const x(view);
+  static_assert(std::same_as<decltype(x), attn::Tensor<J11, 2, Memory> const>);
+  EXPECT_EQ(x.stride(0), 1);
+  EXPECT_EQ(x.stride(1), 2);
+  J11 const read = x(1, 2);
+  for (int c = 0; c < 4; ++c) EXPECT_EQ(read.coefficients[c], view(1, 2).coefficients[c]);
+  x(0, 1) = jet_of<J11>(9);
+  EXPECT_EQ(view(0, 1).coefficients[3], jet_of<J11>(9).coefficients[3]);
+}
+
 TEST(JetTensor, ElementsAreWrittenAndReadWhole) {
   std::vector<double> memory(4 * 6);
   attn::Tensor<J11, 2, Memory> const x(memory.data(), {2, 3}, {});

@@ -186,6 +186,11 @@ class Tensor<T, Rank, Memory> {
   Tensor(T* jets, Extents<Rank> const& extents) : Tensor(jets, extents, detail::contiguous_strides<Rank>(extents)) {}
   Tensor(T* jets, Extents<Rank> const& extents, Extents<Rank> const& strides)
       : shape_(reinterpret_cast<Element*>(jets), extents, strides), plane_stride_(1), step_(Scalar::size) {}
+  /// A view of whole jets, of the same rank.
+  template <KokkosView V>
+    requires(int(V::rank()) == Rank && std::convertible_to<typename V::value_type (*)[], T (*)[]> &&
+             std::same_as<typename V::memory_space, Memory>)
+  Tensor(V const& v) : Tensor(v.data(), extents_of(v), strides_of(v)) {}
   template <class U>
     requires(!std::same_as<U, T> && std::same_as<U const, T>)
   ATTN_FUNCTION constexpr Tensor(Tensor<U, Rank, Memory> const& t)
@@ -236,6 +241,19 @@ class Tensor<T, Rank, Memory> {
   }
 
  private:
+  template <class V>
+  static Extents<Rank> extents_of(V const& v) {
+    Extents<Rank> extents{};
+    for (int r = 0; r < Rank; ++r) extents[r] = static_cast<Index>(v.extent(r));
+    return extents;
+  }
+  template <class V>
+  static Extents<Rank> strides_of(V const& v) {
+    Extents<Rank> strides{};
+    for (int r = 0; r < Rank; ++r) strides[r] = static_cast<Index>(v.stride(r));
+    return strides;
+  }
+
   Tensor<Element, Rank, Memory> shape_;  // its strides count jets
   Index plane_stride_ = 0;
   Index step_ = 1;
