@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "commit.hpp"
+
 namespace bench {
 
 using Exec = Kokkos::DefaultExecutionSpace;
@@ -79,7 +81,7 @@ inline double gemm_peak() {
 /// The lines that stand above every table of results.
 inline void describe_run(double fma, double gemm) {
   benchmark::AddCustomContext("machine", attn::io::describe_machine());
-  benchmark::AddCustomContext("commit", attn::io::commit());
+  benchmark::AddCustomContext("commit", built_from_commit);
   benchmark::AddCustomContext("fma_peak_gflops", std::to_string(fma));
   benchmark::AddCustomContext("gemm_peak_gflops", std::to_string(gemm));
 }

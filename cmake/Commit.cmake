@@ -1,4 +1,4 @@
-# Run by each build: writes SOURCE, which defines `built_from_commit` (examples/commit.hpp), where the commit has changed.
+# Run by each build: writes SOURCE, which defines `built_from_commit` (commit.hpp), where the commit has changed.
 execute_process(COMMAND git describe --always --dirty WORKING_DIRECTORY ${ROOT}
                 OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
 if(failed)

@@ -62,7 +62,7 @@ function(attn_add_cuda_check)
     set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.o)
     add_custom_command(OUTPUT ${object}
       COMMAND ${ATTN_NVCC} -std=c++20 -arch=sm_90 --extended-lambda --expt-relaxed-constexpr -x cu -ccbin ${CMAKE_CXX_COMPILER}
-              -Xcompiler=-fopenmp -I${ATTN_CUDA_OVERLAY} -I${PROJECT_SOURCE_DIR}/examples --options-file ${flags} -DATTN_HAVE_CUBLAS
+              -Xcompiler=-fopenmp -I${ATTN_CUDA_OVERLAY} -I${PROJECT_SOURCE_DIR}/examples -I${PROJECT_SOURCE_DIR}/cmake --options-file ${flags} -DATTN_HAVE_CUBLAS
               -MD -MT ${object} -MF ${object}.d -c ${source} -o ${object}
       DEPENDS ${source} ${flags} DEPFILE ${object}.d
       COMMENT "Compiling ${name} for sm_90" VERBATIM)

@@ -5,3 +5,12 @@ target_compile_options(attn_own_flags INTERFACE
   $<$<CXX_COMPILER_ID:GNU,Clang>:-Wall -Wextra -fno-math-errno -ffp-contract=fast>
   $<$<BOOL:${ATTN_WERROR}>:-Werror>
   $<$<AND:$<BOOL:${ATTN_NATIVE}>,$<CXX_COMPILER_ID:GNU,Clang>>:-march=native>)
+
+# The commit is looked up by each build, and compiled alone.
+set(ATTN_COMMIT_SOURCE ${PROJECT_BINARY_DIR}/commit.cpp)
+add_custom_target(attn_commit_source BYPRODUCTS ${ATTN_COMMIT_SOURCE} COMMENT "" VERBATIM
+  COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -DSOURCE=${ATTN_COMMIT_SOURCE}
+          -P ${CMAKE_CURRENT_LIST_DIR}/Commit.cmake)
+add_library(attn_commit STATIC ${ATTN_COMMIT_SOURCE})
+add_dependencies(attn_commit attn_commit_source)
+target_include_directories(attn_commit PUBLIC ${CMAKE_CURRENT_LIST_DIR})
