@@ -22,15 +22,16 @@ inline double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// The shortest of some runs.
+/// The shortest of all runs within a second and a half, so that a moment in which others use the machine is no peak.
 template <class Work>
-double best_seconds(int runs, Work const& work) {
+double best_seconds(Work const& work) {
   double best = 1e300;
-  for (int i = 0; i < runs; ++i) {
+  auto const begin = std::chrono::steady_clock::now();
+  do {
     auto const start = std::chrono::steady_clock::now();
     work();
     best = std::min(best, seconds_since(start));
-  }
+  } while (seconds_since(begin) < 1.5);
   return best;
 }
 
@@ -59,7 +60,7 @@ inline double fma_peak() {
     benchmark::DoNotOptimize(sink.data());
   };
   double const flops = 2.0 * chains * Pack::width * static_cast<double>(rounds) * threads;
-  return flops / best_seconds(10, work) * 1e-9;
+  return flops / best_seconds(work) * 1e-9;
 }
 
 /// fp32 rate of a square product of this library, which is oneDNN's or cuBLAS's where they are, in GFLOP/s.
@@ -75,7 +76,7 @@ inline double gemm_peak() {
                                     attn::Tensor<float, 2, Exec::memory_space>(c));
     exec.fence();
   };
-  return 2.0 * n * n * n / best_seconds(8, work) * 1e-9;
+  return 2.0 * n * n * n / best_seconds(work) * 1e-9;
 }
 
 /// The lines that stand above every table of results.
