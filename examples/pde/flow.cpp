@@ -2,8 +2,10 @@
 #include "attn/pde/navier_stokes.hpp"
 
 #include "attn/io/npy.hpp"
+#include "attn/train/weights.hpp"
 
 #include "pde/networks.hpp"
+#include "pde/output.hpp"
 #include "pde/training.hpp"
 
 namespace train_pde {
@@ -15,47 +17,47 @@ int run_flow(Settings const& s) {
   std::size_t const all = flow.places() * flow.times();
   ATTN_CHECK(std::size_t(s.samples) <= all, "--samples: ask for at most ", all, " of this flow, got ", s.samples);
   pde::Points const measured = pde::sample_flow(flow, std::size_t(s.samples), {.seed = s.common.seed});
-  attn::nn::Context<Kokkos::DefaultExecutionSpace> ctx(s.common.seed);
-  return with_network(ctx, s, 3, 2, [&](auto const& model) {
-    if (!s.common.weights.empty()) attn::train::load_weights(s.common.weights, ctx);
-    Outcome outcome;
-    if (!s.common.evaluate) outcome = train<Ord>(s, ctx, model, pde::flow_terms(equations, measured));
+  Context ctx(s.common.seed);
+  auto const model = make_network<Ord>(ctx, s, 3, 2);
+  if (!s.common.weights.empty()) attn::train::load_weights(s.common.weights, ctx);
+  Outcome outcome;
+  if (!s.common.evaluate) {
+    outcome = train(s, ctx, make_loss<Ord>(s, ctx, model, pde::flow_terms(equations, measured)));
+  }
 
-    // One snapshot in the middle: pressure and velocities at all places.
-    std::size_t const time = flow.times() / 2;
-    pde::Points snapshot{.dimensions = 3, .coordinates = {}};
-    std::vector<double> u, v, p;
-    for (std::size_t i = 0; i < flow.places(); ++i) {
-      snapshot.coordinates.insert(snapshot.coordinates.end(), {flow.x[i], flow.y[i], flow.t[time]});
-      u.push_back(flow.u[flow.at(i, time)]);
-      v.push_back(flow.v[flow.at(i, time)]);
-      p.push_back(flow.p[flow.at(i, time)]);
-    }
-    auto const sequence = s.loss_options().sequence;
-    auto const output = [](std::vector<double> const& both, std::size_t which, double sign = 1) {
-      std::vector<double> one;
-      for (std::size_t i = which; i < both.size(); i += 2) one.push_back(sign * both[i]);
-      return one;
-    };
-    auto const guess_p = output(pde::predict<Ord>(ctx, model, snapshot, sequence), 1);
-    auto const guess_u = output(pde::predict<Ord, 0, 1, 0>(ctx, model, snapshot, sequence), 0);
-    auto const guess_v = output(pde::predict<Ord, 1, 0, 0>(ctx, model, snapshot, sequence), 0, -1);
-    auto const errors = pde::relative_errors(p, guess_p);
-    // The equations determine the pressure up to a constant.
-    std::vector<double> shifted = guess_p;
-    double mean = 0;
-    for (std::size_t i = 0; i < p.size(); ++i) mean += (p[i] - guess_p[i]) / double(p.size());
-    for (double& value : shifted) value += mean;
-    report(s, outcome, {{"rmae", errors.rmae}, {"rmse", errors.rmse},
-                        {"rmse_pressure_without_mean", pde::relative_errors(p, shifted).rmse},
-                        {"rmse_u", pde::relative_errors(u, guess_u).rmse},
-                        {"rmse_v", pde::relative_errors(v, guess_v).rmse},
-                        {"truth", s.data.empty() ? "Taylor's vortices" : s.data.filename().string()}});
-    if (!s.common.out.empty()) {
-      io::write_npy(s.common.out / "prediction.npy", io::to_array(guess_p, {guess_p.size()}));
-    }
-    return outcome.exit_code;
-  });
+  // One snapshot in the middle: pressure and velocities at all places.
+  std::size_t const time = flow.times() / 2;
+  pde::Points snapshot{.dimensions = 3, .coordinates = {}};
+  std::vector<double> u, v, p;
+  for (std::size_t i = 0; i < flow.places(); ++i) {
+    snapshot.coordinates.insert(snapshot.coordinates.end(), {flow.x[i], flow.y[i], flow.t[time]});
+    u.push_back(flow.u[flow.at(i, time)]);
+    v.push_back(flow.v[flow.at(i, time)]);
+    p.push_back(flow.p[flow.at(i, time)]);
+  }
+  auto const sequence = s.loss_options().sequence;
+  auto const output = [](std::vector<double> const& both, std::size_t which, double sign = 1) {
+    std::vector<double> one;
+    for (std::size_t i = which; i < both.size(); i += 2) one.push_back(sign * both[i]);
+    return one;
+  };
+  auto const guess_p = output(pde::predict<Ord>(ctx, model, snapshot, sequence), 1);
+  auto const guess_u = output(pde::predict<Ord, 0, 1, 0>(ctx, model, snapshot, sequence), 0);
+  auto const guess_v = output(pde::predict<Ord, 1, 0, 0>(ctx, model, snapshot, sequence), 0, -1);
+  auto const errors = pde::relative_errors(p, guess_p);
+  // The equations determine the pressure up to a constant.
+  std::vector<double> shifted = guess_p;
+  double mean = 0;
+  for (std::size_t i = 0; i < p.size(); ++i) mean += (p[i] - guess_p[i]) / double(p.size());
+  for (double& value : shifted) value += mean;
+  report(s, outcome, {{"rmae", errors.rmae}, {"rmse", errors.rmse},
+                      {"rmse_pressure_without_mean", pde::relative_errors(p, shifted).rmse},
+                      {"rmse_u", pde::relative_errors(u, guess_u).rmse},
+                      {"rmse_v", pde::relative_errors(v, guess_v).rmse},
+                      {"truth", s.data.empty() ? "Taylor's vortices" : s.data.filename().string()}});
+  attn::io::write_npy(s.common.out / "prediction.npy", attn::io::to_array(guess_p, {guess_p.size()}));
+  draw(s, raster_of(flow.x, flow.y), p, shifted, outcome);
+  return outcome.exit_code;
 }
 
 }  // namespace train_pde

@@ -1,0 +1,134 @@
+#include "pde/output.hpp"
+
+#include "attn/io/plot.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <optional>
+
+#include "commit.hpp"
+
+namespace train_pde {
+
+namespace io = attn::io;
+
+io::Json describe(Settings const& s) {
+  return {{"problem", s.problem},
+          {"model", s.model},
+          {"activation", s.model == "pinn" ? "none" : s.common.activation},
+          {"power", s.common.power},
+          {"scale", s.common.scale},
+          {"seed", s.common.seed},
+          {"coefficient", s.coefficient},
+          {"grid", {s.x_points, s.t_points}},
+          {"sequence", s.sequence},
+          {"sequence_step", s.sequence_step},
+          {"derivative", s.derivative},
+          {"optimizer", s.optimizer},
+          {"max_iterations", s.max_iterations},
+          {"max_evaluations", s.max_evaluations},
+          {"history", s.history},
+          {"learning_rate", s.learning_rate},
+          {"loss_weights", {s.weight_residual, s.weight_boundary, s.weight_initial}},
+          {"ntk_every", s.ntk_every},
+          {"scale_keys", s.scale_keys},
+          {"chunk", s.chunk},
+          {"samples", s.samples},
+          {"data", s.data.string()}};
+}
+
+void report(Settings const& s, Outcome const& outcome, io::Json const& errors) {
+  io::Json run = describe(s);
+  if (s.common.evaluate) {
+    run["loss"] = nullptr;
+  } else {
+    run["loss"] = outcome.loss;
+    for (auto const& [name, value] : outcome.terms) run["loss_" + name] = value;
+    run["steps"] = outcome.steps;
+    run["evaluations"] = outcome.evaluations;
+    run["finished"] = outcome.finished;
+  }
+  run.update(errors);
+  run["seconds"] = outcome.seconds;
+  io::Results results(built_from_commit);
+  results.add(run);
+  results.write(s.common.out / "results.json");
+
+  std::printf("%s  %s", s.problem.c_str(), s.model == "pinn" ? "pinn" : s.common.activation.c_str());
+  if (s.common.activation == "poly" && s.model != "pinn") {
+    std::printf(" x^%d scale %s", s.common.power, s.common.scale.c_str());
+  }
+  if (!s.common.evaluate) {
+    std::printf("  %d steps, %d evaluations, %.0f s  loss %.4g", outcome.steps, outcome.evaluations, outcome.seconds,
+                outcome.loss);
+  }
+  for (auto const& [name, value] : errors.items()) {
+    if (value.is_number()) std::printf("  %s %.4g", name.c_str(), value.get<double>());
+  }
+  std::printf("  (%s derivatives)\n", s.derivative.c_str());
+}
+
+Raster raster_of(std::vector<double> const& x, std::vector<double> const& y) {
+  auto const distinct = [](std::vector<double> v) {
+    std::sort(v.begin(), v.end());
+    v.erase(std::unique(v.begin(), v.end()), v.end());
+    return v;
+  };
+  auto const across = distinct(x), up = distinct(y);
+  constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
+  if (across.size() * up.size() != x.size()) return {};
+  Raster raster{.rows = up.size(), .columns = across.size(), .point = std::vector(x.size(), none), .x_label = {}, .y_label = {}};
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    auto const column = std::size_t(std::lower_bound(across.begin(), across.end(), x[i]) - across.begin());
+    auto const row = up.size() - 1 - std::size_t(std::lower_bound(up.begin(), up.end(), y[i]) - up.begin());
+    raster.point[row * across.size() + column] = i;
+  }
+  if (std::find(raster.point.begin(), raster.point.end(), none) != raster.point.end()) return {};
+  auto const label = [](char const* name, std::vector<double> const& values) {
+    char text[80];
+    std::snprintf(text, sizeof text, "%s, %.3g to %.3g", name, values.front(), values.back());
+    return std::string(text);
+  };
+  raster.x_label = label("x", across);
+  raster.y_label = label("y", up);
+  return raster;
+}
+
+void draw(Settings const& s, Raster const& raster, std::vector<double> const& truth, std::vector<double> const& guess,
+          Outcome const& outcome) {
+  if (raster.rows > 0) {
+    auto const [low, high] = std::minmax_element(truth.begin(), truth.end());
+    bool const both_signs = *low < 0 && *high > 0;
+    double const most = std::max(std::abs(*low), std::abs(*high));
+    std::optional<io::Range> range;
+    if (*low < *high) range = both_signs ? io::Range{-most, most} : io::Range{*low, *high};
+    auto const panel = [&](char const* title, auto const& value, bool diverging, std::optional<io::Range> colors) {
+      io::HeatMap map{.title = title, .x_label = raster.x_label, .y_label = raster.y_label, .rows = raster.rows,
+                      .columns = raster.columns,
+                      .colors = diverging ? io::Colors::diverging : io::Colors::sequential, .range = colors};
+      for (std::size_t const i : raster.point) map.values.push_back(value(i));
+      return map;
+    };
+    io::Figure fields{.columns = 3, .panel_width = 400};
+    bool const measured = !s.solution.empty() || !s.data.empty();
+    fields.panels.push_back(
+        panel(measured ? "truth" : "exact", [&](std::size_t i) { return truth[i]; }, both_signs, range));
+    fields.panels.push_back(panel("prediction", [&](std::size_t i) { return guess[i]; }, both_signs, range));
+    fields.panels.push_back(
+        panel("absolute error", [&](std::size_t i) { return std::abs(guess[i] - truth[i]); }, false, {}));
+    io::try_save_figure(s.common.out / "fields.png", fields);
+  }
+  if (outcome.losses.empty()) return;
+  io::LinePlot plot{.title = s.problem, .x_label = "step", .y_label = "loss", .log_y = true, .legend = io::Legend::none};
+  io::Series series;
+  for (std::size_t i = 0; i < outcome.losses.size(); ++i) {
+    series.x.push_back(static_cast<double>(i + 1));
+    series.y.push_back(outcome.losses[i]);
+  }
+  plot.series.push_back(series);
+  io::try_save_figure(s.common.out / "loss.png", {.panels = {plot}});
+}
+
+}  // namespace train_pde

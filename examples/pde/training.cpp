@@ -1,0 +1,181 @@
+#include "pde/training.hpp"
+
+#include "attn/io/csv.hpp"
+#include "attn/optim/adamw.hpp"
+#include "attn/optim/lbfgs.hpp"
+#include "attn/train/checkpoint.hpp"
+#include "attn/train/progress.hpp"
+#include "attn/train/stop.hpp"
+#include "attn/train/weights.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "pde/output.hpp"
+
+namespace train_pde {
+
+namespace io = attn::io;
+
+namespace {
+
+using Real = Context::Real;
+using Memory = Context::MemorySpace;
+using Parameters = Kokkos::View<Real*, Memory, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
+
+/// Everything that changes from step to step.
+class Training {
+ public:
+  Training(Settings const& settings, Context& ctx, Loss const& loss)
+      : s_(settings),
+        ctx_(ctx),
+        loss_(loss),
+        second_order_(s_.optimizer == "lbfgs"),
+        lbfgs_({.learning_rate = s_.learning_rate, .max_iterations = s_.max_iterations,
+                .max_evaluations = s_.max_evaluations, .history = s_.history}),
+        adam_({.learning_rate = s_.learning_rate}) {
+    columns_ = {"step", "loss"};
+    columns_.insert(columns_.end(), loss.names.begin(), loss.names.end());
+    columns_.insert(columns_.end(), {"evaluations", "seconds"});
+    if (s_.resume) {
+      resume();
+    } else {
+      log_.emplace(s_.common.out / "metrics.csv", columns_);
+    }
+  }
+
+  Outcome run() {
+    attn::train::StopRequest const stop;
+    attn::train::Progress progress(s_.problem, s_.steps, "steps", outcome_.steps);
+    progress_ = &progress;
+    try {
+      bool flat = false;
+      while (outcome_.steps < s_.steps && !flat && !stop.requested()) {
+        flat = step();
+        if (outcome_.steps % s_.checkpoint_every == 0) save();
+      }
+      if (flat) progress.print(s_.problem + ": no gradient is left after " + std::to_string(outcome_.steps) + " steps");
+      Loss::Value const last = evaluate();
+      check(last.total);
+      outcome_.loss = last.total;
+      for (std::size_t t = 0; t < last.terms.size(); ++t) outcome_.terms.emplace_back(loss_.names[t], last.terms[t]);
+      save();
+      attn::train::save_weights(weights_file(), ctx_);
+    } catch (attn::Error const& error) {
+      if (!evaluated_) throw;  // not the run, what it was given is at fault
+      if (good_.extent(0) > 0) Kokkos::deep_copy(values(), good_);
+      attn::train::save_weights(weights_file(), ctx_);
+      throw io::FailedRun("step " + std::to_string(outcome_.steps + 1) + ": " + error.what() +
+                          "; the last good weights are in '" + weights_file().string() + "'");
+    }
+    outcome_.finished = !stop.requested();
+    outcome_.exit_code = stop.exit_code();
+    outcome_.seconds = seconds();
+    return outcome_;
+  }
+
+ private:
+  io::Path checkpoint_file() const { return s_.common.out / "checkpoint.safetensors"; }
+  io::Path weights_file() const { return s_.common.out / "weights.safetensors"; }
+  double seconds() const { return seconds_before_ + progress_->seconds(); }
+
+  Parameters values() const {
+    return Parameters(ctx_.parameters.values().data(), std::size_t(ctx_.parameters.extent()));
+  }
+
+  attn::train::CheckpointParts<Context> parts() {
+    if (second_order_) return {{"lbfgs", lbfgs_.state(ctx_)}};
+    return {{"adam", adam_.state(ctx_)}};
+  }
+
+  void resume() {
+    io::Json const record = attn::train::read_checkpoint_record(checkpoint_file());
+    ATTN_CHECK(record["settings"] == describe(s_), "--resume: continue with the settings of the first run, which were ",
+               record["settings"].dump());
+    if (second_order_) lbfgs_.restore_history(ctx_, record["history"]);
+    attn::train::load_checkpoint(checkpoint_file(), ctx_, parts());
+    outcome_.steps = record["step"];
+    outcome_.evaluations = record["evaluations"];
+    outcome_.losses = record["losses"].get<std::vector<double>>();
+    seconds_before_ = record["seconds"];
+    weights_ = record["ntk"].get<Loss::Weights>();
+    log_.emplace(io::CsvLog::resume(s_.common.out / "metrics.csv", columns_, record["rows"]));
+  }
+
+  void save() {
+    io::Json const record = {{"settings", describe(s_)},        {"step", outcome_.steps},
+                             {"history", lbfgs_.remembered()},  {"evaluations", outcome_.evaluations},
+                             {"losses", outcome_.losses},       {"rows", log_->rows()},
+                             {"seconds", seconds()},            {"ntk", weights_}};
+    attn::train::save_checkpoint(checkpoint_file(), ctx_, parts(), record);
+  }
+
+  Loss::Value evaluate() {
+    Loss::Value value = loss_.evaluate(weights_);
+    evaluated_ = true;
+    return value;
+  }
+  static void check(double loss) { ATTN_CHECK(std::isfinite(loss), "the loss became ", loss); }
+
+  /// Returns whether no gradient is left.
+  bool step() {
+    if (s_.ntk_every > 0 && outcome_.steps % s_.ntk_every == 0) {
+      weights_ = loss_.tangent_kernel_weights(outcome_.steps);
+      ATTN_CHECK(std::isfinite(weights_[0] + weights_[1] + weights_[2]), "the traces of the tangent kernels became ",
+                 weights_[0], ", ", weights_[1], " and ", weights_[2]);
+    }
+    std::vector<Loss::Value> values_seen;
+    auto const closure = [&] {
+      values_seen.push_back(evaluate());
+      return values_seen.back().total;
+    };
+    double loss = 0;
+    bool flat = false;
+    if (second_order_) {
+      auto const report = lbfgs_.step(ctx_, closure);
+      loss = report.loss;
+      flat = report.iterations == 0;
+    } else {
+      loss = closure();
+      check(loss);
+      // Adam does not look where its step leads: until the loss there is known, the parameters of before are kept.
+      if (good_.extent(0) == 0) good_ = Kokkos::View<Real*, Memory>("train_pde::good", values().extent(0));
+      Kokkos::deep_copy(good_, values());
+      adam_.step(ctx_);
+    }
+    // The line search ends at one of the points that it tried.
+    auto const at = std::find_if(values_seen.rbegin(), values_seen.rend(), [&](auto const& v) { return v.total == loss; });
+    auto const& terms = at == values_seen.rend() ? values_seen.back().terms : at->terms;
+    ++outcome_.steps;
+    outcome_.evaluations += static_cast<int>(values_seen.size());
+    outcome_.losses.push_back(loss);
+    std::vector<io::CsvCell> row = {outcome_.steps, loss};
+    row.insert(row.end(), terms.begin(), terms.end());
+    row.insert(row.end(), {outcome_.evaluations, seconds()});
+    log_->append(row);
+    progress_->update(outcome_.steps, {{"loss", loss}, {"evaluations", double(outcome_.evaluations)}});
+    return flat;
+  }
+
+  Settings const& s_;
+  Context& ctx_;
+  Loss const& loss_;
+  bool second_order_;
+  attn::optim::Lbfgs<Real, Memory> lbfgs_;
+  attn::optim::AdamW<Real, Memory> adam_;
+  std::vector<std::string> columns_;
+  std::optional<io::CsvLog> log_;
+  attn::train::Progress* progress_ = nullptr;
+  Outcome outcome_;
+  Loss::Weights weights_{1, 1, 1};
+  Kokkos::View<Real*, Memory> good_;
+  double seconds_before_ = 0;
+  bool evaluated_ = false;
+};
+
+}  // namespace
+
+Outcome train(Settings const& settings, Context& ctx, Loss const& loss) { return Training(settings, ctx, loss).run(); }
+
+}  // namespace train_pde

@@ -1,0 +1,224 @@
+// train_pde: every problem, activation and optimiser on small grids; resumption, evaluation, files of MATLAB, bad input.
+#include "attn/io/csv.hpp"
+#include "attn/io/results.hpp"
+#include "attn/io/safetensors.hpp"
+
+#include "programs/program.hpp"
+
+#include <cmath>
+
+namespace attn::programs {
+namespace {
+
+std::string const program = ATTN_TRAIN_PDE;
+
+// A file of MATLAB, version 5, not compressed.
+
+template <class T>
+std::string raw(T value) {
+  return {reinterpret_cast<char const*>(&value), sizeof value};
+}
+std::string element(std::uint32_t type, std::string const& data) {
+  std::string e = raw(type) + raw(static_cast<std::uint32_t>(data.size())) + data;
+  e.resize((e.size() + 7) / 8 * 8, '\0');
+  return e;
+}
+/// `values` with the first index fastest.
+std::string matrix(std::string const& name, std::vector<std::int32_t> const& shape, std::vector<double> const& values) {
+  std::string extents, numbers;
+  for (std::int32_t const n : shape) extents += raw(n);
+  for (double const v : values) numbers += raw(v);
+  return element(14, element(6, raw(std::uint32_t(6)) + raw(std::uint32_t(0))) + element(5, extents) + element(1, name) +
+                         element(9, numbers));
+}
+std::string mat(std::string const& elements) {
+  std::string h = "MATLAB 5.0 MAT-file, made by a test";
+  h.resize(124, ' ');
+  return h + raw(std::uint16_t(0x0100)) + "IM" + elements;
+}
+
+class TrainPde : public ::testing::Test {
+ protected:
+  Arguments flags(Arguments const& more) const {
+    return merged({"--problem", "convection", "--out", (folder / "run").string(), "--x-points", "5", "--t-points", "4",
+                   "--test-points", "7", "--samples", "8", "--steps", "2", "--max-iterations", "3"},
+                  more);
+  }
+  Exit run(Arguments const& more) const { return programs::run(program, flags(more)); }
+  io::Json only_run(std::string const& out) const { return io::Results::read(folder / out / "results.json").runs().at(0); }
+
+  io::Json expect_trained(Arguments const& more) const {
+    SCOPED_TRACE(more.empty() ? "" : more.back());
+    Exit const exit = run(more);
+    EXPECT_EQ(exit.code, 0) << exit.err;
+    if (exit.code != 0) return {};
+    io::Json const result = only_run("run");
+    EXPECT_TRUE(std::isfinite(result["loss"].get<double>()));
+    EXPECT_GT(result["rmse"].get<double>(), 0.0);
+    EXPECT_EQ(io::read_csv(folder / "run/metrics.csv").rows.size(), 2u);
+    for (char const* name : {"weights.safetensors", "checkpoint.safetensors", "prediction.npy"}) {
+      EXPECT_TRUE(std::filesystem::exists(folder / "run" / name)) << name;
+    }
+    return result;
+  }
+  /// Exit code 2 and one line that holds all `words`.
+  void expect_refused(Arguments const& more, std::vector<std::string> const& words) const {
+    SCOPED_TRACE(more.front() + " " + more.back());
+    Exit const exit = run(more);
+    EXPECT_EQ(exit.code, 2) << exit.err;
+    EXPECT_EQ(exit.lines_of_err(), 1u) << exit.err;
+    for (auto const& word : words) EXPECT_NE(exit.err.find(word), std::string::npos) << exit.err;
+  }
+  std::string file(std::string const& name, std::string const& bytes) const {
+    write(folder / name, bytes);
+    return (folder / name).string();
+  }
+  /// `steps` at once and in two parts leave the same weights.
+  void expect_resumable(Arguments const& more) const {
+    auto const in = [&](char const* out, char const* steps) {
+      return merged(more, {"--out", (folder / out).string(), "--steps", steps});
+    };
+    ASSERT_EQ(run(in("whole", "4")).code, 0);
+    ASSERT_EQ(run(in("parts", "2")).code, 0);
+    auto rest = flags(in("parts", "4"));
+    rest.push_back("--resume");
+    Exit const exit = programs::run(program, rest);
+    ASSERT_EQ(exit.code, 0) << exit.err;
+    EXPECT_EQ(text_of(folder / "parts/weights.safetensors"), text_of(folder / "whole/weights.safetensors"));
+    auto const loss = [&](char const* out) { return only_run(out)["loss"].get<double>(); };
+    EXPECT_EQ(loss("parts"), loss("whole"));
+    EXPECT_EQ(io::read_csv(folder / "parts/metrics.csv").rows.size(), 4u);
+  }
+
+  Folder folder;
+};
+
+TEST_F(TrainPde, EveryProblemIsTrained) {
+  for (std::string const problem : {"convection", "reaction", "wave", "burgers", "navier-stokes"}) {
+    io::Json const result = expect_trained({"--problem", problem});
+    EXPECT_EQ(result["problem"], problem);
+  }
+}
+
+TEST_F(TrainPde, EveryActivationIsTrained) {
+  for (std::string const activation : {"softmax", "relu", "sigmoid"}) {
+    EXPECT_EQ(expect_trained({"--activation", activation})["activation"], activation);
+  }
+  for (std::string const scale : {"none", "fixed", "dynamic"}) {
+    EXPECT_EQ(expect_trained({"--activation", "poly", "--power", "2", "--scale", scale})["scale"], scale);
+  }
+  expect_trained({"--model", "pinn"});
+}
+
+TEST_F(TrainPde, DerivativesByColumnAreOthers) {
+  double const total = expect_trained({})["loss"];
+  double const column = expect_trained({"--derivative", "column"})["loss"];
+  EXPECT_NE(total, column);
+}
+
+TEST_F(TrainPde, ResumptionContinuesToTheSameBits) {
+  expect_resumable({"--activation", "poly", "--scale", "dynamic"});
+  expect_resumable({"--optimizer", "adam"});
+}
+
+TEST_F(TrainPde, ResumptionKeepsTheWeightsOfTheTerms) { expect_resumable({"--problem", "wave", "--ntk-every", "3"}); }
+
+TEST_F(TrainPde, EvaluationFindsTheErrorsOfTraining) {
+  io::Json const trained = expect_trained({"--activation", "poly", "--scale", "fixed"});
+  Arguments again = flags({"--activation", "poly", "--scale", "fixed", "--out", (folder / "again").string(), "--weights",
+                           (folder / "run/weights.safetensors").string()});
+  again.push_back("--evaluate");
+  Exit const exit = programs::run(program, again);
+  ASSERT_EQ(exit.code, 0) << exit.err;
+  for (char const* name : {"rmae", "rmse"}) EXPECT_EQ(only_run("again")[name], trained[name]);
+  EXPECT_EQ(text_of(folder / "again/prediction.npy"), text_of(folder / "run/prediction.npy"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "again/metrics.csv"));
+}
+
+TEST_F(TrainPde, InterruptionKeepsWhatWasReached) {
+  Child child(program, flags({"--steps", "100000"}));
+  ASSERT_TRUE(wait_until([&] { return text_of(folder / "run/metrics.csv").find("\n1,") != std::string::npos; }));
+  child.signal(SIGINT);
+  EXPECT_EQ(child.wait().code, 128 + SIGINT);
+  EXPECT_EQ(only_run("run")["finished"], false);
+  EXPECT_TRUE(std::filesystem::exists(folder / "run/weights.safetensors"));
+}
+
+TEST_F(TrainPde, AnExplosionLeavesTheLastGoodWeights) {
+  Exit const exit = run({"--activation", "poly", "--optimizer", "adam", "--learning-rate", "100", "--steps", "200"});
+  EXPECT_EQ(exit.code, 1) << exit.err;
+  EXPECT_EQ(exit.lines_of_err(), 1u) << exit.err;
+  EXPECT_NE(exit.err.find("last good weights"), std::string::npos) << exit.err;
+  Arguments evaluate = flags({"--activation", "poly", "--weights", (folder / "run/weights.safetensors").string()});
+  evaluate.push_back("--evaluate");
+  EXPECT_EQ(programs::run(program, evaluate).code, 0);
+}
+
+TEST_F(TrainPde, TheTruthMayBeAFileOfMatlab) {
+  std::vector<double> u;
+  for (int x = 0; x < 7; ++x) {
+    for (int t = 0; t < 7; ++t) u.push_back(std::sin(x * 6.283185307179586 / 6 - 50 * t / 6.0));
+  }
+  std::string const bytes = mat(matrix("u", {7, 7}, u));
+  double const formula = expect_trained({})["rmse"];
+  io::Json const from_file = expect_trained({"--solution", file("u.mat", bytes)});
+  EXPECT_NEAR(from_file["rmse"].get<double>(), formula, 1e-9);
+  EXPECT_EQ(from_file["truth"], "u.mat");
+
+  expect_refused({"--solution", file("cut.mat", bytes.substr(0, bytes.size() - 20))}, {"cut.mat", "truncated"});
+  expect_refused({"--solution", file("header.mat", bytes.substr(0, 50))}, {"header.mat", "truncated"});
+  expect_refused({"--solution", file("text.mat", std::string(500, 'x'))}, {"text.mat", "version 5"});
+  expect_refused({"--solution", file("other.mat", mat(matrix("v", {7, 7}, u)))}, {"other.mat", "'u'", "v"});
+  expect_refused({"--solution", file("u.mat", bytes), "--test-points", "8"}, {"u.mat", "7 x 7", "8 x 8"});
+  expect_refused({"--solution", (folder / "nowhere.mat").string()}, {"nowhere.mat"});
+}
+
+TEST_F(TrainPde, AFlowMayBeAFileOfMatlab) {
+  std::vector<double> x, y, t = {0, 0.5, 1}, u(9 * 2 * 3, 0.25), p;
+  for (int i = 0; i < 9; ++i) {
+    x.push_back(i % 3);
+    y.push_back(i / 3);
+  }
+  for (int i = 0; i < 27; ++i) p.push_back(0.1 * i);
+  x.insert(x.end(), y.begin(), y.end());
+  std::string const places = matrix("X_star", {9, 2}, x), times = matrix("t", {3, 1}, t);
+  std::string const all = places + times + matrix("U_star", {9, 2, 3}, u) + matrix("p_star", {9, 3}, p);
+  auto const with = [&](std::string const& path) { return Arguments{"--problem", "navier-stokes", "--data", path}; };
+  EXPECT_EQ(expect_trained(with(file("flow.mat", mat(all))))["truth"], "flow.mat");
+  expect_refused(with(file("half.mat", mat(places + times))), {"half.mat", "U_star"});
+  expect_refused(with(file("unfit.mat", mat(places + times + matrix("U_star", {9, 2, 3}, u) +
+                                            matrix("p_star", {9, 2}, std::vector<double>(18, 0))))),
+                 {"unfit.mat", "p_star"});
+  expect_refused(merged(with(file("flow.mat", mat(all))), {"--samples", "28"}), {"--samples", "27", "28"});
+}
+
+TEST_F(TrainPde, BadInputIsRefused) {
+  expect_refused({"--problem", "convecton"}, {"--problem", "convection"});
+  expect_refused({"--x-ponts", "5"}, {"--x-ponts", "--x-points"});
+  for (std::string const points : {"0", "1", "-3", "many"}) {
+    expect_refused({"--x-points", points}, {"--x-points", points});
+    expect_refused({"--t-points", points}, {"--t-points", points});
+    expect_refused({"--test-points", points}, {"--test-points", points});
+  }
+  expect_refused({"--learning-rate", "nan"}, {"--learning-rate", "nan"});
+  expect_refused({"--problem", "wave", "--derivative", "column"}, {"--derivative", "column"});
+  expect_refused({"--data", file("x.mat", "")}, {"--data", "navier-stokes"});
+  expect_refused({"--problem", "navier-stokes", "--solution", file("x.mat", "")}, {"--solution", "--data"});
+  expect_refused({"--weights", file("x.safetensors", "no weights")}, {"x.safetensors"});
+  expect_refused({"--evaluate"}, {"--weights"});
+}
+
+TEST_F(TrainPde, ResumptionRefusesOtherSettings) {
+  expect_refused({"--resume"}, {"checkpoint.safetensors"});
+  expect_trained({});
+  expect_refused({"--seed", "7", "--resume"}, {"--resume", "settings of the first run"});
+}
+
+TEST_F(TrainPde, WeightsOfAnotherModelAreRefused) {
+  expect_trained({"--model", "pinn"});
+  std::string const weights = (folder / "run/weights.safetensors").string();
+  expect_refused({"--weights", weights}, {"weights.safetensors", "linear_emb"});
+}
+
+}  // namespace
+}  // namespace attn::programs
