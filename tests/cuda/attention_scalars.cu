@@ -1,4 +1,4 @@
-// Every real scalar: double, and narrow storage with accumulation in fp32.
+// Every kind of scalar: double, narrow storage with accumulation in fp32, jets.
 #include "attention_calls.hpp"
 
 namespace attn_cuda {
@@ -23,5 +23,12 @@ void scalars(View<Kokkos::Experimental::bhalf_t> const& x, float const* scale, f
   all_kinds<Kokkos::Experimental::bhalf_t>(x);
   attend<Kokkos::Experimental::bhalf_t>(attn::Poly<3, attn::DynamicScale>{{scale, d_scale}}, x);
 }
+
+void scalars(View<attn::Jet<float, 1>> const& x, float const* scale, float* d_scale) {
+  all_kinds<attn::Jet<float, 1>>(x);
+  attend<attn::Jet<float, 1>>(attn::Poly<3, attn::DynamicScale>{{scale, d_scale}}, x);
+}
+
+void scalars(View<attn::Jet<double, 2, 1>> const& x) { all_kinds<attn::Jet<double, 2, 1>>(x); }
 
 }  // namespace attn_cuda
