@@ -16,8 +16,8 @@ struct PackedSequences {
   Tensor<int const, 1, Memory> sequence_of;  // (rows)
   Tensor<int const, 1, Memory> position_of;  // (rows): ascending within a sequence, below length
 
-  Index batch() const { return offsets.extent(0) - 1; }
-  Index rows() const { return sequence_of.extent(0); }
+  ATTN_FUNCTION Index batch() const { return offsets.extent(0) - 1; }
+  ATTN_FUNCTION Index rows() const { return sequence_of.extent(0); }
 };
 
 /// Queries and keys are in groups, and a query sees the keys of its group. One type serves every call of attention on
