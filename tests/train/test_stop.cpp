@@ -46,6 +46,24 @@ TEST(StopRequest, TheSecondSignal_EndsTheProgram) {
             SIGINT);
 }
 
+/// Whether the handler of SIGINT runs on a stack of its own.
+bool handled_apart() {
+  struct ::sigaction action {};
+  ::stack_t stack{};
+  ::sigaction(SIGINT, nullptr, &action);
+  ::sigaltstack(nullptr, &stack);
+  return (action.sa_flags & SA_ONSTACK) != 0 && (stack.ss_flags & SS_DISABLE) == 0;
+}
+
+TEST(StopRequest, TheHandler_LeavesTheStackOfTheInterruptedCodeAlone) {
+  EXPECT_FALSE(handled_apart());
+  {
+    StopRequest const stop;
+    EXPECT_TRUE(handled_apart());
+  }
+  EXPECT_FALSE(handled_apart());
+}
+
 TEST(StopRequest, AfterItsLife_SignalsActAsBefore) {
   EXPECT_EQ(signal_that_ended_a_child([] {
               { StopRequest const stop; }
