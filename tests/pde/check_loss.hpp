@@ -34,6 +34,25 @@ struct FirstOrder {
     return d<0, 1>(u) + 0.7 * d<0, 0>(u) * d<1, 0>(u);
   }
 };
+/// One derivative, along a direction whose first component is zero or not.
+template <bool Oblique>
+struct AlongOneDirection {
+  using Orders = attn::pde::Orders<1, 1>;
+  template <class U>
+  auto operator()(U const& u) const {
+    auto const slope = attn::pde::along(u, Oblique ? 0.7 : 0.0, 2);
+    return slope * slope + d<0, 0>(u) - slope;
+  }
+};
+/// The same, written with derivatives by coordinate.
+struct AlongAsASum {
+  using Orders = attn::pde::Orders<1, 1>;
+  template <class U>
+  auto operator()(U const& u) const {
+    auto const slope = 0.7 * d<1, 0>(u) + 2.0 * d<0, 1>(u);
+    return slope * slope + d<0, 0>(u) - slope;
+  }
+};
 struct Periodic {
   template <class U>
   auto operator()(U const& u, U const& v) const {

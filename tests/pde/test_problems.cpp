@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <type_traits>
 
 namespace {
 
@@ -75,6 +76,26 @@ TEST(Problems, OnlyTheDerivativesThatAreAskedForAreKept) {
   EXPECT_EQ(detail::used_derivatives<NavierStokes::Orders>(NavierStokes{}).count(), 11u);
   using Planes = attn::JetPlanes<attn::Jet<float, 3, 3, 1>>;
   EXPECT_EQ(Planes::closure_of(detail::used_derivatives<NavierStokes::Orders>(NavierStokes{})).count, 13);
+}
+
+template <class... S>
+struct Along {
+  template <class U>
+  auto operator()(U const& u) const {
+    return (d<0, 0>(u) + ... + along(u, S::value, 1));
+  }
+};
+template <int I>
+using Number = std::integral_constant<int, I>;
+
+TEST(Problems, OneDirectionAloneNeedsOneDerivative) {
+  using Ord = Orders<1, 1>;
+  EXPECT_EQ(detail::only_direction<Ord>(Convection{}), (std::array{50.0, 1.0}));
+  EXPECT_TRUE(detail::only_direction<Ord>(Along<Number<0>, Number<0>>{}));
+  EXPECT_FALSE((detail::only_direction<Ord>(Along<Number<2>, Number<3>>{})));
+  EXPECT_FALSE(detail::only_direction<Ord>(Reaction{}));
+  EXPECT_FALSE(detail::only_direction<Ord>([](auto const& u) { return along(u, 0, 0); }));
+  EXPECT_FALSE(detail::only_direction<Ord>([](auto const& u) { return along(u, 1, 2) + d<1, 0>(u); }));
 }
 
 TEST(Problems, TermsHaveTheReferencesPoints) {

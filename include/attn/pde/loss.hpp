@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <tuple>
 
 namespace attn::pde {
@@ -56,6 +57,8 @@ class TermPass {
  public:
   TermPass(Term<R> const& term, LossOptions const& options)
       : term_(term), options_(options), wanted_(used_derivatives<Ord>(term.residual)) {
+    for (int d = 0; d < Ord::coordinates; ++d) tangents_[std::size_t(d)][std::size_t(d)] = 1;
+    if (options.derivative == Derivative::total) follow(only_direction<Ord>(term.residual));
     ATTN_CHECK(term.points.dimensions == Ord::coordinates, "pde::Loss: give the term \"", term.name, "\" points of ",
                Ord::coordinates, " coordinates, got ", term.points.dimensions);
     ATTN_CHECK(term.points.size() > 0 && term.points.size() % partners == 0, "pde::Loss: give the term \"", term.name,
@@ -133,6 +136,21 @@ class TermPass {
   }
 
  private:
+  using Direction = std::array<double, std::size_t(Ord::coordinates)>;
+
+  /// Lets the jets carry the derivative along `direction` alone, in place of that by a coordinate which it leaves: the
+  /// residual sees u_x of a solution whose other first derivatives vanish, with x scaled so that the sum is the same.
+  void follow(std::optional<Direction> const& direction) {
+    if (!direction) return;
+    std::size_t const pivot =
+        std::size_t(std::ranges::find_if(*direction, [](double c) { return c != 0; }) - direction->begin());
+    auto const coefficients = first_derivatives(Ord{});
+    for (std::size_t d = 0; d < coefficients.size(); ++d) {
+      wanted_[std::size_t(coefficients[d])] = d == pivot;
+      tangents_[pivot][d] = (*direction)[d] / (*direction)[pivot];
+    }
+  }
+
   /// Calls body(first, count) for ranges of the points, or of pairs.
   template <class Body>
   void for_chunks(Body const& body) const {
@@ -164,7 +182,8 @@ class TermPass {
     return degree > 1 ? -2 : direction;
   }
 
-  /// The points of a chunk with their tangents: units, or by point those in `slopes` (value's slope, then coordinates').
+  /// The points of a chunk with their tangents: `tangents_`, or by point those in `slopes` (value's slope, then
+  /// coordinates').
   Tensor<J, 3, Memory> points(JetCtx& ctx, Index first, Index count, std::vector<Real> const* slopes) const {
     Index const rows = count * Index(partners), steps = options_.sequence.length;
     int const dimensions = Ord::coordinates;
@@ -183,7 +202,7 @@ class TermPass {
             if (slopes != nullptr) {
               tangent = (*slopes)[std::size_t(row * steps + i) * std::size_t(dimensions + 1) + std::size_t(1 + d)];
             } else {
-              tangent = Real(direction_of(c) == d ? 1 : 0);
+              tangent = static_cast<Real>(tangents_[std::size_t(direction_of(c))][std::size_t(d)]);
             }
           }
         }
@@ -264,6 +283,7 @@ class TermPass {
   Term<R> const& term_;
   LossOptions options_;
   typename Probe<Ord>::Used wanted_;
+  std::array<Direction, std::size_t(Ord::coordinates)> tangents_{};  // what the first derivative by a coordinate follows
   std::vector<Real> columns_;  // (points, steps, coordinates) in the order of chunks
 };
 
@@ -279,7 +299,7 @@ struct LossValue {
 /// sum over terms of weight * mean(residual^2), and its gradient in `ctx.parameters.gradients()`, which is overwritten.
 ///
 /// `Ord` is the problem's `Orders`. The network's jets keep the coefficients that the terms ask for and no others: three
-/// planes for u, u_x and u_t. Memory is that of one chunk of points, and is reused.
+/// planes for u, u_x and u_t, two for u and `along(u, beta, 1)`. Memory is that of one chunk of points, and is reused.
 template <class Ord, class Ctx, class Model, class... R>
 LossValue<sizeof...(R)> loss_and_gradient(Ctx& ctx, Model const& model, std::tuple<Term<R>...> const& terms,
                                           LossOptions const& options) {

@@ -68,7 +68,7 @@ struct Convection {
 
   template <class U>
   ATTN_FUNCTION auto operator()(U const& u) const {
-    return d<0, 1>(u) + beta * d<1, 0>(u);
+    return along(u, beta, 1);
   }
 
   Domain domain() const { return {0, 2 * pi, 0, 1}; }

@@ -9,9 +9,11 @@
 #include "attn/pde/collocation.hpp"
 #include "attn/pde/derivative.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bitset>
 #include <concepts>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -70,18 +72,38 @@ struct EquationsOf<Kokkos::Array<S, N>> {
   }
 };
 
+template <class Ord, class R>
+typename Probe<Ord>::Noted noted_by(R const& residual) {
+  typename Probe<Ord>::Noted noted;
+  std::array<Probe<Ord>, std::size_t(partners<R, Ord>())> const probes = [&] {
+    if constexpr (partners<R, Ord>() == 1) return std::array{Probe<Ord>(noted)};
+    else return std::array{Probe<Ord>(noted), Probe<Ord>(noted)};
+  }();
+  (void)call(residual, probes);
+  return noted;
+}
+
 /// The derivatives that a residual asks for.
 template <class Ord, class R>
 typename Probe<Ord>::Used used_derivatives(R const& residual) {
-  bool noted[std::size_t(Probe<Ord>::size)] = {};
-  if constexpr (partners<R, Ord>() == 1) {
-    (void)call(residual, std::array<Probe<Ord>, 1>{Probe<Ord>(noted)});
-  } else {
-    (void)call(residual, std::array<Probe<Ord>, 2>{Probe<Ord>(noted), Probe<Ord>(noted)});
-  }
+  auto const noted = noted_by<Ord>(residual);
   typename Probe<Ord>::Used used;
-  for (int c = 0; c < Probe<Ord>::size; ++c) used[std::size_t(c)] = noted[c];
+  for (int c = 0; c < Probe<Ord>::size; ++c) used[std::size_t(c)] = noted.derivatives[c];
+  if (noted.directions > 0) {
+    for (int const c : first_derivatives(Ord{})) used[std::size_t(c)] = true;
+  }
   return used;
+}
+
+/// The direction along which a residual asks for a derivative, if it asks for no other.
+template <class Ord, class R>
+std::optional<std::array<double, std::size_t(Ord::coordinates)>> only_direction(R const& residual) {
+  auto const noted = noted_by<Ord>(residual);
+  auto const direction = std::to_array(noted.direction);
+  bool only = noted.directions == 1 && std::ranges::any_of(direction, [](double c) { return c != 0; });
+  for (int c = 1; c < Probe<Ord>::size; ++c) only = only && !noted.derivatives[c];
+  if (!only) return std::nullopt;
+  return direction;
 }
 
 /// Evaluates a residual and its slopes at one place: `outputs` numbers of the network for each of its partners.
