@@ -1,5 +1,5 @@
-/// Which types --activation, --power and --scale stand for. The definitions are spread over several files, because each
-/// type is a model of its own to the compiler.
+/// Which types --activation, --power and --scale stand for. The definitions are in two files, because each type is a
+/// model of its own to the compiler; what all models share is compiled once in each file.
 #pragma once
 
 #include <string>
@@ -8,15 +8,10 @@
 
 namespace vision {
 
-std::unique_ptr<Classifier> make_softmax_vit(Context& ctx, Sizes const& sizes);
-
-/// Relu or sigmoid.
+/// Softmax, relu or sigmoid.
 std::unique_ptr<Classifier> make_other_vit(Context& ctx, std::string const& activation, Sizes const& sizes);
 
-/// c s³, the paper's choice, with kernels of its own for each of the scales.
-std::unique_ptr<Classifier> make_cubic_vit(Context& ctx, std::string const& scale, Sizes const& sizes);
-
-/// c s^power for any power.
-std::unique_ptr<Classifier> make_poly_vit(Context& ctx, int power, std::string const& scale, Sizes const& sizes);
+/// c s^power.
+std::unique_ptr<Classifier> make_poly_vit(Context& ctx, ActivationChoice const& choice, Sizes const& sizes);
 
 }  // namespace vision

@@ -46,6 +46,7 @@ struct ActivationChoice {
   std::string activation = "softmax";
   int power = 3;
   std::string scale = "none";
+  double factor = 0;  // the number of a fixed scale; 0: 1/sqrt(tokens)
 
   bool is_poly() const { return activation == "poly"; }
   /// "softmax", "x³", "x³ fixed", ...

@@ -215,6 +215,7 @@ io::Json describe(Settings const& settings, Sizes const& sizes, attn::data::Spli
           {"activation", a.activation},
           {"power", a.is_poly() ? io::Json(a.power) : io::Json(nullptr)},
           {"scale", a.is_poly() ? a.scale : "none"},
+          {"factor", a.is_poly() && a.factor != 0 ? io::Json(a.factor) : io::Json(nullptr)},
           {"seed", settings.seed},
           {"scale_per_head", sizes.scale_per_head},
           {"image", {sizes.channels, sizes.image_height, sizes.image_width}},

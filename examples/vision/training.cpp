@@ -132,6 +132,7 @@ void adopt(Settings& settings, io::Json const& description, std::function<bool(c
   take("--activation", "activation", settings.activation.activation);
   take("--power", "power", settings.activation.power);
   take("--scale", "scale", settings.activation.scale);
+  take("--scale", "factor", settings.activation.factor);
   take("--mlp-ratio", "mlp_ratio", settings.model.mlp_ratio);
   take("--pool", "pool", settings.model.pool);
   take("--scale-per-head", "scale_per_head", settings.model.scale_per_head);

@@ -1,0 +1,110 @@
+#include "theory/training.hpp"
+
+#include "attn/io/failed_run.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace theory {
+namespace {
+
+constexpr std::size_t side = 32;
+
+/// A border of zeros; the statistics of the pixels change with it.
+attn::data::Dataset pad(attn::data::Dataset dataset) {
+  ATTN_CHECK(dataset.height <= side && dataset.width <= side, "--data: give images of at most 32 x 32, not ",
+             dataset.height, " x ", dataset.width);
+  std::vector<std::uint8_t> images(dataset.count * dataset.channels * side * side, 0);
+  std::size_t const top = (side - dataset.height) / 2, left = (side - dataset.width) / 2;
+  for (std::size_t plane = 0; plane < dataset.count * dataset.channels; ++plane) {
+    for (std::size_t y = 0; y < dataset.height; ++y) {
+      std::copy_n(dataset.images.begin() + static_cast<std::ptrdiff_t>((plane * dataset.height + y) * dataset.width),
+                  dataset.width,
+                  images.begin() + static_cast<std::ptrdiff_t>((plane * side + y + top) * side + left));
+    }
+  }
+  dataset.images = std::move(images);
+  dataset.height = dataset.width = side;
+  return dataset;
+}
+
+}  // namespace
+
+TrainingOptions complete(TrainingOptions options, TrainingOptions const& quick, TrainingOptions const& full) {
+  TrainingOptions const& preset = options.preset == "quick" ? quick : full;
+  auto const fill = [&](auto TrainingOptions::*field) {
+    if (options.*field == 0) options.*field = preset.*field;
+  };
+  for (auto const field : {&TrainingOptions::width, &TrainingOptions::depth, &TrainingOptions::heads,
+                           &TrainingOptions::epochs, &TrainingOptions::train_limit, &TrainingOptions::test_limit,
+                           &TrainingOptions::batch, &TrainingOptions::seeds}) {
+    fill(field);
+  }
+  fill(&TrainingOptions::lr);
+  return options;
+}
+
+attn::data::Split padded_images(TrainingOptions const& options) {
+  vision::DataSettings settings;
+  if (!options.data.empty()) settings.directory = options.data;
+  attn::data::Split split = vision::load_data(settings);
+  auto const cut = [](attn::data::Dataset& part, int limit) {
+    std::size_t const count = limit > 0 ? std::min(part.count, static_cast<std::size_t>(limit)) : part.count;
+    part = pad(attn::data::take(std::move(part), count));
+  };
+  cut(split.train, options.train_limit);
+  cut(split.test, options.test_limit);
+  split.train.normalization = attn::data::channel_statistics(split.train);
+  split.test.normalization = split.train.normalization;
+  return split;
+}
+
+std::string patch_for(int tokens) {
+  switch (tokens) {
+    case 256:
+      return "2";
+    case 64:
+      return "4";
+    case 16:
+      return "8";
+    case 8:
+      return "8x16";
+    default:
+      ATTN_CHECK(false, "--tokens: choose among 8, 16, 64 and 256, got ", tokens);
+  }
+  return {};
+}
+
+vision::Settings settings_of(TrainingOptions const& o, vision::ActivationChoice const& activation, int tokens,
+                             std::uint64_t seed) {
+  vision::Settings settings;
+  settings.activation = activation;
+  settings.seed = seed;
+  settings.model.patch = patch_for(tokens);
+  settings.model.width = o.width;
+  settings.model.depth = o.depth;
+  settings.model.heads = o.heads;
+  settings.recipe.epochs = static_cast<std::uint64_t>(o.epochs);
+  settings.recipe.batch = static_cast<std::size_t>(o.batch);
+  settings.recipe.lr = o.lr;
+  return settings;
+}
+
+Run train(vision::Settings const& settings, attn::data::Split const& data, attn::io::Path const& out) {
+  vision::Settings mine = settings;
+  mine.recipe.batch = std::min(mine.recipe.batch, data.train.count);
+  attn::io::create_output_directory(out);
+  attn::train::StopRequest const stop;
+  try {
+    Run run{.outcome = vision::train(mine, data, {.out = out, .stop = &stop})};
+    if (run.outcome.interrupted) throw attn::io::FailedRun("interrupted; the runs that were complete are in --out");
+    run.accuracy = run.outcome.run["test_accuracy"].get<double>();
+    return run;
+  } catch (attn::io::FailedRun const& failure) {
+    if (stop.requested()) throw;
+    std::fprintf(stderr, "%s: %s\n", settings.activation.name().c_str(), failure.what());
+    return {.accuracy = 1.0 / std::max(1, data.train.classes), .diverged = true};
+  }
+}
+
+}  // namespace theory
