@@ -37,6 +37,18 @@ ATTN_FUNCTION auto for_row(A const& a, Row row) {
   }
 }
 
+/// A row-normalised activation with rule 4 below in its second form.
+template <class A, class T>
+concept StatesNumeratorSlope = requires(A const a, typename A::template Stats<T> const& stats, T s) {
+  { a.numerator_slope(s, stats) } -> std::same_as<T>;
+};
+
+/// ... in either form.
+template <class A, class T>
+concept PullsBack = StatesNumeratorSlope<A, T> || requires(A const a, T w, T d_w, T delta) {
+  { a.pullback(w, d_w, delta) } -> std::same_as<T>;
+};
+
 /// A row-normalised activation needs statistics of the whole row, which it gathers one score at a time:
 /// w_ij = numerator(s_ij, stats_i) / normalizer(stats_i).
 ///
@@ -44,19 +56,52 @@ ATTN_FUNCTION auto for_row(A const& a, Row row) {
 ///  2. `absorb(stats, s)` adds one score and returns the factor by which everything that was accumulated before, with
 ///     the earlier statistics, must be multiplied (for softmax: e^(old maximum - new maximum)).
 ///  3. `numerator(s, stats)` and `normalizer(stats)` give the weight once the row is complete.
-///  4. `pullback(w, d_w, delta)` is ds_ij, given delta_i = sum_j w_ij d_w_ij.
+///  4. `pullback(w, d_w, delta)` is ds_ij, given delta_i = sum_j w_ij d_w_ij. Or, where the normalizer is the sum of the
+///     numerators' sizes, sum_k |numerator(s_ik)|: `numerator_slope(s, stats)`, the derivative of a numerator, from
+///     which kernels derive the pullback and the norm of the Jacobian.
 ///  5. Packed host kernels want members of type T only in `Stats<T>`.
 ///  6. Optional, for speed: `absorb_tile(stats, scores)` adds scores[0] ... scores[scores.size() - 1], replaces each by
 ///     its numerator with `scores.set(j, numerator)`, and returns the factor that `absorb` would. A score that a mask
 ///     hides reads as the lowest number, and its numerator is not used; it must not matter once a row has seen another.
+///     Several threads may share a row, and each sees some of its scores: `scores.row_max(x)` and `scores.row_sum(x)`
+///     give the largest and the sum of what all of them pass, in the same order of calls; elsewhere they return x.
 template <class A, class T>
 concept RowActivation =
-    std::copyable<A> && requires(A const a, typename A::template Stats<T>& stats, T s, T w, T d_w, T delta) {
+    std::copyable<A> && requires(A const a, typename A::template Stats<T>& stats, T s) {
       { a.absorb(stats, s) } -> std::same_as<T>;
       { a.numerator(s, stats) } -> std::same_as<T>;
       { a.normalizer(stats) } -> std::same_as<T>;
-      { a.pullback(w, d_w, delta) } -> std::same_as<T>;
-    };
+    } && PullsBack<A, T>;
+
+namespace detail {
+
+/// Stands for the statistics of rows where an activation has none.
+struct NoStats {};
+
+template <class A, class T>
+struct StatsOfTrait {
+  using type = NoStats;
+};
+template <class A, class T>
+requires RowActivation<A, T>
+struct StatsOfTrait<A, T> {
+  using type = typename A::template Stats<T>;
+};
+template <class A, class T>
+using StatsOf = typename StatsOfTrait<A, T>::type;
+
+}  // namespace detail
+
+/// ds of one score of a complete row, from the weight's gradient.
+template <class T, RowActivation<T> A>
+ATTN_FUNCTION T pull_back(A const& a, T s, T w, T d_w, T delta, typename A::template Stats<T> const& stats) {
+  if constexpr (StatesNumeratorSlope<A, T>) {
+    // forward: w_j = n_j / sum_k |n_k|; hence ds_k = n'_k / sum |n| (d_w_k - sign(n_k) delta)
+    return a.numerator_slope(s, stats) / a.normalizer(stats) * (d_w - where_greater(w, T(0), delta, -delta));
+  } else {
+    return a.pullback(w, d_w, delta);
+  }
+}
 
 /// Either of the two; what `attention` takes.
 template <class A, class T>

@@ -25,13 +25,17 @@ struct Softmax {
   template <class T, class Scores>
   ATTN_FUNCTION T absorb_tile(Stats<T>& stats, Scores const& scores) const {
     T max = stats.max;
+    ATTN_UNROLL
     for (int j = 0; j < scores.size(); ++j) max = attn::max(max, scores[j]);
+    max = scores.row_max(max);
     T sum = T(0);
+    ATTN_UNROLL
     for (int j = 0; j < scores.size(); ++j) {
       T const w = attn::exp_nonpositive(scores[j] - max);
       scores.set(j, w);
       sum += w;
     }
+    sum = scores.row_sum(sum);
     T const factor = attn::exp_nonpositive(stats.max - max);
     stats.sum = stats.sum * factor + sum;
     stats.max = max;

@@ -12,6 +12,13 @@
 /// activation, a mask or a residual.
 #define ATTN_FUNCTION KOKKOS_FORCEINLINE_FUNCTION
 
+/// In front of loops of device code whose arrays must stay in registers; host compilers need no such word.
+#if defined(__CUDACC__)
+#define ATTN_UNROLL _Pragma("unroll")
+#else
+#define ATTN_UNROLL
+#endif
+
 namespace attn {
 
 /// True while code is compiled for a device, where host-only facilities (SIMD packs, BLAS) do not exist.

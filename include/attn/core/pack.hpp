@@ -88,6 +88,28 @@ Pack<T, W> lanewise(Pack<T, W> a, Function f) {
   return r;
 }
 
+/// log a in fp32 for lanes that hold positive normal numbers, relative error below 2 units in the last place; in other
+/// lanes any number. a = 2^n m with m in [sqrt 1/2, sqrt 2); log m from the Cephes library's polynomial in m - 1.
+template <int W>
+Pack<float, W> log_normal(Pack<float, W> a) {
+  using Vector = typename Pack<float, W>::Vector;
+  typedef std::int32_t Integers __attribute__((vector_size(W * sizeof(std::int32_t))));
+  constexpr std::int32_t root_half = 0x3f3504f3;  // the bits of sqrt 1/2
+  Integers const bits = (Integers)a.lanes - root_half, n = bits >> 23;
+  Vector const r = (Vector)((Integers)a.lanes - (n << 23)) - 1.0f, r2 = r * r;
+  Vector const exponent = __builtin_convertvector(n, Vector);
+  Vector p = 7.0376836292e-2f * r - 1.1514610310e-1f;
+  p = p * r + 1.1676998740e-1f;
+  p = p * r - 1.2420140846e-1f;
+  p = p * r + 1.4249322787e-1f;
+  p = p * r - 1.6668057665e-1f;
+  p = p * r + 2.0000714765e-1f;
+  p = p * r - 2.4999993993e-1f;
+  p = p * r + 3.3333331174e-1f;
+  p = p * r * r2 + exponent * -2.12194440e-4f - 0.5f * r2;
+  return r + p + exponent * 0.693359375f;
+}
+
 /// e^a in fp32 for all lanes, relative error below 2 units in the last place.
 /// e^a = 2^n e^r with n = round(a / ln 2) and |r| <= ln 2 / 2; e^r from its Taylor polynomial of degree 7 in nested
 /// form, 2^n from the exponent bits. Results below the normal range become 0 and those above it infinity.
@@ -198,6 +220,13 @@ struct Math<Pack<T, W>> {
   static P where_greater(P a, P b, P yes, P no) { return a.lanes > b.lanes ? yes.lanes : no.lanes; }
   static P abs(P a) { return a.lanes < T(0) ? -a.lanes : a.lanes; }
   static P sqrt(P a) { return detail::lanewise(a, [](T x) { return std::sqrt(x); }); }
+  static P log_normal(P a) {
+    if constexpr (std::same_as<T, float>) {
+      return detail::log_normal(a);
+    } else {
+      return log(a);
+    }
+  }
   static P log(P a) { return detail::lanewise(a, [](T x) { return std::log(x); }); }
   static void sin_cos(P a, P& sine, P& cosine) {
     if constexpr (std::same_as<T, float>) {

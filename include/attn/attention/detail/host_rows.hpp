@@ -67,6 +67,8 @@ struct ScoreTile {
   ATTN_FUNCTION int size() const { return n_keys; }
   ATTN_FUNCTION P operator[](int j) const { return P::load(data + j * step); }
   ATTN_FUNCTION void set(int j, P value) const { value.store(data + j * step); }
+  ATTN_FUNCTION P row_max(P x) const { return x; }  // one lane has the whole row
+  ATTN_FUNCTION P row_sum(P x) const { return x; }
 };
 
 /// The statistics of a row-normalised activation as an array of numbers, which may be packs.

@@ -17,6 +17,8 @@ struct TrialTile {
   int size() const { return static_cast<int>(values->size()); }
   T operator[](int j) const { return (*values)[std::size_t(j)]; }
   void set(int j, T numerator) const { (*values)[std::size_t(j)] = numerator; }
+  T row_max(T x) const { return x; }
+  T row_sum(T x) const { return x; }
 };
 
 template <class A>

@@ -1,0 +1,278 @@
+/// Tiles of rows in shared memory, and their products on tensor cores: what the kernels for CUDA are made of.
+///
+/// A product sums over 32 bytes of each row at a time: 16 numbers of 16 bits, or 8 of 32. Entries (row, column) of a
+/// sum of 16 x 8 lie in the four registers of each of the 32 lanes of a warp, g = lane / 4, t = lane % 4:
+///
+///     register 0: (g, 2t)      register 1: (g, 2t + 1)
+///     register 2: (g + 8, 2t)  register 3: (g + 8, 2t + 1)
+///
+/// so that four lanes hold a row, and two tiles of a sum side by side are a left operand of 16 x 16 as it stands.
+#pragma once
+
+#include "attn/attention/detail/cuda_block.hpp"
+#include "attn/attention/detail/team_tile.hpp"
+
+namespace attn::detail::cuda {
+
+/// Rows of `row_bytes` (a power of two, at least 32) from byte `start` on, a multiple of 128. The 16-byte chunks of a
+/// row are exchanged by a pattern that changes from one 128 bytes to the next, since eight rows of one chunk, which
+/// an instruction reads at once, must lie on different banks.
+template <int row_bytes>
+struct SharedTile {
+  static constexpr int chunks = row_bytes / 16;
+  unsigned start;
+
+  ATTN_FUNCTION unsigned chunk(int row, int chunk) const {
+    if constexpr (row_bytes >= 128) {  // the upper bits of `chunk` apart: they are an offset that the compiler knows
+      return start + static_cast<unsigned>(row * row_bytes + chunk / 8 * 128 + ((chunk ^ row) % 8) * 16);
+    } else {
+      unsigned const offset = static_cast<unsigned>(row * row_bytes + chunk * 16);
+      return start + (offset ^ ((offset / 128 % 8) << 4));
+    }
+  }
+  /// Where the 4 bytes lie that start at byte `byte` of a row.
+  ATTN_FUNCTION unsigned word(int row, int byte) const {
+    return chunk(row, byte / 16) + static_cast<unsigned>(byte % 16);
+  }
+};
+
+/// Whether each row of a tensor starts at a multiple of 16 bytes, so that it can be copied in chunks.
+template <class X, class Memory>
+bool has_aligned_rows(Tensor<X, 4, Memory> const& x) {
+  std::uintptr_t bits = reinterpret_cast<std::uintptr_t>(x.data());
+  for (int r = 0; r < 3; ++r) {
+    if (x.extent(r) > 1) bits |= static_cast<std::uintptr_t>(x.stride(r)) * sizeof(X);
+  }
+  return bits % 16 == 0;
+}
+
+/// Copies `count` rows from `first` on, and fills up with zeros to `rows` rows of the tile's width. The copy is
+/// complete after `wait_for_copies` and a barrier. Where chunks cannot be copied (`aligned` is false), element by
+/// element.
+template <int rows, int threads, int row_bytes, class Block, class X>
+ATTN_FUNCTION void load_rows(Block const& block, SharedTile<row_bytes> tile, HeadRows<X> const& source, int first,
+                             int count, int width, bool aligned) {
+  constexpr int chunks = row_bytes / 16, per_chunk = 16 / int(sizeof(X));
+  using Bits = std::conditional_t<sizeof(X) == 2, std::uint16_t, std::uint32_t>;
+  ATTN_UNROLL
+  for (int step = 0; step < (rows * chunks + threads - 1) / threads; ++step) {
+    int const i = step * threads + block.thread(), row = i / chunks, chunk = i % chunks;
+    if (rows * chunks % threads != 0 && i >= rows * chunks) break;
+    int const columns = row < count ? clamp_to(width - chunk * per_chunk, 0, per_chunk) : 0;
+    X const* const from = columns > 0 ? source.first + (first + row) * source.step + chunk * per_chunk : source.first;
+    if (aligned) {
+      block.copy_chunk(tile.chunk(row, chunk), from, columns * int(sizeof(X)));
+    } else {
+      Chunk bits{};
+      ATTN_UNROLL
+      for (int e = 0; e < per_chunk; ++e) {
+        std::uint32_t const element = e < columns ? reinterpret_cast<Bits const*>(from)[e] : 0;
+        bits.words[e * int(sizeof(X)) / 4] |= element << (e * int(sizeof(X)) % 4 * 8);
+      }
+      block.write(tile.chunk(row, chunk), bits);
+    }
+  }
+}
+
+/// Writes `count` rows of the tile to the tokens that start at `first`.
+template <int rows, int threads, int row_bytes, class Block, class X>
+ATTN_FUNCTION void store_rows(Block const& block, SharedTile<row_bytes> tile, HeadRows<X> const& target, int first,
+                              int count, int width, bool aligned) {
+  constexpr int chunks = row_bytes / 16, per_chunk = 16 / int(sizeof(X));
+  using Bits = std::conditional_t<sizeof(X) == 2, std::uint16_t, std::uint32_t>;
+  for (int i = block.thread(); i < rows * chunks; i += threads) {
+    int const row = i / chunks, chunk = i % chunks;
+    int const columns = row < count ? clamp_to(width - chunk * per_chunk, 0, per_chunk) : 0;
+    if (columns == 0) continue;
+    Chunk const bits = block.template read<Chunk>(tile.chunk(row, chunk));
+    X* const to = target.first + (first + row) * target.step + chunk * per_chunk;
+    if (aligned && columns == per_chunk) {
+      *reinterpret_cast<Chunk*>(to) = bits;
+    } else {
+      for (int e = 0; e < columns; ++e) {
+        std::uint32_t const word = bits.words[e * int(sizeof(X)) / 4];
+        reinterpret_cast<Bits*>(to)[e] = static_cast<Bits>(word >> (e * int(sizeof(X)) % 4 * 8));
+      }
+    }
+  }
+}
+
+/// Operands of a product in registers; `rest` is what tf32 leaves of fp32.
+template <Format F, int n>
+struct Registers {
+  std::uint32_t bits[n];
+  std::uint32_t rest[F == Format::fp32 ? n : 1];
+
+  ATTN_FUNCTION void set(int i, std::uint32_t x) {
+    if constexpr (is_narrow<F>) {
+      bits[i] = x;
+    } else {
+      bits[i] = round_to_tf32(std::bit_cast<float>(x));
+      if constexpr (F == Format::fp32) {
+        rest[i] = std::bit_cast<std::uint32_t>(std::bit_cast<float>(x) - std::bit_cast<float>(bits[i]));
+      }
+    }
+  }
+};
+
+/// c (16, 8) += a (16, 32 bytes) b (32 bytes, 8); b lies in two registers from `at` on.
+template <Format F, int n, class Block>
+ATTN_FUNCTION void multiply_add(Block const& block, float (&c)[4], Registers<F, 4> const& a, Registers<F, n> const& b,
+                                int at) {
+  if constexpr (F == Format::fp32) {  // (a + a')(b + b') less a' b', which fp32 would not see; small terms first
+    block.template multiply_add<F>(c, a.rest, b.bits[at], b.bits[at + 1]);
+    block.template multiply_add<F>(c, a.bits, b.rest[at], b.rest[at + 1]);
+  }
+  block.template multiply_add<F>(c, a.bits, b.bits[at], b.bits[at + 1]);
+}
+
+template <Format F, class Block>
+ATTN_FUNCTION Registers<F, 4> load_operand(Block const& block, unsigned row, bool transposed = false) {
+  std::uint32_t bits[4];
+  if (transposed) {
+    block.load_transposed(bits, row);
+  } else {
+    block.load_matrices(bits, row);
+  }
+  Registers<F, 4> r;
+  ATTN_UNROLL
+  for (int i = 0; i < 4; ++i) r.set(i, bits[i]);
+  return r;
+}
+
+/// The 32 bytes of step `step` of 16 rows as a left operand: matrices (rows 0 ... 7, first 16 bytes), (8 ... 15,
+/// first), (0 ... 7, last), (8 ... 15, last).
+template <Format F, int row_bytes, class Block>
+ATTN_FUNCTION Registers<F, 4> left_operand(Block const& block, SharedTile<row_bytes> tile, int first_row, int step) {
+  int const lane = block.thread() % 32;
+  return load_operand<F>(block, tile.chunk(first_row + lane % 16, 2 * step + lane / 16));
+}
+
+/// The same 32 bytes of 16 rows as two right operands, whose columns are the rows 0 ... 7 and 8 ... 15.
+template <Format F, int row_bytes, class Block>
+ATTN_FUNCTION Registers<F, 4> rows_as_columns(Block const& block, SharedTile<row_bytes> tile, int first_row, int step) {
+  int const lane = block.thread() % 32;
+  return load_operand<F>(block, tile.chunk(first_row + lane % 8 + lane / 16 * 8, 2 * step + lane / 8 % 2));
+}
+
+/// Two right operands: 16 (8) rows, and the columns of two tiles of 8 from column 8 `tile_column` on.
+template <Format F, int row_bytes, class Block>
+ATTN_FUNCTION Registers<F, 4> rows_as_rows(Block const& block, SharedTile<row_bytes> tile, int first_row,
+                                           int tile_column) {
+  int const lane = block.thread() % 32;
+  if constexpr (is_narrow<F>) {
+    return load_operand<F>(block, tile.chunk(first_row + lane % 16, tile_column + lane / 16), true);
+  } else {  // rows 2t and 2t + 1, where a left operand made of a sum has its columns
+    Registers<F, 4> r;
+    ATTN_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      int const row = first_row + 2 * (lane % 4) + i % 2, column = 8 * (tile_column + i / 2) + lane / 4;
+      r.set(i, block.template read<std::uint32_t>(tile.word(row, 4 * column)));
+    }
+    return r;
+  }
+}
+
+/// The columns of step `step` of a sum as a left operand.
+template <Format F, int n_tiles>
+ATTN_FUNCTION Registers<F, 4> sum_as_left_operand(float const (&sum)[n_tiles][4], int step) {
+  Registers<F, 4> r;
+  ATTN_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    if constexpr (is_narrow<F>) {
+      float const(&tile)[4] = sum[2 * step + i / 2];
+      r.set(i, pack_finite<F>(tile[i % 2 * 2], tile[i % 2 * 2 + 1]));
+    } else {
+      r.set(i, std::bit_cast<std::uint32_t>(sum[step][i % 2 * 2 + i / 2]));
+    }
+  }
+  return r;
+}
+
+/// sum (16 m, 8 n) += a b^T over the whole width, with a (16 m, width) in `left`, which knows its rows, b (8 n, width).
+template <Format F, int m_tiles, int n_tiles, int row_bytes, class Block, class Left>
+ATTN_FUNCTION void multiply_by_rows(Block const& block, float (&sum)[m_tiles][n_tiles][4], Left const& left,
+                                    SharedTile<row_bytes> right) {
+  ATTN_UNROLL
+  for (int step = 0; step < row_bytes / 32; ++step) {
+    Registers<F, 4> a[m_tiles];
+    ATTN_UNROLL
+    for (int m = 0; m < m_tiles; ++m) a[m] = left(block, m, step);
+    ATTN_UNROLL
+    for (int n = 0; n < n_tiles; n += 2) {
+      auto const b = rows_as_columns<F>(block, right, 8 * n, step);
+      ATTN_UNROLL
+      for (int m = 0; m < m_tiles; ++m) {
+        multiply_add(block, sum[m][n], a[m], b, 0);
+        multiply_add(block, sum[m][n + 1], a[m], b, 2);
+      }
+    }
+  }
+}
+
+/// sum (16 m, width) += w b, with w (16 m, 8 n) in registers and b (8 n, width).
+template <Format F, int m_tiles, int n_tiles, int width_tiles, int row_bytes, class Block>
+ATTN_FUNCTION void multiply_by_columns(Block const& block, float (&sum)[m_tiles][width_tiles][4],
+                                       float const (&w)[m_tiles][n_tiles][4], SharedTile<row_bytes> right) {
+  constexpr int tiles_of_step = is_narrow<F> ? 2 : 1;
+  ATTN_UNROLL
+  for (int step = 0; step < n_tiles / tiles_of_step; ++step) {
+    Registers<F, 4> a[m_tiles];
+    ATTN_UNROLL
+    for (int m = 0; m < m_tiles; ++m) a[m] = sum_as_left_operand<F>(w[m], step);
+    ATTN_UNROLL
+    for (int n = 0; n < width_tiles; n += 2) {
+      auto const b = rows_as_rows<F>(block, right, 8 * tiles_of_step * step, n);
+      ATTN_UNROLL
+      for (int m = 0; m < m_tiles; ++m) {
+        multiply_add(block, sum[m][n], a[m], b, 0);
+        multiply_add(block, sum[m][n + 1], a[m], b, 2);
+      }
+    }
+  }
+}
+
+/// Rows of a tile that a warp multiplies from the left, read anew for each product.
+template <Format F, int row_bytes>
+struct LeftRows {
+  SharedTile<row_bytes> tile;
+  int first_row;
+
+  template <class Block>
+  ATTN_FUNCTION Registers<F, 4> operator()(Block const& block, int m, int step) const {
+    return left_operand<F>(block, tile, first_row + 16 * m, step);
+  }
+};
+
+/// Rounds a sum (16 m, width) times `factor(m, half)` to X and puts it into rows of a tile.
+template <class X, int m_tiles, int n_tiles, int row_bytes, class Block, class Factor>
+ATTN_FUNCTION void put_sum(Block const& block, float const (&sum)[m_tiles][n_tiles][4], SharedTile<row_bytes> tile,
+                           int first_row, Factor const& factor) {
+  int const lane = block.thread() % 32;
+  ATTN_UNROLL
+  for (int m = 0; m < m_tiles; ++m) {
+    ATTN_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      int const row = first_row + 16 * m + 8 * half + lane / 4;
+      float const f = factor(m, half);
+      ATTN_UNROLL
+      for (int n = 0; n < n_tiles; ++n) {
+        float const x = sum[m][n][2 * half] * f, y = sum[m][n][2 * half + 1] * f;
+        if constexpr (sizeof(X) == 2) {
+          block.write(tile.word(row, 16 * n + 4 * (lane % 4)), pack<format_of<X>>(x, y));
+        } else {
+          block.write(tile.word(row, 32 * n + 8 * (lane % 4)), x);
+          block.write(tile.word(row, 32 * n + 8 * (lane % 4) + 4), y);
+        }
+      }
+    }
+  }
+}
+
+template <int m_tiles, int n_tiles>
+ATTN_FUNCTION void set_zero(float (&sum)[m_tiles][n_tiles][4]) {
+  ATTN_UNROLL
+  for (int i = 0; i < m_tiles * n_tiles * 4; ++i) sum[i / (4 * n_tiles)][i / 4 % n_tiles][i % 4] = 0;
+}
+
+}  // namespace attn::detail::cuda

@@ -1,0 +1,417 @@
+/// EmulatedBlock: a block of threads of a GPU on the host, so that tests run the text of tensor-core kernels.
+///
+/// Each thread is a fiber. It runs until it needs others: a collective instruction of its warp waits for its 32 lanes,
+/// a barrier for the block. Operands lie in the lanes as "Parallel Thread Execution ISA", sections on mma and ldmatrix,
+/// prescribes. The emulator is stricter than hardware, and throws where a kernel
+///   - reads shared memory that nobody wrote, that another thread wrote since the last barrier, or whose copy it has
+///   not
+///     waited for; writes what another thread reads or writes before the next barrier; leaves the memory or aligns
+///     badly;
+///   - lets lanes of a warp meet at different instructions, or threads wait for ever.
+#pragma once
+
+#include "attn/attention/detail/cuda_block.hpp"
+#include "attn/core/check.hpp"
+
+#include <ucontext.h>
+
+#include <array>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace attn_test {
+
+namespace cuda = attn::detail::cuda;
+
+/// Fibers that hand the processor to one another.
+class Fibers {
+ public:
+  void run(int count, std::function<void(int)> const& body) {
+    body_ = &body;
+    fibers_.clear();
+    fibers_.resize(std::size_t(count));
+    live_ = count;
+    idle_ = 0;
+    failure_ = nullptr;
+    for (int f = 0; f < count; ++f) {
+      Fiber& fiber = at(f);
+      fiber.stack.resize(stack_bytes);
+      getcontext(&fiber.context);
+      fiber.context.uc_stack = {fiber.stack.data(), 0, stack_bytes};
+      fiber.context.uc_link = nullptr;
+      auto const self = reinterpret_cast<std::uintptr_t>(this);
+      makecontext(&fiber.context, reinterpret_cast<void (*)()>(&Fibers::start), 2, unsigned(self >> 32),
+                  unsigned(self));
+    }
+    current_ = 0;
+    if (count > 0) switch_context(main_, at(0));
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+  int current() const { return current_; }
+  /// Something was achieved since all waited.
+  void progress() { idle_ = 0; }
+  /// Lets another fiber of first ... first + count - 1 run.
+  void yield(int first, int count) {
+    ATTN_CHECK(++idle_ < 8 * int(fibers_.size()) + 64, "EmulatedBlock: threads wait for others that never come");
+    int next = current_;
+    do {
+      next = first + (next - first + 1) % count;
+    } while (at(next).done);
+    go_to(next);
+  }
+
+ private:
+  static constexpr std::size_t stack_bytes = 256 * 1024;
+
+  struct Fiber {
+    ucontext_t context{};
+    std::vector<char> stack;
+    bool done = false;
+  };
+
+  Fiber& at(int f) { return fibers_[std::size_t(f)]; }
+
+  static void start(unsigned high, unsigned low) {
+    auto* const self = reinterpret_cast<Fibers*>(std::uintptr_t(high) << 32 | low);
+    self->finish_switch();
+    try {
+      (*self->body_)(self->current_);
+    } catch (...) {
+      self->failure_ = std::current_exception();
+    }
+    self->at(self->current_).done = true;
+    self->progress();
+    --self->live_;
+    Fiber& last = self->at(self->current_);
+    if (self->live_ == 0 || self->failure_) {
+      self->switch_context(last, self->main_);
+    } else {
+      self->yield(0, int(self->fibers_.size()));
+    }
+  }
+  void go_to(int next) {
+    if (next == current_) return;
+    Fiber& from = at(current_);
+    current_ = next;
+    switch_context(from, at(next));
+  }
+  void switch_context(Fiber& from, Fiber& to) {
+#if defined(__SANITIZE_ADDRESS__)
+    void* stack = nullptr;
+    bool const to_main = &to == &main_;
+    __sanitizer_start_switch_fiber(from.done ? nullptr : &stack, to_main ? main_bottom_ : to.stack.data(),
+                                   to_main ? main_size_ : to.stack.size());
+    from_main_ = &from == &main_;
+    swapcontext(&from.context, &to.context);
+    __sanitizer_finish_switch_fiber(stack, nullptr, nullptr);
+#else
+    swapcontext(&from.context, &to.context);
+#endif
+  }
+  void finish_switch() {
+#if defined(__SANITIZE_ADDRESS__)
+    void const* bottom = nullptr;
+    std::size_t size = 0;
+    __sanitizer_finish_switch_fiber(nullptr, &bottom, &size);
+    if (from_main_) {
+      main_bottom_ = bottom;
+      main_size_ = size;
+    }
+#endif
+  }
+
+  std::function<void(int)> const* body_ = nullptr;
+  std::vector<Fiber> fibers_;
+  Fiber main_;
+  int current_ = 0, live_ = 0, idle_ = 0;
+  std::exception_ptr failure_;
+#if defined(__SANITIZE_ADDRESS__)
+  bool from_main_ = false;
+  void const* main_bottom_ = nullptr;
+  std::size_t main_size_ = 0;
+#endif
+};
+
+/// What the threads of a block share.
+class BlockEmulator {
+ public:
+  BlockEmulator(int warps, std::size_t shared_bytes)
+      : n_threads(32 * warps), memory(shared_bytes), history(shared_bytes / 4), warps_(std::size_t(warps)) {}
+
+  /// Runs body(thread) in all threads of one block, whose memory nobody has written.
+  void run(std::function<void(int)> const& body) {
+    history.assign(history.size(), {});
+    warps_.assign(warps_.size(), {});
+    pending_.assign(std::size_t(n_threads), {});
+    arrived_ = 0;
+    epoch_ = 1;
+    fibers_.run(n_threads, body);
+    for (auto const& copies : pending_) {
+      ATTN_CHECK(copies.empty(), "EmulatedBlock: a thread ended before its copies did");
+    }
+  }
+
+  /// All lanes of a warp bring an operand; the last to come lets `perform` work on them.
+  template <class Operand, class Perform>
+  void collective(int thread, char const* name, Operand& mine, Perform const& perform) {
+    Warp& warp = warps_[std::size_t(thread / 32)];
+    if (warp.arrived == 0) warp.name = name;
+    ATTN_CHECK(warp.name == name, "EmulatedBlock: lanes of a warp meet at ", warp.name, " and ", name);
+    warp.operands[std::size_t(thread % 32)] = &mine;
+    if (++warp.arrived == 32) {
+      std::array<Operand*, 32> all;
+      for (std::size_t l = 0; l < 32; ++l) all[l] = static_cast<Operand*>(warp.operands[l]);
+      perform(all);
+      warp.arrived = 0;
+      ++warp.generation;
+      fibers_.progress();
+      return;
+    }
+    for (long const generation = warp.generation; warp.generation == generation;) fibers_.yield(thread / 32 * 32, 32);
+  }
+
+  void barrier() {
+    if (++arrived_ == n_threads) {
+      arrived_ = 0;
+      ++epoch_;
+      fibers_.progress();
+      return;
+    }
+    for (unsigned const epoch = epoch_; epoch_ == epoch;) fibers_.yield(0, n_threads);
+  }
+
+  void start_copy(int thread, unsigned to, void const* from, int bytes, int size) {
+    ATTN_CHECK(reinterpret_cast<std::uintptr_t>(from) % std::size_t(size) == 0 || bytes == 0,
+               "EmulatedBlock: copy from a multiple of ", size);
+    ATTN_CHECK(0 <= bytes && bytes <= size, "EmulatedBlock: copy 0 to ", size, " bytes, not ", bytes);
+    wrote(thread, to, size);
+    for (unsigned w = to / 4; w < (to + unsigned(size)) / 4; ++w) history[w].in_flight = true;
+    std::memset(memory.data() + to, 0xff, std::size_t(size));  // not a number in any format
+    pending_[std::size_t(thread)].push_back({to, from, bytes, size});
+  }
+  /// The data come as late as they may.
+  void wait_for_copies(int thread) {
+    for (Copy const& c : pending_[std::size_t(thread)]) {
+      for (unsigned w = c.to / 4; w < (c.to + unsigned(c.size)) / 4; ++w) history[w].in_flight = false;
+      wrote(thread, c.to, c.size);
+      std::memset(memory.data() + c.to, 0, std::size_t(c.size));
+      if (c.bytes > 0) std::memcpy(memory.data() + c.to, c.from, std::size_t(c.bytes));
+    }
+    pending_[std::size_t(thread)].clear();
+  }
+
+  void wrote(int thread, unsigned to, int bytes) {
+    check_place(to, bytes);
+    for (unsigned w = to / 4; w < (to + unsigned(bytes) + 3) / 4; ++w) {
+      Word& word = history[w];
+      ATTN_CHECK(!word.in_flight, "EmulatedBlock: a write to byte ", 4 * w, " while it is copied");
+      ATTN_CHECK(word.write_epoch != epoch_ || word.writer == thread, "EmulatedBlock: threads ", word.writer, " and ",
+                 thread, " write byte ", 4 * w, " with no barrier between them");
+      ATTN_CHECK(word.read_epoch != epoch_ || word.reader == thread, "EmulatedBlock: thread ", thread, " writes byte ",
+                 4 * w, " that others read, with no barrier between them");
+      word.write_epoch = epoch_;
+      word.writer = thread;
+    }
+  }
+  void reads(int thread, unsigned from, int bytes) {
+    check_place(from, bytes);
+    for (unsigned w = from / 4; w < (from + unsigned(bytes) + 3) / 4; ++w) {
+      Word& word = history[w];
+      ATTN_CHECK(word.write_epoch != 0, "EmulatedBlock: a read of byte ", 4 * w, ", which nobody wrote");
+      ATTN_CHECK(!word.in_flight, "EmulatedBlock: a read of byte ", 4 * w, ", whose copy nobody has waited for");
+      ATTN_CHECK(word.write_epoch != epoch_ || word.writer == thread, "EmulatedBlock: thread ", thread, " reads byte ",
+                 4 * w, " that thread ", word.writer, " wrote, with no barrier between them");
+      word.reader = word.read_epoch == epoch_ && word.reader != thread ? several : thread;
+      word.read_epoch = epoch_;
+    }
+  }
+
+  int n_threads;
+
+ private:
+  static constexpr int several = -2;
+
+  struct Copy {
+    unsigned to;
+    void const* from;
+    int bytes, size;
+  };
+  struct Word {
+    unsigned write_epoch = 0, read_epoch = 0;
+    int writer = -1, reader = -1;
+    bool in_flight = false;
+  };
+  struct Warp {
+    std::string name;
+    std::array<void*, 32> operands{};
+    int arrived = 0;
+    long generation = 0;
+  };
+
+  void check_place(unsigned at, int bytes) const {
+    ATTN_CHECK(at + std::size_t(bytes) <= memory.size(), "EmulatedBlock: byte ", at, " is beyond the shared memory of ",
+               memory.size());
+    ATTN_CHECK(at % unsigned(bytes) == 0, "EmulatedBlock: ", bytes, " bytes at ", at, " are not aligned");
+  }
+
+ public:
+  std::vector<unsigned char> memory;
+
+ private:
+  std::vector<Word> history;
+  std::vector<Warp> warps_;
+  std::vector<std::vector<Copy>> pending_;
+  int arrived_ = 0;
+  unsigned epoch_ = 1;
+  Fibers fibers_;
+};
+
+/// One thread's view of it: the members of attn::detail::cuda::CudaBlock.
+class EmulatedBlock {
+ public:
+  EmulatedBlock(BlockEmulator& emulator, int thread, long index)
+      : emulator_(&emulator), thread_(thread), index_(index) {}
+
+  int thread() const { return thread_; }
+  long index() const { return index_; }
+  void barrier() const { emulator_->barrier(); }
+  void copy_chunk(unsigned to, void const* from, int bytes) const {
+    emulator_->start_copy(thread_, to, from, bytes, 16);
+  }
+  void copy_word(unsigned to, void const* from, int bytes) const { emulator_->start_copy(thread_, to, from, bytes, 4); }
+  void wait_for_copies() const { emulator_->wait_for_copies(thread_); }
+
+  template <class T>
+  T read(unsigned from) const {
+    T value;
+    emulator_->reads(thread_, from, sizeof(T));
+    std::memcpy(&value, emulator_->memory.data() + from, sizeof(T));
+    return value;
+  }
+  template <class T>
+  void write(unsigned to, T const& value) const {
+    emulator_->wrote(thread_, to, sizeof(T));
+    std::memcpy(emulator_->memory.data() + to, &value, sizeof(T));
+  }
+
+  void load_matrices(std::uint32_t (&r)[4], unsigned row) const { load(r, row, "ldmatrix", 2); }
+  void load_transposed(std::uint32_t (&r)[4], unsigned row) const { load(r, row, "ldmatrix.trans", 1); }
+
+  template <cuda::Format F>
+  void multiply_add(float (&c)[4], std::uint32_t const (&a)[4], std::uint32_t b0, std::uint32_t b1) const {
+    struct Operands {
+      float* c;
+      std::uint32_t const* a;
+      std::uint32_t b[2];
+    } mine{c, a, {b0, b1}};
+    constexpr int k = cuda::is_narrow<F> ? 16 : 8;
+    emulator_->collective(thread_, "mma", mine, [](std::array<Operands*, 32> const& lanes) {
+      double a[16][k], b[k][8];
+      for (std::size_t l = 0; l < 32; ++l) {
+        int const group = int(l) / 4, four = int(l) % 4;
+        for (int r = 0; r < 4; ++r) {
+          int const row = group + 8 * (r % 2);
+          if constexpr (cuda::is_narrow<F>) {  // r = 0, 1: columns 0 ... 7; r = 2, 3: columns 8 ... 15
+            for (int e = 0; e < 2; ++e) a[row][2 * four + e + 8 * (r / 2)] = half<F>(lanes[l]->a[r], e);
+          } else {
+            a[row][four + 4 * (r / 2)] = tf32(lanes[l]->a[r]);
+          }
+        }
+        for (int r = 0; r < 2; ++r) {
+          if constexpr (cuda::is_narrow<F>) {
+            for (int e = 0; e < 2; ++e) b[2 * four + e + 8 * r][group] = half<F>(lanes[l]->b[r], e);
+          } else {
+            b[four + 4 * r][group] = tf32(lanes[l]->b[r]);
+          }
+        }
+      }
+      for (std::size_t l = 0; l < 32; ++l) {
+        for (int r = 0; r < 4; ++r) {
+          int const row = int(l) / 4 + 8 * (r / 2), column = 2 * (int(l) % 4) + r % 2;
+          double sum = double(lanes[l]->c[r]);
+          for (int i = 0; i < k; ++i) sum += a[row][i] * b[i][column];
+          lanes[l]->c[r] = float(sum);
+        }
+      }
+    });
+  }
+
+  float exchange(float x, int bits) const {
+    struct Operand {
+      float x;
+      int bits;
+    } mine{x, bits};
+    float result = 0;
+    pass(mine, "shfl.bfly", result, [](std::size_t l, Operand const& o) { return l ^ std::size_t(o.bits); });
+    return result;
+  }
+  float of_four(float x, int lane) const {
+    struct Operand {
+      float x;
+      int lane;
+    } mine{x, lane};
+    float result = 0;
+    pass(mine, "shfl.idx", result, [](std::size_t l, Operand const& o) { return l / 4 * 4 + std::size_t(o.lane); });
+    return result;
+  }
+
+ private:
+  template <cuda::Format F>
+  static double half(std::uint32_t bits, int e) {
+    std::uint32_t const x = e == 0 ? bits & 0xffffu : bits >> 16;
+    return F == cuda::Format::bf16 ? std::bit_cast<float>(x << 16) : cuda::host_from_fp16(x);
+  }
+  /// Hardware ignores what tf32 has no room for.
+  static double tf32(std::uint32_t bits) { return std::bit_cast<float>(bits & 0xffffe000u); }
+
+  template <class Operand, class Source>
+  void pass(Operand& mine, char const* name, float& result, Source const& source) const {
+    struct Both {
+      Operand* operand;
+      float* result;
+    } both{&mine, &result};
+    emulator_->collective(thread_, name, both, [&](std::array<Both*, 32> const& lanes) {
+      for (std::size_t l = 0; l < 32; ++l) *lanes[l]->result = lanes[source(l, *lanes[l]->operand)]->operand->x;
+    });
+  }
+
+  /// Lane l gets of each matrix, in the order of memory or transposed, the elements (l / 4, 2 (l % 4)) and the next of
+  /// its row; elements are of 16 bits.
+  void load(std::uint32_t (&r)[4], unsigned row, char const* name, int step) const {
+    emulator_->reads(thread_, row, 16);
+    struct Operands {
+      std::uint32_t* r;
+      unsigned row;
+    } mine{r, row};
+    emulator_->collective(thread_, name, mine, [&](std::array<Operands*, 32> const& lanes) {
+      for (std::size_t matrix = 0; matrix < 4; ++matrix) {
+        std::uint16_t elements[8][8];
+        for (std::size_t i = 0; i < 8; ++i) {
+          std::memcpy(elements[i], emulator_->memory.data() + lanes[8 * matrix + i]->row, 16);
+        }
+        for (std::size_t l = 0; l < 32; ++l) {
+          std::size_t const i = l / 4, j = 2 * (l % 4);
+          bool const straight = step == 2;
+          std::uint32_t const first = straight ? elements[i][j] : elements[j][i];
+          std::uint32_t const second = straight ? elements[i][j + 1] : elements[j + 1][i];
+          lanes[l]->r[matrix] = first | second << 16;
+        }
+      }
+    });
+  }
+
+  BlockEmulator* emulator_;
+  int thread_;
+  long index_;
+};
+
+}  // namespace attn_test
