@@ -36,6 +36,8 @@ struct OneLane {
   static ATTN_FUNCTION T generate(Function const& f) {
     return f(0);
   }
+  /// first, first + 1, ...: in single precision exact up to 2^24.
+  static ATTN_FUNCTION T numbers(Index first) { return T(first); }
 };
 
 /// A full vector of the host. `T` is a real, or a jet (core/jet_tensor.hpp).
@@ -50,6 +52,12 @@ struct AllLanes {
     Value result;
     for (int lane = 0; lane < Value::width; ++lane) result.lanes[lane] = f(lane);
     return result;
+  }
+  static Value numbers(Index first) {
+    Value result;
+#pragma GCC unroll 64
+    for (int lane = 0; lane < Value::width; ++lane) result.lanes[lane] = RealOf<T>(lane);
+    return result + Value(RealOf<T>(first));
   }
 };
 
@@ -70,6 +78,7 @@ struct FirstLanes {
     for (int lane = 0; lane < n; ++lane) result.lanes[lane] = f(lane);
     return result;
   }
+  static Value numbers(Index first) { return AllLanes<T>::numbers(first); }
 };
 
 /// Calls body(lanes, i) for vectors that cover begin <= i < end. Host code.
@@ -100,7 +109,11 @@ void for_blocks(Exec const& exec, char const* name, Index n, Body const& body) {
 
 namespace detail {
 
-inline constexpr Index elementwise_grain = 8192;  // elements of a block: some microseconds of work
+/// Elements of a block: some microseconds of work at least, and where there is enough, long stretches of memory.
+template <HostExecutionSpace Exec>
+Index elementwise_grain(Exec const& exec, Index elements) {
+  return std::clamp(elements / (4 * Index(exec.concurrency())), Index(8192), Index(131072));
+}
 
 template <class T, class Functor>
 struct ElementOfMatrix {
@@ -117,8 +130,8 @@ void elementwise(Exec const& exec, char const* name, Index rows, Index columns, 
   if (rows <= 0 || columns <= 0) return;
   if constexpr (HostExecutionSpace<Exec>) {
     // A long row is cut into blocks of columns, short ones are put together.
-    Index const width = std::min(columns, detail::elementwise_grain);
-    Index const height = std::clamp(detail::elementwise_grain / width, Index(1), rows);
+    Index const grain = detail::elementwise_grain(exec, rows * columns), width = std::min(columns, grain);
+    Index const height = std::clamp(grain / width, Index(1), rows);
     Index const across = (columns + width - 1) / width;
     Index const down = (rows + height - 1) / height;
     auto const block = [=](Index b) {

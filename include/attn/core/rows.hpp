@@ -1,14 +1,16 @@
 /// Work on whole rows: kernels that need sums or maxima over a row before they can write it.
 ///
-/// A kernel is a named functor with a template `operator()(row, i)`, called once for each row. `row.for_columns(n,
-/// body)` calls `body(lanes, column)` over the row, in vector lanes on a host and spread over a team's threads on a
-/// device; `row.sum(x)` and `row.max(x)` then combine what each lane or thread has gathered:
+/// A kernel is a named functor with a template `operator()(row, i)`, called once for each row. `row.sums(n, body)` adds
+/// up what `body(lanes, column)` returns over the columns, one value or a `Kokkos::Array` of several, in vector lanes on
+/// a host and spread over a team's threads on a device; `row.maxima` takes the largest. `row.for_columns` only calls:
 ///
 ///     template <class Row>
 ///     ATTN_FUNCTION void operator()(Row const& row, attn::Index i) const {
-///       auto total = row.value(0);
-///       row.for_columns(n, [&](auto lanes, attn::Index j) { total += lanes.load(x + i * n + j); });
-///       auto const mean = row.sum(total) / n;
+///       T const mean = row.sums(n, [&](auto lanes, attn::Index j) { return lanes.load(x + i * n + j); }) / T(n);
+///       auto const centre = row.value(mean);
+///       row.for_columns(n, [&](auto lanes, attn::Index j) {
+///         lanes.store(y + i * n + j, lanes.load(x + i * n + j) - centre);
+///       });
 #pragma once
 
 #include "attn/core/elementwise.hpp"
@@ -17,7 +19,42 @@ namespace attn {
 
 namespace detail {
 
-/// Combines the lanes of a pack pairwise, halves first: a fixed order with a short chain of additions.
+struct Add {
+  template <class T>
+  ATTN_FUNCTION T operator()(T const& a, T const& b) const {
+    return a + b;
+  }
+};
+struct Larger {
+  template <class T>
+  ATTN_FUNCTION T operator()(T const& a, T const& b) const {
+    return attn::max(a, b);
+  }
+};
+
+/// What a body returns: one value, or several.
+template <class Terms>
+struct TermsOf {
+  static constexpr int count = 1;
+  static ATTN_FUNCTION Terms const& get(Terms const& terms, int) { return terms; }
+  template <class T>
+  static ATTN_FUNCTION T result(T const* totals) {
+    return totals[0];
+  }
+};
+template <class Value, std::size_t N>
+struct TermsOf<Kokkos::Array<Value, N>> {
+  static constexpr int count = int(N);
+  static ATTN_FUNCTION Value const& get(Kokkos::Array<Value, N> const& terms, int k) { return terms[std::size_t(k)]; }
+  template <class T>
+  static ATTN_FUNCTION Kokkos::Array<T, N> result(T const* totals) {
+    Kokkos::Array<T, N> array{};
+    for (std::size_t k = 0; k < N; ++k) array[k] = totals[k];
+    return array;
+  }
+};
+
+/// Combines the lanes of a pack pairwise, halves first: a fixed order with a short chain of operations.
 template <Real T, class Combine>
 T combine_lanes(T a, Combine) {
   return a;
@@ -27,10 +64,10 @@ T combine_lanes(Pack<T, W> a, Combine combine) {
   if constexpr (W == 1) {
     return a[0];
   } else {
-    Pack<T, W / 2> low, high;
-    std::memcpy(&low, &a, sizeof low);
-    std::memcpy(&high, reinterpret_cast<char const*>(&a) + sizeof low, sizeof high);
-    return combine_lanes(combine(low, high), combine);
+    using Half = Pack<T, W / 2>;
+    T lanes[W];  // a copy, so that `a` can stay in a register
+    a.store(lanes);
+    return combine_lanes(combine(Half::load(lanes), Half::load(lanes + W / 2)), combine);
   }
 }
 
@@ -38,7 +75,8 @@ T combine_lanes(Pack<T, W> a, Combine combine) {
 
 /// A row that one thread of the host works on.
 template <Real T>
-struct HostRow {
+class HostRow {
+ public:
   using Scalar = T;
   using Value = std::conditional_t<has_packs, Pack<T>, T>;
 
@@ -47,16 +85,67 @@ struct HostRow {
   static void for_columns(Index n, Body const& body) {
     for_lanes<T>(0, n, body);
   }
-  static T sum(Value x) {
-    return detail::combine_lanes(x, [](auto a, auto b) { return a + b; });
+  template <class Body>
+  static auto sums(Index n, Body const& body) {
+    return reduce(n, T(0), detail::Add{}, body);
   }
-  static T max(Value x) {
-    return detail::combine_lanes(x, [](auto a, auto b) { return attn::max(a, b); });
+  template <class Body>
+  static auto maxima(Index n, Body const& body) {
+    return reduce(n, attn::lowest<T>, detail::Larger{}, body);
   }
   /// Runs `body` once for the row.
   template <class Body>
   static void once(Body const& body) {
     body();
+  }
+
+ private:
+  /// Several totals take turns, so that an addition need not wait for the one before. They are local and nobody takes
+  /// their address: what a lambda captures is written back to memory at every step by g++ 12.
+  template <class Combine, class Body>
+  static auto reduce(Index n, T identity, Combine const& combine, Body const& body) {
+    using Lanes = std::conditional_t<has_packs, AllLanes<T>, OneLane<T>>;
+    using Terms = detail::TermsOf<decltype(body(Lanes{}, Index(0)))>;
+    constexpr int count = Terms::count, turns = count >= 4 ? 1 : 4 / count;
+    constexpr Index width = Index(sizeof(Value) / sizeof(T));
+    Value totals[turns][count];
+    for (auto& of_turn : totals) {
+      for (Value& total : of_turn) total = Value(identity);
+    }
+    Index i = 0;
+    for (; i + turns * width <= n; i += turns * width) {
+#pragma GCC unroll 4
+      for (int t = 0; t < turns; ++t) {
+        auto const terms = body(Lanes{}, i + t * width);
+#pragma GCC unroll 4
+        for (int k = 0; k < count; ++k) totals[t][k] = combine(totals[t][k], Terms::get(terms, k));
+      }
+    }
+#pragma GCC unroll 4
+    for (int t = 0; t < turns; ++t) {
+      if (i + width > n) break;
+      auto const terms = body(Lanes{}, i);
+#pragma GCC unroll 4
+      for (int k = 0; k < count; ++k) totals[t][k] = combine(totals[t][k], Terms::get(terms, k));
+      i += width;
+    }
+    if constexpr (has_packs) {
+      if (i < n) {
+        FirstLanes<T> const lanes{static_cast<int>(n - i)};
+        auto const terms = body(lanes, i);
+#pragma GCC unroll 4
+        for (int k = 0; k < count; ++k) {
+          totals[turns - 1][k] = combine(totals[turns - 1][k], lanes.select(Terms::get(terms, k), Value(identity)));
+        }
+      }
+    }
+    T results[count];
+    for (int k = 0; k < count; ++k) {
+      Value total = totals[0][k];
+      for (int t = 1; t < turns; ++t) total = combine(total, totals[t][k]);
+      results[k] = detail::combine_lanes(total, combine);
+    }
+    return Terms::result(results);
   }
 };
 
@@ -72,17 +161,31 @@ struct TeamRow {
   ATTN_FUNCTION void for_columns(Index n, Body const& body) const {
     for (Index column = team.team_rank(); column < n; column += team.team_size()) body(OneLane<T>{}, column);
   }
-  ATTN_FUNCTION T sum(T x) const {
-    team.team_reduce(Kokkos::Sum<T>(x));
-    return x;
+  template <class Body>
+  ATTN_FUNCTION auto sums(Index n, Body const& body) const {
+    return reduce<Kokkos::Sum<T>>(n, T(0), detail::Add{}, body);
   }
-  ATTN_FUNCTION T max(T x) const {
-    team.team_reduce(Kokkos::Max<T>(x));
-    return x;
+  template <class Body>
+  ATTN_FUNCTION auto maxima(Index n, Body const& body) const {
+    return reduce<Kokkos::Max<T>>(n, attn::lowest<T>, detail::Larger{}, body);
   }
   template <class Body>
   ATTN_FUNCTION void once(Body const& body) const {
     if (team.team_rank() == 0) body();
+  }
+
+ private:
+  template <class Reducer, class Combine, class Body>
+  ATTN_FUNCTION auto reduce(Index n, T identity, Combine const& combine, Body const& body) const {
+    using Terms = detail::TermsOf<decltype(body(OneLane<T>{}, Index(0)))>;
+    T totals[Terms::count];
+    for (T& total : totals) total = identity;
+    for_columns(n, [&](auto lanes, Index column) {
+      auto const terms = body(lanes, column);
+      for (int k = 0; k < Terms::count; ++k) totals[k] = combine(totals[k], Terms::get(terms, k));
+    });
+    for (T& total : totals) team.team_reduce(Reducer(total));
+    return Terms::result(totals);
   }
 };
 
@@ -104,7 +207,8 @@ template <class T, ExecutionSpace Exec, class Kernel>
 void for_rows(Exec const& exec, char const* name, Index rows, Index columns, Kernel const& kernel) {
   if (rows <= 0) return;
   if constexpr (HostExecutionSpace<Exec>) {
-    Index const height = std::clamp(detail::elementwise_grain / 2 / std::max(columns, Index(1)), Index(1), rows);
+    Index const grain = detail::elementwise_grain(exec, rows * columns) / 2;
+    Index const height = std::clamp(grain / std::max(columns, Index(1)), Index(1), rows);
     for_blocks(exec, name, (rows + height - 1) / height, [=](Index block) {
       for (Index i = block * height; i < std::min(rows, (block + 1) * height); ++i) kernel(HostRow<T>{}, i);
     });

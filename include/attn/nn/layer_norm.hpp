@@ -25,19 +25,17 @@ struct LayerNormForward {
     using Value = typename Row::Value;
     T const* const from = x + i * width;
     T* const to = y + i * width;
-    Value total = row.value(T(0));
-    row.for_columns(width, [&](auto lanes, Index j) { total += lanes.load(from + j); });
-    T const per_width = T(R(1) / R(width)), rounded_mean = row.sum(total) * per_width;
+    T const per_width = T(R(1) / R(width));
+    T const rounded_mean = row.sums(width, [&](auto lanes, Index j) { return lanes.load(from + j); }) * per_width;
     // What rounding left of the mean is found again in the sum of the deviations: rows of nearly equal elements need
     // it.
-    Value deviations = row.value(T(0)), squares = row.value(T(0)), near_centre = row.value(rounded_mean);
-    row.for_columns(width, [&](auto lanes, Index j) {
-      Value const d = lanes.select(lanes.load(from + j), near_centre) - near_centre;
-      deviations += d;
-      squares += d * d;
+    Value const near_centre = row.value(rounded_mean);
+    auto const [deviations, squares] = row.sums(width, [&](auto lanes, Index j) {
+      Value const d = lanes.load(from + j) - near_centre;
+      return Kokkos::Array<Value, 2>{d, d * d};
     });
-    T const rest = row.sum(deviations) * per_width, mean = rounded_mean + rest;
-    T const variance = attn::max(row.sum(squares) * per_width - rest * rest, T(0));
+    T const rest = deviations * per_width, mean = rounded_mean + rest;
+    T const variance = attn::max(squares * per_width - rest * rest, T(0));
     T const inverse = T(1) / attn::sqrt(variance + T(epsilon));
     Value const centre = row.value(mean);
     Value const scale = row.value(inverse);
@@ -74,16 +72,14 @@ struct LayerNormBackward {
     T const* const d_from = d_y + i * width;
     T* const to = d_x + i * width;
     Value const mean = row.value(statistics[2 * i]), inverse = row.value(statistics[2 * i + 1]);
-    Value sum_g = row.value(T(0)), sum_gn = row.value(T(0));
-    row.for_columns(width, [&](auto lanes, Index j) {
+    auto const [sum_g, sum_gn] = row.sums(width, [&](auto lanes, Index j) {
       Value const d = lanes.load(d_from + j), g = d * lanes.load(weight + j);
       Value const n = (lanes.load(from + j) - mean) * inverse;
-      sum_g += g;
-      sum_gn += g * n;
       gather(lanes, j, d, n);
+      return Kokkos::Array<Value, 2>{g, g * n};
     });
     T const per_width = T(R(1) / R(width));
-    Value const mean_g = row.value(row.sum(sum_g) * per_width), mean_gn = row.value(row.sum(sum_gn) * per_width);
+    Value const mean_g = row.value(sum_g * per_width), mean_gn = row.value(sum_gn * per_width);
     row.for_columns(width, [&](auto lanes, Index j) {
       Value const n = (lanes.load(from + j) - mean) * inverse;
       Value d = inverse * (lanes.load(d_from + j) * lanes.load(weight + j) - mean_g - n * mean_gn);

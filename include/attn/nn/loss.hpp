@@ -58,8 +58,9 @@ struct LabelTargets {
   T on, off;
   template <class Lanes>
   ATTN_FUNCTION auto operator()(Lanes lanes, Index i, Index column) const {
-    Index const label = labels[i];
-    return lanes.generate([&](int lane) { return column + lane == label ? on + off : off; });
+    using Value = typename Lanes::Value;
+    Value const distance = attn::abs(lanes.numbers(column) - Value(T(labels[i])));
+    return attn::where_greater(Value(T(0.5)), distance, Value(on + off), Value(off));
   }
 };
 
@@ -87,38 +88,29 @@ struct CrossEntropyRow {
   ATTN_FUNCTION void operator()(Row const& row, Index i) const {
     using Value = typename Row::Value;
     T const* const z = logits + i * classes;
-    Value const lowest = row.value(attn::lowest<T>);
-    Value largest = lowest, largest_target = lowest;
-    row.for_columns(classes, [&](auto lanes, Index c) {
-      largest = attn::max(largest, lanes.select(lanes.load(z + c), lowest));
-      largest_target = attn::max(largest_target, lanes.select(targets(lanes, i, c), lowest));
-    });
-    T const top = row.max(largest), top_target = row.max(largest_target);
-    Value const shift = row.value(top), zero = row.value(T(0));
+    T* const d_z = d_logits + i * classes;
+    auto const [top, top_target] = row.maxima(
+        classes, [&](auto lanes, Index c) { return Kokkos::Array<Value, 2>{lanes.load(z + c), targets(lanes, i, c)}; });
+    Value const shift = row.value(top), largest_target = row.value(top_target), lowest = row.value(attn::lowest<T>);
 
-    Value sum_exp = zero, sum_targets = zero, sum_products = zero;
-    row.for_columns(classes, [&](auto lanes, Index c) {
-      Value const d = lanes.load(z + c) - shift, t = targets(lanes, i, c);
-      sum_exp += lanes.select(attn::exp_nonpositive(d), zero);
-      sum_targets += lanes.select(t, zero);
-      sum_products += lanes.select(t * d, zero);
+    auto const [total, weight, products] = row.sums(classes, [&](auto lanes, Index c) {
+      Value const d = lanes.load(z + c) - shift, t = targets(lanes, i, c), e = attn::exp_nonpositive(d);
+      lanes.store(d_z + c, e);
+      return Kokkos::Array<Value, 3>{e, t, t * d};
     });
-    T const total = row.sum(sum_exp), weight = row.sum(sum_targets);
-    T const loss = weight * attn::log(total) - row.sum(sum_products);
+    T const loss = weight * attn::log(total) - products;
 
+    // The first class with the largest logit, and with the largest target: of these, minus the number is the largest.
     Value const scale = row.value(weight / total * per_row), share = row.value(per_row);
-    row.for_columns(classes, [&](auto lanes, Index c) {
-      Value const p = attn::exp_nonpositive(lanes.load(z + c) - shift);
-      lanes.store(d_logits + i * classes + c, p * scale - targets(lanes, i, c) * share);
+    auto const class_of = row.maxima(classes, [&](auto lanes, Index c) {
+      Value const t = targets(lanes, i, c), number = -lanes.numbers(c);
+      lanes.store(d_z + c, lanes.load(d_z + c) * scale - t * share);
+      return Kokkos::Array<Value, 2>{attn::where_greater(shift, lanes.load(z + c), lowest, number),
+                                     attn::where_greater(largest_target, t, lowest, number)};
     });
     row.once([&] {
-      Index predicted = 0, wanted = 0;
-      for (Index c = classes; c-- > 0;) {
-        if (z[c] == top) predicted = c;
-        if (targets(OneLane<T>{}, i, c) == top_target) wanted = c;
-      }
       losses[2 * i] = loss;
-      losses[2 * i + 1] = predicted == wanted && loss == loss ? T(1) : T(0);
+      losses[2 * i + 1] = class_of[0] == class_of[1] && loss == loss ? T(1) : T(0);
     });
   }
 };

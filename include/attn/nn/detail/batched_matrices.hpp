@@ -58,7 +58,8 @@ struct UnitPlus {
   ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
     using Value = typename Lanes::Value;
     Index const at = row * m + column, i = row % m;
-    Value value = lanes.generate([&](int lane) { return column + lane == i ? diagonal : T(0); });
+    Value const distance = attn::abs(lanes.numbers(column) - Value(T(i)));
+    Value value = attn::where_greater(Value(T(0.5)), distance, Value(diagonal), Value(T(0)));
     if (from != nullptr) value += Value(factor) * lanes.load(from + at);
     if (adds) value += lanes.load(to + at);
     lanes.store(to + at, value);
