@@ -117,6 +117,10 @@ TYPED_TEST(Gradients, OfASigmoidAreItsDifferences) {
   this->expect_differences(this->small, plain(attn::Sigmoid{.log_n = 1}), full());
 }
 
+TYPED_TEST(Gradients, OfNumeratorsOverTheSumOfTheirSizesAreItsDifferences) {
+  this->expect_differences(this->small, plain(attn::L1Normalized{}), window({.before = 2, .after = 1}, {4, 3}));
+}
+
 TYPED_TEST(Gradients, OfAnActivationWithoutASlopeAreItsDifferences) {
   this->expect_differences(this->small, plain(Sine{}), window({.before = 1, .after = 0}, {4, 1}));
 }

@@ -112,6 +112,7 @@ TYPED_TEST(AttentionOfJets, CarriesDerivativesOfTheOutput) {
 TYPED_TEST(AttentionOfJets, HasGradientsOfLossesThatContainDerivatives) {
   this->expect_gradients(plain(attn::Softmax{}), full());
   this->expect_gradients(plain(attn::Poly<3, attn::FixedScale>{}), window({.before = 2, .after = 1}, {7, 4}));
+  this->expect_gradients(plain(attn::L1Normalized{}), full());
   this->expect_gradients(plain(Bump{}), full());
 }
 

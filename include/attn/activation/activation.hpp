@@ -2,7 +2,9 @@
 #pragma once
 
 #include "attn/activation/concepts.hpp"
+#include "attn/activation/normalized.hpp"
 #include "attn/activation/poly.hpp"
+#include "attn/activation/related.hpp"
 #include "attn/activation/relu.hpp"
 #include "attn/activation/scale.hpp"
 #include "attn/activation/sigmoid.hpp"

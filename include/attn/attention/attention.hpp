@@ -68,7 +68,8 @@ void attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v,
   Tensor const out_(out);
   detail::check_activation_concept<A, T>();
   detail::check_attention("attention", q_, k_, v_, out_);
-  if (out_.extent(0) * out_.extent(1) * out_.extent(2) == 0) return;  // not E: the statistics of the rows are wanted
+  // Not E: the statistics of the rows are wanted. And the norms of a matrix without rows are zero.
+  if (out_.extent(0) * out_.extent(1) == 0 || (out_.extent(2) == 0 && !detail::wants_norms<Norms>)) return;
   detail::attention_forward(exec, a, q_, k_, v_, out_, saved, options);
 }
 

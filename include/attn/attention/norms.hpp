@@ -1,45 +1,58 @@
-/// Norms: what one row of weights adds to the squared norms of the attention matrix and of its Jacobian.
+/// Norms of the attention matrix and statistics of its rows, from queries and keys alone.
 ///
-/// ||A||_F^2 = sum_ij w_ij^2, and ||J||_F^2 is the sum of squares of all derivatives dw_ij / ds_ik. A pointwise
-/// activation has derivatives for k = j only, its slopes. A row-normalised one may state the norm of its row by a
-/// member
-///
-///     template <class T> ATTN_FUNCTION T squared_jacobian(T sum_w2, T sum_w3) const;
-///
-/// given sum_j w_j^2 and sum_j w_j^3; for softmax, dw_j / ds_k = w_j ([j = k] - w_k) makes it
-/// sum_w2 - 2 sum_w3 + sum_w2^2. Without that member, norms come from a second pass over the scores, and the pullback.
+/// The forward pass of `attention` gathers the same beside its output: `AttentionOptions::norms`.
 #pragma once
 
-#include "attn/activation/concepts.hpp"
-#include "attn/attention/options.hpp"
+#include "attn/activation/softmax.hpp"
+#include "attn/attention/attention.hpp"
 
-namespace attn::detail {
+namespace attn {
 
-/// Sums over one row (or over the rows in the lanes of packs) from which both norms follow: of w^2 and of slope^2 for a
-/// pointwise activation, of w^2 and w^3 for a row-normalised one.
-template <class T>
-struct NormSums {
-  T w2 = T(0);
-  T other = T(0);
-};
+namespace detail {
 
-/// A row-normalised activation that states the squared norm of its Jacobian in closed form.
-template <class A, class T>
-concept StatesJacobian = requires(A const a, T sum_w2, T sum_w3) {
-  { a.squared_jacobian(sum_w2, sum_w3) } -> std::same_as<T>;
-};
+template <class Rows, class Result>
+struct LogSumExp {
+  Rows rows;
+  Result result;
 
-/// The row's share of ||J||_F^2.
-template <class A, class T>
-ATTN_FUNCTION T squared_jacobian(A const& a, NormSums<T> const& sums) {
-  if constexpr (RowActivation<A, T>) {
-    return a.squared_jacobian(sums.w2, sums.other);
-  } else {
-    return sums.other;
+  ATTN_FUNCTION void operator()(Index i) const {
+    Index const n = rows.extent(2), heads = rows.extent(1), at = i % n, h = i / n % heads, b = i / n / heads;
+    auto const& stats = rows(b, h, at);
+    result(b, h, at) = static_cast<typename Result::Scalar>(stats.max + attn::log(stats.sum));
   }
+};
+
+}  // namespace detail
+
+/// q (B, H, N, D), k (B, H_kv, M, D) -> `norms`, an `AttentionNorms` or `AttentionStatistics` with memory for what is
+/// wanted. O(B H N M D); no N x M matrix is stored. Asynchronous on `exec` where that is a device.
+///
+///     attn::attention_norms(exec, attn::Softmax{}, q, k, attn::AttentionNorms<float>{frobenius, jacobian});
+template <ExecutionSpace Exec, class A, class Q, class K, class Norms, Mask M = Full>
+void attention_norms(Exec const& exec, A const& a, Q const& q, K const& k, Norms const& norms,
+                     AttentionOptions<M> const& options = {}) {
+  Tensor const q_(q);
+  Tensor const k_(k);
+  using Stored = std::remove_const_t<typename decltype(q_)::Scalar>;
+  using Memory = typename decltype(q_)::MemorySpace;
+  using T = AccumulatorOf<Stored>;
+  static_assert(Real<T>, "attention_norms: ask for norms of real tensors only, not of jets");
+  // Values and outputs without columns: their products are empty, and the rest is what is wanted.
+  Tensor<Stored const, 4, Memory> const values(nullptr, {k_.extent(0), k_.extent(1), k_.extent(2), 0});
+  Tensor<Stored, 4, Memory> const out(nullptr, {q_.extent(0), q_.extent(1), q_.extent(2), 0});
+  attention(exec, a, q_, k_, values, out,
+            AttentionOptions<M, Norms>{.mask = options.mask, .score_scale = options.score_scale, .norms = norms});
 }
 
-template <class Norms>
-inline constexpr bool wants_norms = !std::same_as<Norms, NoNorms>;
+/// The logarithm of the sum of the exponentials of each row of scores, log sum_j e^(s_ij), from what a forward pass of
+/// softmax saved: -> result (B, H, N). A row without keys has minus infinity, as near as the statistics come.
+template <ExecutionSpace Exec, class T, class Memory, class R>
+void log_sum_exp(Exec const& exec, Saved<Softmax, T, Memory> const& saved, Tensor<R, 3, Memory> const& result) {
+  auto rows = saved.rows();
+  ATTN_CHECK(rows.extents() == result.extents(), "log_sum_exp: give a result of (", rows.extent(0), ", ",
+             rows.extent(1), ", ", rows.extent(2), ")");
+  Kokkos::parallel_for("attn::log_sum_exp", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, rows.size()),
+                       detail::LogSumExp<decltype(rows), Tensor<R, 3, Memory>>{rows, result});
+}
 
-}  // namespace attn::detail
+}  // namespace attn

@@ -18,6 +18,21 @@ struct AttentionNorms {
   Tensor<R, 2, Memory> jacobian = {};
 };
 
+/// The same norms, and for each row of A, (B, H, N): the sum of its weights, the smallest and the largest, how many are
+/// positive and negative, and the entropy -sum_j p_j log p_j of p_j = |w_ij| / sum_k |w_ik|. Over the keys that the mask
+/// shows; a row without keys has zeros. A tensor without data is not written; entropy is the one that costs to compute.
+template <class R, class Memory = Kokkos::DefaultExecutionSpace::memory_space>
+struct AttentionStatistics {
+  Tensor<R, 2, Memory> frobenius = {};
+  Tensor<R, 2, Memory> jacobian = {};
+  Tensor<R, 3, Memory> sum = {};
+  Tensor<R, 3, Memory> minimum = {};
+  Tensor<R, 3, Memory> maximum = {};
+  Tensor<R, 3, Memory> positive = {};
+  Tensor<R, 3, Memory> negative = {};
+  Tensor<R, 3, Memory> entropy = {};
+};
+
 /// `AttentionOptions<Causal>{.score_scale = 0.125f}`. The types choose code, the values choose numbers.
 template <class M = Full, class Norms = NoNorms>
 struct AttentionOptions {

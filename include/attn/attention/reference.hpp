@@ -20,29 +20,29 @@ namespace attn::reference {
 namespace detail {
 
 /// The visible scores of one query and what the activation makes of them.
-template <class T>
+template <class A, class T>
 struct WeightRow {
   KeyRange keys;
-  std::vector<T> scores;
-  std::vector<T> weights;
+  std::vector<T> scores = {};
+  std::vector<T> weights = {};
+  attn::detail::StatsOf<A, T> stats = {};
 };
 
 template <class T, class A, class M, class Q, class K>
-WeightRow<T> weight_row(A const& a, Q const& q, K const& k, M const& mask, RealOf<T> score_scale, Index b, Index h,
+WeightRow<A, T> weight_row(A const& a, Q const& q, K const& k, M const& mask, RealOf<T> score_scale, Index b, Index h,
                         Index i) {
   int const n = static_cast<int>(q.extent(2)), m = static_cast<int>(k.extent(2));
   Index const key_head = h / (q.extent(1) / k.extent(1));
   Row const row{mask.length(static_cast<int>(b), m), static_cast<int>(h)};
-  WeightRow<T> r{mask.keys({static_cast<int>(b), static_cast<int>(i), n, m}), {}, {}};
+  WeightRow<A, T> r{.keys = mask.keys({static_cast<int>(b), static_cast<int>(i), n, m})};
   for (int j = r.keys.begin; j < r.keys.end; ++j) {
     T s(0);
     for (Index d = 0; d < q.extent(3); ++d) s += T(q(b, h, i, d)) * T(k(b, key_head, j, d));
     r.scores.push_back(s * T(score_scale));
   }
   if constexpr (RowActivation<A, T>) {
-    typename A::template Stats<T> stats;
-    for (T const& s : r.scores) a.absorb(stats, s);
-    for (T const& s : r.scores) r.weights.push_back(a.numerator(s, stats) / a.normalizer(stats));
+    for (T const& s : r.scores) a.absorb(r.stats, s);
+    for (T const& s : r.scores) r.weights.push_back(a.numerator(s, r.stats) / a.normalizer(r.stats));
   } else {
     for (T const& s : r.scores) r.weights.push_back(a(s, row));
   }
@@ -127,7 +127,7 @@ void attention_backward(A const& a, Q const& q, K const& k, V const& v, DO const
           }
           for (std::size_t r = 0; r < visible; ++r) {
             if constexpr (RowActivation<A, T>) {
-              d_s[r] = a.pullback(row.weights[r], d_w[r], delta);
+              d_s[r] = pull_back(a, row.scores[r], row.weights[r], d_w[r], delta, row.stats);
             } else {
               d_s[r] = weight_and_slope(a, row.scores[r], a_row).slope * d_w[r];
             }

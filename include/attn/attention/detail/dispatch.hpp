@@ -16,14 +16,13 @@ template <HostExecutionSpace Exec, class A, class Stored>
 requires(has_packs&& Real<AccumulatorOf<Stored>>) inline constexpr bool serves_on_host<Exec, A, Stored> =
     Activation<A, Pack<AccumulatorOf<Stored>>>;
 
-/// The packed kernel gathers norms while it gathers a row, and needs a closed form of the row's Jacobian.
+/// The packed kernel gathers norms while it gathers a row, and needs a form of the row's Jacobian that allows it.
 template <class Exec, class A, class Stored, class Norms>
 inline constexpr bool forwards_on_host = false;
 template <class Exec, class A, class Stored, class Norms>
 requires serves_on_host<Exec, A, Stored>
 inline constexpr bool forwards_on_host<Exec, A, Stored, Norms> = !wants_norms<Norms> ||
-                                                                 !RowActivation<A, Pack<AccumulatorOf<Stored>>> ||
-                                                                 StatesJacobian<A, Pack<AccumulatorOf<Stored>>>;
+                                                                 NormsFollowFromSums<A, Pack<AccumulatorOf<Stored>>>;
 
 template <class T>
 std::string host_kernel_name(std::string const& function) {

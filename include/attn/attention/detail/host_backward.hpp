@@ -275,7 +275,7 @@ struct Backward {
                                                      Rows<P, Columns> const& rows, int c) const {
     if constexpr (normalised) {
       P const w = a.numerator(s, rows.statistics.of[c]) * rows.inverse[c];
-      return {w, a.pullback(w, d_w, rows.delta[c])};
+      return {w, pull_back(a, s, w, d_w, rows.delta[c], rows.statistics.of[c])};
     } else {
       auto const w = weight_and_slope(weigh, s, row);
       return {w.weight, w.slope * d_w};

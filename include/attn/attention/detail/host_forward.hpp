@@ -2,7 +2,7 @@
 #pragma once
 
 #include "attn/attention/detail/host_call.hpp"
-#include "attn/attention/norms.hpp"
+#include "attn/attention/detail/norm_sums.hpp"
 
 namespace attn::detail::host {
 
@@ -20,6 +20,7 @@ struct Forward {
 
   static constexpr bool normalised = RowActivation<A, Pack<T>>;
   static constexpr bool norms = wants_norms<decltype(Options::norms)>;
+  static constexpr bool row_norms = wants_rows<decltype(Options::norms)>;
 
   template <HostExecutionSpace Exec>
   void run(std::string const& name, Exec const& exec) const {
@@ -80,6 +81,7 @@ struct Forward {
     VisibleKeys<P, Columns> const visible(options.mask, {int(b), query, shape.n_queries, shape.n_keys}, n);
     RowStatistics<A, P, Columns> statistics;
     NormSums<P> sums[Columns];
+    [[maybe_unused]] RowSums<P> of_rows[Columns];
 
     pack_lanes<P, Columns>(q, b, h, query, n, score_scale<T>(options, shape.width), tiles.q_lanes);
     for (int key = visible.first, n_keys; key < visible.last; key += n_keys) {
@@ -91,6 +93,10 @@ struct Forward {
       if constexpr (normalised) {
         for (int c = 0; c < Columns; ++c) {
           ScoreTile<P> const column{tiles.weights + c * W, lanes, n_keys};
+          [[maybe_unused]] P scores[keeps_scores<P> ? last_key_tile : 1];
+          if constexpr (keeps_scores<P>) {
+            for (int j = 0; j < n_keys; ++j) scores[j] = column[j];
+          }
           P const factor = absorb_tile(a, statistics.of[c], column, visible, key, c);
           if (!first && !all_ones(factor)) {
             for (int e = 0; e < shape.value_width; ++e) {
@@ -98,12 +104,20 @@ struct Forward {
               (P::load(at) * factor).store(at);
             }
           }
-          if constexpr (norms) add_powers(column, factor, sums[c]);
+          if constexpr (norms) {
+            add_powers(column, factor, sums[c]);
+            if constexpr (keeps_scores<P>) {
+              add_numerator_slopes(scores, column, statistics.of[c], visible, key, c, sums[c]);
+            }
+          }
+          if constexpr (row_norms) of_rows[c].rescale(factor);
         }
       }
+      if constexpr (row_norms) add_rows(tiles.weights, key, n_keys, visible, of_rows);
       accumulate_over_keys<P, Columns>(v_rows, shape.value_width, tiles.weights, n_keys, first, tiles.out_lanes);
     }
     finish<P, Columns>(at, visible, statistics, tiles, sums, partial);
+    if constexpr (row_norms) write_rows(at, visible, statistics, of_rows);
   }
 
   /// S^T = K Q^T for the keys of a tile; a pointwise activation turns it into weights before it leaves the registers.
@@ -135,21 +149,82 @@ struct Forward {
     for (int i = 0; i < Rows; ++i) {
       for (int c = 0; c < Columns; ++c) {
         P const slope = weight_and_slope(weigh, scores[i][c], row).slope;
-        sums[c].other += visible.choose(key + i, c, slope * slope, P(T(0)));
+        sums[c].second += visible.choose(key + i, c, slope * slope, P(T(0)));
       }
     }
   }
 
-  /// Sums of squares and cubes of numerators; earlier ones are rescaled as their numerators are.
+  /// Sums of squares and, for a closed form, cubes of numerators; earlier ones are rescaled as their numerators are.
   template <class P>
   static void add_powers(ScoreTile<P> const& numerators, P factor, NormSums<P>& sums) {
     P const factor2 = factor * factor;
     sums.w2 *= factor2;
-    sums.other *= factor2 * factor;
+    sums.second *= factor2;
+    sums.third *= factor2 * factor;
     for (int j = 0; j < numerators.size(); ++j) {
       P const w = numerators[j], w2 = w * w;
       sums.w2 += w2;
-      sums.other += w2 * w;
+      if constexpr (!keeps_scores<P>) sums.third += w2 * w;
+    }
+  }
+
+  /// Whether the norm of the Jacobian comes from slopes of numerators, which are functions of scores.
+  template <class P>
+  static constexpr bool keeps_scores = norms && normalised && StatesNumeratorSlope<A, P>;
+
+  template <class P, int Columns, class Stats, int N>
+  void add_numerator_slopes(P const (&scores)[N], ScoreTile<P> const& numerators, Stats const& stats,
+                            VisibleKeys<P, Columns> const& visible, int key, int c, NormSums<P>& sums) const {
+    for (int j = 0; j < numerators.size(); ++j) {
+      P const slope = visible.choose(key + j, c, a.numerator_slope(scores[j], stats), P(T(0))), slope2 = slope * slope;
+      sums.second += slope2;
+      sums.third += slope2 * attn::abs(numerators[j]);
+    }
+  }
+
+  /// The weights, or numerators, of a tile: hidden ones are zero.
+  template <class P, int Columns>
+  void add_rows(T const* tile, int key, int n_keys, VisibleKeys<P, Columns> const& visible,
+                RowSums<P> (&rows)[Columns]) const {
+    constexpr int W = P::width, lanes = Columns * W;
+    bool const all = visible.all_visible(key, key + n_keys), entropy = options.norms.entropy.data() != nullptr;
+    for (int c = 0; c < Columns; ++c) {
+      RowSums<P> row = rows[c];
+      for (int j = 0; j < n_keys; ++j) {
+        P const w = P::load(tile + j * lanes + c * W);
+        RowSums<P> const before = row;
+        row.add(w, entropy);
+        if (all) continue;
+        row.minimum = visible.choose(key + j, c, row.minimum, before.minimum);
+        row.maximum = visible.choose(key + j, c, row.maximum, before.maximum);
+      }
+      rows[c] = row;
+    }
+  }
+
+  /// Writes what is known of each row of a block.
+  template <class P, int Columns>
+  void write_rows(QueryBlock const& at, VisibleKeys<P, Columns> const& visible,
+                  RowStatistics<A, P, Columns> const& statistics, RowSums<P> (&rows)[Columns]) const {
+    auto const& to = options.norms;
+    for (int c = 0; c < Columns; ++c) {
+      P const zero(T(0));
+      P inverse(T(1));
+      if constexpr (normalised) inverse /= a.normalizer(statistics.of[c]);
+      auto const write = [&](auto const& result, P const& value) {
+        if (result.data() == nullptr) return;
+        P const shown = visible.choose_any(c, value, zero);
+        for (int l = 0; l < std::min(P::width, at.n - c * P::width); ++l) {
+          using R = typename std::remove_cvref_t<decltype(result)>::Scalar;
+          result(at.batch, at.head, at.first + c * P::width + l) = static_cast<R>(shown[l]);
+        }
+      };
+      write(to.sum, rows[c].sum * inverse);
+      write(to.minimum, rows[c].minimum * inverse);
+      write(to.maximum, rows[c].maximum * inverse);
+      write(to.positive, rows[c].positive);
+      write(to.negative, rows[c].negative);
+      if (to.entropy.data() != nullptr) write(to.entropy, rows[c].entropy());
     }
   }
 
@@ -177,10 +252,11 @@ struct Forward {
         if constexpr (normalised) {
           P const inverse2 = inverse[c] * inverse[c];
           sums[c].w2 *= inverse2;
-          sums[c].other *= inverse2 * inverse[c];
+          sums[c].second *= inverse2;
+          sums[c].third *= inverse2 * inverse[c];
         }
         share.w2 += sum_of_lanes(sums[c].w2, n - c * W);
-        share.other += sum_of_lanes(squared_jacobian(a, sums[c]), n - c * W);
+        share.second += sum_of_lanes(squared_jacobian(a, sums[c]), n - c * W);
       }
     }
     if constexpr (norms) *partial = share;
@@ -201,12 +277,13 @@ struct Forward {
         NormSums<double> total;
         for (Index i = 0; i < blocks; ++i) {
           total.w2 += partial[i].w2;
-          total.other += partial[i].other;
+          total.second += partial[i].second;
         }
-        auto const& [frobenius, jacobian] = options.norms;
+        auto const& frobenius = options.norms.frobenius;
+        auto const& jacobian = options.norms.jacobian;
         using R = typename std::remove_cvref_t<decltype(frobenius)>::Scalar;
         if (frobenius.data() != nullptr) frobenius(b, h) = static_cast<R>(total.w2);
-        if (jacobian.data() != nullptr) jacobian(b, h) = static_cast<R>(total.other);
+        if (jacobian.data() != nullptr) jacobian(b, h) = static_cast<R>(total.second);
       }
     }
   }

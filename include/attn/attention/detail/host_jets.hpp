@@ -114,9 +114,9 @@ void for_jet_groups(Exec const& exec, char const* name, Q const& q, K const& k, 
   });
 }
 
-/// The scores and weights of query i.
+/// The scores and weights of query i. Returns the statistics of its row.
 template <class S, class A>
-void jet_weights(A const& a, JetScratch<S>& s, KeyRange keys, Row row, Index i, Index width, RealOf<S> scale) {
+StatsOf<A, S> jet_weights(A const& a, JetScratch<S>& s, KeyRange keys, Row row, Index i, Index width, RealOf<S> scale) {
   using P = decltype(S{}.value());
   S const* const q = s.q[i];
   s.scores.resize(std::size_t(std::max(0, keys.end - keys.begin)));
@@ -128,13 +128,15 @@ void jet_weights(A const& a, JetScratch<S>& s, KeyRange keys, Row row, Index i, 
     s.scores[r] = sum * P(scale);
   }
   if constexpr (RowActivation<A, S>) {
-    typename A::template Stats<S> stats;
+    StatsOf<A, S> stats;
     for (S const& score : s.scores) a.absorb(stats, score);
     for (std::size_t r = 0; r < s.scores.size(); ++r) {
       s.weights[r] = a.numerator(s.scores[r], stats) / a.normalizer(stats);
     }
+    return stats;
   } else {
     for (std::size_t r = 0; r < s.scores.size(); ++r) s.weights[r] = a(s.scores[r], row);
+    return {};
   }
 }
 
@@ -221,7 +223,7 @@ void attention_gradients(Exec const& exec, A const& a, Q const& q, K const& k, V
       Row const row{mask.length(static_cast<int>(first), m), static_cast<int>(h)};
       for (int i = 0; i < n; ++i) {
         KeyRange const keys = mask.keys({static_cast<int>(first), i, n, m});
-        jet_weights(a, s, keys, row, i, width, scale);
+        [[maybe_unused]] auto const stats = jet_weights(a, s, keys, row, i, width, scale);
         s.d_weights.resize(s.weights.size());
         S const* const d_o = s.d_out[i];
         S delta(0);
@@ -243,7 +245,7 @@ void attention_gradients(Exec const& exec, A const& a, Q const& q, K const& k, V
           Index const j = keys.begin + static_cast<Index>(r);
           S d_s;
           if constexpr (RowActivation<A, S>) {
-            d_s = a.pullback(s.weights[r], s.d_weights[r], delta);
+            d_s = pull_back(a, s.scores[r], s.weights[r], s.d_weights[r], delta, stats);
           } else {
             d_s = weight_and_slope(a, s.scores[r], row).slope * s.d_weights[r];
           }

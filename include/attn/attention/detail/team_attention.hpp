@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attn/attention/detail/team_backward.hpp"
+#include "attn/attention/detail/team_norms.hpp"
 #include "attn/attention/reference.hpp"
 #include "attn/attention/saved.hpp"
 
@@ -29,7 +30,7 @@ void team_attention_forward(Exec const& exec, A const& a, Q const& q, K const& k
   using Norms = decltype(options.norms);
   if constexpr (!std::same_as<Norms, NoNorms>) {
     static_assert(Real<T>, "attention: ask for norms of real tensors only, not of jets");
-    ATTN_CHECK((!RowActivation<A, T> || saved_rows(saved) != nullptr), "attention: give `saved` memory to get norms");
+    ATTN_CHECK((!RowActivation<A, T> || saved_rows(saved) != nullptr || q.extent(2) == 0), "attention: give `saved` memory to get norms");
     launch_teams(exec, "attn::attention norms (team)", n, m,
                  TeamNorms<Exec, T, A, Q, K, M, Norms>{a, q, k, saved_rows(saved), options.mask, options.norms, scale});
   }

@@ -24,7 +24,7 @@ ATTN_FUNCTION WeightAndScoreGradient<T> weight_and_score_gradient(A const& a, T 
                                                                   StatsOf<A, T> const& stats, T delta) {
   if constexpr (RowActivation<A, T>) {
     T const w = complete_weight(a, s, stats);
-    return {w, a.pullback(w, d_w, delta)};
+    return {w, pull_back(a, s, w, d_w, delta, stats)};
   } else {
     auto const w = weight_and_slope(a, s, row);
     return {w.weight, w.slope * d_w};

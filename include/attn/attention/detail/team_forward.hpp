@@ -1,26 +1,10 @@
 /// The portable forward kernels: attention and the norms of its matrix, for any scalar and any execution space.
 #pragma once
 
-#include "attn/activation/slope.hpp"
+#include "attn/attention/detail/norm_sums.hpp"
 #include "attn/attention/detail/team_tile.hpp"
-#include "attn/attention/options.hpp"
 
 namespace attn::detail {
-
-/// Stands for the statistics of rows where an activation has none.
-struct NoStats {};
-
-template <class A, class T>
-struct StatsOfTrait {
-  using type = NoStats;
-};
-template <class A, class T>
-requires RowActivation<A, T>
-struct StatsOfTrait<A, T> {
-  using type = typename A::template Stats<T>;
-};
-template <class A, class T>
-using StatsOf = typename StatsOfTrait<A, T>::type;
 
 /// The weight of a visible score, once the statistics of its row are complete.
 template <class A, class T>
@@ -149,106 +133,6 @@ struct TeamForward {
     for (int entry = team.team_rank(); entry < sizes.own * keys; entry += team.team_size()) {
       int const i = entry / keys, j = entry % keys;
       t.weights(i, j) = sees(t.keys[i], k0 + j) ? a.numerator(t.weights(i, j), t.stats[i]) : T(0);
-    }
-  }
-};
-
-/// A team computes both squared norms of one head's matrix. It goes over the scores once more, since the slope of a
-/// row-normalised weight is known only when its row is complete.
-template <class Exec, class T, class A, class Q, class K, class M, class Norms>
-struct TeamNorms {
-  using Team = typename Kokkos::TeamPolicy<Exec>::member_type;
-  using Stats = StatsOf<A, T>;
-
-  A a;
-  Q q;
-  K k;
-  Stats const* saved;  ///< (B, H, N)
-  M mask;
-  Norms norms;
-  RealOf<T> score_scale;
-  TileSizes sizes = {};
-  int level = 0;
-
-  struct Scratch {
-    TeamTile<T> q, k, weights;
-    KeyRange* keys;
-    TeamTile<T> row_sums;
-    T* room;
-  };
-  ATTN_FUNCTION Scratch scratch(ScratchCursor& c) const {
-    int const width = int(q.extent(3)), own = sizes.own, streamed = sizes.streamed;
-    return {c.tile<T>(own, width), c.tile<T>(streamed, width), c.tile<T>(own, streamed),
-            c.take<KeyRange>(own), c.tile<T>(own, 3),          c.take<T>(team_threads)};
-  }
-  Index teams() const { return q.extent(0) * q.extent(1); }
-
-  KOKKOS_FUNCTION void operator()(Team const& team) const {
-    int const n = int(q.extent(2)), m = int(k.extent(2)), width = int(q.extent(3)), heads = int(q.extent(1));
-    int const own = sizes.own, streamed = sizes.streamed;
-    TeamPlace const at(team.league_rank(), heads, 1);
-    int const key_head = at.head / (heads / int(k.extent(1)));
-    Row const row{mask.length(at.batch, m), at.head};
-    [[maybe_unused]] auto const weigh = for_row(a, row);
-    Stats const* const stats = saved == nullptr ? nullptr : saved + (Index(at.batch) * heads + at.head) * n;
-    auto const t = team_scratch(*this, team);
-
-    T frobenius(0), jacobian(0);
-    for (int first = 0; first < n; first += own) {
-      int const count = n - first < own ? n - first : own;
-      Query const query{at.batch, first, n, m};
-      team.team_barrier();
-      load_rows(team, t.q, head_rows(q, at.batch, at.head), first, count, own, width);
-      load_key_ranges(team, t.keys, mask, query, count, own);
-      fill_zero(team, t.row_sums, own, 3);
-      KeyRange const all = hull(mask, query, count);
-      for (int k0 = all.begin; k0 < all.end; k0 += streamed) {
-        int const keys = all.end - k0 < streamed ? all.end - k0 : streamed;
-        team.team_barrier();
-        load_rows(team, t.k, head_rows(k, at.batch, key_head), k0, keys, streamed, width);
-        team.team_barrier();
-        team_product(team, own, streamed, width, t.q, t.k, [&](int i, int j, T const& dot) {
-          if (!sees(t.keys[i], k0 + j)) return;
-          T const s = dot * score_scale;
-          if constexpr (RowActivation<A, T>) {
-            T const w = complete_weight(a, s, stats[first + i]);
-            t.weights(i, j) = w;
-            frobenius += w * w;
-          } else {
-            auto const w = weight_and_slope(weigh, s, row);
-            frobenius += w.weight * w.weight;
-            jacobian += w.slope * w.slope;
-          }
-        });
-        if constexpr (RowActivation<A, T>) {
-          team.team_barrier();
-          for (int i = team.team_rank(); i < count; i += team.team_size()) add_to_row_sums(t, i, k0, keys);
-        }
-      }
-      if constexpr (RowActivation<A, T>) {
-        for (int i = team.team_rank(); i < count; i += team.team_size()) {
-          jacobian += t.row_sums(i, 1) + t.row_sums(i, 0) * t.row_sums(i, 2);
-        }
-      }
-    }
-    frobenius = team_sum(team, t.room, frobenius);
-    jacobian = team_sum(team, t.room, jacobian);
-    if (team.team_rank() == 0) {
-      if (norms.frobenius.data() != nullptr) norms.frobenius(at.batch, at.head) = frobenius;
-      if (norms.jacobian.data() != nullptr) norms.jacobian(at.batch, at.head) = jacobian;
-    }
-  }
-
- private:
-  /// The pullback is linear in d_w and delta: ds_k = f_k d_w_k + g_k delta with delta = sum_j w_j d_w_j. Hence the
-  /// Jacobian is [j = k] f_k + w_j g_k, and its squares sum to sum_k (f_k^2 + 2 f_k g_k w_k) + sum_j w_j^2 sum_k g_k^2.
-  ATTN_FUNCTION void add_to_row_sums(Scratch const& t, int i, int k0, int keys) const {
-    for (int j = 0; j < keys; ++j) {
-      if (!sees(t.keys[i], k0 + j)) continue;
-      T const w = t.weights(i, j), f = a.pullback(w, T(1), T(0)), g = a.pullback(w, T(0), T(1));
-      t.row_sums(i, 0) += w * w;
-      t.row_sums(i, 1) += f * (f + T(2) * g * w);
-      t.row_sums(i, 2) += g * g;
     }
   }
 };
