@@ -2,7 +2,10 @@
 # behind an overlay of configuration headers that switch its CUDA backend on. The result are objects, which cannot be
 # linked.
 #
-# attn_add_cuda_check(SOURCE...): a target in `all` that compiles each source for sm_90.
+# attn_add_cuda_check(SOURCE...): a target in `all` that compiles each source for sm_90, with the portable kernels of
+#   attention alone: those for tensor cores are many.
+# attn_add_machine_code(SOURCE): also compiles SOURCE, for sm_80 and sm_90, to NAME.sm_*.cubin, and what ptxas says to
+#   NAME.sm_*.log. ATTN_MACHINE_CODE lists these files without their endings, for a test.
 # attn_unite(VARIABLE NAME SOURCE...): appends to the list one file that includes the sources. nvcc takes a quarter of a
 # minute to read Kokkos and its own headers, whatever follows.
 option(ATTN_CHECK_CUDA "Compile device code with nvcc where there is one, even if Kokkos has no CUDA" ON)
@@ -56,17 +59,42 @@ function(attn_add_cuda_check)
 
   set(flags ${CMAKE_CURRENT_BINARY_DIR}/flags.txt)
   attn_write_flags(${flags})
+  # Warnings that stand for errors: host code called on the device is code that does not exist there.
+  set(command ${ATTN_NVCC} -std=c++20 --extended-lambda --expt-relaxed-constexpr -x cu -ccbin ${CMAKE_CXX_COMPILER}
+      -Werror cross-execution-space-call -Xcompiler=-fopenmp -I${ATTN_CUDA_OVERLAY} -I${PROJECT_SOURCE_DIR}/examples
+      -I${PROJECT_SOURCE_DIR}/cmake --options-file ${flags} -DATTN_HAVE_CUBLAS)
+  set(ATTN_CUDA_COMMAND "${command}" PARENT_SCOPE)
   set(objects)
   foreach(source IN LISTS ARGN)
     cmake_path(GET source FILENAME name)
     set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.o)
     add_custom_command(OUTPUT ${object}
-      COMMAND ${ATTN_NVCC} -std=c++20 -arch=sm_90 --extended-lambda --expt-relaxed-constexpr -x cu -ccbin ${CMAKE_CXX_COMPILER}
-              -Xcompiler=-fopenmp -I${ATTN_CUDA_OVERLAY} -I${PROJECT_SOURCE_DIR}/examples -I${PROJECT_SOURCE_DIR}/cmake --options-file ${flags} -DATTN_HAVE_CUBLAS
-              -MD -MT ${object} -MF ${object}.d -c ${source} -o ${object}
+      COMMAND ${command} -arch=sm_90 -DATTN_CUDA_WIDTHS= -MD -MT ${object} -MF ${object}.d -c ${source} -o ${object}
       DEPENDS ${source} ${flags} DEPFILE ${object}.d
       COMMENT "Compiling ${name} for sm_90" VERBATIM)
     list(APPEND objects ${object})
   endforeach()
   add_custom_target(attn_cuda_check ALL DEPENDS ${objects})
+endfunction()
+
+function(attn_add_machine_code source)
+  if(NOT TARGET attn_cuda_check)
+    return()
+  endif()
+  cmake_path(GET source STEM name)
+  set(outputs)
+  set(files)
+  foreach(arch IN ITEMS sm_80 sm_90)
+    set(file ${CMAKE_CURRENT_BINARY_DIR}/${name}.${arch})
+    add_custom_command(OUTPUT ${file}.cubin ${file}.log
+      COMMAND sh -c "\"$@\" > \"$0\" 2>&1 || { cat \"$0\"; exit 1; }" ${file}.log
+              ${ATTN_CUDA_COMMAND} -arch=${arch} -Xptxas=-v -MD -MT ${file}.cubin -MF ${file}.d -cubin ${source} -o ${file}.cubin
+      DEPENDS ${source} ${CMAKE_CURRENT_BINARY_DIR}/flags.txt DEPFILE ${file}.d
+      COMMENT "Compiling ${name} for ${arch}" VERBATIM)
+    list(APPEND outputs ${file}.cubin)
+    list(APPEND files ${file})
+  endforeach()
+  add_custom_target(attn_machine_code ALL DEPENDS ${outputs})
+  list(JOIN files "," files)
+  set(ATTN_MACHINE_CODE "${files}" PARENT_SCOPE)
 endfunction()

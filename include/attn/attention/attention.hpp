@@ -58,9 +58,10 @@ constexpr void check_activation_concept() {
 /// zero. O(B H N M (D + E)) less what the mask skips; no N x M matrix is stored. Asynchronous on `exec`. `saved` is
 /// filled with what `attention_backward` needs. Throws `attn::Error` where the shapes do not fit.
 template <ExecutionSpace Exec, class A, class Q, class K, class V, class O, class T, class Memory, Mask M = Full,
-          class Norms = NoNorms>
+          class Norms = NoNorms,
+          class Products = Fp32Products>
 void attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
-               Saved<A, T, Memory> const& saved, AttentionOptions<M, Norms> const& options = {}) {
+               Saved<A, T, Memory> const& saved, AttentionOptions<M, Norms, Products> const& options = {}) {
   ProfilingRegion const region("attn::attention");
   Tensor const q_(q);
   Tensor const k_(k);
@@ -74,9 +75,10 @@ void attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v,
 }
 
 /// The same, with memory of its own for what is saved: `auto saved = attention(exec, Softmax{}, q, k, v, out);`
-template <ExecutionSpace Exec, class A, class Q, class K, class V, class O, Mask M = Full, class Norms = NoNorms>
+template <ExecutionSpace Exec, class A, class Q, class K, class V, class O, Mask M = Full, class Norms = NoNorms,
+          class Products = Fp32Products>
 auto attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
-               AttentionOptions<M, Norms> const& options = {}) {
+               AttentionOptions<M, Norms, Products> const& options = {}) {
   using Out = decltype(Tensor(out));
   using T = AccumulatorOf<typename Out::Scalar>;
   detail::check_activation_concept<A, T>();
@@ -92,10 +94,11 @@ auto attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v,
 /// `out` and `saved` come from the forward pass, `options` are the same. Deterministic: the same bits for any number of
 /// threads. Weights are computed anew; no N x M matrix is stored.
 template <ExecutionSpace Exec, class A, class Q, class K, class V, class O, class T, class Memory, class DO, class DQ,
-          class DK, class DV, Mask M = Full, class Norms = NoNorms>
+          class DK, class DV, Mask M = Full, class Norms = NoNorms,
+          class Products = Fp32Products>
 void attention_backward(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
                         Saved<A, T, Memory> const& saved, DO const& d_out, DQ const& d_q, DK const& d_k, DV const& d_v,
-                        AttentionOptions<M, Norms> const& options = {}) {
+                        AttentionOptions<M, Norms, Products> const& options = {}) {
   ProfilingRegion const region("attn::attention_backward");
   Tensor const q_(q);
   Tensor const k_(k);

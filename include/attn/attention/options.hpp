@@ -19,8 +19,9 @@ struct AttentionNorms {
 };
 
 /// The same norms, and for each row of A, (B, H, N): the sum of its weights, the smallest and the largest, how many are
-/// positive and negative, and the entropy -sum_j p_j log p_j of p_j = |w_ij| / sum_k |w_ik|. Over the keys that the mask
-/// shows; a row without keys has zeros. A tensor without data is not written; entropy is the one that costs to compute.
+/// positive and negative, and the entropy -sum_j p_j log p_j of p_j = |w_ij| / sum_k |w_ik|. Over the keys that the
+/// mask shows; a row without keys has zeros. A tensor without data is not written; entropy is the one that costs to
+/// compute.
 template <class R, class Memory = Kokkos::DefaultExecutionSpace::memory_space>
 struct AttentionStatistics {
   Tensor<R, 2, Memory> frobenius = {};
@@ -33,9 +34,15 @@ struct AttentionStatistics {
   Tensor<R, 3, Memory> entropy = {};
 };
 
+/// How tensor cores of CUDA multiply fp32 numbers: as accurately as fp32, each as the sum of two tf32 numbers, or
+/// faster, rounded to the 11 significant bits of tf32 (errors of about 1e-3). No other kernel asks.
+struct Fp32Products {};
+struct Tf32Products {};
+
 /// `AttentionOptions<Causal>{.score_scale = 0.125f}`. The types choose code, the values choose numbers.
-template <class M = Full, class Norms = NoNorms>
+template <class M = Full, class Norms = NoNorms, class Products_ = Fp32Products>
 struct AttentionOptions {
+  using Products = Products_;
   static_assert(Mask<M>,
                 "AttentionOptions: give a mask with keys(attn::Query), which returns an attn::KeyRange, and "
                 "length(int batch, int n_keys), which returns an int: see attn/attention/mask.hpp");

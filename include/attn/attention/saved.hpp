@@ -6,6 +6,18 @@
 
 namespace attn {
 
+namespace detail {
+
+/// Whether kernels for CUDA may serve.
+template <class T, class Memory>
+inline constexpr bool keeps_row_facts = false;
+#if defined(KOKKOS_ENABLE_CUDA)
+template <>
+inline constexpr bool keeps_row_facts<float, Kokkos::CudaSpace> = true;
+#endif
+
+}  // namespace detail
+
 /// A pointwise activation needs nothing: every weight is a function of its score.
 template <class A, class T, class Memory>
 class Saved {
@@ -15,26 +27,39 @@ class Saved {
   Saved(Index /*batch*/, Index /*heads*/, Index /*queries*/) {}
 };
 
-/// A row-normalised activation keeps the statistics of each row: `rows()` (B, H, N).
+/// A row-normalised activation keeps the statistics of each row: `rows()` (B, H, N). Kernels for CUDA want room for two
+/// more numbers a row, which one launch of the backward pass leaves to the next: `row_facts()` (B, H, N, 2), null
+/// elsewhere.
 template <class A, class T, class Memory>
-  requires RowActivation<A, T>
+requires RowActivation<A, T>
 class Saved<A, T, Memory> {
  public:
   using Stats = typename A::template Stats<T>;
+  using Real = RealOf<T>;
 
   Saved() = default;
   /// In a workspace: nothing is allocated after the first step.
   Saved(Workspace<Memory>& workspace, Index batch, Index heads, Index queries)
-      : rows_(workspace.template tensor<Stats>(batch, heads, queries)) {}
+      : rows_(workspace.template tensor<Stats>(with_facts(batch * heads * queries)).data(), {batch, heads, queries}) {}
   /// In memory of its own.
   Saved(Index batch, Index heads, Index queries)
       : owned_(Kokkos::view_alloc(Kokkos::WithoutInitializing, "attn::Saved"),
-               static_cast<std::size_t>(batch * heads * queries)),
+               static_cast<std::size_t>(with_facts(batch * heads * queries))),
         rows_(owned_.data(), {batch, heads, queries}) {}
 
   Tensor<Stats, 3, Memory> const& rows() const { return rows_; }
+  /// They lie behind the statistics.
+  Real* row_facts() const {
+    return has_facts && rows_.data() != nullptr ? reinterpret_cast<Real*>(rows_.data() + rows_.size()) : nullptr;
+  }
 
  private:
+  static constexpr bool has_facts = detail::keeps_row_facts<T, Memory>;
+
+  static constexpr Index with_facts(Index n) {
+    return n + (has_facts ? (2 * n * Index(sizeof(Real)) + Index(sizeof(Stats)) - 1) / Index(sizeof(Stats)) : 0);
+  }
+
   Kokkos::View<Stats*, Memory> owned_;
   Tensor<Stats, 3, Memory> rows_;
 };
@@ -42,8 +67,7 @@ class Saved<A, T, Memory> {
 /// Numbers that are trained need room for the parts of their gradients, so that a backward pass allocates nothing:
 /// `parts()` (B, H, N, n_parameters).
 template <class A, class T, class Memory>
-  requires(LearnableActivation<A, T> && !RowActivation<A, T>)
-class Saved<A, T, Memory> {
+requires(LearnableActivation<A, T> && !RowActivation<A, T>) class Saved<A, T, Memory> {
  public:
   using Real = RealOf<T>;
 

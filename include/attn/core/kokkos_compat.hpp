@@ -12,11 +12,14 @@
 /// activation, a mask or a residual.
 #define ATTN_FUNCTION KOKKOS_FORCEINLINE_FUNCTION
 
-/// In front of loops of device code whose arrays must stay in registers; host compilers need no such word.
+/// In front of loops of device code whose arrays must stay in registers, and of those where unrolling costs registers;
+/// host compilers need no such words.
 #if defined(__CUDACC__)
 #define ATTN_UNROLL _Pragma("unroll")
+#define ATTN_ROLLED _Pragma("unroll 1")
 #else
 #define ATTN_UNROLL
+#define ATTN_ROLLED
 #endif
 
 namespace attn {

@@ -15,24 +15,28 @@
 namespace attn::detail::cuda {
 
 /// Rows of `row_bytes` (a power of two, at least 32) from byte `start` on, a multiple of 128. The 16-byte chunks of a
-/// row are exchanged by a pattern that changes from one 128 bytes to the next, since eight rows of one chunk, which
-/// an instruction reads at once, must lie on different banks.
+/// row are exchanged by a pattern that repeats after eight rows, since eight rows of one chunk, which an instruction
+/// reads at once, must lie on different banks. For rows of 64 bytes, chunks c of rows r lie like this:
+///
+///     r0c0 r0c1 r0c2 r0c3 r1c0 r1c1 r1c2 r1c3
+///     r2c1 r2c0 r2c3 r2c2 r3c1 r3c0 r3c3 r3c2   ...
 template <int row_bytes>
 struct SharedTile {
   static constexpr int chunks = row_bytes / 16;
   unsigned start;
 
   ATTN_FUNCTION unsigned chunk(int row, int chunk) const {
-    if constexpr (row_bytes >= 128) {  // the upper bits of `chunk` apart: they are an offset that the compiler knows
-      return start + static_cast<unsigned>(row * row_bytes + chunk / 8 * 128 + ((chunk ^ row) % 8) * 16);
-    } else {
-      unsigned const offset = static_cast<unsigned>(row * row_bytes + chunk * 16);
-      return start + (offset ^ ((offset / 128 % 8) << 4));
-    }
+    constexpr int rows_of_line = row_bytes < 128 ? 128 / row_bytes : 1, exchanged = chunks < 8 ? chunks : 8;
+    int const pattern = row / rows_of_line % exchanged;
+    return start + static_cast<unsigned>(row * row_bytes + (chunk ^ pattern) * 16);
   }
   /// Where the 4 bytes lie that start at byte `byte` of a row.
   ATTN_FUNCTION unsigned word(int row, int byte) const {
     return chunk(row, byte / 16) + static_cast<unsigned>(byte % 16);
+  }
+  /// From the place of chunk 0 or 1 of a row to that 2 `pairs` chunks further: what a lane knows stays in one register.
+  static ATTN_FUNCTION unsigned further(unsigned place, int pairs) {
+    return (place ^ static_cast<unsigned>(pairs % 4 * 32)) + static_cast<unsigned>(pairs / 4 * 128);
   }
 };
 
@@ -54,10 +58,9 @@ ATTN_FUNCTION void load_rows(Block const& block, SharedTile<row_bytes> tile, Hea
                              int count, int width, bool aligned) {
   constexpr int chunks = row_bytes / 16, per_chunk = 16 / int(sizeof(X));
   using Bits = std::conditional_t<sizeof(X) == 2, std::uint16_t, std::uint32_t>;
-  ATTN_UNROLL
-  for (int step = 0; step < (rows * chunks + threads - 1) / threads; ++step) {
-    int const i = step * threads + block.thread(), row = i / chunks, chunk = i % chunks;
-    if (rows * chunks % threads != 0 && i >= rows * chunks) break;
+  ATTN_ROLLED
+  for (int i = block.thread(); i < rows * chunks; i += threads) {
+    int const row = i / chunks, chunk = i % chunks;
     int const columns = row < count ? clamp_to(width - chunk * per_chunk, 0, per_chunk) : 0;
     X const* const from = columns > 0 ? source.first + (first + row) * source.step + chunk * per_chunk : source.first;
     if (aligned) {
@@ -89,9 +92,10 @@ ATTN_FUNCTION void store_rows(Block const& block, SharedTile<row_bytes> tile, He
     if (aligned && columns == per_chunk) {
       *reinterpret_cast<Chunk*>(to) = bits;
     } else {
-      for (int e = 0; e < columns; ++e) {
+      ATTN_UNROLL
+      for (int e = 0; e < per_chunk; ++e) {
         std::uint32_t const word = bits.words[e * int(sizeof(X)) / 4];
-        reinterpret_cast<Bits*>(to)[e] = static_cast<Bits>(word >> (e * int(sizeof(X)) % 4 * 8));
+        if (e < columns) reinterpret_cast<Bits*>(to)[e] = static_cast<Bits>(word >> (e * int(sizeof(X)) % 4 * 8));
       }
     }
   }
@@ -140,38 +144,70 @@ ATTN_FUNCTION Registers<F, 4> load_operand(Block const& block, unsigned row, boo
   return r;
 }
 
-/// The 32 bytes of step `step` of 16 rows as a left operand: matrices (rows 0 ... 7, first 16 bytes), (8 ... 15,
-/// first), (0 ... 7, last), (8 ... 15, last).
-template <Format F, int row_bytes, class Block>
-ATTN_FUNCTION Registers<F, 4> left_operand(Block const& block, SharedTile<row_bytes> tile, int first_row, int step) {
+/// Where a lane points for 16 rows as a left operand: matrices (rows 0 ... 7, first 16 bytes), (8 ... 15, first),
+/// (0 ... 7, last), (8 ... 15, last) of the 32 bytes. Also for 16 rows as the rows of two right operands.
+template <int row_bytes, class Block>
+ATTN_FUNCTION unsigned rows_first(Block const& block, SharedTile<row_bytes> tile, int first_row) {
   int const lane = block.thread() % 32;
-  return load_operand<F>(block, tile.chunk(first_row + lane % 16, 2 * step + lane / 16));
+  return tile.chunk(first_row + lane % 16, lane / 16);
+}
+/// The same for rows as columns of right operands: (0 ... 7, first), (0 ... 7, last), (8 ... 15, first), (8 ... 15,
+/// last).
+template <int row_bytes, class Block>
+ATTN_FUNCTION unsigned chunks_first(Block const& block, SharedTile<row_bytes> tile) {
+  int const lane = block.thread() % 32;
+  return tile.chunk(lane % 8 + lane / 16 * 8, lane / 8 % 2);
 }
 
-/// The same 32 bytes of 16 rows as two right operands, whose columns are the rows 0 ... 7 and 8 ... 15.
-template <Format F, int row_bytes, class Block>
-ATTN_FUNCTION Registers<F, 4> rows_as_columns(Block const& block, SharedTile<row_bytes> tile, int first_row, int step) {
-  int const lane = block.thread() % 32;
-  return load_operand<F>(block, tile.chunk(first_row + lane % 8 + lane / 16 * 8, 2 * step + lane / 8 % 2));
-}
+/// Rows of a tile that a warp multiplies from the left, read anew for each product.
+template <Format F, int row_bytes>
+struct LeftRows {
+  unsigned place;
 
-/// Two right operands: 16 (8) rows, and the columns of two tiles of 8 from column 8 `tile_column` on.
-template <Format F, int row_bytes, class Block>
-ATTN_FUNCTION Registers<F, 4> rows_as_rows(Block const& block, SharedTile<row_bytes> tile, int first_row,
-                                           int tile_column) {
-  int const lane = block.thread() % 32;
-  if constexpr (is_narrow<F>) {
-    return load_operand<F>(block, tile.chunk(first_row + lane % 16, tile_column + lane / 16), true);
-  } else {  // rows 2t and 2t + 1, where a left operand made of a sum has its columns
-    Registers<F, 4> r;
-    ATTN_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      int const row = first_row + 2 * (lane % 4) + i % 2, column = 8 * (tile_column + i / 2) + lane / 4;
-      r.set(i, block.template read<std::uint32_t>(tile.word(row, 4 * column)));
-    }
-    return r;
+  template <class Block>
+  ATTN_FUNCTION LeftRows(Block const& block, SharedTile<row_bytes> tile, int first_row)
+      : place(rows_first(block, tile, first_row)) {}
+
+  template <class Block>
+  ATTN_FUNCTION Registers<F, 4> operator()(Block const& block, int m, int step) const {
+    return load_operand<F>(block, SharedTile<row_bytes>::further(place, step) + unsigned(16 * m * row_bytes));
   }
-}
+};
+
+/// Rows of a tile as rows of right operands: 16 rows of 16-bit numbers, or 8 of 32 bits in the order 0, 2, 4, 6, 1, 3,
+/// 5, 7, in which a left operand made of a sum has its columns.
+template <Format F, int row_bytes>
+struct RightRows {
+  unsigned place, next = 0;
+
+  template <class Block>
+  ATTN_FUNCTION RightRows(Block const& block, SharedTile<row_bytes> tile) {
+    int const lane = block.thread() % 32;
+    if constexpr (is_narrow<F>) {
+      place = rows_first(block, tile, 0);
+    } else {
+      place = tile.word(lane % 4 * 2, lane / 4 * 4);
+      next = tile.word(lane % 4 * 2 + 1, lane / 4 * 4);
+    }
+  }
+  /// Two operands: columns 8 `tile_column` to 8 `tile_column` + 15.
+  template <class Block>
+  ATTN_FUNCTION Registers<F, 4> operator()(Block const& block, int step, int tile_column) const {
+    constexpr auto further = SharedTile<row_bytes>::further;
+    unsigned const rows = unsigned(step * (is_narrow<F> ? 16 : 8) * row_bytes);
+    if constexpr (is_narrow<F>) {
+      return load_operand<F>(block, further(place, tile_column / 2) + rows, true);
+    } else {
+      Registers<F, 4> r;
+      ATTN_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        unsigned const at = further(i % 2 == 0 ? place : next, tile_column + i / 2);
+        r.set(i, block.template read<std::uint32_t>(at + rows));
+      }
+      return r;
+    }
+  }
+};
 
 /// The columns of step `step` of a sum as a left operand.
 template <Format F, int n_tiles>
@@ -193,6 +229,7 @@ ATTN_FUNCTION Registers<F, 4> sum_as_left_operand(float const (&sum)[n_tiles][4]
 template <Format F, int m_tiles, int n_tiles, int row_bytes, class Block, class Left>
 ATTN_FUNCTION void multiply_by_rows(Block const& block, float (&sum)[m_tiles][n_tiles][4], Left const& left,
                                     SharedTile<row_bytes> right) {
+  unsigned const place = chunks_first(block, right);
   ATTN_UNROLL
   for (int step = 0; step < row_bytes / 32; ++step) {
     Registers<F, 4> a[m_tiles];
@@ -200,7 +237,7 @@ ATTN_FUNCTION void multiply_by_rows(Block const& block, float (&sum)[m_tiles][n_
     for (int m = 0; m < m_tiles; ++m) a[m] = left(block, m, step);
     ATTN_UNROLL
     for (int n = 0; n < n_tiles; n += 2) {
-      auto const b = rows_as_columns<F>(block, right, 8 * n, step);
+      auto const b = load_operand<F>(block, SharedTile<row_bytes>::further(place, step) + unsigned(8 * n * row_bytes));
       ATTN_UNROLL
       for (int m = 0; m < m_tiles; ++m) {
         multiply_add(block, sum[m][n], a[m], b, 0);
@@ -215,6 +252,7 @@ template <Format F, int m_tiles, int n_tiles, int width_tiles, int row_bytes, cl
 ATTN_FUNCTION void multiply_by_columns(Block const& block, float (&sum)[m_tiles][width_tiles][4],
                                        float const (&w)[m_tiles][n_tiles][4], SharedTile<row_bytes> right) {
   constexpr int tiles_of_step = is_narrow<F> ? 2 : 1;
+  RightRows<F, row_bytes> const rows(block, right);
   ATTN_UNROLL
   for (int step = 0; step < n_tiles / tiles_of_step; ++step) {
     Registers<F, 4> a[m_tiles];
@@ -222,7 +260,7 @@ ATTN_FUNCTION void multiply_by_columns(Block const& block, float (&sum)[m_tiles]
     for (int m = 0; m < m_tiles; ++m) a[m] = sum_as_left_operand<F>(w[m], step);
     ATTN_UNROLL
     for (int n = 0; n < width_tiles; n += 2) {
-      auto const b = rows_as_rows<F>(block, right, 8 * tiles_of_step * step, n);
+      auto const b = rows(block, step, n);
       ATTN_UNROLL
       for (int m = 0; m < m_tiles; ++m) {
         multiply_add(block, sum[m][n], a[m], b, 0);
@@ -231,18 +269,6 @@ ATTN_FUNCTION void multiply_by_columns(Block const& block, float (&sum)[m_tiles]
     }
   }
 }
-
-/// Rows of a tile that a warp multiplies from the left, read anew for each product.
-template <Format F, int row_bytes>
-struct LeftRows {
-  SharedTile<row_bytes> tile;
-  int first_row;
-
-  template <class Block>
-  ATTN_FUNCTION Registers<F, 4> operator()(Block const& block, int m, int step) const {
-    return left_operand<F>(block, tile, first_row + 16 * m, step);
-  }
-};
 
 /// Rounds a sum (16 m, width) times `factor(m, half)` to X and puts it into rows of a tile.
 template <class X, int m_tiles, int n_tiles, int row_bytes, class Block, class Factor>

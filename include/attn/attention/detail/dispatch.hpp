@@ -6,6 +6,10 @@
 #include "attn/attention/detail/team_attention.hpp"
 #include "attn/attention/saved.hpp"
 
+#if defined(KOKKOS_ENABLE_CUDA)
+#include "attn/attention/detail/cuda_attention.hpp"
+#endif
+
 namespace attn::detail {
 
 /// Whether the kernels for packs serve a call: they want real numbers, perhaps stored narrow, in memory of the host,
@@ -21,8 +25,17 @@ template <class Exec, class A, class Stored, class Norms>
 inline constexpr bool forwards_on_host = false;
 template <class Exec, class A, class Stored, class Norms>
 requires serves_on_host<Exec, A, Stored>
-inline constexpr bool forwards_on_host<Exec, A, Stored, Norms> = !wants_norms<Norms> ||
-                                                                 NormsFollowFromSums<A, Pack<AccumulatorOf<Stored>>>;
+inline constexpr bool forwards_on_host<Exec, A, Stored, Norms> =
+    !wants_norms<Norms> || NormsFollowFromSums<A, Pack<AccumulatorOf<Stored>>>;
+
+/// Whether tensor cores may serve a call; widths and the device decide when it is made. The portable kernels serve
+/// double and jets, and what tensor cores decline.
+template <class Exec, class... Tensors>
+inline constexpr bool may_use_tensor_cores = false;
+#if defined(KOKKOS_ENABLE_CUDA)
+template <class... Tensors>
+inline constexpr bool may_use_tensor_cores<Kokkos::Cuda, Tensors...> = cuda::are_of_one_kind<Tensors...>;
+#endif
 
 template <class T>
 std::string host_kernel_name(std::string const& function) {
@@ -40,6 +53,13 @@ void attention_forward(Exec const& exec, A const& a, Q const& q, K const& k, V c
     ProfilingRegion const region(name);
     host::Forward<T, A, Q, K, V, O, Saved, Options>{a, q, k, v, out, saved, options}.run(name, exec);
   } else {
+#if defined(__CUDACC__) && defined(KOKKOS_ENABLE_CUDA)
+    if constexpr (may_use_tensor_cores<Exec, Q, K, V, O>) {
+      if (cuda::forward(exec, a, q, k, v, out, saved, options)) {
+        return team_attention_norms(exec, a, q, k, saved, options);
+      }
+    }
+#endif
     team_attention_forward(exec, a, q, k, v, out, saved, options);
   }
 }
@@ -57,6 +77,11 @@ void attention_gradients(Exec const& exec, A const& a, Q const& q, K const& k, V
                                                                      d_out, d_q, d_k, d_v, options}
         .run(name, exec);
   } else {
+#if defined(__CUDACC__) && defined(KOKKOS_ENABLE_CUDA)
+    if constexpr (may_use_tensor_cores<Exec, Q, K, V, O, DO, DQ, DK, DV>) {
+      if (cuda::backward(exec, a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options)) return;
+    }
+#endif
     team_attention_backward(exec, a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options);
   }
 }

@@ -17,6 +17,23 @@ auto saved_rows(Saved const& saved) {
   }
 }
 
+/// Norms of a forward pass whose statistics are saved.
+template <class Exec, class A, class Q, class K, class Saved, class Options>
+void team_attention_norms(Exec const& exec, A const& a, Q const& q, K const& k, Saved const& saved,
+                          Options const& options) {
+  using T = AccumulatorOf<typename Q::Scalar>;
+  using Norms = decltype(options.norms);
+  if constexpr (!std::same_as<Norms, NoNorms>) {
+    static_assert(Real<T>, "attention: ask for norms of real tensors only, not of jets");
+    ATTN_CHECK((!RowActivation<A, T> || saved_rows(saved) != nullptr || q.extent(2) == 0),
+               "attention: give `saved` memory to get norms");
+    launch_teams(exec, "attn::attention norms (team)", q.extent(2), k.extent(2),
+                 TeamNorms<Exec, T, A, Q, K, decltype(options.mask), Norms>{
+                     a, q, k, saved_rows(saved), options.mask, options.norms,
+                     reference::detail::score_scale<T>(options, q.extent(3))});
+  }
+}
+
 /// See `attention`.
 template <class Exec, class A, class Q, class K, class V, class O, class Saved, class Options>
 void team_attention_forward(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
@@ -27,12 +44,32 @@ void team_attention_forward(Exec const& exec, A const& a, Q const& q, K const& k
   Index const n = q.extent(2), m = k.extent(2);
   launch_teams(exec, "attn::attention (team)", n, m,
                TeamForward<Exec, T, A, Q, K, V, O, M>{a, q, k, v, out, saved_rows(saved), options.mask, scale});
-  using Norms = decltype(options.norms);
-  if constexpr (!std::same_as<Norms, NoNorms>) {
-    static_assert(Real<T>, "attention: ask for norms of real tensors only, not of jets");
-    ATTN_CHECK((!RowActivation<A, T> || saved_rows(saved) != nullptr || q.extent(2) == 0), "attention: give `saved` memory to get norms");
-    launch_teams(exec, "attn::attention norms (team)", n, m,
-                 TeamNorms<Exec, T, A, Q, K, M, Norms>{a, q, k, saved_rows(saved), options.mask, options.norms, scale});
+  team_attention_norms(exec, a, q, k, saved, options);
+}
+
+/// The place for the parts of the gradients of the activation's parameters; null where nobody wants them.
+template <class T, class A, class Saved>
+RealOf<T>* parameter_parts(A const& a, Saved const& saved, bool is_empty) {
+  if constexpr (parameter_count < A, T >> 0) {
+    if (a.parameters().gradient != nullptr) {
+      ATTN_CHECK(saved.parts() != nullptr || is_empty,
+                 "attention_backward: give `saved` memory to get the gradients of the activation's parameters");
+      return saved.parts();
+    }
+  }
+  return nullptr;
+}
+
+/// Adds the parts of `tiles` tiles of each head of out (B, H, N, E) to the gradients of the parameters.
+template <class T, class Exec, class A, class O>
+void add_parameter_parts(Exec const& exec, A const& a, RealOf<T> const* parts, O const& out, int tiles) {
+  if constexpr (parameter_count < A, T >> 0) {
+    auto const parameters = a.parameters();
+    if (parameters.gradient == nullptr || out.size() == 0) return;
+    launch_teams(exec, "attn::attention_backward of parameters (team)", 1, 1,
+                 TeamParameterSum<Exec, RealOf<T>, std::remove_pointer_t<decltype(parameters.gradient)>>{
+                     parts, parameters.gradient, int(out.extent(0)), int(out.extent(1)), int(out.extent(2)), tiles,
+                     A::n_parameters, parameters.per_head});
   }
 }
 
@@ -49,26 +86,12 @@ void team_attention_backward(Exec const& exec, A const& a, Q const& q, K const& 
   Index const n = q.extent(2), m = k.extent(2);
   Inputs const inputs{
       a, q, k, v, out, d_out, saved_rows(saved), options.mask, reference::detail::score_scale<T>(options, q.extent(3))};
-  R* parts = nullptr;
-  if constexpr (parameter_count < A, T >> 0) {
-    if (a.parameters().gradient != nullptr) {
-      parts = saved.parts();
-      ATTN_CHECK(parts != nullptr || out.size() == 0,
-                 "attention_backward: give `saved` memory to get the gradients of the activation's parameters");
-    }
-  }
+  R* const parts = parameter_parts<T>(a, saved, out.size() == 0);
   TeamQueryGradient<Exec, T, Inputs, DQ> d_q_kernel{inputs, d_q, parts};
   int const tile = launch_teams(exec, "attn::attention_backward of queries (team)", n, m, d_q_kernel);
   launch_teams(exec, "attn::attention_backward of keys (team)", m, n,
                TeamKeyGradient<Exec, T, Inputs, DK, DV>{inputs, d_k, d_v});
-  if constexpr (parameter_count < A, T >> 0) {
-    auto const parameters = a.parameters();
-    if (parameters.gradient == nullptr || out.size() == 0) return;
-    launch_teams(exec, "attn::attention_backward of parameters (team)", 1, 1,
-                 TeamParameterSum<Exec, R, std::remove_pointer_t<decltype(parameters.gradient)>>{
-                     parts, parameters.gradient, int(q.extent(0)), int(q.extent(1)), int(n), tiles_of(n, tile),
-                     A::n_parameters, parameters.per_head});
-  }
+  add_parameter_parts<T>(exec, a, parts, out, tiles_of(n, tile));
 }
 
 }  // namespace attn::detail

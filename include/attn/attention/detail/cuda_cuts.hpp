@@ -1,0 +1,59 @@
+/// How tensor-core kernels are cut for formats, widths and lengths: as large as registers hold without spilling.
+///
+/// Two tiles of 16 rows to a warp halve what is read of shared memory for each product. A thread has 255 registers, of
+/// which a tile of a sum takes four: `width` / 8 tiles for each result, `streamed` / 8 for scores and their gradients.
+#pragma once
+
+#include "attn/attention/detail/cuda_backward.hpp"
+
+namespace attn::detail::cuda {
+
+/// Of own and streamed rows: up to 16 and 64 (short sequences in bulk: PINNsFormer), up to 64 own rows (windows of
+/// Swin), or any. Short ones share a block of CUDA.
+enum class Length { tiny, small, any };
+
+constexpr Length length_of(Index own, Index streamed) {
+  return own <= 16 && streamed <= 64 ? Length::tiny : (own <= 64 ? Length::small : Length::any);
+}
+
+template <Format F, int width, Length length>
+constexpr auto forward_cut() {
+  if constexpr (length == Length::tiny && width <= 64) {
+    return Cut<1, 1, 16, 4>();
+  } else if constexpr (!is_narrow<F>) {
+    return Cut < 4, 1, width <= 128 ? 32 : 16 > ();
+  } else if constexpr (width > 128) {
+    return Cut<4, 1, 32>();
+  } else if constexpr (length == Length::any) {
+    return Cut < 4, 2, width <= 64 ? 64 : 32 > ();
+  } else {
+    return Cut < 2, 2, width <= 64 ? 64 : 32, 2 > ();
+  }
+}
+
+template <Format F, int width, Part part, Length length>
+constexpr auto backward_cut() {
+  constexpr bool of_queries = part == Part::queries;
+  if constexpr (length == Length::tiny && width <= 64) {
+    return Cut<1, 1, 16, 4>();
+  } else if constexpr (!is_narrow<F>) {
+    return Cut < width <= 128 ? 4 : 2, 1, width <= 64 ? 32 : 16 > ();
+  } else if constexpr (width > 64) {
+    return Cut < 4, 1, width <= 128 ? 32 : 16 > ();
+  } else if constexpr (of_queries && length == Length::any) {
+    return Cut<4, 2, 32>();
+  } else {
+    return Cut<4, 1, 64>();
+  }
+}
+
+template <Format F, int width, Length length>
+using ForwardCut = decltype(forward_cut<F, width, length>());
+template <Format F, int width, Part part, Length length>
+using BackwardCut = decltype(backward_cut<F, width, part, length>());
+
+/// Whether the gradients of keys and values are made by one launch: both sums must fit into registers.
+template <int width>
+inline constexpr bool joins_keys_and_values = width <= 128;
+
+}  // namespace attn::detail::cuda

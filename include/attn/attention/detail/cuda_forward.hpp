@@ -1,0 +1,234 @@
+/// The forward kernel on tensor cores: one text for all activations, masks and widths.
+///
+/// A block keeps `own` queries and streams tiles of keys and values through two buffers: while one tile is multiplied,
+/// the next is copied. Scores, weights and sums stay in registers (Dao 2023, "FlashAttention-2").
+///
+///     q (own, width)   k (streamed, width)      s = q k^T        16 x 8 tiles, 16 m_tiles rows to a warp
+///                                               w = a(s)         in place, fp32
+///     out (own, width) v (streamed, width)      out += w v       w is a left operand as it lies
+#pragma once
+
+#include "attn/attention/detail/cuda_tile.hpp"
+#include "attn/attention/detail/team_forward.hpp"
+
+namespace attn::detail::cuda {
+
+/// How a kernel is cut: `warps` warps of 16 m_tiles rows each; `streamed` rows, a multiple of 16, pass through.
+/// `packed` blocks share a block of CUDA.
+template <int warps_, int m_tiles_, int streamed_, int packed_ = 1>
+struct Cut {
+  static constexpr int warps = warps_, m_tiles = m_tiles_, streamed = streamed_, packed = packed_;
+  static constexpr int threads = 32 * warps, own = 16 * m_tiles * warps;
+};
+
+/// What a warp knows of the mask: tiles of keys outside `some` are skipped, those inside `all` need no look at it.
+struct WarpKeys {
+  KeyRange some, all;
+
+  template <class M>
+  ATTN_FUNCTION WarpKeys(M const& mask, Query query, int count) {
+    if (count <= 0) return;
+    KeyRange const first = mask.keys(query);
+    query.index += count - 1;
+    KeyRange const last = mask.keys(query);
+    some = {first.begin, last.end};
+    all = {last.begin, first.end};
+  }
+  ATTN_FUNCTION bool any(int k0, int keys) const { return k0 < some.end && k0 + keys > some.begin; }
+  ATTN_FUNCTION bool every(int k0, int keys) const { return all.begin <= k0 && k0 + keys <= all.end; }
+};
+
+/// The scores of one row that a lane holds, as `absorb_tile` wants them; four lanes hold the row.
+template <int n_tiles, class Block>
+struct RowScores {
+  Block const& block;
+  float (&tile)[n_tiles][4];
+  int half;
+
+  ATTN_FUNCTION static constexpr int size() { return 2 * n_tiles; }
+  ATTN_FUNCTION float operator[](int j) const { return tile[j / 2][2 * half + j % 2]; }
+  ATTN_FUNCTION void set(int j, float x) const { tile[j / 2][2 * half + j % 2] = x; }
+  ATTN_FUNCTION float row_max(float x) const {
+    x = attn::max(x, block.exchange(x, 1));
+    return attn::max(x, block.exchange(x, 2));
+  }
+  ATTN_FUNCTION float row_sum(float x) const {
+    x += block.exchange(x, 1);
+    return x + block.exchange(x, 2);
+  }
+  /// The key, counted from the first of the tile, of the lane's score j.
+  ATTN_FUNCTION int key(int j) const { return j / 2 * 8 + block.thread() % 4 * 2 + j % 2; }
+};
+
+/// Scores that the mask hides become `value`.
+template <int n_tiles, class Block>
+ATTN_FUNCTION void hide(RowScores<n_tiles, Block> const& scores, KeyRange seen, int k0, float value) {
+  ATTN_UNROLL
+  for (int j = 0; j < scores.size(); ++j) scores.set(j, sees(seen, k0 + scores.key(j)) ? scores[j] : value);
+}
+
+/// The statistics absorb a row's scores of one tile, which become numerators. Returns the factor for earlier sums.
+template <class A, class Stats, int n_tiles, class Block>
+ATTN_FUNCTION float absorb_row(A const& a, Stats& stats, RowScores<n_tiles, Block> const& scores, KeyRange seen, int k0,
+                               bool all_visible) {
+  float factor = 1;
+  if constexpr (requires {
+                  { a.absorb_tile(stats, scores) } -> std::same_as<float>;
+                }) {
+    if (!all_visible) hide(scores, seen, k0, lowest<float>);
+    factor = a.absorb_tile(stats, scores);
+  } else {  // each of the four lanes absorbs the whole row
+    ATTN_UNROLL
+    for (int n = 0; n < n_tiles; ++n) {
+      for (int lane = 0; lane < 4; ++lane) {
+        ATTN_UNROLL
+        for (int e = 0; e < 2; ++e) {
+          float const s = scores.block.of_four(scores[2 * n + e], lane);
+          if (all_visible || sees(seen, k0 + 8 * n + 2 * lane + e)) factor *= a.absorb(stats, s);
+        }
+      }
+    }
+    ATTN_UNROLL
+    for (int j = 0; j < scores.size(); ++j) scores.set(j, a.numerator(scores[j], stats));
+  }
+  return factor;
+}
+
+/// A block computes `own` rows of out (B, H, N, E), E and D at most `width`. Statistics are saved as TeamForward does.
+template <Format F, int width, class Cut, class A, class Q, class K, class V, class O, class M>
+struct Forward {
+  using Stats = StatsOf<A, float>;
+  using Shape = Cut;
+  static constexpr bool is_row = RowActivation<A, float>;
+  static constexpr int row_bytes = width * element_bytes<F>, own = Cut::own, streamed = Cut::streamed;
+  static constexpr int own_bytes = own * row_bytes, streamed_bytes = streamed * row_bytes;
+  static constexpr unsigned shared_bytes = own_bytes + 4 * streamed_bytes;
+  static constexpr int m_tiles = Cut::m_tiles, n_tiles = streamed / 8, width_tiles = width / 8;
+  using Tile = SharedTile<row_bytes>;
+
+  A a;
+  Q q;
+  K k;
+  V v;
+  O out;
+  Stats* saved;  ///< (B, H, N), or null
+  M mask;
+  float score_scale;
+  bool aligned;  ///< all rows start at multiples of 16 bytes
+
+  ATTN_FUNCTION Index blocks() const { return q.extent(0) * q.extent(1) * tiles_of(q.extent(2), own); }
+
+  template <class Block>
+  ATTN_FUNCTION void operator()(Block const& block) const {
+    int const n = int(q.extent(2)), m = int(k.extent(2)), heads = int(q.extent(1)), tiles = tiles_of(n, own);
+    TeamPlace const at(int(block.index()), heads, tiles);
+    int const key_head = at.head / (heads / int(k.extent(1)));
+    int const first = (tiles - 1 - at.tile) * own;  // causal masks make late tiles dear: start with them
+    int const count = n - first < own ? n - first : own;
+    Row const row{mask.length(at.batch, m), at.head};
+    [[maybe_unused]] auto const weigh = for_row(a, row);
+    int const warp_row = block.thread() / 32 * 16 * m_tiles;
+    Query const query{at.batch, first, n, m}, warp_query{at.batch, first + warp_row, n, m};
+    WarpKeys const keys(mask, warp_query, count - warp_row < 16 * m_tiles ? count - warp_row : 16 * m_tiles);
+    KeyRange const all = hull(mask, query, count);
+
+    Tile const q_tile{0};
+    auto const buffer = [](int which) { return Tile{unsigned(own_bytes + which * streamed_bytes)}; };
+    auto const load = [&](int k0, int stage) {
+      int const present = all.end - k0;
+      load_rows<streamed, Cut::threads>(block, buffer(2 * stage), head_rows(k, at.batch, key_head), k0, present,
+                                        int(k.extent(3)), aligned);
+      load_rows<streamed, Cut::threads>(block, buffer(2 * stage + 1), head_rows(v, at.batch, key_head), k0, present,
+                                        int(v.extent(3)), aligned);
+    };
+    load_rows<own, Cut::threads>(block, q_tile, head_rows(q, at.batch, at.head), first, count, int(q.extent(3)),
+                                 aligned);
+    if (all.begin < all.end) load(all.begin, 0);
+
+    float sum[m_tiles][width_tiles][4];
+    Stats stats[m_tiles][2];
+    set_zero(sum);
+    int stage = 0;
+    for (int k0 = all.begin; k0 < all.end; k0 += streamed, stage ^= 1) {
+      block.wait_for_copies();
+      block.barrier();  // this tile is there, and nobody reads the one before it any more
+      if (k0 + streamed < all.end) load(k0 + streamed, stage ^ 1);
+      if (!keys.any(k0, streamed)) continue;
+      float s[m_tiles][n_tiles][4];
+      set_zero(s);
+      multiply_by_rows<F>(block, s, LeftRows<F, row_bytes>(block, q_tile, warp_row), buffer(2 * stage));
+      take_weights(block, weigh, row, warp_query, k0, keys.every(k0, streamed), s, sum, stats);
+      multiply_by_columns<F>(block, sum, s, buffer(2 * stage + 1));
+    }
+
+    block.wait_for_copies();
+    block.barrier();  // the place of the queries is free for the result
+    Index const head_row = (Index(at.batch) * heads + at.head) * n;
+    put_sum<typename O::Scalar>(block, sum, q_tile, warp_row, [&](int tile, int half) {
+      return finish_row(block, stats[tile][half], query_of(block, warp_query, tile, half), head_row);
+    });
+    block.barrier();
+    store_rows<own, Cut::threads>(block, q_tile, head_rows(out, at.batch, at.head), first, count, int(v.extent(3)),
+                                  aligned);
+  }
+
+ private:
+  /// The query of row `half` of one of the lane's tiles; it may lie behind the last.
+  template <class Block>
+  static ATTN_FUNCTION Query query_of(Block const& block, Query first, int tile, int half) {
+    first.index += 16 * tile + 8 * half + block.thread() % 32 / 4;
+    return first;
+  }
+  /// What the mask shows it; rows behind the last see what the last does, and are not stored.
+  ATTN_FUNCTION KeyRange keys_of(Query query) const {
+    if (query.index >= query.n_queries) query.index = query.n_queries - 1;
+    return mask.keys(query);
+  }
+
+  /// Scores become weights, or numerators where the activation needs the whole row; earlier sums are rescaled.
+  template <class Block, class Weigh>
+  ATTN_FUNCTION void take_weights(Block const& block, Weigh const& weigh, Row row, Query const& first, int k0,
+                                  bool all_visible, float (&s)[m_tiles][n_tiles][4],
+                                  float (&sum)[m_tiles][width_tiles][4], Stats (&stats)[m_tiles][2]) const {
+    ATTN_UNROLL
+    for (int tile = 0; tile < m_tiles; ++tile) {
+      ATTN_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        RowScores<n_tiles, Block> const scores{block, s[tile], half};
+        KeyRange seen{};
+        if (!all_visible) seen = keys_of(query_of(block, first, tile, half));
+        if constexpr (is_row) {
+          ATTN_UNROLL
+          for (int j = 0; j < scores.size(); ++j) scores.set(j, scores[j] * score_scale);
+          float const factor = absorb_row(a, stats[tile][half], scores, seen, k0, all_visible);
+          ATTN_UNROLL
+          for (int n = 0; n < width_tiles; ++n) {
+            sum[tile][n][2 * half] *= factor;
+            sum[tile][n][2 * half + 1] *= factor;
+          }
+        } else {
+          ATTN_UNROLL
+          for (int j = 0; j < scores.size(); ++j) scores.set(j, weigh(scores[j] * score_scale, row));
+        }
+        if (!all_visible) hide(scores, seen, k0, 0.0f);
+      }
+    }
+  }
+
+  /// The factor of a complete row; saves its statistics.
+  template <class Block>
+  ATTN_FUNCTION float finish_row(Block const& block, Stats const& stats, Query query, Index head_row) const {
+    if constexpr (is_row) {
+      KeyRange const seen = keys_of(query);
+      bool const empty = seen.begin >= seen.end;
+      if (saved != nullptr && query.index < query.n_queries && block.thread() % 4 == 0) {
+        saved[head_row + query.index] = empty ? Stats() : stats;
+      }
+      return empty ? 0.0f : 1.0f / a.normalizer(stats);
+    } else {
+      return 1.0f;
+    }
+  }
+};
+
+}  // namespace attn::detail::cuda

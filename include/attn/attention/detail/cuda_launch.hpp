@@ -1,0 +1,94 @@
+/// Launches of tensor-core kernels on the stream of an instance of Kokkos::Cuda, and which calls they serve.
+///
+/// Each head width has kernels of its own. ATTN_CUDA_WIDTHS, a comma-separated list out of 16, 32, 64, 128 and 256,
+/// says for which ones to compile them: a program whose heads are all 64 wide compiles five times as fast with 64
+/// alone. Other widths take the next larger one, or, beyond the last, the portable kernels; an empty list leaves those
+/// alone.
+#pragma once
+
+#include "attn/attention/detail/cuda_cuts.hpp"
+
+#include <limits>
+#include <string>
+
+#if !defined(ATTN_CUDA_WIDTHS)
+#define ATTN_CUDA_WIDTHS 16, 32, 64, 128, 256
+#endif
+
+namespace attn::detail::cuda {
+
+template <int... widths>
+struct Widths {};
+
+/// Calls work(width) with the smallest width that has kernels for rows of `columns`; false where there is none.
+template <class Work>
+bool with_width(Index columns, Work const& work) {
+  constexpr auto try_all = []<int... widths>(Widths<widths...>, Index n, Work const& call) {
+    return (false || ... || (n <= widths && (call(std::integral_constant<int, widths>()), true)));
+  };
+  return columns > 0 && try_all(Widths<ATTN_CUDA_WIDTHS>(), columns, work);
+}
+template <class Work>
+void with_length(Index own, Index streamed, Work const& work) {
+  switch (length_of(own, streamed)) {
+    case Length::tiny:
+      return work(std::integral_constant<Length, Length::tiny>());
+    case Length::small:
+      return work(std::integral_constant<Length, Length::small>());
+    case Length::any:
+      return work(std::integral_constant<Length, Length::any>());
+  }
+}
+
+inline std::string kernel_name(std::string const& function, Format format, int width) {
+  char const* const names[] = {"fp16", "bf16", "tf32", "fp32 by tf32"};
+  return "attn::" + function + " (tensor cores, " + names[int(format)] + ", width " + std::to_string(width) + ")";
+}
+
+/// fp32 is multiplied as options say, other numbers as they are stored.
+template <class X, class Products>
+inline constexpr Format format_for =
+    std::same_as<X, float>&& std::same_as<Products, Tf32Products> ? Format::tf32 : format_of<X>;
+
+#if defined(KOKKOS_ENABLE_CUDA)
+
+#if defined(__CUDACC__)
+
+template <class Kernel>
+__global__ void __launch_bounds__(Kernel::Shape::threads* Kernel::Shape::packed) run_kernel(Kernel const kernel) {
+  CudaBlock<Kernel::Shape::warps, Kernel::Shape::packed> const block(Kernel::shared_bytes);
+  if (block.index() < kernel.blocks()) kernel(block);
+}
+
+/// Asynchronous on `exec`.
+template <class Kernel>
+void launch(Kokkos::Cuda const& exec, Kernel const& kernel) {
+  constexpr int packed = Kernel::Shape::packed, threads = Kernel::Shape::threads * packed;
+  constexpr unsigned bytes = Kernel::shared_bytes * packed;
+  Index const blocks = (kernel.blocks() + packed - 1) / packed;
+  if (blocks == 0) return;
+  ATTN_CHECK(blocks * packed <= std::numeric_limits<int>::max(), "attention: split the batch, it needs ", blocks,
+             " blocks of threads, more than ", std::numeric_limits<int>::max());
+  cudaError_t status = cudaSetDevice(exec.cuda_device());
+  if (status == cudaSuccess && bytes > 48 * 1024) {  // beyond what any kernel may have without asking
+    status = cudaFuncSetAttribute(run_kernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes));
+  }
+  if (status == cudaSuccess) {
+    run_kernel<<<unsigned(blocks), unsigned(threads), bytes, exec.cuda_stream()>>>(kernel);
+    status = cudaGetLastError();
+  }
+  ATTN_CHECK(status == cudaSuccess, "attention: CUDA could not launch a kernel of ", blocks, " blocks of ", threads,
+             " threads and ", bytes, " bytes: ", cudaGetErrorString(status));
+}
+
+#endif
+
+/// Whether the device has tensor cores for these formats (sm_80), and the shared memory of the largest kernels.
+inline bool has_tensor_cores(Kokkos::Cuda const& exec, unsigned shared_bytes) {
+  auto const& device = exec.cuda_device_prop();
+  return device.major >= 8 && device.sharedMemPerBlockOptin >= shared_bytes;
+}
+
+#endif
+
+}  // namespace attn::detail::cuda

@@ -1,0 +1,285 @@
+/// Calls of the tensor-core kernels in emulated blocks: inputs as they are stored, errors against the reference.
+#pragma once
+
+#include "attn/attention/detail/cuda_launch.hpp"
+
+#include <cmath>
+#include <limits>
+
+#include "cases.hpp"
+#include "emulated_block.hpp"
+
+namespace attn_test {
+
+/// Numbers of 16 bits on hosts whose Kokkos has none.
+template <cuda::Format F>
+struct Narrow {
+  std::uint16_t bits = 0;
+
+  Narrow() = default;
+  explicit Narrow(float x) : bits(std::uint16_t(F == cuda::Format::bf16 ? cuda::host_bf16(x) : cuda::host_fp16(x))) {}
+  explicit Narrow(double x) : Narrow(float(x)) {}
+  operator float() const {
+    return F == cuda::Format::bf16 ? std::bit_cast<float>(std::uint32_t(bits) << 16) : cuda::host_from_fp16(bits);
+  }
+};
+using Bf16 = Narrow<cuda::Format::bf16>;
+using Fp16 = Narrow<cuda::Format::fp16>;
+
+}  // namespace attn_test
+
+template <attn::detail::cuda::Format F>
+struct attn::AccumulatorOfTrait<attn_test::Narrow<F>> {
+  using type = float;
+};
+template <attn::detail::cuda::Format F>
+inline constexpr bool attn::detail::cuda::has_format<attn_test::Narrow<F>> = true;
+template <attn::detail::cuda::Format F>
+inline constexpr attn::detail::cuda::Format attn::detail::cuda::format_of<attn_test::Narrow<F>> = F;
+
+namespace attn_test {
+
+/// The errors that the library promises, relative in the Frobenius norm.
+inline double promised_error(cuda::Format format) {
+  switch (format) {
+    case cuda::Format::bf16:
+      return 1e-2;
+    case cuda::Format::fp16:
+      return 2e-3;
+    case cuda::Format::tf32:
+      return 2e-3;
+    case cuda::Format::fp32:
+      return 1e-5;
+  }
+  return 0;
+}
+
+/// How rows lie in memory: (batch, tokens, heads, width) or (batch, heads, tokens, width), `gap` elements between rows,
+/// `shift` before the first; all of these are NaN.
+struct Layout {
+  bool tokens_first = false;
+  Index gap = 0, shift = 0;
+};
+
+template <class X>
+class Stored {
+ public:
+  using Host = Kokkos::HostSpace;
+
+  Stored(attn::Extents<4> const& extents, Layout const& layout) : extents_(extents) {
+    Index const row = extents[3] + layout.gap;
+    auto const [b, h, n, d] = std::array{extents[0], extents[1], extents[2], extents[3]};
+    strides_ = layout.tokens_first ? attn::Extents<4>{n * h * row, row, h * row, 1}
+                                   : attn::Extents<4>{h * n * row, n * row, row, 1};
+    shift_ = layout.shift;
+    // Kokkos' allocations start at multiples of 64 bytes.
+    memory_ = Kokkos::View<X*, Host>("stored", std::size_t(b * h * n * row + shift_ + 1));
+    for (std::size_t i = 0; i < memory_.extent(0); ++i) memory_(i) = X(std::numeric_limits<float>::quiet_NaN());
+  }
+  Stored(attn::Extents<4> const& extents, Layout const& layout, std::vector<double> const& values)
+      : Stored(extents, layout) {
+    for_each([&](std::size_t i, X& x) { x = X(values[i]); });
+  }
+  attn::Tensor<X, 4, Host> tensor() const { return {memory_.data() + shift_, extents_, strides_}; }
+  std::vector<double> numbers() const {
+    std::vector<double> all(std::size_t(tensor().size()));
+    for_each([&](std::size_t i, X& x) { all[i] = double(float(x)); });
+    return all;
+  }
+  /// Nothing but the elements was written.
+  bool gaps_are_untouched() const {
+    std::size_t nan = 0;
+    for (std::size_t i = 0; i < memory_.extent(0); ++i) nan += float(memory_(i)) != float(memory_(i));
+    return nan == memory_.extent(0) - std::size_t(tensor().size());
+  }
+
+ private:
+  template <class Work>
+  void for_each(Work const& work) const {
+    std::size_t i = 0;
+    for (Index b = 0; b < extents_[0]; ++b) {
+      for (Index h = 0; h < extents_[1]; ++h) {
+        for (Index n = 0; n < extents_[2]; ++n) {
+          for (Index d = 0; d < extents_[3]; ++d) work(i++, tensor()(b, h, n, d));
+        }
+      }
+    }
+  }
+
+  attn::Extents<4> extents_, strides_;
+  Index shift_;
+  Kokkos::View<X*, Host> memory_;
+};
+
+template <class Kernel>
+void emulate(Kernel const& kernel) {
+  BlockEmulator emulator(Kernel::Shape::warps, Kernel::shared_bytes);
+  for (long i = 0; i < kernel.blocks(); ++i) {
+    emulator.run([&](int thread) { kernel(EmulatedBlock(emulator, thread, i)); });
+  }
+}
+
+inline double relative_error(std::vector<double> const& got, std::vector<double> const& want) {
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    difference += (got[i] - want[i]) * (got[i] - want[i]);
+    size += want[i] * want[i];
+  }
+  return size > 0 ? std::sqrt(difference / size) : std::sqrt(difference);
+}
+
+/// Which kernels: the numbers in memory, the width of tiles, how they are multiplied and cut.
+template <class X_, int width_, cuda::Length length_ = cuda::Length::any, cuda::Format format_ = cuda::format_of<X_>>
+struct Kernels {
+  using X = X_;
+  static constexpr int width = width_;
+  static constexpr cuda::Length length = length_;
+  static constexpr cuda::Format format = format_;
+};
+
+template <class A>
+struct EmulatedInputs {
+  A activation;
+  Shape shape;
+  AnyMask mask;
+  Layout layout = {};
+  double score_scale = 0;
+  bool padding_is_nan = false;  ///< keys and values behind a sequence's length
+};
+
+/// All results of the emulated kernels, and of the reference in double for the same rounded inputs.
+struct EmulatedOutputs {
+  std::vector<double> out, d_q, d_k, d_v, stats, parts;
+  bool gaps_are_untouched = true;
+};
+
+/// Forward and backward by the kernels that CUDA would run.
+template <class K, class A>
+EmulatedOutputs run_emulated(EmulatedInputs<A> const& in, bool backward = true) {
+  using X = typename K::X;
+  using T = attn::Tensor<X, 4, Kokkos::HostSpace>;
+  using Stats = attn::detail::StatsOf<A, float>;
+  constexpr cuda::Format F = K::format;
+  Shape const& s = in.shape;
+  Stored<X> const q({s.batch, s.heads, s.queries, s.width}, in.layout, random_numbers(s.q_size(), 1)),
+      k({s.batch, s.kv_heads, s.keys, s.width}, in.layout, random_numbers(s.k_size(), 2)),
+      v({s.batch, s.kv_heads, s.keys, s.value_width}, in.layout, random_numbers(s.v_size(), 3)),
+      d_out({s.batch, s.heads, s.queries, s.value_width}, in.layout, random_numbers(s.out_size(), 4)),
+      out({s.batch, s.heads, s.queries, s.value_width}, in.layout),
+      d_q({s.batch, s.heads, s.queries, s.width}, in.layout), d_k({s.batch, s.kv_heads, s.keys, s.width}, in.layout),
+      d_v({s.batch, s.kv_heads, s.keys, s.value_width}, in.layout);
+  for (Index b = 0; in.padding_is_nan && b < s.batch; ++b) {
+    for (Index j = in.mask.second.lengths[b]; j < s.keys; ++j) {
+      for (Index h = 0; h < s.kv_heads; ++h) {
+        for (Index d = 0; d < s.width; ++d) k.tensor()(b, h, j, d) = X(std::numeric_limits<float>::quiet_NaN());
+        for (Index e = 0; e < s.value_width; ++e) v.tensor()(b, h, j, e) = X(std::numeric_limits<float>::quiet_NaN());
+      }
+    }
+  }
+  bool const aligned = cuda::has_aligned_rows(q.tensor()) && cuda::has_aligned_rows(k.tensor()) &&
+                       cuda::has_aligned_rows(v.tensor()) && cuda::has_aligned_rows(out.tensor());
+  attn::AttentionOptions<AnyMask> const options{.mask = in.mask, .score_scale = in.score_scale};
+  float const scale = attn::reference::detail::score_scale<float>(options, s.width);
+  std::size_t const rows = std::size_t(s.batch * s.heads * s.queries);
+  std::vector<Stats> stats(rows);
+  Stats* const saved = attn::RowActivation<A, float> ? stats.data() : nullptr;
+
+  using ForwardCut = cuda::ForwardCut<F, K::width, K::length>;
+  emulate(cuda::Forward<F, K::width, ForwardCut, A, T, T, T, T, AnyMask>{
+      in.activation, q.tensor(), k.tensor(), v.tensor(), out.tensor(), saved, in.mask, scale, aligned});
+  EmulatedOutputs result;
+  result.out = out.numbers();
+  result.gaps_are_untouched = out.gaps_are_untouched();
+  if constexpr (attn::RowActivation<A, float>) {
+    for (Stats const& row : stats) result.stats.push_back(in.activation.normalizer(row));
+  }
+  if (!backward) return result;
+
+  constexpr int n_parameters = attn::detail::parameter_count<A, float>;
+  using Inputs = attn::detail::TeamBackwardInputs<A, T, T, T, T, T, AnyMask, Stats, float>;
+  Inputs const inputs{in.activation,  q.tensor(), k.tensor(), v.tensor(), out.tensor(),
+                      d_out.tensor(), saved,      in.mask,    scale};
+  std::vector<float> facts(2 * rows), parts(rows * n_parameters + 1);
+  auto const gradient = [&](auto part, T const& first, T const& second) {
+    using Cut = cuda::BackwardCut<F, K::width, part(), K::length>;
+    emulate(cuda::Gradient<F, K::width, Cut, part(), Inputs, T, T>{inputs, first, second, facts.data(), parts.data(),
+                                                                   aligned});
+  };
+  using cuda::Part;
+  gradient(std::integral_constant<Part, Part::queries>(), d_q.tensor(), T());
+  if constexpr (cuda::joins_keys_and_values<K::width>) {
+    gradient(std::integral_constant<Part, Part::keys_and_values>(), d_k.tensor(), d_v.tensor());
+  } else {
+    gradient(std::integral_constant<Part, Part::keys>(), d_k.tensor(), T());
+    gradient(std::integral_constant<Part, Part::values>(), T(), d_v.tensor());
+  }
+  result.d_q = d_q.numbers();
+  result.d_k = d_k.numbers();
+  result.d_v = d_v.numbers();
+  double sum = 0;
+  for (float const part : parts) sum += part;
+  if (n_parameters > 0) result.parts = {sum};
+  result.gaps_are_untouched &= d_q.gaps_are_untouched() && d_k.gaps_are_untouched() && d_v.gaps_are_untouched();
+  return result;
+}
+
+/// The same by the reference, in double, for inputs rounded to X.
+template <class X, class A>
+EmulatedOutputs run_reference(EmulatedInputs<A> const& in) {
+  Shape const& s = in.shape;
+  auto const rounded = [](attn::Extents<4> const& extents, Index n, std::uint64_t stream) {
+    return Stored<double>(extents, {}, Stored<X>(extents, {}, random_numbers(n, stream)).numbers());
+  };
+  attn::Extents<4> const q_extents{s.batch, s.heads, s.queries, s.width},
+      k_extents{s.batch, s.kv_heads, s.keys, s.width}, v_extents{s.batch, s.kv_heads, s.keys, s.value_width},
+      out_extents{s.batch, s.heads, s.queries, s.value_width};
+  auto const q = rounded(q_extents, s.q_size(), 1), k = rounded(k_extents, s.k_size(), 2),
+             v = rounded(v_extents, s.v_size(), 3), d_out = rounded(out_extents, s.out_size(), 4);
+  Stored<double> const out(out_extents, {}), d_q(q_extents, {}), d_k(k_extents, {}), d_v(v_extents, {});
+  attn::AttentionOptions<AnyMask> const options{.mask = in.mask, .score_scale = in.score_scale};
+  EmulatedOutputs result;
+  auto const with = [&](auto const& a) {
+    attn::reference::attention(a, q.tensor(), k.tensor(), v.tensor(), out.tensor(), options);
+    attn::reference::attention_backward(a, q.tensor(), k.tensor(), v.tensor(), d_out.tensor(), d_q.tensor(),
+                                        d_k.tensor(), d_v.tensor(), options);
+  };
+  if constexpr (attn::LearnableActivation<A, float>) {
+    double const value = in.activation.parameters().value[0];
+    double gradient = 0;
+    with(in.activation.bind(attn::LearnedParameters<double>{&value, &gradient, false}));
+    result.parts = {gradient};
+  } else {
+    with(in.activation);
+  }
+  result.out = out.numbers();
+  result.d_q = d_q.numbers();
+  result.d_k = d_k.numbers();
+  result.d_v = d_v.numbers();
+  return result;
+}
+
+/// Whether all results are within `tolerance` of the reference, relative in the Frobenius norm.
+template <class K, class A>
+attn::testing::Verdict emulated_is_right(EmulatedInputs<A> const& in, double tolerance = promised_error(K::format)) {
+  auto const got = run_emulated<K>(in), want = run_reference<typename K::X>(in);
+  attn::testing::Verdict verdict;
+  auto const compare = [&](char const* name, std::vector<double> const& x, std::vector<double> const& y) {
+    double const error = relative_error(x, y);
+    if (!(error <= tolerance)) {
+      verdict &= attn::testing::Verdict(std::string(name) + ": error " + std::to_string(error) + ", allowed " +
+                                        std::to_string(tolerance));
+    }
+  };
+  compare("out", got.out, want.out);
+  compare("d_q", got.d_q, want.d_q);
+  compare("d_k", got.d_k, want.d_k);
+  compare("d_v", got.d_v, want.d_v);
+  if (!want.parts.empty()) {  // terms of both signs: the error is relative to what as many of them add up to by chance
+    double const chance = std::sqrt(double(in.shape.out_size()));
+    compare("d_parameter", {got.parts[0], chance}, {want.parts[0], chance});
+  }
+  if (!got.gaps_are_untouched) verdict &= attn::testing::Verdict("memory between the rows was written");
+  return verdict;
+}
+
+}  // namespace attn_test

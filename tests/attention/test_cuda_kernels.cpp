@@ -1,0 +1,196 @@
+// The text of the tensor-core kernels, run by emulated blocks of threads, against the reference in double: every
+// format, width and cut, with the errors that the library promises.
+#include <gtest/gtest.h>
+
+#include "emulated_attention.hpp"
+
+namespace {
+
+using namespace attn_test;
+using cuda::Format;
+using cuda::Length;
+
+#define EXPECT_SOUND(...)                                      \
+  do {                                                         \
+    attn::testing::Verdict const attn_verdict = __VA_ARGS__;   \
+    EXPECT_TRUE(bool(attn_verdict)) << attn_verdict.message(); \
+  } while (false)
+
+constexpr int all = 1 << 20;
+constexpr std::array<int, 2> unpadded = {all, all};
+
+AnyMask full() { return {{.before = all, .after = all}, {unpadded.data()}}; }
+AnyMask causal(int offset = 0) { return {{.before = all, .after = 0, .offset = offset}, {unpadded.data()}}; }
+AnyMask window(int before, int after) { return {{.before = before, .after = after}, {unpadded.data()}}; }
+AnyMask lengths(std::array<int, 2> const& n) { return {{.before = all, .after = all}, {n.data()}}; }
+
+Shape shape(Index queries, Index keys, Index width, Index value_width) {
+  return {.batch = 1,
+          .heads = 2,
+          .kv_heads = 1,
+          .queries = queries,
+          .keys = keys,
+          .width = width,
+          .value_width = value_width};
+}
+Shape square(Index n, Index width) { return shape(n, n, width, width); }
+
+template <class K, class A>
+void expect_right(EmulatedInputs<A> const& in) {
+  SCOPED_TRACE(std::to_string(in.shape.queries) + " queries, " + std::to_string(in.shape.keys) + " keys, widths " +
+               std::to_string(in.shape.width) + " and " + std::to_string(in.shape.value_width));
+  EXPECT_SOUND(emulated_is_right<K>(in));
+}
+
+float const scale = 0.3f;
+float d_scale = 0;
+using Dynamic = attn::Poly<3, attn::DynamicScale>;
+Dynamic dynamic() { return {{&scale, &d_scale, false}}; }
+
+/// e^s / (1 + the sum of all e^s), gathered without absorb_tile: every thread absorbs the whole row.
+struct SoftmaxWithSink {
+  template <class T>
+  struct Stats {
+    T max = T(0);
+    T sum = T(1);
+  };
+  template <class T>
+  ATTN_FUNCTION T absorb(Stats<T>& stats, T s) const {
+    T const max = attn::max(stats.max, s), factor = attn::exp(stats.max - max);
+    stats.sum = stats.sum * factor + attn::exp(s - max);
+    stats.max = max;
+    return factor;
+  }
+  template <class T>
+  ATTN_FUNCTION T numerator(T s, Stats<T> const& stats) const {
+    return attn::exp(s - stats.max);
+  }
+  template <class T>
+  ATTN_FUNCTION T normalizer(Stats<T> const& stats) const {
+    return stats.sum;
+  }
+  template <class T>
+  ATTN_FUNCTION T pullback(T w, T d_w, T delta) const {
+    return w * (d_w - delta);
+  }
+};
+
+struct SquaredRelu {  // of a user: the slope comes from a jet, and the weight of a hidden score is not zero by itself
+  template <class T>
+  ATTN_FUNCTION T operator()(T score, attn::Row row) const {
+    T const positive = attn::max(score + T(0.25f), T(0));
+    return positive * positive / T(attn::RealOf<T>(row.n_keys));
+  }
+};
+
+TEST(CudaKernels, AgreeWithTheReference_InBf16) {
+  using K = Kernels<Bf16, 64>;
+  for (Index const n : {0, 1, 17, 49, 64, 65, 197}) expect_right<K, attn::Softmax>({{}, square(n, 64), full()});
+  for (Index const n : {1, 65, 130}) expect_right<K, Dynamic>({dynamic(), square(n, 64), full()});
+  expect_right<K, attn::Softmax>({{}, shape(5, 130, 64, 64), causal(125)});
+  expect_right<K, attn::Softmax>({{}, shape(130, 5, 64, 40), full()});
+}
+
+TEST(CudaKernels, AgreeWithTheReference_UnderMasks) {
+  using K = Kernels<Bf16, 64>;
+  for (AnyMask const& mask : {causal(), causal(-3), causal(70), window(3, 5), window(0, 0), window(-100, 120)}) {
+    expect_right<K, attn::Softmax>({{}, square(150, 64), mask});
+    expect_right<K, Dynamic>({dynamic(), square(150, 64), mask});
+  }
+}
+
+TEST(CudaKernels, NeverLookAtPadding) {
+  using K = Kernels<Bf16, 64>;
+  std::array<int, 2> const some = {70, 1}, none = {0, 33};
+  for (auto const& n : {some, none}) {
+    Shape s = square(90, 64);
+    s.batch = 2;
+    expect_right<K, attn::Softmax>({{}, s, lengths(n), {}, 0, true});
+    expect_right<K, Dynamic>({dynamic(), s, lengths(n), {}, 0, true});
+  }
+}
+
+TEST(CudaKernels, AgreeWithTheReference_InRowsThatAreNotAligned) {
+  using K = Kernels<Bf16, 64>;
+  for (Layout const& layout : {Layout{true, 0, 0}, Layout{true, 8, 16}, Layout{false, 3, 1}, Layout{true, 1, 0}}) {
+    for (Index const width : {64, 63, 33}) {
+      expect_right<K, attn::Softmax>({{}, shape(70, 67, width, 97 - width), causal(), layout});
+    }
+  }
+  expect_right<Kernels<float, 32>, Dynamic>({dynamic(), shape(70, 67, 31, 17), causal(), {true, 0, 1}});
+}
+
+TEST(CudaKernels, AgreeWithTheReference_InWindowsOfSwin) {
+  using K = Kernels<Bf16, 32, Length::small>;
+  for (Index const n : {17, 49, 64}) expect_right<K, attn::Softmax>({{}, square(n, 32), full()});
+  expect_right<K, attn::Softmax>({{}, shape(49, 130, 32, 32), causal(60)});
+  using Wide = Kernels<Fp16, 128, Length::small>;
+  expect_right<Wide, attn::Poly<3, attn::FixedScale>>({{}, square(49, 128), full()});
+}
+
+TEST(CudaKernels, AgreeWithTheReference_InTinySequences) {
+  using K = Kernels<float, 16, Length::tiny>;
+  for (Index const n : {1, 5, 16}) {
+    expect_right<K, attn::Softmax>({{}, square(n, 16), full()});
+    expect_right<K, Dynamic>({dynamic(), square(n, 16), causal()});
+  }
+  expect_right<K, Dynamic>({dynamic(), shape(16, 61, 16, 9), window(20, 30)});
+}
+
+TEST(CudaKernels, AgreeWithTheReference_InFp32AsAccurateAsFp32) {
+  for (Index const n : {1, 49, 65}) {
+    expect_right<Kernels<float, 32>, attn::Softmax>({{}, square(n, 32), full()});
+    expect_right<Kernels<float, 32>, Dynamic>({dynamic(), square(n, 32), causal()});
+  }
+  expect_right<Kernels<float, 128>, attn::Softmax>({{}, square(65, 100), full()});
+  expect_right<Kernels<float, 256>, attn::Softmax>({{}, square(40, 256), causal()});
+}
+
+TEST(CudaKernels, AgreeWithTheReference_InTf32AndFp16) {
+  expect_right<Kernels<float, 64, Length::any, Format::tf32>, attn::Softmax>({{}, square(65, 64), causal()});
+  expect_right<Kernels<Fp16, 64>, attn::Softmax>({{}, square(130, 64), causal()});
+  expect_right<Kernels<Fp16, 16>, Dynamic>({dynamic(), square(130, 16), causal()});
+}
+
+TEST(CudaKernels, AgreeWithTheReference_InWideHeads) {
+  expect_right<Kernels<Bf16, 128>, attn::Softmax>({{}, square(130, 128), causal()});
+  expect_right<Kernels<Bf16, 256>, Dynamic>({dynamic(), square(70, 200), causal()});
+}
+
+TEST(CudaKernels, TakeActivationsOfUsers) {
+  using K = Kernels<Bf16, 16>;
+  for (AnyMask const& mask : {full(), window(30, 7)}) {
+    expect_right<K, SoftmaxWithSink>({{}, square(70, 16), mask});
+    expect_right<K, SquaredRelu>({{}, square(70, 16), mask, {}, 0.5});
+  }
+}
+
+TEST(CudaKernels, KeepWeightsBeyondTheRangeOfFp16Finite) {
+  EmulatedInputs<attn::Poly<3>> const in{{}, square(17, 16), full(), {}, 40};
+  auto const got = run_emulated<Kernels<Fp16, 16>>(in, false);
+  for (double const x : got.out) EXPECT_EQ(x, x);
+}
+
+// A forward pass by one kernel and a backward pass by another go together.
+TEST(CudaKernels, SaveTheStatisticsThatThePortableKernelSaves) {
+  using Host = Kokkos::HostSpace;
+  for (AnyMask const& mask : {full(), window(3, -1)}) {  // the first query of the window sees nothing
+    EmulatedInputs<attn::Softmax> const in{{}, square(70, 16), mask};
+    auto const got = run_emulated<Kernels<float, 16>>(in, false);
+    Shape const& s = in.shape;
+    Stored<float> const q({s.batch, s.heads, s.queries, s.width}, {}, random_numbers(s.q_size(), 1)),
+        k({s.batch, s.kv_heads, s.keys, s.width}, {}, random_numbers(s.k_size(), 2)),
+        v({s.batch, s.kv_heads, s.keys, s.value_width}, {}, random_numbers(s.v_size(), 3)),
+        out({s.batch, s.heads, s.queries, s.value_width}, {});
+    attn::Saved<attn::Softmax, float, Host> const saved(s.batch, s.heads, s.queries);
+    Kokkos::DefaultHostExecutionSpace const exec;
+    attn::detail::team_attention_forward(exec, attn::Softmax{}, q.tensor(), k.tensor(), v.tensor(), out.tensor(), saved,
+                                         attn::AttentionOptions<AnyMask>{.mask = mask});
+    exec.fence();
+    std::vector<double> want;
+    for (Index i = 0; i < saved.rows().size(); ++i) want.push_back(saved.rows().data()[i].sum);
+    EXPECT_SOUND(attn::testing::allclose(got.stats, want, 1e-5));
+  }
+}
+
+}  // namespace

@@ -1,0 +1,14 @@
+// The kernels that matter most, whose machine code a test looks at (test_machine_code.cpp): bf16, heads of 64, forward and
+// backward, a row-normalised and a trained pointwise activation.
+#undef ATTN_CUDA_WIDTHS
+#define ATTN_CUDA_WIDTHS 64
+#include "attention_calls.hpp"
+
+namespace attn_cuda {
+
+void tensor_cores(View<Kokkos::Experimental::bhalf_t> const& x, float const* scale, float* d_scale) {
+  attend<Kokkos::Experimental::bhalf_t>(attn::Softmax{}, x);
+  attend<Kokkos::Experimental::bhalf_t>(attn::Poly<3, attn::DynamicScale>{{scale, d_scale}}, x);
+}
+
+}  // namespace attn_cuda

@@ -1,0 +1,90 @@
+// What nvcc made of the tensor-core kernels, without a GPU: their machine code has matrix instructions, and ptxas
+// reports that nothing spills.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace {
+
+std::string read_file(std::string const& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::vector<std::string> files() {
+  std::istringstream list(ATTN_MACHINE_CODE);
+  std::vector<std::string> all;
+  for (std::string file; std::getline(list, file, ',');) all.push_back(file);
+  return all;
+}
+
+template <class T>
+T number_at(std::string const& bytes, std::uint64_t place) {
+  T number;
+  std::memcpy(&number, bytes.data() + place, sizeof number);
+  return number;
+}
+
+/// How often each instruction occurs in each kernel of a cubin, an ELF file with a section .text.NAME for each. From
+/// sm_70 on an instruction has 16 bytes, the lowest 12 bits of which name it.
+using Counts = std::map<std::uint64_t, int>;
+std::map<std::string, Counts> count_instructions(std::string const& elf) {
+  std::map<std::string, Counts> kernels;
+  auto const table = number_at<std::uint64_t>(elf, 0x28);
+  auto const entry_size = number_at<std::uint16_t>(elf, 0x3a), n_sections = number_at<std::uint16_t>(elf, 0x3c),
+             names = number_at<std::uint16_t>(elf, 0x3e);
+  auto const start_of = [&](std::uint64_t s) { return number_at<std::uint64_t>(elf, table + s * entry_size + 0x18); };
+  for (std::uint64_t s = 0; s < n_sections; ++s) {
+    std::string const name = elf.data() + start_of(names) + number_at<std::uint32_t>(elf, table + s * entry_size);
+    if (name.rfind(".text.", 0) != 0) continue;
+    auto const start = start_of(s), size = number_at<std::uint64_t>(elf, table + s * entry_size + 0x20);
+    Counts& counts = kernels[name.substr(6)];
+    for (std::uint64_t at = start; at < start + size; at += 16) ++counts[number_at<std::uint64_t>(elf, at) & 0xfff];
+  }
+  return kernels;
+}
+constexpr std::uint64_t hmma = 0x23c, ldsm = 0x83b;  // as nvdisasm names them
+
+bool is_ours(std::string const& kernel) { return kernel.find("cuda10run_kernel") != std::string::npos; }
+
+TEST(MachineCode, EveryTensorCoreKernel_HasMatrixInstructions) {
+  for (std::string const& file : files()) {
+    int ours = 0;
+    for (auto const& [kernel, counts] : count_instructions(read_file(file + ".cubin"))) {
+      if (is_ours(kernel)) {
+        ++ours;
+        // The smallest: 16 queries and keys of 64 numbers make 8 products of 16 x 8 x 16, and 8 more with the values.
+        EXPECT_TRUE(counts.contains(hmma) && counts.at(hmma) >= 16) << file << ": " << kernel;
+        EXPECT_TRUE(counts.contains(ldsm)) << file << ": " << kernel;
+      } else {
+        EXPECT_FALSE(counts.contains(hmma)) << "the portable kernels have none: " << kernel;
+      }
+    }
+    EXPECT_GE(ours, 12) << file << ": forward and two backward kernels, two activations, at least two lengths";
+  }
+}
+
+TEST(MachineCode, NoTensorCoreKernel_Spills) {
+  for (std::string const& file : files()) {
+    std::istringstream log(read_file(file + ".log"));
+    std::string kernel;
+    int ours = 0;
+    for (std::string line; std::getline(log, line);) {
+      if (auto const at = line.find("Compiling entry function"); at != std::string::npos) kernel = line.substr(at);
+      if (line.find("spill stores") == std::string::npos || !is_ours(kernel)) continue;
+      ++ours;
+      EXPECT_NE(line.find(" 0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads"), std::string::npos)
+          << file << ": " << kernel << line;
+    }
+    EXPECT_GE(ours, 12) << file;
+  }
+}
+
+}  // namespace
