@@ -86,6 +86,7 @@ struct Backward {
 
     share(name, exec, items, std::max<Index>(1, items / (threads * 16)),
           [&, tiles = tiles, gradients = gradients, partials = partials](Index first, Index last, int worker) {
+            Index const end = last / parts * units + units * (last % parts) / parts;
             for (Index item = first; item < last; ++item) {
               Index const head = item / parts, part = item % parts;
               T* const own = gradients + (parts > 1 ? item : worker) * sums;
@@ -94,11 +95,14 @@ struct Backward {
               for (Index unit = units * part / parts; unit < last_unit; ++unit) {
                 Index const number = head * units + unit;  // the query heads of a key head are neighbours
                 QueryBlock const at = query_block<T>(shape, number);
-                if (unit + 1 < last_unit) prefetch_inputs(query_block<T>(shape, number + 1));
+                Prefetcher soon;
+                soon.add(d_q, at.batch, at.head, at.first, at.n);
+                Index const next = number + (units <= 2 ? units : 1);
+                if (next < end) will_read(query_block<T>(shape, next), soon);
                 double* const partial = partials + number * n_parameters;
                 with_block_of<T>(
                     at.n, [&]<class P, int Columns>(std::type_identity<P>, std::integral_constant<int, Columns>) {
-                      block<P, Columns>(at, Carver(tiles + worker * tile_bytes), own, partial);
+                      block<P, Columns>(at, Carver(tiles + worker * tile_bytes), own, partial, soon);
                     });
               }
               if (parts == 1) write_keys(head, 0, shape.n_keys, own, 1);
@@ -152,10 +156,15 @@ struct Backward {
     return t;
   }
 
-  void prefetch_inputs(QueryBlock const& next) const {
-    prefetch_rows(q, next.batch, next.head, next.first, next.n);
-    prefetch_rows(d_out, next.batch, next.head, next.first, next.n);
-    if constexpr (normalised) prefetch_rows(out, next.batch, next.head, next.first, next.n);
+  void will_read(QueryBlock const& next, Prefetcher& soon) const {
+    soon.add(q, next.batch, next.head, next.first, next.n);
+    soon.add(d_out, next.batch, next.head, next.first, next.n);
+    if constexpr (normalised) soon.add(out, next.batch, next.head, next.first, next.n);
+    if (next.first == 0 && next.head % shape.group() == 0) {  // of keys and values the first tile, as forward
+      int const n = std::min(last_key_tile, shape.n_keys);
+      soon.add(k, next.batch, next.head / shape.group(), 0, n);
+      soon.add(v, next.batch, next.head / shape.group(), 0, n);
+    }
   }
 
   /// What a row-normalised activation needs to know about the rows of a block.
@@ -167,7 +176,7 @@ struct Backward {
   };
 
   template <class P, int Columns>
-  void block(QueryBlock const& at, Carver scratch, T* gradients, double* partial) const {
+  void block(QueryBlock const& at, Carver scratch, T* gradients, double* partial, Prefetcher& soon) const {
     auto const [b, h, query, n] = at;
     constexpr int lanes = Columns * P::width;
     Tiles const tiles = cut_tiles(scratch);
@@ -188,11 +197,12 @@ struct Backward {
     Rows<P, Columns> rows;
     if constexpr (normalised) load_rows<P, Columns>(at, tiles, rows);
 
+    soon.spread(keys_in_tile(visible.last - visible.first) / block_rows(Columns));
     for (int key = visible.first, n_keys; key < visible.last; key += n_keys) {
       n_keys = keys_in_tile(visible.last - key);
       auto const k_rows = rows_of<T>(k, b, key_head, key, n_keys, tiles.keys);
       auto const v_rows = rows_of<T>(v, b, key_head, key, n_keys, tiles.values);
-      gradient_tile(weigh, k_rows, v_rows, tiles, key, n_keys, row, visible, rows, parameters);
+      gradient_tile(weigh, k_rows, v_rows, tiles, key, n_keys, row, visible, rows, parameters, soon);
       // forward: s_ij = scale q_i.k_j; hence d_q_i += scale d_s_ij k_j and d_k_j += d_s_ij scale q_i
       accumulate_over_keys<P, Columns>(k_rows, shape.width, tiles.d_scores, n_keys, key == visible.first,
                                        tiles.d_q_lanes);
@@ -232,10 +242,11 @@ struct Backward {
   template <class Weigh, class P, int Columns>
   void gradient_tile(Weigh const& weigh, RowsOf<T> k_rows, RowsOf<T> v_rows, Tiles const& tiles, int key, int n_keys,
                      Row row, VisibleKeys<P, Columns> const& visible, Rows<P, Columns> const& rows,
-                     P (&parameters)[n_parameters + 1][Columns]) const {
+                     P (&parameters)[n_parameters + 1][Columns], Prefetcher& soon) const {
     constexpr int lanes = Columns * P::width;
     bool const all = visible.all_visible(key, key + n_keys);
     in_groups<block_rows(Columns)>(n_keys, [&](int j, auto size) {
+      soon.advance();
       P x[size][Columns];  // (keys, lanes): scores, then d_w, then d_s
       T *const weights = tiles.weights + j * lanes, *const d_scores = tiles.d_scores + j * lanes;
       transform_block(x, [](P, int, int) { return P(T(0)); });

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attn/attention/detail/host_parallel.hpp"
+#include "attn/attention/detail/host_prefetch.hpp"
 #include "attn/attention/detail/host_rows.hpp"
 #include "attn/attention/options.hpp"
 #include "attn/core/tensor.hpp"
@@ -99,19 +100,6 @@ RowsOf<T> rows_of(X const& x, Index b, Index h, Index first, int n, T* buffer) {
     return {buffer, width};
   }
 }
-/// Asks for `n` rows from `first` on before they are needed: blocks touch far memory in bursts, and compute in between.
-template <class X>
-void prefetch_rows(X const& x, Index b, Index h, Index first, Index n) {
-  constexpr int line = 64, read = 0, into_l2 = 2;
-  auto const* row = x.data() + b * x.stride(0) + h * x.stride(1) + first * x.stride(2);
-  int const bytes = static_cast<int>(x.extent(3) * Index(sizeof(*row)));
-  for (Index r = 0; r < n; ++r, row += x.stride(2)) {
-    for (int at = 0; at < bytes; at += line) {
-      __builtin_prefetch(reinterpret_cast<char const*>(row) + at, read, into_l2);
-    }
-  }
-}
-
 template <class T, class X>
 inline constexpr bool must_widen = !std::same_as<typename X::Scalar, T>;
 

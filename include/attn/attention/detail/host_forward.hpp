@@ -35,10 +35,13 @@ struct Forward {
     share(name, exec, items, std::max<Index>(1, items / (threads * 16)), [&](Index first, Index last, int worker) {
       for (Index item = first; item < last; ++item) {
         QueryBlock const at = query_block<T>(shape, item);
-        prefetch_rows(out, at.batch, at.head, at.first, at.n);
-        if (item + 1 < last) prefetch_inputs(query_block<T>(shape, item + 1));
+        Prefetcher soon;
+        soon.add(out, at.batch, at.head, at.first, at.n);
+        // Of a short sequence the same block of the next head, so that a rest of few queries has little to ask for.
+        Index const next = item + (blocks <= 2 ? blocks : 1);
+        if (next < last) will_read(query_block<T>(shape, next), soon);
         with_block_of<T>(at.n, [&]<class P, int Columns>(std::type_identity<P>, std::integral_constant<int, Columns>) {
-          block<P, Columns>(at, Carver(tiles + worker * bytes), norms ? partial + item : nullptr);
+          block<P, Columns>(at, Carver(tiles + worker * bytes), norms ? partial + item : nullptr, soon);
         });
       }
     });
@@ -61,17 +64,17 @@ struct Forward {
     return t;
   }
 
-  void prefetch_inputs(QueryBlock const& next) const {
-    prefetch_rows(q, next.batch, next.head, next.first, next.n);
+  void will_read(QueryBlock const& next, Prefetcher& soon) const {
+    soon.add(q, next.batch, next.head, next.first, next.n);
     if (next.first == 0) {  // of keys and values the first tile will do: the processor sees where their rows lead
       int const n = std::min(last_key_tile, shape.n_keys);
-      prefetch_rows(k, next.batch, next.head / shape.group(), 0, n);
-      prefetch_rows(v, next.batch, next.head / shape.group(), 0, n);
+      soon.add(k, next.batch, next.head / shape.group(), 0, n);
+      soon.add(v, next.batch, next.head / shape.group(), 0, n);
     }
   }
 
   template <class P, int Columns>
-  void block(QueryBlock const& at, Carver scratch, NormSums<double>* partial) const {
+  void block(QueryBlock const& at, Carver scratch, NormSums<double>* partial, Prefetcher& soon) const {
     auto const [b, h, query, n] = at;
     constexpr int W = P::width, lanes = Columns * W;
     Tiles const tiles = cut_tiles(scratch);
@@ -84,12 +87,13 @@ struct Forward {
     [[maybe_unused]] RowSums<P> of_rows[Columns];
 
     pack_lanes<P, Columns>(q, b, h, query, n, score_scale<T>(options, shape.width), tiles.q_lanes);
+    soon.spread(keys_in_tile(visible.last - visible.first) / block_rows(Columns));
     for (int key = visible.first, n_keys; key < visible.last; key += n_keys) {
       n_keys = keys_in_tile(visible.last - key);
       bool const first = key == visible.first;
       auto const k_rows = rows_of<T>(k, b, key_head, key, n_keys, tiles.keys);
       auto const v_rows = rows_of<T>(v, b, key_head, key, n_keys, tiles.values);
-      score_tile(weigh, k_rows, tiles, key, n_keys, row, visible, sums);
+      score_tile(weigh, k_rows, tiles, key, n_keys, row, visible, sums, soon);
       if constexpr (normalised) {
         for (int c = 0; c < Columns; ++c) {
           ScoreTile<P> const column{tiles.weights + c * W, lanes, n_keys};
@@ -123,10 +127,11 @@ struct Forward {
   /// S^T = K Q^T for the keys of a tile; a pointwise activation turns it into weights before it leaves the registers.
   template <class Weigh, class P, int Columns>
   void score_tile(Weigh const& weigh, RowsOf<T> k_rows, Tiles const& tiles, int key, int n_keys, Row row,
-                  VisibleKeys<P, Columns> const& visible, NormSums<P> (&sums)[Columns]) const {
+                  VisibleKeys<P, Columns> const& visible, NormSums<P> (&sums)[Columns], Prefetcher& soon) const {
     constexpr int lanes = Columns * P::width;
     bool const all = visible.all_visible(key, key + n_keys);
     in_groups<block_rows(Columns)>(n_keys, [&](int j, auto rows) {
+      soon.advance();
       P s[rows][Columns];  // (keys, lanes)
       transform_block(s, [](P, int, int) { return P(T(0)); });
       multiply_add(s, k_rows.data + j * k_rows.step, k_rows.step, UnitStep(), tiles.q_lanes, lanes, shape.width);
