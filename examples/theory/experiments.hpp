@@ -61,11 +61,10 @@ struct NormsOptions {
 };
 
 struct HeatmapsOptions {
-  std::vector<std::string> weights;  // safetensors of train_vision or of `theory norms`
-  std::vector<int> layers = {};      // 1, 2, ...; none: the second and the last
-  std::vector<int> heads = {};       // 1, 2, ...; none: the first
+  std::vector<attn::io::Path> beside = {};  // weights to compare with those of --weights
+  std::vector<int> layers = {};             // 1, 2, ...; none: the second and the last
+  std::vector<int> heads = {1};             // 1, 2, ...
   int samples = 128;
-  bool padded = true;
   attn::io::Path data;
 };
 
@@ -76,6 +75,7 @@ struct RecommendOptions {
   int heads = 3;
   int highest_power = 8;
   int samples = 4;
+  bool train = true;  // also find the highest power that trains
   TrainingOptions training;
 };
 

@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "commit.hpp"
+#include "theory/experiments.hpp"
 
 namespace theory {
 namespace {
@@ -45,6 +46,16 @@ std::vector<double> Table::numbers(std::string const& column) const {
   std::vector<double> result;
   for (auto const& row : rows) result.push_back(std::get<double>(row.at(at)));
   return result;
+}
+
+std::vector<int> Doubling::values(char const* what) const {
+  std::vector<int> all;
+  for (int n = 1; n <= high; n *= 2) {
+    if (n >= low) all.push_back(n);
+  }
+  ATTN_CHECK(!all.empty(), what, ": give --tokens-low and --tokens-high with a power of two between them, there is none from ",
+             low, " to ", high);
+  return all;
 }
 
 Lab::Lab(io::Path out, std::string experiment) : out_(std::move(out)), experiment_(std::move(experiment)) {

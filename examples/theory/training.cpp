@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::size_t side = 32;
 
-/// A border of zeros; the statistics of the pixels change with it.
+}  // namespace
+
 attn::data::Dataset pad(attn::data::Dataset dataset) {
   ATTN_CHECK(dataset.height <= side && dataset.width <= side, "--data: give images of at most 32 x 32, not ",
              dataset.height, " x ", dataset.width);
@@ -27,8 +28,6 @@ attn::data::Dataset pad(attn::data::Dataset dataset) {
   dataset.height = dataset.width = side;
   return dataset;
 }
-
-}  // namespace
 
 TrainingOptions complete(TrainingOptions options, TrainingOptions const& quick, TrainingOptions const& full) {
   TrainingOptions const& preset = options.preset == "quick" ? quick : full;

@@ -11,6 +11,9 @@ namespace theory {
 /// The options with every number that was not given taken from their preset.
 TrainingOptions complete(TrainingOptions options, TrainingOptions const& quick, TrainingOptions const& full);
 
+/// A border of zeros around images, to 32 x 32.
+attn::data::Dataset pad(attn::data::Dataset dataset);
+
 /// Images with a black border to 32 x 32, which patches of 2, 4, 8 and 8 x 16 tile into 256, 64, 16 and 8 tokens.
 /// Throws `attn::Error` where there are fewer than the options want.
 attn::data::Split padded_images(TrainingOptions const& options);

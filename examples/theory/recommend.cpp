@@ -1,0 +1,142 @@
+// How should an activation be scaled for a depth, a length and a head width? And which powers still train?
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "theory/fit.hpp"
+#include "theory/measure.hpp"
+#include "theory/training.hpp"
+
+namespace theory {
+namespace {
+
+TrainingOptions const quick{.width = 32, .depth = 4, .heads = 1, .epochs = 1, .train_limit = 10000,
+                            .test_limit = 2000, .batch = 32, .lr = 3e-3, .seeds = 2, .data = {}};
+TrainingOptions const full{.preset = "full", .width = 192, .depth = 12, .heads = 3, .epochs = 20, .train_limit = 60000,
+                           .test_limit = 10000, .batch = 64, .lr = 1e-3, .seeds = 5, .data = {}};
+constexpr int trained_tokens = 64;
+/// A factor so small that attention adds nothing: what the rest of the network reaches without it.
+constexpr double no_attention = 1e-30;
+
+/// Means over the layers.
+LayerNorms over_layers(std::vector<LayerNorms> const& layers) {
+  LayerNorms sum;
+  for (LayerNorms const& layer : layers) {
+    sum.frobenius += layer.frobenius / double(layers.size());
+    sum.jacobian += layer.jacobian / double(layers.size());
+    sum.score_deviation += layer.score_deviation / double(layers.size());
+  }
+  return sum;
+}
+
+/// Test accuracies of each power with the scale 1/sqrt N, beside softmax and a network without attention.
+void train_powers(attn::io::CommonOptions const& common, RecommendOptions const& options, Lab& lab) {
+  TrainingOptions const t = complete(options.training, quick, full);
+  attn::data::Split const data = padded_images(t);
+  Table runs{.columns = {"activation", "power", "scale", "seed", "test_accuracy", "diverged"}};
+  auto const accuracy = [&](std::string const& label, vision::ActivationChoice const& choice) {
+    std::vector<double> all;
+    for (int s = 0; s < t.seeds; ++s) {
+      std::uint64_t const seed = common.seed + std::uint64_t(s);
+      auto const settings = settings_of(t, choice, trained_tokens, seed);
+      Run const run = train(settings, data, lab.out() / "runs" / (label + "_seed" + std::to_string(seed)));
+      all.push_back(run.accuracy);
+      runs.rows.push_back({label, double(choice.is_poly() ? choice.power : 0), choice.scale, double(seed), run.accuracy,
+                           double(run.diverged)});
+      lab.write("powers", runs);
+    }
+    return all;
+  };
+  auto const softmax = accuracy("softmax", {.activation = "softmax"});
+  auto const floor = accuracy("no_attention",
+                              {.activation = "poly", .power = 1, .scale = "fixed", .factor = no_attention});
+  double const halfway = (mean(softmax) + mean(floor)) / 2;
+  io::Series points{.label = "xᵖ/√N", .color = 0}, each{.label = "each seed", .style = io::LineStyle::points, .color = 4};
+  int highest = 0;
+  Table powers{.columns = {"activation", "test_accuracy", "trains"}};
+  powers.rows.push_back({std::string("softmax"), mean(softmax), std::string("yes")});
+  powers.rows.push_back({std::string("no attention"), mean(floor), std::string("-")});
+  for (int power = 1; power <= options.highest_power; ++power) {
+    std::string label = "x";
+    label += std::to_string(power);
+    auto const all = accuracy(label, {.activation = "poly", .power = power, .scale = "fixed"});
+    bool const trains = mean(all) >= halfway;
+    if (trains) highest = power;
+    points.x.push_back(power);
+    points.y.push_back(100 * mean(all));
+    for (double const a : all) each.x.push_back(power), each.y.push_back(100 * a);
+    powers.rows.push_back({"x^" + std::to_string(power) + "/sqrt(N)", mean(all), std::string(trains ? "yes" : "no")});
+  }
+  auto const level = [&](std::string const& label, double value, int color) {
+    return io::Series{.label = label, .x = {1, double(options.highest_power)}, .y = {100 * value, 100 * value},
+                      .style = io::LineStyle::dashed, .color = color};
+  };
+  io::LinePlot plot{.title = "Which powers train", .x_label = "power p", .y_label = "test accuracy (%)",
+                    .series = {points, each, level("softmax", mean(softmax), 1),
+                               level("no attention", mean(floor), 6)}};
+  lab.draw("powers", {.panels = {plot}, .panel_width = 620, .panel_height = 420});
+  print(powers);
+  if (highest == 0) {
+    std::printf("no power up to %d trains: none comes at least half the way from no attention to softmax\n",
+                options.highest_power);
+  } else {
+    std::printf("highest power that trains (at least half the way from no attention to softmax): %d\n", highest);
+  }
+  lab.set("highest_power_that_trains", double(highest));
+}
+
+}  // namespace
+
+void run_recommend(attn::io::CommonOptions const& common, RecommendOptions const& options) {
+  ATTN_CHECK(options.depth > 0 && options.tokens > 0, "recommend: give a depth and a length of at least 1");
+  Lab lab(common.out, "recommend");
+  Sizes const sizes{options.depth, options.tokens, options.heads, options.head_width, options.samples};
+  for (auto const& [name, value] : {std::pair{"depth", options.depth}, {"tokens", options.tokens},
+                                    {"heads", options.heads}, {"head_width", options.head_width}}) {
+    lab.set(name, double(value));
+  }
+  Choice const asked = choice_of(common.activation, common.power, "none");
+  auto const softmax_layers = norms_at_initialisation({.name = "softmax"}, sizes, common.seed);
+  LayerNorms const softmax = over_layers(softmax_layers);
+
+  std::vector<Choice> choices = {asked};
+  for (int power = 1; power <= options.highest_power; ++power) {
+    if (!(asked.name == "poly" && asked.power == power)) choices.push_back({"poly", power, 1});
+  }
+  Table table{.columns = {"activation", "frobenius", "jacobian", "scale_by_frobenius", "scale_by_jacobian",
+                          "1/sqrt(N)"}};
+  double const root = 1 / std::sqrt(double(options.tokens));
+  table.rows.push_back({std::string("softmax"), softmax.frobenius, softmax.jacobian, 1.0, 1.0, root});
+  io::LinePlot by_layer{.title = "Jacobian at initialisation", .x_label = "layer",
+                        .y_label = "Frobenius norm", .log_y = true};
+  auto const layers_of = [&](std::string const& label, std::vector<LayerNorms> const& layers) {
+    io::Series series{.label = label};
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      series.x.push_back(double(i + 1)), series.y.push_back(layers[i].jacobian);
+    }
+    by_layer.series.push_back(std::move(series));
+  };
+  layers_of("softmax", softmax_layers);
+  for (Choice const& choice : choices) {
+    if (choice.name == "softmax") continue;
+    auto const layers = norms_at_initialisation(choice, sizes, common.seed);
+    LayerNorms const n = over_layers(layers);
+    table.rows.push_back({choice.label(), n.frobenius, n.jacobian, softmax.frobenius / n.frobenius,
+                          softmax.jacobian / n.jacobian, root});
+    if (by_layer.series.size() < 8) layers_of(choice.label(), layers);
+  }
+  lab.set("score_deviation", softmax.score_deviation);
+  lab.write("scales", table);
+  lab.draw("scales", {.panels = {by_layer}, .panel_width = 620, .panel_height = 420});
+  print(table);
+  std::printf("scores at initialisation have a standard deviation of %.3g\n", softmax.score_deviation);
+  if (asked.name != "softmax") {
+    auto const& row = table.rows[1];
+    std::printf("%s: multiply by %.4g to have softmax's norm, by %.4g to have its Jacobian's; 1/sqrt(N) is %.4g\n",
+                asked.label().c_str(), std::get<double>(row[3]), std::get<double>(row[4]), root);
+  }
+  if (options.train) train_powers(common, options, lab);
+  lab.finish(table);
+}
+
+}  // namespace theory
