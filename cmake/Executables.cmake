@@ -5,6 +5,9 @@ target_compile_options(attn_own_flags INTERFACE
   $<$<CXX_COMPILER_ID:GNU,Clang>:-Wall -Wextra -fno-math-errno -ffp-contract=fast>
   $<$<BOOL:${ATTN_WERROR}>:-Werror>
   $<$<AND:$<BOOL:${ATTN_NATIVE}>,$<CXX_COMPILER_ID:GNU,Clang>>:-march=native>)
+if(ATTN_CUDA_WIDTHS)  # fewer kernels to compile: attn/attention/detail/cuda_launch.hpp
+  target_compile_definitions(attn_own_flags INTERFACE "ATTN_CUDA_WIDTHS=${ATTN_CUDA_WIDTHS}")
+endif()
 
 # The commit is looked up by each build, and compiled alone.
 set(ATTN_COMMIT_SOURCE ${PROJECT_BINARY_DIR}/commit.cpp)

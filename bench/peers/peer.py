@@ -37,18 +37,27 @@ def extents(text):
     return values
 
 
-def measure(work, min_time):
-    """Seconds of each repeat: at least five of them and `min_time` seconds, after two and a tenth of it to warm up."""
-    def repeat(least, duration):
+def repeat(timed, min_time):
+    """The seconds that each call of `timed` returns: at least five and `min_time` seconds of them, after two and a tenth
+    of it to warm up."""
+    def collect(least, duration):
         seconds, began = [], time.perf_counter()
         while len(seconds) < least or time.perf_counter() - began < duration:
-            start = time.perf_counter()
-            work()
-            seconds.append(time.perf_counter() - start)
+            seconds.append(timed())
         return seconds
 
-    repeat(2, 0.1 * min_time)
-    return repeat(5, min_time)
+    collect(2, 0.1 * min_time)
+    return collect(5, min_time)
+
+
+def measure(work, min_time):
+    """Seconds of each repeat of `work`, by the clock."""
+    def timed():
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    return repeat(timed, min_time)
 
 
 def report(name, seconds, flops, peak=None, **more):

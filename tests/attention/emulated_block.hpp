@@ -12,6 +12,7 @@
 #include "attn/core/check.hpp"
 
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <string>
@@ -221,7 +222,7 @@ class EmulatedBlock {
           int const row = int(l) / 4 + 8 * (r / 2), column = 2 * (int(l) % 4) + r % 2;
           double sum = double(lanes[l]->c[r]);
           for (int i = 0; i < k; ++i) sum += a[row][i] * b[i][column];
-          lanes[l]->c[r] = float(sum);
+          lanes[l]->c[r] = cut_off(sum);
         }
       }
     });
@@ -252,7 +253,12 @@ class EmulatedBlock {
     std::uint32_t const x = e == 0 ? bits & 0xffffu : bits >> 16;
     return F == cuda::Format::bf16 ? std::bit_cast<float>(x << 16) : cuda::host_from_fp16(x);
   }
-  /// Hardware ignores what tf32 has no room for.
+  /// Hardware adds products exactly and cuts the sum off, where fp32 arithmetic would round it.
+  static float cut_off(double sum) {
+    float const nearest = float(sum);
+    return std::abs(double(nearest)) > std::abs(sum) ? std::nextafter(nearest, 0.0f) : nearest;
+  }
+  /// It ignores what tf32 has no room for.
   static double tf32(std::uint32_t bits) { return std::bit_cast<float>(bits & 0xffffe000u); }
 
   template <class Operand, class Source>

@@ -142,6 +142,8 @@ TEST(CudaKernels, AgreeWithTheReference_InFp32AsAccurateAsFp32) {
     expect_right<Kernels<float, 32>, attn::Softmax>({{}, square(n, 32), full()});
     expect_right<Kernels<float, 32>, Dynamic>({dynamic(), square(n, 32), causal()});
   }
+  // A thousand keys: what tensor cores cut off must not add up.
+  expect_right<Kernels<float, 32>, attn::Softmax>({{}, shape(20, 1024, 32, 32), full()});
   expect_right<Kernels<float, 128>, attn::Softmax>({{}, square(65, 100), full()});
   expect_right<Kernels<float, 256>, attn::Softmax>({{}, square(40, 256), causal()});
 }
@@ -162,6 +164,7 @@ TEST(CudaKernels, TakeActivationsOfUsers) {
   for (AnyMask const& mask : {full(), window(30, 7)}) {
     expect_right<K, SoftmaxWithSink>({{}, square(70, 16), mask});
     expect_right<K, SquaredRelu>({{}, square(70, 16), mask, {}, 0.5});
+    expect_right<K, attn::Normalized<SquaredRelu>>({{}, square(70, 16), mask});
   }
 }
 

@@ -36,7 +36,7 @@ ATTN_FUNCTION WeightAndScoreGradient<float> weight_and_score_gradient(A const& a
                                                                       [[maybe_unused]] Facts const& facts) {
   if constexpr (RowActivation<A, float>) {
     float const w = a.numerator(s, facts.stats) * facts.inverse;
-    return {w, a.pullback(w, d_w, facts.delta)};
+    return {w, pull_back(a, s, w, d_w, facts.delta, facts.stats)};
   } else {
     auto const w = weight_and_slope(a, s, row);
     return {w.weight, w.slope * d_w};

@@ -123,11 +123,18 @@ struct Registers {
 template <Format F, int n, class Block>
 ATTN_FUNCTION void multiply_add(Block const& block, float (&c)[4], Registers<F, 4> const& a, Registers<F, n> const& b,
                                 int at) {
-  if constexpr (F == Format::fp32) {  // (a + a')(b + b') less a' b', which fp32 would not see; small terms first
-    block.template multiply_add<F>(c, a.rest, b.bits[at], b.bits[at + 1]);
-    block.template multiply_add<F>(c, a.bits, b.rest[at], b.rest[at + 1]);
+  if constexpr (F == Format::fp32) {
+    // (a + a')(b + b') less a' b', which fp32 would not see; small terms first. Tensor cores cut sums off where fp32
+    // rounds, and thousands of cuts have a direction: hence sums over more than these are fp32's own.
+    float part[4] = {0, 0, 0, 0};
+    block.template multiply_add<F>(part, a.rest, b.bits[at], b.bits[at + 1]);
+    block.template multiply_add<F>(part, a.bits, b.rest[at], b.rest[at + 1]);
+    block.template multiply_add<F>(part, a.bits, b.bits[at], b.bits[at + 1]);
+    ATTN_UNROLL
+    for (int r = 0; r < 4; ++r) c[r] += part[r];
+  } else {
+    block.template multiply_add<F>(c, a.bits, b.bits[at], b.bits[at + 1]);
   }
-  block.template multiply_add<F>(c, a.bits, b.bits[at], b.bits[at + 1]);
 }
 
 template <Format F, class Block>

@@ -1,0 +1,202 @@
+// Attention on a GPU, forward and backward, beside cuBLAS and PyTorch.
+//
+//   attention_cuda [--peer=PYTHON] [Google Benchmark's flags]
+//
+// Cases are named attention_cuda/<activation>/<format>/<pass>/<batch times heads>/<tokens>/<head width>; times are
+// those of CUDA's events around one call, caches warm. Operations are counted as 4 B N^2 d forward and 10 B N^2 d
+// backward, for any activation, although the deterministic backward pass makes seven products of which other libraries
+// count five. Counters belong to the shortest call: TFLOP/s, and its fraction of a large product of bf16 by cuBLAS that
+// was measured in the same run. The label says which kernel ran.
+#include "attn/activation/activation.hpp"
+#include "attn/attention/attention.hpp"
+#include "attn/attention/describe.hpp"
+#include "attn/core/random.hpp"
+#include "attn/io/results.hpp"
+#include "attn/linalg/gemm.hpp"
+
+#include <algorithm>
+
+#include "commit.hpp"
+#include "peers.hpp"
+
+namespace {
+
+using attn::Index;
+using Exec = Kokkos::Cuda;
+using Memory = Exec::memory_space;
+using Bf16 = Kokkos::Experimental::bhalf_t;
+using Fp16 = Kokkos::Experimental::half_t;
+template <class X>
+using View = Kokkos::View<X****, Kokkos::LayoutRight, Exec>;
+
+/// Seconds of what `work` puts on the instance's stream.
+class Clock {
+ public:
+  explicit Clock(Exec const& exec) : stream_(exec.cuda_stream()) {
+    cudaEventCreate(&begin_);
+    cudaEventCreate(&end_);
+  }
+  ~Clock() {
+    cudaEventDestroy(begin_);
+    cudaEventDestroy(end_);
+  }
+  Clock(Clock const&) = delete;
+  Clock& operator=(Clock const&) = delete;
+
+  template <class Work>
+  double seconds(Work const& work) const {
+    cudaEventRecord(begin_, stream_);
+    work();
+    cudaEventRecord(end_, stream_);
+    cudaEventSynchronize(end_);
+    float milliseconds = 0;
+    cudaEventElapsedTime(&milliseconds, begin_, end_);
+    return milliseconds * 1e-3;
+  }
+
+ private:
+  cudaStream_t stream_;
+  cudaEvent_t begin_ = nullptr, end_ = nullptr;
+};
+
+struct Shape {
+  Index heads, tokens, width;
+};
+
+/// 16 Ki tokens with 16 heads of 64 or 8 of 128, cut into sequences; then short sequences of vision transformers.
+std::vector<Shape> shapes() {
+  std::vector<Shape> all;
+  for (Index const width : {64, 128}) {
+    for (Index tokens = 1024; tokens <= 16384; tokens *= 2)
+      all.push_back({16384 / tokens * (1024 / width), tokens, width});
+  }
+  for (Index const width : {32, 64}) {
+    for (Index const tokens : {49, 197, 256}) all.push_back({262144 / tokens, tokens, width});
+  }
+  return all;
+}
+
+/// Random numbers made on the device.
+template <class X>
+View<X> random_tensor(Shape const& s, std::uint64_t stream) {
+  View<X> const x(Kokkos::view_alloc(Kokkos::WithoutInitializing, "x"), 1, s.heads, s.tokens, s.width);
+  X* const data = x.data();
+  Kokkos::parallel_for(
+      "bench::random_tensor", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(0, Index(x.size())),
+      KOKKOS_LAMBDA(Index i) { data[i] = X(attn::normal<float>({.seed = 1, .stream = stream}, std::uint64_t(i))); });
+  return x;
+}
+
+double gemm_rate = 0;
+
+/// bf16 with sums in fp32, TFLOP/s.
+double measure_gemm() {
+  Exec const exec;
+  int const n = 8192;
+  View<Bf16> const a = random_tensor<Bf16>({1, n, n}, 1), b = random_tensor<Bf16>({1, n, n}, 2),
+                   c = random_tensor<Bf16>({1, n, n}, 3);
+  float const one = 1, zero = 0;
+  Clock const clock(exec);
+  double best = 1e300;
+  for (int i = 0; i < 20; ++i) {
+    best = std::min(best, clock.seconds([&] {
+      cublasGemmEx(attn::linalg::detail::cublas_handle(exec), CUBLAS_OP_N, CUBLAS_OP_N, n, n, n, &one, a.data(),
+                   CUDA_R_16BF, n, b.data(), CUDA_R_16BF, n, &zero, c.data(), CUDA_R_16BF, n, CUBLAS_COMPUTE_32F,
+                   CUBLAS_GEMM_DEFAULT);
+    }));
+  }
+  return 2.0 * n * n * n / best * 1e-12;
+}
+
+/// `products` of N x N x d.
+template <class Call>
+void measure(benchmark::State& state, Shape const& s, double products, Call const& call) {
+  Exec const exec;
+  Clock const clock(exec);
+  double best = 1e300;
+  for (auto _ : state) {
+    double const seconds = clock.seconds(call);
+    state.SetIterationTime(seconds);
+    best = std::min(best, seconds);
+  }
+  double const rate =
+      2 * products * double(s.heads) * double(s.tokens) * double(s.tokens) * double(s.width) / best * 1e-12;
+  state.counters["best_ms"] = best * 1e3;
+  state.counters["TFLOP/s"] = rate;
+  state.counters["of_gemm"] = rate / gemm_rate;
+}
+
+template <class X, class A, class Options>
+void forward(benchmark::State& state, A const& a, Options const& options, Shape const& s) {
+  Exec const exec;
+  auto const q = random_tensor<X>(s, 1), k = random_tensor<X>(s, 2), v = random_tensor<X>(s, 3),
+             out = random_tensor<X>(s, 4);
+  attn::Saved<A, float, Memory> const saved(1, s.heads, s.tokens);
+  auto const call = [&] { attn::attention(exec, a, q, k, v, out, saved, options); };
+  call();  // loads the kernel
+  measure(state, s, 2, call);
+  state.SetLabel(attn::describe(exec, a, q, k, v, out, options));
+}
+
+template <class X, class A, class Options>
+void backward(benchmark::State& state, A const& a, Options const& options, Shape const& s) {
+  Exec const exec;
+  auto const q = random_tensor<X>(s, 1), k = random_tensor<X>(s, 2), v = random_tensor<X>(s, 3),
+             out = random_tensor<X>(s, 4), d_out = random_tensor<X>(s, 5), d_q = random_tensor<X>(s, 6),
+             d_k = random_tensor<X>(s, 7), d_v = random_tensor<X>(s, 8);
+  attn::Saved<A, float, Memory> const saved(1, s.heads, s.tokens);
+  attn::attention(exec, a, q, k, v, out, saved, options);
+  auto const call = [&] { attn::attention_backward(exec, a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options); };
+  call();
+  measure(state, s, 5, call);
+  state.SetLabel(attn::describe(exec, a, q, k, v, out, options));
+}
+
+template <class X, class A, class Options = attn::AttentionOptions<>>
+void add(std::string const& activation, std::string const& format, A const& a, Shape const& s,
+         Options const& options = {}) {
+  auto const one = [&](std::string const& pass, auto const& run) {
+    std::string const name = "attention_cuda/" + activation + "/" + format + "/" + pass + "/" +
+                             std::to_string(s.heads) + "/" + std::to_string(s.tokens) + "/" + std::to_string(s.width);
+    benchmark::RegisterBenchmark(name.c_str(), run)->UseManualTime()->Unit(benchmark::kMillisecond);
+  };
+  one("forward", [=](benchmark::State& state) { forward<X>(state, a, options, s); });
+  one("backward", [=](benchmark::State& state) { backward<X>(state, a, options, s); });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Kokkos::ScopeGuard const guard(argc, argv);
+  std::string const python = bench::take_peer(argc, argv);
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  gemm_rate = measure_gemm();
+  benchmark::AddCustomContext("machine", attn::io::describe_machine());
+  benchmark::AddCustomContext("device", Exec().cuda_device_prop().name);
+  benchmark::AddCustomContext("commit", built_from_commit);
+  benchmark::AddCustomContext("gemm_bf16_tflops", std::to_string(gemm_rate));
+
+  for (Shape const& s : shapes()) {
+    add<Bf16>("poly3", "bf16", attn::Poly<3>{}, s);
+    add<Bf16>("softmax", "bf16", attn::Softmax{}, s);
+  }
+  Shape const middle{64, 4096, 64};
+  add<Bf16>("poly3_causal", "bf16", attn::Poly<3>{}, middle, attn::AttentionOptions<attn::Causal>{});
+  add<Fp16>("softmax", "fp16", attn::Softmax{}, middle);
+  add<float>("poly3", "fp32", attn::Poly<3>{}, middle);
+  add<float>("poly3", "tf32", attn::Poly<3>{}, middle,
+             attn::AttentionOptions<attn::Full, attn::NoNorms, attn::Tf32Products>{});
+  add<float>("softmax", "fp32", attn::Softmax{}, {65536, 5, 16});  // pseudo-sequences of a PINNsFormer
+
+  bench::Recorder recorder;
+  benchmark::RunSpecifiedBenchmarks(&recorder);
+  if (!python.empty()) {
+    std::string flags = "--device cuda --dtype bf16";
+    for (Shape const& s : shapes()) {
+      flags += " --shape " + std::to_string(s.heads) + "," + std::to_string(s.tokens) + "," + std::to_string(s.width);
+    }
+    bench::compare(recorder, python, "attention_cuda.py", flags);
+  }
+  return 0;
+}

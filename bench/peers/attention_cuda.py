@@ -1,0 +1,84 @@
+"""PyTorch's attention on a GPU, forward and backward: the best softmax, and x^3 eager and compiled.
+
+Softmax runs by each backend of scaled_dot_product_attention that takes the case: flash, cudnn, efficient. A line for each
+names it (attention_cuda/softmax[flash]/...), and one more repeats the fastest (attention_cuda/softmax/..., "backend" says
+which). Times are those of CUDA's events around one call. Operations are counted as 4 B N^2 d forward, 10 B N^2 d backward.
+"""
+
+import math
+
+import peer  # first, because it says what to install
+import torch
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+BACKENDS = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION,
+            "efficient": SDPBackend.EFFICIENT_ATTENTION}
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+def cube(q, k, v):
+    scores = q @ k.transpose(-2, -1) * (1 / math.sqrt(q.shape[-1]))
+    return scores**3 @ v
+
+
+def sdpa(backend):
+    def run(q, k, v):
+        with sdpa_kernel(backend):
+            return F.scaled_dot_product_attention(q, k, v)
+
+    return run
+
+
+def flags(parser):
+    parser.add_argument("--shape", type=peer.extents, action="append", metavar="B,N,D", required=True,
+                        help="batch times heads, tokens, head width; may be repeated")
+    parser.add_argument("--device", default="cuda", help="of PyTorch")
+    parser.add_argument("--dtype", choices=DTYPES, default="bf16", help="of all tensors")
+
+
+def measure(function, inputs, d_out, name, min_time):
+    """Seconds of each repeat of one pass; None where the backend does not take the case or memory is short."""
+    def seconds(work):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        work()
+        end.record()
+        end.synchronize()
+        return begin.elapsed_time(end) * 1e-3
+
+    try:
+        if name == "forward":
+            with torch.no_grad():
+                return peer.repeat(lambda: seconds(lambda: function(*inputs)), min_time)
+        leaves = [x.clone().requires_grad_() for x in inputs]
+        out = function(*leaves)
+        return peer.repeat(lambda: seconds(lambda: torch.autograd.grad(out, leaves, d_out, retain_graph=True)), min_time)
+    except (RuntimeError, torch.OutOfMemoryError):
+        return None
+
+
+arguments = peer.parse(__doc__, flags)
+import torch._functorch.config  # the backward pass is timed alone, so its inputs must outlive it
+
+torch._functorch.config.donated_buffer = False
+compiled = torch.compile(cube, dynamic=False)
+for heads, tokens, width in arguments.shape:
+    *inputs, d_out = (torch.randn(1, heads, tokens, width, device=arguments.device, dtype=DTYPES[arguments.dtype])
+                      for _ in range(4))
+    for name in ["forward", "backward"]:
+        flops = {"forward": 4, "backward": 10}[name] * heads * tokens**2 * width
+        case = f"{arguments.dtype}/{name}/{heads}/{tokens}/{width}"
+        functions = {f"softmax[{key}]": sdpa(backend) for key, backend in BACKENDS.items()}
+        functions |= {"poly3[eager]": cube, "poly3[compiled]": compiled}
+        best = {}
+        for label, function in functions.items():
+            times = measure(function, inputs, d_out, name, arguments.min_time)
+            if times is None:
+                continue
+            peer.report(f"attention_cuda/{label}/{case}", times, flops, device=torch.cuda.get_device_name())
+            activation, variant = label[:-1].split("[")
+            if activation not in best or min(times) < min(best[activation][0]):
+                best[activation] = times, variant
+        for activation, (times, variant) in best.items():
+            peer.report(f"attention_cuda/{activation}/{case}", times, flops, backend=variant)
