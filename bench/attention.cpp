@@ -79,7 +79,7 @@ void forward(benchmark::State& state, A const& a, M const& mask, Shape const& s)
   auto const q = random_tensor<T>(s, 1), k = random_tensor<T>(s, 2), v = random_tensor<T>(s, 3),
              out = random_tensor<T>(s, 4);
   attn::AttentionOptions<M> const options{.mask = mask};
-  attn::Saved<A, T, Memory> const saved(1, s.heads, s.tokens);
+  attn::Saved<A, attn::AccumulatorOf<T>, Memory> const saved(1, s.heads, s.tokens);
   measure<T>(state, s, 2, 4, [&] {
     attn::attention(exec, a, q, k, v, out, saved, options);
     exec.fence();
@@ -94,7 +94,7 @@ void backward(benchmark::State& state, A const& a, M const& mask, Shape const& s
              out = random_tensor<T>(s, 4), d_out = random_tensor<T>(s, 5);
   auto const d_q = random_tensor<T>(s, 6), d_k = random_tensor<T>(s, 7), d_v = random_tensor<T>(s, 8);
   attn::AttentionOptions<M> const options{.mask = mask};
-  attn::Saved<A, T, Memory> const saved(1, s.heads, s.tokens);
+  attn::Saved<A, attn::AccumulatorOf<T>, Memory> const saved(1, s.heads, s.tokens);
   attn::attention(exec, a, q, k, v, out, saved, options);
   measure<T>(state, s, 5, 8, [&] {
     attn::attention_backward(exec, a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options);
@@ -134,6 +134,8 @@ int main(int argc, char** argv) {
   add("squared_relu", SquaredRelu{}, middle);
   add<double>("poly3_fp64", attn::Poly<3>{}, middle);
   add<double>("softmax_fp64", attn::Softmax{}, middle);
+  add<attn::BFloat16>("poly3_bf16", attn::Poly<3>{}, middle);
+  add<attn::Float16>("poly3_fp16", attn::Poly<3>{}, middle);
   add("poly3_causal", attn::Poly<3>{}, long_one, attn::Causal{});
   add("softmax_causal", attn::Softmax{}, long_one, attn::Causal{});
   add("poly3_window256", attn::Poly<3>{}, {2, 4096, 32}, attn::Window{.before = 128, .after = 127});

@@ -178,6 +178,8 @@ void expect_narrow() {
 TEST(Views, OfNarrowNumbersAreAccumulatedWide) {
   expect_narrow<Kokkos::Experimental::half_t>();
   expect_narrow<Kokkos::Experimental::bhalf_t>();
+  expect_narrow<attn::Float16>();
+  expect_narrow<attn::BFloat16>();
 }
 
 }  // namespace

@@ -95,7 +95,11 @@ RowsOf<T> rows_of(X const& x, Index b, Index h, Index first, int n, T* buffer) {
   } else {
     Index const width = x.extent(3);
     for (int r = 0; r < n; ++r) {
-      for (Index d = 0; d < width; ++d) buffer[r * width + d] = static_cast<T>(data[r * x.stride(2) + d]);
+      auto const* const from = data + r * x.stride(2);
+      T* const to = buffer + r * width;
+      Index d = 0;
+      for (; d + Pack<T>::width <= width; d += Pack<T>::width) lanes::load<Pack<T>>(from + d).store(to + d);
+      for (; d < width; ++d) to[d] = static_cast<T>(from[d]);
     }
     return {buffer, width};
   }

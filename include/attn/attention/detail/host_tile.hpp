@@ -25,6 +25,7 @@
 #pragma once
 
 #include "attn/core/concepts.hpp"
+#include "attn/core/narrow.hpp"
 #include "attn/core/pack.hpp"
 
 #include <algorithm>
@@ -119,6 +120,12 @@ struct IntegersOf {
   typedef Integer Vector __attribute__((vector_size(P::width * sizeof(Integer))));
 };
 
+/// What W narrow numbers are in memory.
+template <class P>
+struct NarrowBits {
+  typedef std::uint16_t Vector __attribute__((vector_size(P::width * sizeof(std::uint16_t))));
+};
+
 /// One step of a transpose: exchanges the blocks off the diagonal of 2 x 2 blocks of `Size` lanes.
 template <int Size, class P>
 ATTN_FUNCTION void exchange(P& a, P& b) {
@@ -157,6 +164,11 @@ template <class P, class S>
 ATTN_FUNCTION P load(S const* from) {
   if constexpr (std::same_as<S, RealOf<P>>) {
     return P::load(from);
+  } else if constexpr (is_narrow<S> && std::same_as<RealOf<P>, float>) {
+    typename NarrowBits<P>::Vector bits;
+    std::memcpy(&bits, from, sizeof bits);
+    using Integers = typename IntegersOf<P>::Vector;
+    return S::template widen<typename P::Vector>(__builtin_convertvector(bits, Integers));
   } else {
     P p;
     for (int l = 0; l < P::width; ++l) p.lanes[l] = static_cast<RealOf<P>>(from[l]);
@@ -167,6 +179,10 @@ template <class P, class S>
 ATTN_FUNCTION void store(P const& p, S* to) {
   if constexpr (std::same_as<S, RealOf<P>>) {
     p.store(to);
+  } else if constexpr (is_narrow<S> && std::same_as<RealOf<P>, float>) {
+    using Bits = typename NarrowBits<P>::Vector;
+    Bits const bits = __builtin_convertvector(S::template round<typename IntegersOf<P>::Vector>(p.lanes), Bits);
+    std::memcpy(to, &bits, sizeof bits);
   } else {
     for (int l = 0; l < P::width; ++l) to[l] = static_cast<S>(p[l]);
   }

@@ -1,0 +1,85 @@
+#include "attn/core/narrow.hpp"
+
+#include "attn/attention/detail/host_tile.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+namespace {
+
+using attn::BFloat16;
+using attn::Float16;
+
+/// The nearest number of `bits` bits of mantissa (ties to even) and exponents from `lowest` on; computed in double.
+double rounded(double x, int bits, int lowest) {
+  if (x == 0 || !std::isfinite(x)) return x;
+  int const exponent = std::max(std::ilogb(x), lowest);
+  double const unit = std::ldexp(1.0, exponent - bits);
+  return std::nearbyint(x / unit) * unit;
+}
+
+/// Numbers of all magnitudes that two bytes hold and beyond, ties among them.
+std::vector<float> many() {
+  std::vector<float> numbers = {0.0f, -0.0f, 65504.0f, 65519.9f, 65520.0f, 65536.0f, 1e-8f, 5.9604645e-8f, 2.9802322e-8f,
+                                1e30f, -3e38f, std::numeric_limits<float>::infinity()};
+  for (int e = -30; e <= 20; ++e) {
+    for (int m = 0; m < 64; ++m) numbers.push_back(std::ldexp(1.0f + static_cast<float>(m * 37 % 4096) / 4096.0f, e));
+    numbers.push_back(-std::ldexp(1.0f + 1.0f / 2048, e));
+    numbers.push_back(std::ldexp(1.0f + 3.0f / 2048, e));
+    numbers.push_back(std::ldexp(1.0f + 1.0f / 256, e));
+  }
+  return numbers;
+}
+
+TEST(Narrow, RoundsToTheNearest) {
+  for (float const x : many()) {
+    double const half = rounded(x, 10, -14);
+    EXPECT_EQ(double(float(Float16(x))), std::abs(half) > 65504 ? std::copysign(INFINITY, x) : half) << x;
+    EXPECT_EQ(std::signbit(float(Float16(x))), std::signbit(x));
+    double const brain = rounded(x, 7, -126);
+    EXPECT_EQ(double(float(BFloat16(x))), std::abs(brain) > 3.39e38 ? std::copysign(INFINITY, x) : brain) << x;
+  }
+}
+
+template <class Narrow>
+void expect_all_kept() {
+  for (std::uint32_t bits = 0; bits < 65536; ++bits) {
+    Narrow n;
+    n.bits = static_cast<std::uint16_t>(bits);
+    float const wide = float(n);
+    if (std::isnan(wide)) {
+      EXPECT_TRUE(std::isnan(float(Narrow(wide)))) << bits;
+    } else {
+      EXPECT_EQ(Narrow(wide).bits, n.bits) << bits;
+    }
+  }
+}
+TEST(Narrow, WhatIsNarrowAlreadyIsKept) {
+  expect_all_kept<Float16>();
+  expect_all_kept<BFloat16>();
+}
+
+template <class Narrow>
+void expect_packs_agree() {
+  using Pack = attn::Pack<float>;
+  auto numbers = many();
+  numbers.resize((numbers.size() + Pack::width - 1) / Pack::width * Pack::width, NAN);
+  for (std::size_t i = 0; i < numbers.size(); i += Pack::width) {
+    Narrow narrow[Pack::width];
+    attn::detail::host::lanes::store(Pack::load(numbers.data() + i), narrow);
+    Pack const wide = attn::detail::host::lanes::load<Pack>(narrow);
+    for (int l = 0; l < Pack::width; ++l) {
+      float const x = numbers[i + std::size_t(l)];
+      EXPECT_EQ(narrow[l].bits, Narrow(x).bits) << x;
+      if (!std::isnan(x)) EXPECT_EQ(wide[l], float(Narrow(x)));
+    }
+  }
+}
+TEST(Narrow, PacksAreConvertedAsSingleNumbers) {
+  expect_packs_agree<Float16>();
+  expect_packs_agree<BFloat16>();
+}
+
+}  // namespace
