@@ -83,6 +83,13 @@ struct SquaredRelu {  // of a user: the slope comes from a jet, and the weight o
   }
 };
 
+struct EntropyOfSizes {  // not a number at zero
+  template <class T>
+  ATTN_FUNCTION T operator()(T score, attn::Row) const {
+    return score * attn::log(attn::abs(score));
+  }
+};
+
 TEST(CudaKernels, AgreeWithTheReference_InBf16) {
   using K = Kernels<Bf16, 64>;
   for (Index const n : {0, 1, 17, 49, 64, 65, 197}) expect_right<K, attn::Softmax>({{}, square(n, 64), full()});
@@ -93,10 +100,18 @@ TEST(CudaKernels, AgreeWithTheReference_InBf16) {
 
 TEST(CudaKernels, AgreeWithTheReference_UnderMasks) {
   using K = Kernels<Bf16, 64>;
-  for (AnyMask const& mask : {causal(), causal(-3), causal(70), window(3, 5), window(0, 0), window(-100, 120)}) {
+  for (AnyMask const& mask : {causal(), causal(-3), causal(70), window(3, 5), window(-100, 120)}) {
     expect_right<K, attn::Softmax>({{}, square(150, 64), mask});
     expect_right<K, Dynamic>({dynamic(), square(150, 64), mask});
   }
+}
+
+TEST(CudaKernels, AgreeWithTheReference_InGroupedHeadsOfSeveralSequences) {
+  using K = Kernels<Bf16, 64>;
+  std::array<int, 2> const some = {66, 20};
+  Shape const s{.batch = 2, .heads = 4, .kv_heads = 2, .queries = 70, .keys = 67, .width = 64, .value_width = 64};
+  expect_right<K, attn::Softmax>({{}, s, lengths(some)});
+  expect_right<K, Dynamic>({dynamic(), s, causal(), {true, 0, 0}});
 }
 
 TEST(CudaKernels, NeverLookAtPadding) {
@@ -165,6 +180,13 @@ TEST(CudaKernels, TakeActivationsOfUsers) {
     expect_right<K, SoftmaxWithSink>({{}, square(70, 16), mask});
     expect_right<K, SquaredRelu>({{}, square(70, 16), mask, {}, 0.5});
     expect_right<K, attn::Normalized<SquaredRelu>>({{}, square(70, 16), mask});
+  }
+}
+
+// Rows that fill up a tile have scores of zero, which no activation needs to take.
+TEST(CudaKernels, ShowNoPaddingToActivations) {
+  for (AnyMask const& mask : {full(), causal()}) {
+    expect_right<Kernels<float, 16>, EntropyOfSizes>({{}, square(70, 16), mask});
   }
 }
 

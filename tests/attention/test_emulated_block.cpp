@@ -13,7 +13,8 @@ std::string fault_of(int warps, std::size_t bytes, std::function<void(EmulatedBl
   return attn_test::error_of([&] { emulator.run([&](int thread) { kernel(EmulatedBlock(emulator, thread, 0)); }); });
 }
 
-// Tables 3.. of the PTX ISA, "Matrix fragments for mma.m16n8k16 with floating point type", written out for a few lanes.
+// PTX ISA, "Matrix fragments for mma.m16n8k16 with floating point type": row g = lane / 4 (+ 8 in a1 and a3), column
+// 2 (lane % 4) (+ 8 in a2 and a3) of A, written out for a few lanes.
 TEST(EmulatedBlock, MultipliesSixteenBitOperandsFromTheirDocumentedPlaces) {
   // A has a single 1 at (row, column), B a single 1 at (column, n): only c(row, n) becomes 1.
   struct Case {
