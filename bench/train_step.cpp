@@ -115,7 +115,8 @@ int main(int argc, char** argv) {
   }
   bench::Recorder recorder;
   benchmark::RunSpecifiedBenchmarks(&recorder);
-  std::string const threads = "--threads " + std::to_string(Exec().concurrency());
+  bool const on_host = attn::HostExecutionSpace<Exec>;
+  std::string const threads = on_host ? "--threads " + std::to_string(Exec().concurrency()) : "--device cuda";
   for (Case const* c : {&demo, &tiny}) {
     if (python.empty()) break;
     bench::compare(recorder, python, "train_step.py", threads + c->flags());

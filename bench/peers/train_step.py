@@ -45,6 +45,7 @@ def flags(parser):
     parser.add_argument("--activation", choices=["softmax", "poly"], action="append", help="without it both")
     parser.add_argument("--power", type=int, default=3, help="of the polynomial")
     parser.add_argument("--scale", choices=["none", "fixed", "dynamic"], default="none", help="of the polynomial")
+    parser.add_argument("--device", default="cpu", help="of PyTorch")
     parser.add_argument("--compile", action="store_true", help="the model through torch.compile (needs a C++ compiler)")
 
 
@@ -61,17 +62,20 @@ a = peer.parse(__doc__, flags)
 for activation in a.activation or ["softmax", "poly"]:
     attention = Attention if activation == "softmax" else attention_with(a.power, a.scale)
     model = VisionTransformer(img_size=a.image, patch_size=a.patch, in_chans=a.channels, num_classes=a.classes,
-                              embed_dim=a.width, depth=a.depth, num_heads=a.heads, attn_layer=attention).train()
+                              embed_dim=a.width, depth=a.depth, num_heads=a.heads, attn_layer=attention).train().to(a.device)
     optimizer = torch.optim.AdamW(param_groups_weight_decay(model, 0.05, no_weight_decay_list=model.no_weight_decay()),
                                   lr=1e-3, fused=True)
     step_model = torch.compile(model) if a.compile else model
-    images, labels = torch.randn(a.batch, a.channels, a.image, a.image), torch.randint(a.classes, (a.batch,))
+    images = torch.randn(a.batch, a.channels, a.image, a.image, device=a.device)
+    labels = torch.randint(a.classes, (a.batch,), device=a.device)
 
     def step():
         loss = nn.functional.cross_entropy(step_model(images), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        if a.device != "cpu":
+            torch.cuda.synchronize()
 
     seconds = peer.measure(step, a.min_time)
     case = "softmax" if activation == "softmax" else f"poly{a.power}" + ("" if a.scale == "none" else f"_{a.scale}")
