@@ -197,7 +197,7 @@ class EmulatedBlock {
       std::uint32_t b[2];
     } mine{c, a, {b0, b1}};
     constexpr int k = cuda::is_narrow<F> ? 16 : 8;
-    emulator_->collective(thread_, "mma", mine, [](std::array<Operands*, 32> const& lanes) {
+    emulator_->collective(thread_, "mma", mine, [&](std::array<Operands*, 32> const& lanes) {  // clang 14 captures k
       double a[16][k], b[k][8];
       for (std::size_t l = 0; l < 32; ++l) {
         int const group = int(l) / 4, four = int(l) % 4;
