@@ -94,6 +94,7 @@ TEST(CudaKernels, AgreeWithTheReference_InBf16) {
   using K = Kernels<Bf16, 64>;
   for (Index const n : {0, 1, 17, 49, 64, 65, 197}) expect_right<K, attn::Softmax>({{}, square(n, 64), full()});
   for (Index const n : {1, 65, 130}) expect_right<K, Dynamic>({dynamic(), square(n, 64), full()});
+  for (Shape const& s : {shape(0, 5, 64, 64), shape(5, 0, 64, 64)}) expect_right<K, attn::Softmax>({{}, s, full()});
   expect_right<K, attn::Softmax>({{}, shape(5, 130, 64, 64), causal(125)});
   expect_right<K, attn::Softmax>({{}, shape(130, 5, 64, 40), full()});
 }
