@@ -79,20 +79,15 @@ Raster raster_of(std::vector<double> const& x, std::vector<double> const& y) {
   auto const across = distinct(x), up = distinct(y);
   constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
   if (across.size() * up.size() != x.size()) return {};
-  Raster raster{.rows = up.size(), .columns = across.size(), .point = std::vector(x.size(), none), .x_label = {}, .y_label = {}};
+  Raster raster{.rows = up.size(), .columns = across.size(), .point = std::vector(x.size(), none), .x_label = "x", .y_label = "y"};
   for (std::size_t i = 0; i < x.size(); ++i) {
     auto const column = std::size_t(std::lower_bound(across.begin(), across.end(), x[i]) - across.begin());
     auto const row = up.size() - 1 - std::size_t(std::lower_bound(up.begin(), up.end(), y[i]) - up.begin());
     raster.point[row * across.size() + column] = i;
   }
   if (std::find(raster.point.begin(), raster.point.end(), none) != raster.point.end()) return {};
-  auto const label = [](char const* name, std::vector<double> const& values) {
-    char text[80];
-    std::snprintf(text, sizeof text, "%s, %.3g to %.3g", name, values.front(), values.back());
-    return std::string(text);
-  };
-  raster.x_label = label("x", across);
-  raster.y_label = label("y", up);
+  raster.x_range = {across.front(), across.back()};
+  raster.y_range = {up.front(), up.back()};
   return raster;
 }
 
@@ -107,7 +102,8 @@ void draw(Settings const& s, Raster const& raster, std::vector<double> const& tr
     auto const panel = [&](char const* title, auto const& value, bool diverging, std::optional<io::Range> colors) {
       io::HeatMap map{.title = title, .x_label = raster.x_label, .y_label = raster.y_label, .rows = raster.rows,
                       .columns = raster.columns,
-                      .colors = diverging ? io::Colors::diverging : io::Colors::sequential, .range = colors};
+                      .colors = diverging ? io::Colors::diverging : io::Colors::sequential, .range = colors,
+                      .x_range = raster.x_range, .y_range = raster.y_range};
       for (std::size_t const i : raster.point) map.values.push_back(value(i));
       return map;
     };

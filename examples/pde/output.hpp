@@ -1,6 +1,7 @@
 // What a run of train_pde leaves behind: the entry of results.json, and pictures.
 #pragma once
 
+#include "attn/io/figure.hpp"
 #include "attn/io/results.hpp"
 
 #include <string>
@@ -21,6 +22,7 @@ struct Raster {
   std::size_t rows = 0, columns = 0;
   std::vector<std::size_t> point;
   std::string x_label, y_label;  // along a row, along a column
+  attn::io::Range x_range{}, y_range{};
 };
 
 /// The raster of scattered points, if they fill one; else one without rows.

@@ -37,8 +37,8 @@ inline Raster raster_in_time(pde::Points const& points) {
     t.push_back(points[i][1]);
   }
   Raster raster = raster_of(t, x);
-  raster.x_label[0] = 't';
-  raster.y_label[0] = 'x';
+  raster.x_label = "t";
+  raster.y_label = "x";
   return raster;
 }
 

@@ -124,6 +124,17 @@ TEST_F(Plot, HeatMapHasRowZeroAtTheTopAndWhiteZero) {
   EXPECT_LT(blue_y / blue, red_y / red);
 }
 
+TEST_F(Plot, HeatMapShowsCoordinatesWhereItHasThem) {
+  Path const svg = directory / "figure.svg";
+  HeatMap const map{.rows = 5, .columns = 3, .values = std::vector<double>(15, 1.0), .x_range = Range{0, 6.2832},
+                    .y_range = Range{-1, 1}};
+  save_figure(svg, {.panels = {map}});
+  std::string const text = content(svg);
+  for (char const* tic : {"1.57", "3.14", "4.71", "6.28", "-0.5", "0.5"}) {
+    EXPECT_NE(text.find(std::string(">") + tic), std::string::npos) << tic;
+  }
+}
+
 TEST_F(Plot, PicturesKeepTheirPixels) {
   Picture grey{.caption = "Bag\n(true: Coat)",
                .height = 2,

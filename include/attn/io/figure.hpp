@@ -56,6 +56,9 @@ struct HeatMap {
   std::vector<double> values = {};  // (rows, columns)
   Colors colors = Colors::sequential;
   std::optional<Range> range = {};  // from the data when not given; diverging colours make it symmetric
+  // Coordinates of the centres of the cells on the edges, upwards along y; without them, the cells' numbers are shown.
+  std::optional<Range> x_range = {};
+  std::optional<Range> y_range = {};
 };
 
 enum class Mark { none, good, bad };  // the colour of a caption: black, green, red

@@ -49,7 +49,7 @@ struct FitOptions {
   std::uint64_t epochs = 1;
   double clip = 0;                            ///< limit of the global norm of the gradients; 0: none
   std::optional<optim::EmaOptions> ema = {};  ///< average the weights, and evaluate and keep the averages
-  std::uint64_t log_every = 20;               ///< steps between rows of metrics; an epoch's last step has one too
+  std::uint64_t log_every = 20;               ///< steps between rows of metrics; the first step and an epoch's last have one too
   io::Path out = {};                          ///< where files go; empty: nothing is written
   bool resume = false;                        ///< continue from the checkpoint in `out`
   io::Json settings = io::Json::object();     ///< what the result depends on; must be the same to resume
@@ -110,7 +110,7 @@ class FitRun {
     if (record_.step < total_) task_.start(record_.step);
     while (record_.step < total_ && !interrupted) {
       bool const ends_epoch = (record_.step + 1) % steps_per_epoch_ == 0;
-      bool const logs = record_.step % options_.log_every == 0 || ends_epoch;
+      bool const logs = record_.step == 0 || (record_.step + 1) % options_.log_every == 0 || ends_epoch;
       Metrics row = step(logs);
       if (ends_epoch) end_epoch(row);
       if (logs) log(row);

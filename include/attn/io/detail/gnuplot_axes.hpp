@@ -127,13 +127,27 @@ inline std::string axis(std::string const& x, std::string const& label, bool log
          (powers ? " '10^{%T}'" : " '%h'") + "\nset " + x + "range " + limits + "\n";
 }
 
-/// Label, tics and range of an axis along `count` cells; `downwards` for rows.
-inline std::string index_axis(std::string const& x, std::string const& label, std::size_t count, bool downwards) {
-  std::size_t step = 1;
-  for (int i = 0; step * 5 < count; ++i) step = i % 3 == 1 ? step / 2 * 5 : step * 2;  // 1, 2, 5, 10, 20, 50, ...
+/// Label, tics and range of an axis along `count` cells; `downwards` for rows. With `coordinates`, of the centres of the
+/// cells at its left and right, or lower and upper end, tics are at quarters of them.
+inline std::string index_axis(std::string const& x, std::string const& label, std::size_t count, bool downwards,
+                              std::optional<Range> const& coordinates) {
+  std::string tics;
+  if (coordinates && count > 1) {
+    for (int i = 0; i <= 4; ++i) {
+      char text[32];
+      double const share = i / 4.0, last = static_cast<double>(count - 1);
+      std::snprintf(text, sizeof text, "%.3g", coordinates->first + share * (coordinates->second - coordinates->first));
+      tics += std::string(i == 0 ? "(" : ", ") + "'" + text + "' " + number((downwards ? 1 - share : share) * last);
+    }
+    tics += ")";
+  } else {
+    std::size_t step = 1;
+    for (int i = 0; step * 5 < count; ++i) step = i % 3 == 1 ? step / 2 * 5 : step * 2;  // 1, 2, 5, 10, 20, 50, ...
+    tics = "0," + std::to_string(step);
+  }
   std::string const end = number(static_cast<double>(count) - 0.5);
-  return "set " + x + "label " + quote(label) + " noenhanced\nset " + x + "tics out nomirror scale 0.5 0," +
-         std::to_string(step) + "\nunset logscale " + x + "\nset format " + x + " '%h'\nset " + x + "range " +
+  return "set " + x + "label " + quote(label) + " noenhanced\nset " + x + "tics out nomirror scale 0.5 " + tics +
+         "\nunset logscale " + x + "\nset format " + x + " '%h'\nset " + x + "range " +
          (downwards ? "[" + end + ":-0.5]" : "[-0.5:" + end + "]") + "\n";
 }
 

@@ -95,7 +95,8 @@ inline std::string panel_script(HeatMap const& map, std::string const& name, Cap
     high += margin;
   }
   script += palette(map.colors) + title(map.title) + "unset key\nunset grid\nset size ratio -1\n";
-  script += index_axis("x", map.x_label, map.columns, false) + index_axis("y", map.y_label, map.rows, true);
+  script += index_axis("x", map.x_label, map.columns, false, map.x_range) +
+            index_axis("y", map.y_label, map.rows, true, map.y_range);
   script += "set cblabel " + quote(map.value_label) + " noenhanced offset 0.5,0\nset cbrange [" + number(low) + ":" +
             number(high) + "]\n";
   script += "set format cb '%.2g'\nset colorbox\nset cbtics out nomirror scale 0.5\n";
