@@ -219,4 +219,38 @@ TEST(CudaKernels, SaveTheStatisticsThatThePortableKernelSaves) {
   }
 }
 
+// Which kernels a launch chooses.
+TEST(CudaKernels, AreChosenByTheNextLargerWidthAndByLength) {
+  auto const width_for = [](Index columns) {
+    int width = 0;
+    bool const is_served = cuda::with_width(columns, [&](auto w) { width = w(); });
+    return is_served ? width : -1;
+  };
+  EXPECT_EQ(width_for(1), 16);
+  EXPECT_EQ(width_for(16), 16);
+  EXPECT_EQ(width_for(17), 32);
+  EXPECT_EQ(width_for(100), 128);
+  EXPECT_EQ(width_for(256), 256);
+  EXPECT_EQ(width_for(257), -1);
+  EXPECT_EQ(width_for(0), -1);
+  EXPECT_EQ(cuda::length_of(5, 5), Length::tiny);
+  EXPECT_EQ(cuda::length_of(5, 65), Length::small);
+  EXPECT_EQ(cuda::length_of(49, 49), Length::small);
+  EXPECT_EQ(cuda::length_of(65, 5), Length::any);
+  EXPECT_EQ((cuda::format_for<float, attn::Fp32Products>), Format::fp32);
+  EXPECT_EQ((cuda::format_for<float, attn::Tf32Products>), Format::tf32);
+  EXPECT_EQ((cuda::format_for<Bf16, attn::Tf32Products>), Format::bf16);
+  EXPECT_EQ(cuda::kernel_name("attention", Format::bf16, 64), "attn::attention (tensor cores, bf16, width 64)");
+}
+
+TEST(CudaKernels, CopyChunksOnlyFromRowsThatAreAligned) {
+  Kokkos::View<float*, Kokkos::HostSpace> const memory("memory", 4096);
+  using X = attn::Tensor<float, 4, Kokkos::HostSpace>;
+  EXPECT_TRUE(cuda::has_aligned_rows(X(memory.data(), {2, 2, 3, 8})));
+  EXPECT_TRUE(cuda::has_aligned_rows(X(memory.data(), {2, 2, 3, 7}, {64, 32, 8, 1}))) << "the last chunk is cut";
+  EXPECT_FALSE(cuda::has_aligned_rows(X(memory.data(), {2, 2, 3, 7})));
+  EXPECT_FALSE(cuda::has_aligned_rows(X(memory.data() + 1, {2, 2, 3, 8})));
+  EXPECT_TRUE(cuda::has_aligned_rows(X(memory.data(), {1, 1, 3, 8}, {7, 7, 8, 1}))) << "no step of 7 is taken";
+}
+
 }  // namespace
