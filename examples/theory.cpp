@@ -68,8 +68,8 @@ class Theory {
   }
 
   void run() {
-    ATTN_CHECK(!common.evaluate, "theory: leave out --evaluate");
-    ATTN_CHECK(common.weights.empty() || chosen("heatmaps"), "theory: --weights belongs to heatmaps");
+    ATTN_CHECK(!common.evaluate, "--evaluate: leave it out, no experiment evaluates alone");
+    ATTN_CHECK(common.weights.empty() || chosen("heatmaps"), "--weights: leave it out, it belongs to heatmaps");
     if (chosen("bounds")) run_bounds(common, bounds_);
     if (chosen("growth")) run_growth(common, growth_);
     if (chosen("sweep")) run_sweep(common, sweep_);

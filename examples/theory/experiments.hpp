@@ -24,7 +24,7 @@ struct BoundsOptions {
 };
 
 struct GrowthOptions {
-  Doubling tokens = {16, 1024};
+  Doubling tokens = {16, 512};
   int trials = 20;
   int width = 64;       // D, of the random X
   int head_width = 64;  // d

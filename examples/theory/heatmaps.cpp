@@ -147,11 +147,11 @@ void run_heatmaps(attn::io::CommonOptions const& common, HeatmapsOptions const& 
     for (int const head : options.heads) {
       io::Figure figure{.title = "Layer " + std::to_string(layer) + ", head " + std::to_string(head) + ", mean of " +
                                  std::to_string(options.samples) + " images",
-                        .columns = int(sources.size()), .panel_width = 460, .panel_height = 420};
+                        .columns = int(sources.size()), .panel_width = 500, .panel_height = 420};
       for (Source const& source : sources) {
         Facts const& f = source.heads[std::size_t((layer - 1) * source.heads_of_layer + head - 1)];
-        figure.panels.push_back(io::HeatMap{.title = source.name, .x_label = "key (token)", .y_label = "query (token)",
-                                            .value_label = "weight", .rows = source.tokens, .columns = source.tokens,
+        figure.panels.push_back(io::HeatMap{.title = source.name + ": weight", .x_label = "key (token)", .y_label = "query (token)",
+                                            .rows = source.tokens, .columns = source.tokens,
                                             .values = f.matrix, .colors = io::Colors::diverging});
         Table matrix;
         for (std::size_t j = 0; j < source.tokens; ++j) matrix.columns.push_back("key_" + std::to_string(j));

@@ -31,10 +31,10 @@ int find(List const& list, std::string const& name) {
 Activation activation_of(Choice const& choice) {
   if (choice.name == "softmax") return attn::Softmax{};
   if (choice.name == "poly") return AnyFunction{.power = choice.power, .factor = choice.factor};
-  if (int const at = find(functions, choice.name); at >= 0) {
+  if (int const at = find(functions(), choice.name); at >= 0) {
     return AnyFunction{.list = AnyFunction::List::functions, .index = at};
   }
-  int const at = find(numerators, choice.name);
+  int const at = find(numerators(), choice.name);
   ATTN_CHECK(at >= 0, "--activation: there is no '", choice.name, "'");
   return attn::Normalized<AnyFunction>{{.list = AnyFunction::List::numerators, .index = at}};
 }
@@ -113,8 +113,8 @@ std::string Choice::label() const {
 std::vector<std::string> registered_names() {
   std::vector<std::string> names;
   auto const add = [&](auto const&... known) { (names.emplace_back(known.name), ...); };
-  std::apply(add, functions);
-  std::apply(add, numerators);
+  std::apply(add, functions());
+  std::apply(add, numerators());
   return names;
 }
 

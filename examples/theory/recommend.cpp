@@ -3,9 +3,12 @@
 #include <cmath>
 #include <cstdio>
 
+#include "attn/io/csv.hpp"
+
 #include "theory/fit.hpp"
 #include "theory/measure.hpp"
 #include "theory/training.hpp"
+#include "vision/task.hpp"
 
 namespace theory {
 namespace {
@@ -17,6 +20,14 @@ TrainingOptions const full{.preset = "full", .width = 192, .depth = 12, .heads =
 constexpr int trained_tokens = 64;
 /// A factor so small that attention adds nothing: what the rest of the network reaches without it.
 constexpr double no_attention = 1e-30;
+
+/// A power trains if its attention takes part: if the Frobenius norm of its matrices ends above this share of softmax's.
+constexpr double takes_part = 0.01;
+
+/// What some runs ended with.
+struct Ends {
+  std::vector<double> accuracies, norms;  // the norm is the mean over layers
+};
 
 /// Means over the layers.
 LayerNorms over_layers(std::vector<LayerNorms> const& layers) {
@@ -33,55 +44,61 @@ LayerNorms over_layers(std::vector<LayerNorms> const& layers) {
 void train_powers(attn::io::CommonOptions const& common, RecommendOptions const& options, Lab& lab) {
   TrainingOptions const t = complete(options.training, quick, full);
   attn::data::Split const data = padded_images(t);
-  Table runs{.columns = {"activation", "power", "scale", "seed", "test_accuracy", "diverged"}};
-  auto const accuracy = [&](std::string const& label, vision::ActivationChoice const& choice) {
-    std::vector<double> all;
+  Table runs{.columns = {"activation", "power", "scale", "seed", "test_accuracy", "frobenius_after", "diverged"}};
+  auto const train_all = [&](std::string const& label, vision::ActivationChoice const& choice) {
+    Ends ends;
     for (int s = 0; s < t.seeds; ++s) {
       std::uint64_t const seed = common.seed + std::uint64_t(s);
       auto const settings = settings_of(t, choice, trained_tokens, seed);
-      Run const run = train(settings, data, lab.out() / "runs" / (label + "_seed" + std::to_string(seed)));
-      all.push_back(run.accuracy);
+      auto const out = lab.out() / "runs" / (label + "_seed" + std::to_string(seed));
+      Run const run = train(settings, data, out);
+      io::CsvTable const metrics = io::read_csv(attn::train::metrics_path(out));
+      double norm = 0;
+      for (int layer = 0; layer < t.depth; ++layer) {
+        auto const norms = metrics.numbers(vision::VisionTask::frobenius_column(std::size_t(layer)));
+        norm += (norms.empty() ? NAN : norms.back()) / t.depth;
+      }
+      ends.accuracies.push_back(run.accuracy);
+      ends.norms.push_back(norm);
       runs.rows.push_back({label, double(choice.is_poly() ? choice.power : 0), choice.scale, double(seed), run.accuracy,
-                           double(run.diverged)});
+                           norm, double(run.diverged)});
       lab.write("powers", runs);
     }
-    return all;
+    return ends;
   };
-  auto const softmax = accuracy("softmax", {.activation = "softmax"});
-  auto const floor = accuracy("no_attention",
-                              {.activation = "poly", .power = 1, .scale = "fixed", .factor = no_attention});
-  double const halfway = (mean(softmax) + mean(floor)) / 2;
+  Ends const softmax = train_all("softmax", {.activation = "softmax"});
+  Ends const none = train_all("no_attention", {.activation = "poly", .power = 1, .scale = "fixed", .factor = no_attention});
   io::Series points{.label = "xᵖ/√N", .color = 0}, each{.label = "each seed", .style = io::LineStyle::points, .color = 4};
+  io::Series norms{.label = "xᵖ/√N", .color = 0};
   int highest = 0;
-  Table powers{.columns = {"activation", "test_accuracy", "trains"}};
-  powers.rows.push_back({std::string("softmax"), mean(softmax), std::string("yes")});
-  powers.rows.push_back({std::string("no attention"), mean(floor), std::string("-")});
+  Table powers{.columns = {"activation", "test_accuracy", "frobenius_after", "takes_part"}};
+  powers.rows.push_back({std::string("softmax"), mean(softmax.accuracies), mean(softmax.norms), std::string("yes")});
+  powers.rows.push_back({std::string("no attention"), mean(none.accuracies), mean(none.norms), std::string("no")});
   for (int power = 1; power <= options.highest_power; ++power) {
     std::string label = "x";
     label += std::to_string(power);
-    auto const all = accuracy(label, {.activation = "poly", .power = power, .scale = "fixed"});
-    bool const trains = mean(all) >= halfway;
+    Ends const ends = train_all(label, {.activation = "poly", .power = power, .scale = "fixed"});
+    bool const trains = mean(ends.norms) >= takes_part * mean(softmax.norms);
     if (trains) highest = power;
-    points.x.push_back(power);
-    points.y.push_back(100 * mean(all));
-    for (double const a : all) each.x.push_back(power), each.y.push_back(100 * a);
-    powers.rows.push_back({"x^" + std::to_string(power) + "/sqrt(N)", mean(all), std::string(trains ? "yes" : "no")});
+    points.x.push_back(power), points.y.push_back(100 * mean(ends.accuracies));
+    norms.x.push_back(power), norms.y.push_back(mean(ends.norms));
+    for (double const a : ends.accuracies) each.x.push_back(power), each.y.push_back(100 * a);
+    powers.rows.push_back({"x^" + std::to_string(power) + "/sqrt(N)", mean(ends.accuracies), mean(ends.norms),
+                           std::string(trains ? "yes" : "no")});
   }
   auto const level = [&](std::string const& label, double value, int color) {
-    return io::Series{.label = label, .x = {1, double(options.highest_power)}, .y = {100 * value, 100 * value},
+    return io::Series{.label = label, .x = {1, double(options.highest_power)}, .y = {value, value},
                       .style = io::LineStyle::dashed, .color = color};
   };
   io::LinePlot plot{.title = "Which powers train", .x_label = "power p", .y_label = "test accuracy (%)",
-                    .series = {points, each, level("softmax", mean(softmax), 1),
-                               level("no attention", mean(floor), 6)}};
-  lab.draw("powers", {.panels = {plot}, .panel_width = 620, .panel_height = 420});
+                    .series = {points, each, level("softmax", 100 * mean(softmax.accuracies), 1),
+                               level("no attention", 100 * mean(none.accuracies), 6)}};
+  io::LinePlot size{.title = "Attention after training", .x_label = "power p", .y_label = "Frobenius norm of A",
+                    .series = {norms, level("softmax", mean(softmax.norms), 1)}, .log_y = true};
+  lab.draw("powers", {.panels = {plot, size}, .columns = 2, .panel_width = 520, .panel_height = 400});
   print(powers);
-  if (highest == 0) {
-    std::printf("no power up to %d trains: none comes at least half the way from no attention to softmax\n",
-                options.highest_power);
-  } else {
-    std::printf("highest power that trains (at least half the way from no attention to softmax): %d\n", highest);
-  }
+  std::printf("highest power whose attention takes part after training (norm at least %.0f %% of softmax's): %s\n",
+              100 * takes_part, highest == 0 ? "none" : std::to_string(highest).c_str());
   lab.set("highest_power_that_trains", double(highest));
 }
 

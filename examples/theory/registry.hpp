@@ -18,22 +18,26 @@ template <class A>
 Known(char const*, char const*, A) -> Known<A>;
 
 /// Functions of one score.
-inline constexpr std::tuple functions{
-    Known{"relu", "max(s, 0) / N", attn::Relu{}},
-    Known{"squared_relu", "max(s, 0)² / N", attn::SquaredRelu{}},
-    Known{"sigmoid", "1 / (1 + e^-s)", attn::Sigmoid{}},
-    Known{"sigmoid_log_n", "1 / (1 + N e^-s)", attn::Sigmoid{.log_n = 1}},
-    Known{"elu", "elu(s) + 1", attn::EluPlusOne{}},
-    Known{"identity", "s", attn::Identity{}},
-};
+KOKKOS_FUNCTION constexpr auto functions() {
+  return std::tuple{
+      Known{"relu", "max(s, 0) / N", attn::Relu{}},
+      Known{"squared_relu", "max(s, 0)² / N", attn::SquaredRelu{}},
+      Known{"sigmoid", "1 / (1 + e^-s)", attn::Sigmoid{}},
+      Known{"sigmoid_log_n", "1 / (1 + N e^-s)", attn::Sigmoid{.log_n = 1}},
+      Known{"elu", "elu(s) + 1", attn::EluPlusOne{}},
+      Known{"identity", "s", attn::Identity{}},
+  };
+}
 /// Numerators, divided by the sum of their sizes over the row.
-inline constexpr std::tuple numerators{
-    Known{"taylor_softmax", "1 + s + s²/2, normalised", attn::TaylorExponential{}},
-    Known{"l1", "s, normalised", attn::Identity{}},
-    Known{"cosine", "1 + cos s, normalised", attn::RaisedCosine{}},
-    Known{"power_softmax", "s², normalised", attn::AbsolutePower{2}},
-    Known{"elu_normalised", "elu(s) + 1, normalised", attn::EluPlusOne{}},
-};
+KOKKOS_FUNCTION constexpr auto numerators() {
+  return std::tuple{
+      Known{"taylor_softmax", "1 + s + s²/2, normalised", attn::TaylorExponential{}},
+      Known{"l1", "s, normalised", attn::Identity{}},
+      Known{"cosine", "1 + cos s, normalised", attn::RaisedCosine{}},
+      Known{"power_softmax", "s², normalised", attn::AbsolutePower{2}},
+      Known{"elu_normalised", "elu(s) + 1, normalised", attn::EluPlusOne{}},
+  };
+}
 
 /// One of the two lists, or a polynomial c s^power: one type, and so one compilation of every kernel, for all of them.
 /// What a run chooses is looked up at every evaluation; the trainers' kernels, which know their activation, are faster.
@@ -66,9 +70,9 @@ KOKKOS_FUNCTION auto with(AnyFunction const& any, Use const& use) {
   };
   if (any.list == AnyFunction::List::poly) return poly();
   if (any.list == AnyFunction::List::functions) {
-    look(functions);
+    look(functions());
   } else {
-    look(numerators);
+    look(numerators());
   }
   return result;
 }

@@ -1,5 +1,6 @@
 // Every mask, an activation of a user, and norms.
 #include "attention_calls.hpp"
+#include "attn/attention/norms.hpp"
 
 namespace attn_cuda {
 
@@ -41,6 +42,10 @@ void norms(View<float> const& x, View<Kokkos::Experimental::half_t> const& narro
   attend_with_norms<float>(attn::Softmax{}, x);
   attend_with_norms<float>(SquaredRelu{}, x);
   attend_with_norms<double>(attn::Softmax{}, wide);
+  using Statistics = attn::AttentionStatistics<float, Memory>;
+  attn::attention_norms(Exec(), attn::Softmax{}, x, x, Statistics{});
+  attn::attention_norms(Exec(), attn::TaylorSoftmax{}, x, x, Statistics{});
+  attn::log_sum_exp(Exec(), attn::Saved<attn::Softmax, float, Memory>(1, 1, 1), attn::Tensor<float, 3, Memory>{});
   attend_with_norms<Kokkos::Experimental::half_t>(attn::Poly<3>{}, narrow);
 }
 
