@@ -111,12 +111,14 @@ class Stored {
   Kokkos::View<X*, Host> memory_;
 };
 
+/// Returns the number of matrices that were read with conflicts of banks.
 template <class Kernel>
-void emulate(Kernel const& kernel) {
+long emulate(Kernel const& kernel) {
   BlockEmulator emulator(Kernel::Shape::warps, Kernel::shared_bytes);
   for (long i = 0; i < kernel.blocks(); ++i) {
     emulator.run([&](int thread) { kernel(EmulatedBlock(emulator, thread, i)); });
   }
+  return emulator.conflicts;
 }
 
 inline double relative_error(std::vector<double> const& got, std::vector<double> const& want) {
@@ -151,6 +153,7 @@ struct EmulatedInputs {
 struct EmulatedOutputs {
   std::vector<double> out, d_q, d_k, d_v, stats, parts;
   bool gaps_are_untouched = true;
+  long conflicts = 0;
 };
 
 /// Forward and backward by the kernels that CUDA would run.
@@ -185,9 +188,9 @@ EmulatedOutputs run_emulated(EmulatedInputs<A> const& in, bool backward = true) 
   Stats* const saved = attn::RowActivation<A, float> ? stats.data() : nullptr;
 
   using ForwardCut = cuda::ForwardCut<F, K::width, K::length>;
-  emulate(cuda::Forward<F, K::width, ForwardCut, A, T, T, T, T, AnyMask>{
-      in.activation, q.tensor(), k.tensor(), v.tensor(), out.tensor(), saved, in.mask, scale, aligned});
   EmulatedOutputs result;
+  result.conflicts = emulate(cuda::Forward<F, K::width, ForwardCut, A, T, T, T, T, AnyMask>{
+      in.activation, q.tensor(), k.tensor(), v.tensor(), out.tensor(), saved, in.mask, scale, aligned});
   result.out = out.numbers();
   result.gaps_are_untouched = out.gaps_are_untouched();
   if constexpr (attn::RowActivation<A, float>) {
@@ -202,8 +205,8 @@ EmulatedOutputs run_emulated(EmulatedInputs<A> const& in, bool backward = true) 
   std::vector<float> facts(2 * rows), parts(rows * n_parameters + 1);
   auto const gradient = [&](auto part, T const& first, T const& second) {
     using Cut = cuda::BackwardCut<F, K::width, part(), K::length>;
-    emulate(cuda::Gradient<F, K::width, Cut, part(), Inputs, T, T>{inputs, first, second, facts.data(), parts.data(),
-                                                                   aligned});
+    result.conflicts += emulate(cuda::Gradient<F, K::width, Cut, part(), Inputs, T, T>{
+        inputs, first, second, facts.data(), parts.data(), aligned});
   };
   using cuda::Part;
   gradient(std::integral_constant<Part, Part::queries>(), d_q.tensor(), T());
@@ -277,6 +280,9 @@ attn::testing::Verdict emulated_is_right(EmulatedInputs<A> const& in, double tol
   if (!want.parts.empty()) {  // terms of both signs: the error is relative to what as many of them add up to by chance
     double const chance = std::sqrt(double(in.shape.out_size()));
     compare("d_parameter", {got.parts[0], chance}, {want.parts[0], chance});
+  }
+  if (got.conflicts > 0) {
+    verdict &= attn::testing::Verdict(std::to_string(got.conflicts) + " matrices were read with conflicts of banks");
   }
   if (!got.gaps_are_untouched) verdict &= attn::testing::Verdict("memory between the rows was written");
   return verdict;

@@ -119,6 +119,7 @@ class BlockEmulator {
   }
 
   int n_threads;
+  long conflicts = 0;  ///< matrices whose eight rows do not lie on all banks: reading them takes longer
 
  private:
   static constexpr int several = -2;
@@ -283,9 +284,12 @@ class EmulatedBlock {
     emulator_->collective(thread_, name, mine, [&](std::array<Operands*, 32> const& lanes) {
       for (std::size_t matrix = 0; matrix < 4; ++matrix) {
         std::uint16_t elements[8][8];
+        unsigned banks = 0;
         for (std::size_t i = 0; i < 8; ++i) {
           std::memcpy(elements[i], emulator_->memory.data() + lanes[8 * matrix + i]->row, 16);
+          banks |= 1u << (lanes[8 * matrix + i]->row / 16 % 8);
         }
+        if (banks != 0xffu) ++emulator_->conflicts;
         for (std::size_t l = 0; l < 32; ++l) {
           std::size_t const i = l / 4, j = 2 * (l % 4);
           bool const straight = step == 2;

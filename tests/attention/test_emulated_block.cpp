@@ -95,6 +95,20 @@ TEST(EmulatedBlock, LoadsMatricesStraightAndTransposed) {
   }
 }
 
+TEST(EmulatedBlock, CountsMatricesWhoseRowsShareBanks) {
+  for (unsigned const step : {16u, 128u, 144u}) {
+    BlockEmulator emulator(1, 32 * 144);
+    emulator.run([&](int thread) {
+      EmulatedBlock const block(emulator, thread, 0);
+      std::uint32_t r[4];
+      block.write(step * unsigned(thread), attn::detail::cuda::Chunk{});
+      block.barrier();
+      block.load_matrices(r, step * unsigned(thread));
+    });
+    EXPECT_EQ(emulator.conflicts, step == 128 ? 4 : 0) << "rows " << step << " bytes apart";
+  }
+}
+
 TEST(EmulatedBlock, PassesNumbersBetweenLanes) {
   float crossed[32], shared[32];
   EXPECT_EQ(fault_of(1, 128,
