@@ -11,33 +11,8 @@
 
 namespace attn_test {
 
-/// Numbers of 16 bits on hosts whose Kokkos has none.
-template <cuda::Format F>
-struct Narrow {
-  std::uint16_t bits = 0;
-
-  Narrow() = default;
-  explicit Narrow(float x) : bits(std::uint16_t(F == cuda::Format::bf16 ? cuda::host_bf16(x) : cuda::host_fp16(x))) {}
-  explicit Narrow(double x) : Narrow(float(x)) {}
-  operator float() const {
-    return F == cuda::Format::bf16 ? std::bit_cast<float>(std::uint32_t(bits) << 16) : cuda::host_from_fp16(bits);
-  }
-};
-using Bf16 = Narrow<cuda::Format::bf16>;
-using Fp16 = Narrow<cuda::Format::fp16>;
-
-}  // namespace attn_test
-
-template <attn::detail::cuda::Format F>
-struct attn::AccumulatorOfTrait<attn_test::Narrow<F>> {
-  using type = float;
-};
-template <attn::detail::cuda::Format F>
-inline constexpr bool attn::detail::cuda::has_format<attn_test::Narrow<F>> = true;
-template <attn::detail::cuda::Format F>
-inline constexpr attn::detail::cuda::Format attn::detail::cuda::format_of<attn_test::Narrow<F>> = F;
-
-namespace attn_test {
+using Bf16 = attn::BFloat16;
+using Fp16 = attn::Float16;
 
 /// The errors that the library promises, relative in the Frobenius norm.
 inline double promised_error(cuda::Format format) {

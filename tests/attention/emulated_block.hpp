@@ -252,7 +252,10 @@ class EmulatedBlock {
   template <cuda::Format F>
   static double half(std::uint32_t bits, int e) {
     std::uint32_t const x = e == 0 ? bits & 0xffffu : bits >> 16;
-    return F == cuda::Format::bf16 ? std::bit_cast<float>(x << 16) : cuda::host_from_fp16(x);
+    using Narrow = std::conditional_t<F == cuda::Format::bf16, attn::BFloat16, attn::Float16>;
+    Narrow number;
+    number.bits = static_cast<std::uint16_t>(x);
+    return double(float(number));
   }
   /// Hardware adds products exactly and cuts the sum off, where fp32 arithmetic would round it.
   static float cut_off(double sum) {

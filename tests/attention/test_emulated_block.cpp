@@ -28,7 +28,7 @@ TEST(EmulatedBlock, MultipliesSixteenBitOperandsFromTheirDocumentedPlaces) {
     EXPECT_EQ(fault_of(1, 128,
                        [&](EmulatedBlock const& block) {
                          int const lane = block.thread();
-                         std::uint32_t const one = attn::detail::cuda::host_fp16(1);
+                         std::uint32_t const one = attn::Float16(1.0f).bits;
                          std::uint32_t a[4]{}, b[2]{};
                          if (lane == c.a_lane) a[c.a_register] = one << (16 * c.a_half);
                          if (lane == c.b_lane) b[c.b_register] = one << (16 * c.b_half);

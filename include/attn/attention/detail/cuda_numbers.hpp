@@ -1,7 +1,7 @@
 /// Numbers as tensor cores take them: fp16, bf16 and tf32 in registers of 32 bits.
 #pragma once
 
-#include "attn/core/scalar.hpp"
+#include "attn/core/narrow.hpp"
 
 #include <bit>
 #include <cstdint>
@@ -17,11 +17,15 @@ inline constexpr bool is_narrow = F == Format::fp16 || F == Format::bf16;
 template <Format F>
 inline constexpr int element_bytes = is_narrow<F> ? 2 : 4;
 
-/// The format that serves tensors of X; specialise it for a type of one's own that is stored like one of these.
+/// The format that serves tensors of X.
 template <class X>
-inline constexpr bool has_format = std::same_as<X, float>;
+inline constexpr bool has_format = std::same_as<X, float> || std::same_as<X, Float16> || std::same_as<X, BFloat16>;
 template <class X>
 inline constexpr Format format_of = Format::fp32;
+template <>
+inline constexpr Format format_of<Float16> = Format::fp16;
+template <>
+inline constexpr Format format_of<BFloat16> = Format::bf16;
 #if !KOKKOS_HALF_T_IS_FLOAT
 template <>
 inline constexpr bool has_format<Kokkos::Experimental::half_t> = true;
@@ -48,36 +52,6 @@ ATTN_FUNCTION std::uint32_t round_to_tf32(float x) {
 #endif
 }
 
-/// The nearest number of 8 significant bits, halves to even, as the upper half of a float.
-inline std::uint32_t host_bf16(float x) {
-  auto const bits = std::bit_cast<std::uint32_t>(x);
-  if (x != x) return 0x7fffu;
-  return (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-}
-/// The nearest fp16, halves to even.
-inline std::uint32_t host_fp16(float x) {
-  auto const bits = std::bit_cast<std::uint32_t>(x);
-  std::uint32_t const sign = (bits >> 16) & 0x8000u;
-  float const size = std::bit_cast<float>(bits & 0x7fffffffu);
-  if (x != x) return 0x7fffu;
-  if (size >= 65520.0f) return sign | 0x7c00u;
-  // Adding 2^(e + 13) rounds a number of exponent e to 11 bits; below 2^-14 all numbers have the same last bit.
-  int const exponent = static_cast<int>(std::bit_cast<std::uint32_t>(size) >> 23) - 127;
-  float const rounder =
-      std::bit_cast<float>(static_cast<std::uint32_t>((exponent < -14 ? -14 : exponent) + 13 + 127) << 23);
-  float const rounded = (size + rounder) - rounder;
-  if (rounded < 6.103515625e-05f) return sign | static_cast<std::uint32_t>(rounded * 16777216.0f);  // subnormal
-  auto const r = std::bit_cast<std::uint32_t>(rounded);
-  return sign | ((r >> 13) - (112u << 10));
-}
-inline float host_from_fp16(std::uint32_t bits) {
-  float const sign = (bits & 0x8000u) != 0 ? -1.0f : 1.0f;
-  std::uint32_t const exponent = (bits >> 10) & 31u, fraction = bits & 0x3ffu;
-  if (exponent == 0) return sign * static_cast<float>(fraction) * 5.9604644775390625e-08f;
-  if (exponent == 31) return std::bit_cast<float>((bits & 0x8000u) << 16 | 0x7f800000u | fraction << 13);
-  return std::bit_cast<float>((bits & 0x8000u) << 16 | (exponent + 112u) << 23 | fraction << 13);
-}
-
 /// Two numbers rounded to 16 bits, the first in the lower half of the register.
 template <Format F>
 ATTN_FUNCTION std::uint32_t pack(float first, float second) {
@@ -91,8 +65,8 @@ ATTN_FUNCTION std::uint32_t pack(float first, float second) {
   }
   return bits;
 #else
-  auto const round = [](float x) { return F == Format::bf16 ? host_bf16(x) : host_fp16(x); };
-  return round(first) | round(second) << 16;
+  using Narrow = std::conditional_t<F == Format::bf16, BFloat16, Float16>;
+  return std::uint32_t(Narrow(first).bits) | std::uint32_t(Narrow(second).bits) << 16;
 #endif
 }
 
