@@ -58,7 +58,11 @@ struct BFloat16 {
   BFloat16() = default;
   ATTN_FUNCTION explicit BFloat16(float x)
       : bits(static_cast<std::uint16_t>(detail::to_bfloat16<std::int32_t>(x))) {}
-  ATTN_FUNCTION explicit operator float() const { return detail::from_bfloat16<float>(std::int32_t(bits)); }
+  template <class Number>
+    requires std::is_arithmetic_v<Number>
+  ATTN_FUNCTION explicit operator Number() const {
+    return static_cast<Number>(detail::from_bfloat16<float>(std::int32_t(bits)));
+  }
 
   // The same for vectors of the host.
   template <class F, class I>
@@ -77,7 +81,11 @@ struct Float16 {
 
   Float16() = default;
   ATTN_FUNCTION explicit Float16(float x) : bits(static_cast<std::uint16_t>(detail::to_float16<std::int32_t>(x))) {}
-  ATTN_FUNCTION explicit operator float() const { return detail::from_float16<float>(std::int32_t(bits)); }
+  template <class Number>
+    requires std::is_arithmetic_v<Number>
+  ATTN_FUNCTION explicit operator Number() const {
+    return static_cast<Number>(detail::from_float16<float>(std::int32_t(bits)));
+  }
 
   template <class F, class I>
   static F widen(I bits) {
