@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "theory/fit.hpp"
 #include "theory/registry.hpp"
 
 namespace theory {
@@ -231,11 +232,6 @@ std::vector<LayerNorms> norms_at_initialisation(Choice const& choice, Sizes cons
     Output const out = heads(attended, 0);
     attend(activation, heads(qkv, 0), heads(qkv, width), heads(qkv, 2 * width), out, room.to(), 0);
     Measured const m = room.read();
-    auto const mean = [](std::vector<double> const& v) {
-      double sum = 0;
-      for (double const value : v) sum += value / double(v.size());
-      return sum;
-    };
     result.push_back({mean(m.frobenius), mean(m.jacobian), 0});
     // The scores are the weights of the identity: their deviation is the Frobenius norm over N.
     attend(AnyFunction{.power = 1, .factor = 1}, heads(qkv, 0), heads(qkv, width), heads(qkv, 2 * width),

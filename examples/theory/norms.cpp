@@ -11,11 +11,6 @@
 namespace theory {
 namespace {
 
-TrainingOptions const quick{.width = 32, .depth = 4, .heads = 1, .epochs = 1, .train_limit = 10000,
-                            .test_limit = 2000, .batch = 32, .lr = 3e-3, .seeds = 1, .data = {}};
-TrainingOptions const full{.preset = "full", .width = 192, .depth = 12, .heads = 3, .epochs = 20, .train_limit = 60000,
-                           .test_limit = 10000, .batch = 64, .lr = 1e-3, .seeds = 3, .data = {}};
-
 /// One panel a layer, one line an activation, all with the same axis.
 io::Figure figure(std::string const& title, std::vector<std::string> const& names,
                   std::vector<io::CsvTable> const& metrics, std::vector<int> const& layers,
@@ -48,17 +43,12 @@ io::Figure figure(std::string const& title, std::vector<std::string> const& name
 }  // namespace
 
 void run_norms(attn::io::CommonOptions const& common, NormsOptions const& options) {
-  TrainingOptions const t = complete(options.training, quick, full);
+  TrainingOptions const t = complete(options.training);
   patch_for(options.tokens);
   Lab lab(common.out, "norms");
   attn::data::Split const data = padded_images(t);
   lab.set("tokens", double(options.tokens));
-  for (auto const& [name, value] : {std::pair{"width", t.width}, {"depth", t.depth}, {"heads", t.heads},
-                                    {"epochs", t.epochs}, {"batch", t.batch}, {"seeds", t.seeds}}) {
-    lab.set(name, double(value));
-  }
-  lab.set("train_images", double(data.train.count));
-  lab.set("lr", t.lr);
+  note(lab, t, data);
 
   struct Contender {
     char const *label, *directory;

@@ -13,10 +13,6 @@
 namespace theory {
 namespace {
 
-TrainingOptions const quick{.width = 32, .depth = 4, .heads = 1, .epochs = 1, .train_limit = 10000,
-                            .test_limit = 2000, .batch = 32, .lr = 3e-3, .seeds = 2, .data = {}};
-TrainingOptions const full{.preset = "full", .width = 192, .depth = 12, .heads = 3, .epochs = 20, .train_limit = 60000,
-                           .test_limit = 10000, .batch = 64, .lr = 1e-3, .seeds = 5, .data = {}};
 constexpr int trained_tokens = 64;
 /// A factor so small that attention adds nothing: what the rest of the network reaches without it.
 constexpr double no_attention = 1e-30;
@@ -42,7 +38,7 @@ LayerNorms over_layers(std::vector<LayerNorms> const& layers) {
 
 /// Test accuracies of each power with the scale 1/sqrt N, beside softmax and a network without attention.
 void train_powers(attn::io::CommonOptions const& common, RecommendOptions const& options, Lab& lab) {
-  TrainingOptions const t = complete(options.training, quick, full);
+  TrainingOptions const t = complete(options.training);
   attn::data::Split const data = padded_images(t);
   Table runs{.columns = {"activation", "power", "scale", "seed", "test_accuracy", "frobenius_after", "diverged"}};
   auto const train_all = [&](std::string const& label, vision::ActivationChoice const& choice) {

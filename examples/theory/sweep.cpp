@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "theory/fit.hpp"
 #include "theory/lab.hpp"
 #include "theory/training.hpp"
 
@@ -26,11 +27,6 @@ std::string short_number(double x) {
   std::snprintf(text, sizeof text, "%.4g", x);
   return text;
 }
-
-TrainingOptions const quick{.width = 32, .depth = 4, .heads = 1, .epochs = 1, .train_limit = 10000,
-                            .test_limit = 2000, .batch = 32, .lr = 3e-3, .seeds = 1, .data = {}};
-TrainingOptions const full{.preset = "full", .width = 192, .depth = 12, .heads = 3, .epochs = 20, .train_limit = 60000,
-                           .test_limit = 10000, .batch = 64, .lr = 1e-3, .seeds = 3, .data = {}};
 
 struct Point {
   double k, mean, deviation;
@@ -57,20 +53,14 @@ Best best_of(std::vector<Point> const& points) {
 
 void run_sweep(attn::io::CommonOptions const& common, SweepOptions const& given) {
   SweepOptions options = given;
-  options.training = complete(given.training, quick, full);
+  options.training = complete(given.training);
   TrainingOptions const& t = options.training;
   auto const ks = factors(options);
   ATTN_CHECK(!options.tokens.empty(), "--tokens: give at least one length");
   for (int const tokens : options.tokens) patch_for(tokens);
   Lab lab(common.out, "sweep");
   attn::data::Split const data = padded_images(t);
-  for (auto const& [name, value] : {std::pair{"width", t.width}, {"depth", t.depth}, {"heads", t.heads},
-                                    {"epochs", t.epochs}, {"batch", t.batch}, {"seeds", t.seeds}}) {
-    lab.set(name, double(value));
-  }
-  lab.set("train_images", double(data.train.count));
-  lab.set("test_images", double(data.test.count));
-  lab.set("lr", t.lr);
+  note(lab, t, data);
 
   Table runs{.columns = {"activation", "power", "scale", "seed", "tokens", "k", "test_accuracy", "diverged", "seconds"}};
   Table best_table{.columns = {"tokens", "sqrt_tokens", "best_k", "within_half_a_point_from", "to", "test_accuracy"}};
@@ -111,16 +101,16 @@ void run_sweep(attn::io::CommonOptions const& common, SweepOptions const& given)
                     run.diverged ? " (diverged)" : "");
         lab.write("sweep", runs);  // what is measured is kept, whatever comes
       }
-      double mean = 0, squares = 0;
-      for (double const a : accuracies) mean += a / double(accuracies.size());
-      for (double const a : accuracies) squares += (a - mean) * (a - mean);
+      double const center = mean(accuracies);
+      double squares = 0;
+      for (double const a : accuracies) squares += (a - center) * (a - center);
       double const deviation = accuracies.size() > 1 ? std::sqrt(squares / double(accuracies.size() - 1)) : 0;
-      points.push_back({k, mean, deviation, diverged});
+      points.push_back({k, center, deviation, diverged});
       curve.x.push_back(k);
-      curve.y.push_back(100 * mean);
+      curve.y.push_back(100 * center);
       if (t.seeds > 1) {
-        curve.low.push_back(100 * (mean - deviation));
-        curve.high.push_back(100 * (mean + deviation));
+        curve.low.push_back(100 * (center - deviation));
+        curve.high.push_back(100 * (center + deviation));
       }
     }
     Best const best = best_of(points);

@@ -10,6 +10,11 @@ namespace {
 
 constexpr std::size_t side = 32;
 
+TrainingOptions const quick{.width = 32, .depth = 4, .heads = 1, .epochs = 1, .train_limit = 10000,
+                            .test_limit = 2000, .batch = 32, .lr = 3e-3, .seeds = 1, .data = {}};
+TrainingOptions const full{.preset = "full", .width = 192, .depth = 12, .heads = 3, .epochs = 20, .train_limit = 60000,
+                           .test_limit = 10000, .batch = 64, .lr = 1e-3, .seeds = 3, .data = {}};
+
 }  // namespace
 
 attn::data::Dataset pad(attn::data::Dataset dataset) {
@@ -29,7 +34,7 @@ attn::data::Dataset pad(attn::data::Dataset dataset) {
   return dataset;
 }
 
-TrainingOptions complete(TrainingOptions options, TrainingOptions const& quick, TrainingOptions const& full) {
+TrainingOptions complete(TrainingOptions options) {
   TrainingOptions const& preset = options.preset == "quick" ? quick : full;
   auto const fill = [&](auto TrainingOptions::*field) {
     if (options.*field == 0) options.*field = preset.*field;
@@ -56,6 +61,17 @@ attn::data::Split padded_images(TrainingOptions const& options) {
   split.train.normalization = attn::data::channel_statistics(split.train);
   split.test.normalization = split.train.normalization;
   return split;
+}
+
+void note(Lab& lab, TrainingOptions const& options, attn::data::Split const& data) {
+  for (auto const& [name, value] : {std::pair{"width", options.width}, {"depth", options.depth},
+                                    {"heads", options.heads}, {"epochs", options.epochs}, {"batch", options.batch},
+                                    {"seeds", options.seeds}}) {
+    lab.set(name, double(value));
+  }
+  lab.set("train_images", double(data.train.count));
+  lab.set("test_images", double(data.test.count));
+  lab.set("lr", options.lr);
 }
 
 std::string patch_for(int tokens) {

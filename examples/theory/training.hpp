@@ -4,12 +4,13 @@
 #include <string>
 
 #include "theory/experiments.hpp"
+#include "theory/lab.hpp"
 #include "vision/training.hpp"
 
 namespace theory {
 
 /// The options with every number that was not given taken from their preset.
-TrainingOptions complete(TrainingOptions options, TrainingOptions const& quick, TrainingOptions const& full);
+TrainingOptions complete(TrainingOptions options);
 
 /// A border of zeros around images, to 32 x 32.
 attn::data::Dataset pad(attn::data::Dataset dataset);
@@ -17,6 +18,9 @@ attn::data::Dataset pad(attn::data::Dataset dataset);
 /// Images with a black border to 32 x 32, which patches of 2, 4, 8 and 8 x 16 tile into 256, 64, 16 and 8 tokens.
 /// Throws `attn::Error` where there are fewer than the options want.
 attn::data::Split padded_images(TrainingOptions const& options);
+
+/// What a training depends on, for results.json.
+void note(Lab& lab, TrainingOptions const& options, attn::data::Split const& data);
 
 /// "2", "4", "8" or "8x16" for 256, 64, 16 or 8 patches.
 std::string patch_for(int tokens);
