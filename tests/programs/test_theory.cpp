@@ -16,13 +16,7 @@ Arguments joined(Arguments all, Arguments const& more) {
 
 class Theory : public ::testing::Test {
  protected:
-  Theory() {
-    TinyImages const train(96, 1), test(40, 2);
-    write(folder / "train-images-idx3-ubyte", train.images);
-    write(folder / "train-labels-idx1-ubyte", train.labels);
-    write(folder / "t10k-images-idx3-ubyte", test.images);
-    write(folder / "t10k-labels-idx1-ubyte", test.labels);
-  }
+  Theory() { write_tiny_images(folder); }
 
   Path out() const { return folder / "out"; }
   Exit run(Arguments arguments) const {

@@ -11,13 +11,7 @@ std::string const program = ATTN_TRAIN_VISION;
 
 class TrainVisionInput : public ::testing::Test {
  protected:
-  TrainVisionInput() {
-    TinyImages const train(96, 1), test(40, 2);
-    write(folder / "train-images-idx3-ubyte", train.images);
-    write(folder / "train-labels-idx1-ubyte", train.labels);
-    write(folder / "t10k-images-idx3-ubyte", test.images);
-    write(folder / "t10k-labels-idx1-ubyte", test.labels);
-  }
+  TrainVisionInput() { write_tiny_images(folder); }
 
   Exit run(Arguments const& more, Surroundings const& surroundings = {}) const {
     Arguments const flags = {"--data",   folder.path.string(),
