@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -43,11 +44,40 @@ TEST(Narrow, RoundsToTheNearest) {
   }
 }
 
+/// The value of a binary16 from its definition, in double.
+double half(unsigned bits) {
+  double const sign = (bits & 0x8000u) != 0 ? -1 : 1;
+  int const exponent = static_cast<int>(bits >> 10 & 31u);
+  double const mantissa = bits & 1023u;
+  if (exponent == 31) return mantissa == 0 ? sign * std::numeric_limits<double>::infinity() : std::nan("");
+  return sign * (exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25));
+}
+
+TEST(Narrow, WidensEveryFloat16Exactly) {
+  for (unsigned bits = 0; bits < 65536; ++bits) {
+    double const expected = half(bits);
+    float const found = float(std::bit_cast<Float16>(static_cast<std::uint16_t>(bits)));
+    if (std::isnan(expected)) {
+      EXPECT_TRUE(std::isnan(found)) << bits;
+    } else {
+      EXPECT_EQ(static_cast<double>(found), expected) << bits;
+      EXPECT_EQ(std::signbit(found), std::signbit(expected)) << bits;
+    }
+  }
+}
+
+TEST(Narrow, BFloat16IsTheUpperHalfOfAFloat) {
+  auto const value = [](std::uint16_t bits) { return float(std::bit_cast<BFloat16>(bits)); };
+  EXPECT_EQ(value(0x3f80), 1.0f);
+  EXPECT_EQ(value(0xc049), -3.140625f);
+  EXPECT_TRUE(std::isinf(value(0x7f80)));
+  EXPECT_TRUE(std::isnan(value(0x7fc0)));
+}
+
 template <class Narrow>
 void expect_all_kept() {
   for (std::uint32_t bits = 0; bits < 65536; ++bits) {
-    Narrow n;
-    n.bits = static_cast<std::uint16_t>(bits);
+    auto const n = std::bit_cast<Narrow>(static_cast<std::uint16_t>(bits));
     float const wide = float(n);
     if (std::isnan(wide)) {
       EXPECT_TRUE(std::isnan(float(Narrow(wide)))) << bits;

@@ -36,35 +36,6 @@ TEST(DType, KnowsItsSizeAndName) {
   static_assert(dtype_of<bool>() == DType::boolean && dtype_of<long long>() == DType::i64);
 }
 
-/// The value of a binary16 from its definition, in double.
-double half(unsigned bits) {
-  double const sign = (bits & 0x8000u) != 0 ? -1 : 1;
-  int const exponent = static_cast<int>(bits >> 10 & 31u);
-  double const mantissa = bits & 1023u;
-  if (exponent == 31) return mantissa == 0 ? sign * std::numeric_limits<double>::infinity() : std::nan("");
-  return sign * (exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25));
-}
-
-TEST(DType, EveryHalfIsExact) {
-  for (unsigned bits = 0; bits < 65536; ++bits) {
-    double const expected = half(bits);
-    float const found = attn::io::from_f16(static_cast<std::uint16_t>(bits));
-    if (std::isnan(expected)) {
-      EXPECT_TRUE(std::isnan(found)) << bits;
-    } else {
-      EXPECT_EQ(static_cast<double>(found), expected) << bits;
-      EXPECT_EQ(std::signbit(found), std::signbit(expected)) << bits;
-    }
-  }
-}
-
-TEST(DType, Bfloat16IsTheUpperHalfOfAFloat) {
-  EXPECT_EQ(attn::io::from_bf16(0x3f80), 1.0f);
-  EXPECT_EQ(attn::io::from_bf16(0xc049), -3.140625f);
-  EXPECT_TRUE(std::isinf(attn::io::from_bf16(0x7f80)));
-  EXPECT_TRUE(std::isnan(attn::io::from_bf16(0x7fc0)));
-}
-
 TEST(Convert, FloatingPointTypesConvertToOneAnother) {
   EXPECT_EQ(converted<double>(std::vector<float>{1.5f, -0.1f}, DType::f32), (std::vector<double>{1.5, double(-0.1f)}));
   EXPECT_EQ(converted<float>(std::vector<double>{1.5, 0.1}, DType::f64), (std::vector<float>{1.5f, 0.1f}));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attn/core/check.hpp"
+#include "attn/core/narrow.hpp"
 
 #include <bit>
 #include <concepts>
@@ -51,22 +52,6 @@ constexpr DType dtype_of() {
     return std::is_signed_v<T> ? signed_types[log_size] : unsigned_types[log_size];
   }
 }
-
-/// The value of an IEEE binary16, exactly; infinities and NaN included.
-inline float from_f16(std::uint16_t bits) {
-  std::uint32_t const sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
-  std::uint32_t const exponent = (bits >> 10) & 0x1fu;
-  std::uint32_t const mantissa = bits & 0x3ffu;
-  if (exponent == 0) {  // zero and subnormal: mantissa * 2^-24
-    float const magnitude = static_cast<float>(mantissa) * 0x1p-24f;
-    return sign != 0 ? -magnitude : magnitude;
-  }
-  std::uint32_t const wide = exponent == 0x1f ? 0xffu : exponent + 112u;
-  return std::bit_cast<float>(sign | (wide << 23) | (mantissa << 13));
-}
-
-/// The value of a bfloat16, exactly.
-inline float from_bf16(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
 
 namespace detail {
 
@@ -131,7 +116,7 @@ void convert(std::byte const* source, DType type, std::size_t count, T* destinat
       std::memcpy(&value, source + i * sizeof(S), sizeof(S));
       if constexpr (std::floating_point<T>) {
         if constexpr (std::same_as<S, std::uint16_t>) {
-          destination[i] = static_cast<T>(type == DType::f16 ? from_f16(value) : from_bf16(value));
+          destination[i] = type == DType::f16 ? static_cast<T>(std::bit_cast<Float16>(value)) : static_cast<T>(std::bit_cast<BFloat16>(value));
         } else {
           destination[i] = static_cast<T>(value);
         }
