@@ -97,6 +97,7 @@ attn_use(CLI11_FOUND CLI11::CLI11 "CLI11")
 if(Kokkos_ENABLE_CUDA)
   find_package(CUDAToolkit REQUIRED)
   attn_use(CUDAToolkit_FOUND CUDA::cublas "CUDAToolkit" ATTN_HAVE_CUBLAS)
+  attn_use(CUDAToolkit_FOUND CUDA::cublasLt "CUDAToolkit")
 elseif(ATTN_ENABLE_CUDA)
   message(FATAL_ERROR "Point Kokkos_ROOT at a Kokkos that was built with Kokkos_ENABLE_CUDA and configure again: "
                       "${Kokkos_DIR} has ${Kokkos_DEVICES} only.")

@@ -1,4 +1,5 @@
 #include "attn/core/elementwise.hpp"
+#include "attn/core/narrow.hpp"
 
 #include "support.hpp"
 
@@ -63,6 +64,48 @@ TYPED_TEST(Elementwise, GivesAnElementTheSameBitsWhereverItLies) {
                          Exponential<T>{x.tensor().data() + begin, shifted.tensor().data() + begin});
   }
   EXPECT_SOUND(attn::testing::same_bits(shifted.tensor(), whole.tensor()));
+}
+
+template <class T>
+struct Twice {
+  T* x;
+  Index stride;
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
+    T* const at = x + row * stride + column;
+    lanes.store(at, lanes.load(at) + lanes.load(at));
+  }
+};
+
+TEST(Elementwise, ComputesWithNarrowNumbersInFloat) {
+  for (Index const columns : {1, 7, 16, 37}) {
+    Index const stride = columns + 3;
+    std::vector<double> values;
+    for (Index i = 0; i < 3 * stride; ++i) values.push_back(double(i % 100) / 8);
+    attn_test::Array<attn::BFloat16, 2> const x({3, stride}, values);
+    attn::elementwise<attn::BFloat16>(Exec(), "twice", 3, columns, Twice<attn::BFloat16>{x.tensor().data(), stride});
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (Index(i) % stride < columns) values[i] *= 2;
+    }
+    EXPECT_EQ(x.numbers(), values);
+  }
+}
+
+struct Unit {
+  float* to;
+  Index n;
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
+    lanes.store(to + row * n + column, attn::one_hot(lanes, column, row, 2, -1));
+  }
+};
+
+TEST(OneHot, IsOnInOneColumnAlone) {
+  Index const n = 37;
+  attn_test::Array<float, 2> const x({n, n});
+  attn::elementwise<float>(Exec(), "unit", n, n, Unit{x.tensor().data(), n});
+  auto const numbers = x.numbers();
+  for (Index i = 0; i < n * n; ++i) EXPECT_EQ(numbers[std::size_t(i)], i / n == i % n ? 2 : -1);
 }
 
 TEST(Lanes, SelectReplacesIdleLanesAlone) {

@@ -93,6 +93,36 @@ TYPED_TEST(Gemm, OfManyTilesAndPartsIsTheSameProduct) {
   }
 }
 
+template <class S>
+class NarrowGemm : public ::testing::Test {};
+using NarrowTypes = ::testing::Types<attn::BFloat16, attn::Float16>;
+TYPED_TEST_SUITE(NarrowGemm, NarrowTypes);
+
+TYPED_TEST(NarrowGemm, SumsInFp32AndRoundsItsResultAlone) {
+  using S = TypeParam;
+  for (auto const [m, n, k] : {std::array<Index, 3>{0, 3, 5}, {1, 1, 1}, {7, 49, 0}, {97, 200, 33}, {65, 70, 2003}}) {
+    for (int const which : {0, 1, 2, 3}) {
+      Framed<S> const a(m, k, which & 1, 1), b(k, n, which & 2, 2), narrow(m, n, false, 3);
+      Framed<float> const wide(m, n, false, 3);
+      auto const outside = narrow.outside();
+      auto const add_to = [&](auto const& c) {
+        return product(1.5, a.numbers(), b.numbers(), which * 0.5, c.numbers(), m, n, k);
+      };
+      auto const want_wide = add_to(wide), want_narrow = add_to(narrow);
+      attn::linalg::gemm(Exec(), 1.5f, a.matrix(), b.matrix(), float(which) * 0.5f, wide.matrix());
+      attn::linalg::gemm(Exec(), 1.5f, a.matrix(), b.matrix(), float(which) * 0.5f, narrow.matrix());
+      ASSERT_TRUE(allclose(wide.matrix(), want_wide, attn::testing::tolerance<float>(double(k))));
+      auto const got = narrow.numbers();
+      double const unit = std::same_as<S, attn::BFloat16> ? 0x1p-8 : 0x1p-11;
+      for (std::size_t i = 0; i < got.size(); ++i) {
+        ASSERT_NEAR(got[i], want_narrow[i], 1.1 * unit * std::abs(want_narrow[i]) + 1e-4)
+            << m << " x " << n << " x " << k;
+      }
+      ASSERT_EQ(narrow.outside(), outside);
+    }
+  }
+}
+
 template <class T>
 struct AddOne {
   T* c;
@@ -100,7 +130,7 @@ struct AddOne {
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
     T* const at = c + row * stride + column;
-    lanes.store(at, lanes.load(at) + typename Lanes::Value(T(1)));
+    lanes.store(at, lanes.load(at) + typename Lanes::Value(1));
   }
 };
 
@@ -116,6 +146,13 @@ TYPED_TEST(Gemm, RunsTheEpilogueOnceForEachElementOfTheResult) {
     EXPECT_SOUND(allclose(matrix, want, attn::testing::tolerance<T>(double(k))));
     EXPECT_EQ(c.outside(), outside);
   }
+}
+
+TYPED_TEST(NarrowGemm, RunsTheEpilogueInFp32) {
+  using S = TypeParam;
+  attn_test::Array<S, 2> const a({2, 1}, {1, 2}), b({1, 2}, {3, 4}), c({2, 2});
+  attn::linalg::gemm(Exec(), 1, a.tensor(), b.tensor(), 0, c.tensor(), AddOne<S>{c.tensor().data(), 2});
+  EXPECT_EQ(c.numbers(), (std::vector<double>{4, 5, 7, 9}));
 }
 
 TYPED_TEST(Gemm, DoesNotReadCWhenBetaIsZero) {

@@ -1,3 +1,4 @@
+#include "attn/core/narrow.hpp"
 #include "attn/linalg/reduce.hpp"
 
 #include "support.hpp"
@@ -31,6 +32,16 @@ TYPED_TEST(Reduce, ColumnSumsAddEveryRow) {
       }
     }
   }
+}
+
+TEST(Reduce, ColumnSumsOfNarrowNumbersAreFloats) {
+  auto const x = attn_test::random_array<attn::BFloat16, 2>({301, 37}, 1);
+  attn_test::Array<float, 1> const out({37});
+  auto const in = x.numbers();
+  std::vector<double> want(37);
+  for (std::size_t i = 0; i < in.size(); ++i) want[i % 37] += in[i];
+  attn::linalg::column_sums(Exec(), x.tensor(), 0, out.tensor());
+  EXPECT_SOUND(attn::testing::allclose(out.tensor(), want, attn::testing::tolerance<float>(301)));
 }
 
 TYPED_TEST(Reduce, SumsAddEveryElementInDouble) {

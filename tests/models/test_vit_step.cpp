@@ -1,6 +1,11 @@
-// Promises about a whole training step: no memory after the first, and the same bits for any number of threads.
+// Promises about a whole training step: no memory after the first, the same bits for any number of threads, and that
+// numbers of two bytes between modules change it by roundings alone.
 #include "attn/activation/poly.hpp"
 #include "attn/activation/softmax.hpp"
+#include "attn/optim/adamw.hpp"
+
+#include <cmath>
+#include <numeric>
 
 #include "golden_vit.hpp"
 
@@ -35,13 +40,17 @@ struct Training {
         images(attn_test::random_array<float, 4>({batch, 1, 28, 28}, 1)),
         labels({batch}, std::vector<double>(std::size_t(batch), 3.0)) {}
 
-  double step() {
-    ctx.begin_step();
-    auto [logits, tape] = model.forward(ctx, images.tensor());
-    auto [loss, d_logits] = nn::cross_entropy(ctx, logits, labels.tensor(), {.label_smoothing = 0.1});
+  double step() { return step(ctx); }
+
+  /// With tensors of T, over the parameters of `ctx`.
+  template <class T>
+  double step(Ctx<T>& typed) {
+    typed.begin_step();
+    auto [logits, tape] = model.forward(typed, nn::converted<T>(typed, images.tensor()));
+    auto [loss, d_logits] = nn::cross_entropy(typed, logits, labels.tensor(), {.label_smoothing = 0.1});
     ctx.parameters.zero_gradients(ctx.exec);
-    model.backward(ctx, std::move(tape), d_logits);
-    ++ctx.step;
+    model.backward(typed, std::move(tape), d_logits);
+    ++typed.step;
     return loss.mean();
   }
 };
@@ -109,6 +118,35 @@ TEST(TrainingStep, LearnsASmallBatchByHeart) {
     linalg::gemm(training.ctx.exec, -0.5f, gradients.reshape<2>({1, gradients.size()}).transpose(0, 1),
                  attn_test::Array<float, 2>({1, 1}, {1}).tensor(), 1.0f, values.reshape<2>({values.size(), 1}));
     last = training.step();
+  }
+  EXPECT_LT(last, 0.6 * first);
+}
+
+TEST(TrainingStep, InBf16HasTheGradientsOfFp32UpToRoundings) {
+  Training<Poly<3, DynamicScale>> training(16, 24);
+  auto const gradients = [&] { return attn::testing::detail::host_numbers(training.ctx.parameters.gradients()); };
+  auto const norm = [](std::vector<double> const& x) {
+    return std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0));
+  };
+  Ctx<BFloat16> narrow(training.ctx);  // before the step: both draw the same dropout
+  double const loss = training.step();
+  auto const want = gradients();
+  EXPECT_NEAR(training.step(narrow), loss, 1e-2 * loss);
+  auto difference = gradients();
+  for (std::size_t i = 0; i < want.size(); ++i) difference[i] -= want[i];
+  EXPECT_LT(norm(difference), 3e-2 * norm(want));
+  EXPECT_GT(norm(difference), 1e-4 * norm(want)) << "it computed in fp32";
+}
+
+TEST(TrainingStep, InBf16LearnsASmallBatchByHeart) {
+  Training<Poly<3, DynamicScale>> training(8, 24);
+  optim::AdamW adamw(training.ctx, {.learning_rate = 3e-3});
+  Ctx<BFloat16> narrow(training.ctx);
+  double const first = training.step(narrow);
+  double last = first;
+  for (int i = 0; i < 40; ++i) {
+    last = training.step(narrow);
+    adamw.step(training.ctx);
   }
   EXPECT_LT(last, 0.6 * first);
 }

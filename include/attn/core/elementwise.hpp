@@ -13,7 +13,8 @@
 ///       }
 ///     };
 ///
-/// A tail narrower than a vector is a vector with idle lanes, so an element gets the same bits wherever it lies.
+/// A tail narrower than a vector is a vector with idle lanes, so an element gets the same bits wherever it lies. Lanes
+/// of `float` also load and store numbers of two bytes: a functor whose `y` is a BFloat16* rounds what it stores.
 #pragma once
 
 #include "attn/core/concepts.hpp"
@@ -27,8 +28,14 @@ namespace attn {
 template <class T>
 struct OneLane {
   using Value = T;
-  static ATTN_FUNCTION T load(T const* p) { return *p; }
-  static ATTN_FUNCTION void store(T* p, T value) { *p = value; }
+  template <class Stored>
+  static ATTN_FUNCTION T load(Stored const* p) {
+    return static_cast<T>(*p);
+  }
+  template <class Stored>
+  static ATTN_FUNCTION void store(Stored* p, T value) {
+    *p = static_cast<Stored>(value);
+  }
   /// `value` in the lanes that work, `idle` in the others.
   static ATTN_FUNCTION T select(T value, T) { return value; }
   /// f(0), f(1), ... in the lanes that work.
@@ -46,6 +53,14 @@ struct AllLanes {
   using Value = Pack<T>;
   static Value load(T const* p) { return Value::load(p); }
   static void store(T* p, Value value) { value.store(p); }
+  template <class Stored>
+  static Value load(Stored const* p) {
+    return generate([&](int lane) { return static_cast<T>(p[lane]); });
+  }
+  template <class Stored>
+  static void store(Stored* p, Value value) {
+    for (int lane = 0; lane < Value::width; ++lane) p[lane] = static_cast<Stored>(value[lane]);
+  }
   static Value select(Value value, Value) { return value; }
   template <class Function>
   static Value generate(Function const& f) {
@@ -68,6 +83,14 @@ struct FirstLanes {
   int n;
   Value load(T const* p) const { return Value::load(p, n); }
   void store(T* p, Value value) const { value.store(p, n); }
+  template <class Stored>
+  Value load(Stored const* p) const {
+    return generate([&](int lane) { return static_cast<T>(p[lane]); });
+  }
+  template <class Stored>
+  void store(Stored* p, Value value) const {
+    for (int lane = 0; lane < n; ++lane) p[lane] = static_cast<Stored>(value[lane]);
+  }
   Value select(Value value, Value idle) const {
     value.store(reinterpret_cast<T*>(&idle), n);
     return idle;
@@ -80,6 +103,18 @@ struct FirstLanes {
   }
   static Value numbers(Index first) { return AllLanes<T>::numbers(first); }
 };
+
+/// The lanes of host kernels: full vectors, or single numbers where the compiler has no packs.
+template <class T>
+using HostLanes = std::conditional_t<has_packs, AllLanes<T>, OneLane<T>>;
+
+/// `on` where the column is `index`, `off` elsewhere: a row of a unit matrix, a label as a target.
+template <class Lanes, class R = RealOf<typename Lanes::Value>>
+ATTN_FUNCTION typename Lanes::Value one_hot(Lanes lanes, Index column, Index index, std::type_identity_t<R> on,
+                                            std::type_identity_t<R> off) {
+  using Value = typename Lanes::Value;
+  return attn::where_greater(Value(R(0.5)), attn::abs(lanes.numbers(column - index)), Value(on), Value(off));
+}
 
 /// Calls body(lanes, i) for vectors that cover begin <= i < end. Host code.
 template <class T, class Body>
@@ -124,9 +159,11 @@ struct ElementOfMatrix {
 
 }  // namespace detail
 
-/// Applies `functor` to all elements of a matrix of rows x columns whose scalar is `T`.
+/// Applies `functor` to all elements of a matrix of rows x columns whose scalar is `T`; in lanes of `float` where that
+/// is a number of two bytes.
 template <class T, ExecutionSpace Exec, class Functor>
 void elementwise(Exec const& exec, char const* name, Index rows, Index columns, Functor const& functor) {
+  using Lane = AccumulatorOf<T>;
   if (rows <= 0 || columns <= 0) return;
   if constexpr (HostExecutionSpace<Exec>) {
     // A long row is cut into blocks of columns, short ones are put together.
@@ -138,13 +175,13 @@ void elementwise(Exec const& exec, char const* name, Index rows, Index columns, 
       Index const first_row = b / across * height, first_column = b % across * width;
       Index const last_column = std::min(columns, first_column + width);
       for (Index row = first_row; row < std::min(rows, first_row + height); ++row) {
-        for_lanes<T>(first_column, last_column, [&](auto lanes, Index column) { functor(lanes, row, column); });
+        for_lanes<Lane>(first_column, last_column, [&](auto lanes, Index column) { functor(lanes, row, column); });
       }
     };
     for_blocks(exec, name, across * down, block);
   } else {
     Kokkos::parallel_for(name, Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, rows * columns),
-                         detail::ElementOfMatrix<T, Functor>{functor, columns});
+                         detail::ElementOfMatrix<Lane, Functor>{functor, columns});
   }
 }
 

@@ -71,6 +71,10 @@ struct RealOfTrait<Pack<T, W>> {
 };
 
 /// The sum of the lanes, always in the same order.
+template <Real T>
+T sum(T a) {
+  return a;
+}
 template <class T, int W>
 T sum(Pack<T, W> a) {
   T total = 0;

@@ -78,7 +78,7 @@ template <Real T>
 class HostRow {
  public:
   using Scalar = T;
-  using Value = std::conditional_t<has_packs, Pack<T>, T>;
+  using Value = typename HostLanes<T>::Value;
 
   static Value value(T x) { return Value(x); }
   template <class Body>
@@ -104,7 +104,7 @@ class HostRow {
   /// their address: what a lambda captures is written back to memory at every step by g++ 12.
   template <class Combine, class Body>
   static auto reduce(Index n, T identity, Combine const& combine, Body const& body) {
-    using Lanes = std::conditional_t<has_packs, AllLanes<T>, OneLane<T>>;
+    using Lanes = HostLanes<T>;
     using Terms = detail::TermsOf<decltype(body(Lanes{}, Index(0)))>;
     constexpr int count = Terms::count, turns = count >= 4 ? 1 : 4 / count;
     constexpr Index width = Index(sizeof(Value) / sizeof(T));
@@ -202,21 +202,23 @@ struct TeamOfRow {
 
 }  // namespace detail
 
-/// Calls `kernel(row, i)` for 0 <= i < rows; `columns` is about how many elements of `T` a row has.
+/// Calls `kernel(row, i)` for 0 <= i < rows; `columns` is about how many elements of `T` a row has. A row computes in
+/// `float` where those are numbers of two bytes.
 template <class T, ExecutionSpace Exec, class Kernel>
 void for_rows(Exec const& exec, char const* name, Index rows, Index columns, Kernel const& kernel) {
+  using Lane = AccumulatorOf<T>;
   if (rows <= 0) return;
   if constexpr (HostExecutionSpace<Exec>) {
     Index const grain = detail::elementwise_grain(exec, rows * columns) / 2;
     Index const height = std::clamp(grain / std::max(columns, Index(1)), Index(1), rows);
     for_blocks(exec, name, (rows + height - 1) / height, [=](Index block) {
-      for (Index i = block * height; i < std::min(rows, (block + 1) * height); ++i) kernel(HostRow<T>{}, i);
+      for (Index i = block * height; i < std::min(rows, (block + 1) * height); ++i) kernel(HostRow<Lane>{}, i);
     });
   } else {
     int threads = 32;
     while (threads < 256 && threads < columns / 2) threads *= 2;
     Kokkos::parallel_for(name, Kokkos::TeamPolicy<Exec>(exec, static_cast<int>(rows), threads),
-                         detail::TeamOfRow<T, Exec, Kernel>{kernel});
+                         detail::TeamOfRow<Lane, Exec, Kernel>{kernel});
   }
 }
 

@@ -15,9 +15,9 @@ namespace detail {
 /// Rows of one partial sum: at most 16 partial sums, none of few rows.
 inline Index rows_of_partial_sum(Index rows) { return std::max(Index(128), (rows + 15) / 16); }
 
-template <Real T>
+template <class S, Real T>
 struct HostColumnSums {
-  Tensor<T const, 2, Kokkos::HostSpace> x;
+  Tensor<S const, 2, Kokkos::HostSpace> x;
   T* partial;  // (parts, columns)
   Index rows_of_part;
 
@@ -26,7 +26,7 @@ struct HostColumnSums {
     for_lanes<T>(0, x.extent(1), [&](auto lanes, Index column) {
       using Value = typename decltype(lanes)::Value;
       Value sums[4] = {Value(T(0)), Value(T(0)), Value(T(0)), Value(T(0))};  // hide the latency of an addition
-      T const* at = x.data() + first * x.stride(0) + column;
+      S const* at = x.data() + first * x.stride(0) + column;
       Index row = first;
       for (; row + 4 <= last; row += 4) {
         for (auto& sum : sums) {
@@ -92,10 +92,10 @@ struct TeamColumnSums {
   }
 };
 
-template <class T, class Memory>
+template <class S, class T, class Memory>
 struct Element {
-  Tensor<T const, 2, Memory> x;
-  ATTN_FUNCTION T operator()(Index i, Index j) const { return x(i, j); }
+  Tensor<S const, 2, Memory> x;
+  ATTN_FUNCTION T operator()(Index i, Index j) const { return T(x(i, j)); }
 };
 
 template <class T, class Memory>
@@ -146,11 +146,12 @@ void column_sums_of(Exec const& exec, Index rows, Index columns, Terms const& te
 }
 
 /// x (m, n), out (n): out_j = beta out_j + sum_i x_ij. The gradient of a bias, with beta = 1. x has a unit stride in
-/// its second dimension. Reads x once.
-template <ExecutionSpace Exec, Real T, class Memory>
+/// its second dimension, and may hold numbers of two bytes. Reads x once.
+template <ExecutionSpace Exec, class X, Real T, class Memory>
 requires AccessibleFrom<Memory, Exec>
-void column_sums(Exec const& exec, std::type_identity_t<Tensor<T const, 2, Memory>> x, std::type_identity_t<T> beta,
+void column_sums(Exec const& exec, Tensor<X, 2, Memory> const& x, std::type_identity_t<T> beta,
                  Tensor<T, 1, Memory> const& out) {
+  using S = std::remove_const_t<X>;
   Index const m = x.extent(0), n = x.extent(1);
   ATTN_CHECK(out.extent(0) == n, "column_sums: give a result of ", n, " elements, got ", out.extent(0));
   ATTN_CHECK(x.stride(1) == 1 || n <= 1, "column_sums: give a matrix whose second stride is 1, got ", x.stride(1));
@@ -159,10 +160,10 @@ void column_sums(Exec const& exec, std::type_identity_t<Tensor<T const, 2, Memor
   if constexpr (HostExecutionSpace<Exec>) {
     Index const rows_of_part = detail::rows_of_partial_sum(m), parts = (m + rows_of_part - 1) / rows_of_part;
     T* const partial = detail::host_scratch<T>(std::max(Index(1), parts * n));
-    for_blocks(exec, "attn::column_sums", parts, detail::HostColumnSums<T>{x, partial, rows_of_part});
+    for_blocks(exec, "attn::column_sums", parts, detail::HostColumnSums<S, T>{x, partial, rows_of_part});
     detail::add_parts(exec, partial, parts, n, n, out, beta);
   } else {
-    column_sums_of<T>(exec, m, n, detail::Element<T, Memory>{x}, beta, out);
+    column_sums_of<T>(exec, m, n, detail::Element<S, T, Memory>{x}, beta, out);
   }
 }
 

@@ -12,11 +12,12 @@ namespace detail {
 template <class T>
 struct LayerNormForward {
   using R = RealOf<T>;
+  using S = AccumulatorOf<T>;
   T const* x;
   R const* weight;
   R const* bias;
   T* y;
-  T* statistics;  // (rows, 2): mean, 1 / sqrt(variance + epsilon); or null
+  S* statistics;  // (rows, 2): mean, 1 / sqrt(variance + epsilon); or null
   Index width;
   R epsilon;
 
@@ -25,8 +26,8 @@ struct LayerNormForward {
     using Value = typename Row::Value;
     T const* const from = x + i * width;
     T* const to = y + i * width;
-    T const per_width = T(R(1) / R(width));
-    T const rounded_mean = row.sums(width, [&](auto lanes, Index j) { return lanes.load(from + j); }) * per_width;
+    S const per_width = S(R(1) / R(width));
+    S const rounded_mean = row.sums(width, [&](auto lanes, Index j) { return lanes.load(from + j); }) * per_width;
     // What rounding left of the mean is found again in the sum of the deviations: rows of nearly equal elements need
     // it.
     Value const near_centre = row.value(rounded_mean);
@@ -34,9 +35,9 @@ struct LayerNormForward {
       Value const d = lanes.load(from + j) - near_centre;
       return Kokkos::Array<Value, 2>{d, d * d};
     });
-    T const rest = deviations * per_width, mean = rounded_mean + rest;
-    T const variance = attn::max(squares * per_width - rest * rest, T(0));
-    T const inverse = T(1) / attn::sqrt(variance + T(epsilon));
+    S const rest = deviations * per_width, mean = rounded_mean + rest;
+    S const variance = attn::max(squares * per_width - rest * rest, S(0));
+    S const inverse = S(1) / attn::sqrt(variance + S(epsilon));
     Value const centre = row.value(mean);
     Value const scale = row.value(inverse);
     row.for_columns(width, [&](auto lanes, Index j) {
@@ -56,10 +57,11 @@ struct LayerNormForward {
 template <class T>
 struct LayerNormBackward {
   using R = RealOf<T>;
+  using S = AccumulatorOf<T>;
   T const* x;
   T const* d_y;
   R const* weight;
-  T const* statistics;
+  S const* statistics;
   T* d_x;
   Index width;
   bool adds;
@@ -78,7 +80,7 @@ struct LayerNormBackward {
       gather(lanes, j, d, n);
       return Kokkos::Array<Value, 2>{g, g * n};
     });
-    T const per_width = T(R(1) / R(width));
+    S const per_width = S(R(1) / R(width));
     Value const mean_g = row.value(sum_g * per_width), mean_gn = row.value(sum_gn * per_width);
     row.for_columns(width, [&](auto lanes, Index j) {
       Value const n = (lanes.load(from + j) - mean) * inverse;
@@ -97,10 +99,11 @@ struct LayerNormBackward {
 /// Terms of the gradients of weight and bias: forward: y = n weight + bias; hence d_weight += d_y n, d_bias += d_y.
 template <class T>
 struct LayerNormTerm {
+  using S = AccumulatorOf<T>;
   LayerNormBackward<T> row;
-  ATTN_FUNCTION T operator()(Index i, Index j) const {
+  ATTN_FUNCTION S operator()(Index i, Index j) const {
     Index const at = i * row.width + j;
-    return row.d_y[at] * (row.x[at] - row.statistics[2 * i]) * row.statistics[2 * i + 1];
+    return S(row.d_y[at]) * (S(row.x[at]) - row.statistics[2 * i]) * row.statistics[2 * i + 1];
   }
 };
 
@@ -130,14 +133,14 @@ class LayerNorm {
   auto forward(Ctx& ctx, X const& x) const {
     using T = typename Ctx::Scalar;
     using Input = detail::ConstLike<Ctx, X>;
-    using Statistics = TensorOf<Ctx, 2>;
+    using Statistics = Tensor<AccumulatorOf<T>, 2, typename Ctx::MemorySpace>;
     Input const input = x;
     ATTN_CHECK(input.extent(X::rank - 1) == config_.width, "LayerNorm::forward: give a tensor of width ", config_.width,
                ", got ", input.extent(X::rank - 1));
     auto const matrix = input.rows();
     auto const y = ctx.tensor(input.extents());
     Tape<Input, Statistics> tape;
-    if (ctx.keeps_tape()) tape = {input, ctx.tensor(matrix.extent(0), Index(2))};
+    if (ctx.keeps_tape()) tape = {input, ctx.template tensor<AccumulatorOf<T>>(matrix.extent(0), Index(2))};
     for_rows<T>(ctx.exec, "attn::LayerNorm", matrix.extent(0), config_.width,
                 detail::LayerNormForward<T>{matrix.data(), ctx.parameters.value(weight_).data(),
                                             ctx.parameters.value(bias_).data(), y.data(), tape.statistics.data(),
@@ -175,7 +178,7 @@ class LayerNorm {
       backward_on_host(ctx, kernel, rows, d_weight, d_bias);
     } else {
       // Sums over columns want other threads than sums over rows.
-      linalg::column_sums_of<T>(ctx.exec, rows, width, detail::LayerNormTerm<T>{kernel}, 1, d_weight);
+      linalg::column_sums_of<AccumulatorOf<T>>(ctx.exec, rows, width, detail::LayerNormTerm<T>{kernel}, 1, d_weight);
       linalg::column_sums(ctx.exec, Tensor<T const, 2, typename Ctx::MemorySpace>(d_y.data(), {rows, width}), 1,
                           d_bias);
       for_rows<T>(ctx.exec, "attn::LayerNorm::backward", rows, width, kernel);
@@ -195,7 +198,7 @@ class LayerNorm {
       R* const bias_part = weight_part + width;
       std::fill_n(weight_part, 2 * width, R(0));
       for (Index i = part * height; i < std::min(rows, (part + 1) * height); ++i) {
-        kernel.run(HostRow<T>{}, i, [&](auto lanes, Index j, auto d, auto n) {
+        kernel.run(HostRow<AccumulatorOf<T>>{}, i, [&](auto lanes, Index j, auto d, auto n) {
           lanes.store(weight_part + j, lanes.load(weight_part + j) + d * n);
           lanes.store(bias_part + j, lanes.load(bias_part + j) + d);
         });

@@ -5,6 +5,7 @@
 #include "attn/linalg/reduce.hpp"
 #include "attn/nn/dropout.hpp"
 #include "attn/nn/module.hpp"
+#include "attn/nn/precision.hpp"
 
 namespace attn::nn {
 
@@ -18,16 +19,19 @@ struct Onto {
 namespace detail {
 
 /// y += b, for each row of a product y (rows, outputs) that carries values; of jets, derivatives have no bias.
-template <class R>
+template <class F>
 struct AddBias {
-  R* y;
-  R const* bias;
+  F* y;
+  F const* bias;
   Index stride;
   Index value_rows;
+  linalg::Addends<F> addends(Index rows) const {
+    return rows <= value_rows ? linalg::Addends<F>{bias} : linalg::Addends<F>{};
+  }
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
     if (row >= value_rows) return;
-    R* const at = y + row * stride + column;
+    F* const at = y + row * stride + column;
     lanes.store(at, lanes.load(at) + lanes.load(bias + column));
   }
 };
@@ -36,9 +40,10 @@ struct AddBias {
 template <class T>
 struct AddBiasAndSource {
   T* y;
-  RealOf<T> const* bias;
+  FactorOf<T> const* bias;
   T const* source;
   Index stride;
+  linalg::Addends<T> addends(Index) const { return {bias, source}; }
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
     Index const at = row * stride + column;
@@ -148,9 +153,11 @@ class Linear {
   template <class Ctx>
   void multiply(Ctx& ctx, ConstTensorOf<Ctx, 2> x, TensorOf<Ctx, 2> y) const {
     if (config_.bias) {
+      typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
       auto const rows = real_rows(y);
       multiply(ctx, x, y,
-               detail::AddBias<typename Ctx::Real>{rows.data(), bias(ctx), rows.stride(0), value_rows(y).extent(0)});
+               detail::AddBias<FactorOf<typename Ctx::Scalar>>{rows.data(), factor(ctx, bias_).data(), rows.stride(0),
+                                                               value_rows(y).extent(0)});
     } else {
       multiply(ctx, x, y, linalg::NoEpilogue{});
     }
@@ -159,7 +166,8 @@ class Linear {
   /// y = x W^T, then `epilogue` (which adds the bias) over its elements.
   template <class Ctx, class Epilogue>
   void multiply(Ctx& ctx, ConstTensorOf<Ctx, 2> x, TensorOf<Ctx, 2> y, Epilogue const& epilogue) const {
-    linalg::gemm(ctx.exec, 1, real_rows(x), ctx.parameters.value(weight_).transpose(0, 1), 0, real_rows(y), epilogue);
+    typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+    linalg::gemm(ctx.exec, 1, real_rows(x), factor(ctx, weight_).transpose(0, 1), 0, real_rows(y), epilogue);
   }
 
   /// y (B, N, outputs) = onto.source + onto.factors dropout(x W^T + b); without a source, without it.
@@ -168,6 +176,7 @@ class Linear {
                      Onto<Ctx> const& onto) const {
     using T = typename Ctx::Scalar;
     Ending<Ctx> const ending{dropout.mask(ctx), onto.factors};
+    typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
     T const* const source = onto.source.data();
     ATTN_CHECK(source == nullptr || (onto.source.extents() == y.extents() && onto.source.is_contiguous()),
                "Linear::finish: give a contiguous source of the shape of y");
@@ -175,7 +184,8 @@ class Linear {
       if (source == nullptr) {
         multiply(ctx, x.rows(), y.rows());
       } else {
-        multiply(ctx, x.rows(), y.rows(), detail::AddBiasAndSource<T>{y.data(), bias(ctx), source, y.stride(1)});
+        multiply(ctx, x.rows(), y.rows(),
+                 detail::AddBiasAndSource<T>{y.data(), factor(ctx, bias_).data(), source, y.stride(1)});
       }
     } else {
       multiply(ctx, x.rows(), y.rows(),
@@ -207,7 +217,8 @@ class Linear {
   /// forward: y = x W^T + b; hence d_x = d_y W, then `epilogue` over its elements.
   template <class Ctx, class Epilogue = linalg::NoEpilogue>
   void pull_back(Ctx& ctx, ConstTensorOf<Ctx, 2> d_y, TensorOf<Ctx, 2> d_x, Epilogue const& epilogue = {}) const {
-    linalg::gemm(ctx.exec, 1, real_rows(d_y), ctx.parameters.value(weight_), 0, real_rows(d_x), epilogue);
+    typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+    linalg::gemm(ctx.exec, 1, real_rows(d_y), factor(ctx, weight_), 0, real_rows(d_x), epilogue);
   }
 
   /// The bias where kernels read it; null without one.

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "attn/core/rows.hpp"
-#include "attn/nn/module.hpp"
+#include "attn/nn/precision.hpp"
 
 #include <cstdint>
 
@@ -58,9 +58,7 @@ struct LabelTargets {
   T on, off;
   template <class Lanes>
   ATTN_FUNCTION auto operator()(Lanes lanes, Index i, Index column) const {
-    using Value = typename Lanes::Value;
-    Value const distance = attn::abs(lanes.numbers(column) - Value(T(labels[i])));
-    return attn::where_greater(Value(T(0.5)), distance, Value(on + off), Value(off));
+    return one_hot(lanes, column, labels[i], on + off, off);
   }
 };
 
@@ -135,7 +133,8 @@ struct SumLosses {
 template <class Ctx, class Targets>
 LossAndGradient<Ctx> cross_entropy(Ctx& ctx, ConstTensorOf<Ctx, 2> const& logits, Targets const& targets) {
   using T = typename Ctx::Real;
-  static_assert(std::same_as<typename Ctx::Scalar, T>, "cross_entropy: give logits of a real type");
+  using Scalar = typename Ctx::Scalar;
+  static_assert(std::same_as<AccumulatorOf<Scalar>, T>, "cross_entropy: give logits of a real type");
   ATTN_CHECK(logits.is_contiguous() && logits.extent(0) > 0 && logits.extent(1) > 0,
              "cross_entropy: give contiguous logits (rows, classes) with at least one of each, got (", logits.extent(0),
              ", ", logits.extent(1), ")");
@@ -144,12 +143,21 @@ LossAndGradient<Ctx> cross_entropy(Ctx& ctx, ConstTensorOf<Ctx, 2> const& logits
   auto const numbers = ctx.template tensor<T>(2);
   typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
   auto const losses = ctx.template tensor<T>(rows, 2);
-  for_rows<T>(
-      ctx.exec, "attn::cross_entropy", rows, classes,
-      CrossEntropyRow<T, Targets>{logits.data(), targets, d_logits.data(), losses.data(), classes, T(1) / T(rows)});
+  // Of narrow logits, all but the result is computed in fp32.
+  auto const z = converted<T>(ctx, logits);
+  auto const d_z = [&] {
+    if constexpr (std::same_as<Scalar, T>) {
+      return d_logits;
+    } else {
+      return ctx.template tensor<T>(rows, classes);
+    }
+  }();
+  for_rows<T>(ctx.exec, "attn::cross_entropy", rows, classes,
+              CrossEntropyRow<T, Targets>{z.data(), targets, d_z.data(), losses.data(), classes, T(1) / T(rows)});
   Kokkos::parallel_for("attn::cross_entropy::sum",
                        Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, 1),
                        SumLosses<T>{losses.data(), numbers.data(), rows});
+  if constexpr (!std::same_as<Scalar, T>) linalg::convert(ctx.exec, d_z, d_logits);
   return {LossValue<Ctx>(ctx.exec, numbers), d_logits};
 }
 
@@ -176,7 +184,7 @@ LossAndGradient<Ctx> cross_entropy(Ctx& ctx, std::type_identity_t<ConstTensorOf<
 /// The same for targets (rows, classes) that are given: those of mixup and cutmix.
 template <class Ctx>
 LossAndGradient<Ctx> cross_entropy(Ctx& ctx, std::type_identity_t<ConstTensorOf<Ctx, 2>> logits,
-                                   std::type_identity_t<ConstTensorOf<Ctx, 2>> targets) {
+                                   Tensor<typename Ctx::Real const, 2, typename Ctx::MemorySpace> targets) {
   ATTN_CHECK(targets.extents() == logits.extents() && targets.is_contiguous(),
              "cross_entropy: give contiguous targets of the shape of the logits");
   return detail::cross_entropy(ctx, logits, detail::GivenTargets<typename Ctx::Real>{targets.data(), logits.extent(1)});

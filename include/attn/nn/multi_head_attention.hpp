@@ -15,7 +15,7 @@ struct UnitMatrix {
   Index n;
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
-    lanes.store(to + row * n + column, lanes.generate([&](int lane) { return T(row == column + lane ? 1 : 0); }));
+    lanes.store(to + row * n + column, one_hot(lanes, column, row, 1, 0));
   }
 };
 
@@ -76,7 +76,7 @@ class MultiHeadAttention {
     auto const y = ctx.tensor(input.extents());
     typename Ctx::Scratch const scratch(ctx);
     auto const activation = activation_.bind(ctx);
-    using Saved = attn::Saved<std::remove_const_t<decltype(activation)>, T, typename Ctx::MemorySpace>;
+    using Saved = attn::Saved<std::remove_const_t<decltype(activation)>, AccumulatorOf<T>, typename Ctx::MemorySpace>;
 
     Tape<Ctx, Saved> tape{input,
                           ctx.tensor(batch, tokens, 3 * config_.width),

@@ -91,9 +91,10 @@ class PatchEmbedding {
     typename Ctx::Scratch const scratch(ctx);
     auto const patches = ctx.tensor(batch, geometry_.patches(), geometry_.pixels());
     copy_patches<T>(ctx, batch, images.data(), patches.data(), true);
-    linalg::gemm(ctx.exec, 1, patches.rows(), matrix(ctx.parameters.value(weight_)).transpose(0, 1), 0, tokens.rows(),
-                 detail::AddBias<T>{tokens.data(), ctx.parameters.value(bias_).data(), outputs_,
-                                    tokens.extent(0) * tokens.extent(1)});
+    typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+    linalg::gemm(
+        ctx.exec, 1, patches.rows(), matrix(factor(ctx, weight_)).transpose(0, 1), 0, tokens.rows(),
+        detail::AddBias<T>{tokens.data(), factor(ctx, bias_).data(), outputs_, tokens.extent(0) * tokens.extent(1)});
     return Forward<TensorOf<Ctx, 3>, Tape<Ctx>>{tokens, {ctx.keeps_tape() ? patches : TensorOf<Ctx, 3>()}};
   }
 
@@ -106,7 +107,7 @@ class PatchEmbedding {
     typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
     auto const d_patches = ctx.tensor(tape.patches.extents());
     backward_parameters(ctx, std::move(tape), d_tokens);
-    linalg::gemm(ctx.exec, 1, d_tokens.rows(), matrix(ctx.parameters.value(weight_)), 0, d_patches.rows());
+    linalg::gemm(ctx.exec, 1, d_tokens.rows(), matrix(factor(ctx, weight_)), 0, d_patches.rows());
     copy_patches<T>(ctx, batch, d_patches.data(), d_images.data(), false);
     return d_images;
   }

@@ -22,8 +22,8 @@ struct AddPositions {
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
     Index const sample = row / tokens, token = row % tokens, at = row * width + column;
-    auto value = lanes.load(token == 0 ? class_token + column : x + (row - sample - 1) * width + column) +
-                 lanes.load(positions + token * width + column);
+    auto value = lanes.load(positions + token * width + column) +
+                 (token == 0 ? lanes.load(class_token + column) : lanes.load(x + (row - sample - 1) * width + column));
     if (!mask.is_off()) value *= mask.factors(lanes, at);
     lanes.store(y + at, value);
   }

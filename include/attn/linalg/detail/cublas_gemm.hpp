@@ -2,60 +2,109 @@
 #pragma once
 
 #include "attn/core/check.hpp"
-#include "attn/core/scalar.hpp"
+#include "attn/core/narrow.hpp"
 #include "attn/core/tensor.hpp"
-
-#include <cublas_v2.h>
+#include "attn/linalg/detail/cublas_library.hpp"
 
 #include <algorithm>
-#include <concepts>
-#include <map>
+#include <bit>
+#include <cstdint>
 
 namespace attn::linalg::detail {
 
-/// One handle for each device, made at first use and destroyed when Kokkos ends. Host code of one thread.
-inline cublasHandle_t cublas_handle(Kokkos::Cuda const& exec) {
-  static std::map<int, cublasHandle_t> handles;
-  auto const [at, is_new] = handles.try_emplace(exec.cuda_device());
-  if (is_new) {
-    auto const status = cublasCreate(&at->second);
-    ATTN_CHECK(status == CUBLAS_STATUS_SUCCESS, "gemm: cublasCreate failed with status ", int(status));
-    if (handles.size() == 1) {
-      Kokkos::push_finalize_hook([] {
-        for (auto const& [device, handle] : handles) cublasDestroy(handle);
-        handles.clear();
-      });
+template <class T>
+inline constexpr cudaDataType_t cuda_type = std::same_as<T, BFloat16>  ? CUDA_R_16BF
+                                            : std::same_as<T, Float16> ? CUDA_R_16F
+                                            : std::same_as<T, double>  ? CUDA_R_64F
+                                                                       : CUDA_R_32F;
+template <class T>
+inline constexpr cublasComputeType_t cublas_compute_type =
+    std::same_as<T, double> ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F;
+
+/// How cuBLAS sees a row-major product: it stores by columns, where a row-major c is its transpose, and c^T = b^T a^T.
+struct CublasProduct {
+  struct Operand {
+    cublasOperation_t operation;
+    int leading;
+
+    template <class X>
+    explicit Operand(X const& x) {
+      bool const transposed = x.stride(1) != 1 && x.extent(1) != 1;
+      operation = transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+      leading = static_cast<int>(
+          std::max({Index(1), transposed ? x.stride(1) : x.stride(0), transposed ? x.extent(0) : x.extent(1)}));
     }
-  }
-  cublasSetStream(at->second, exec.cuda_stream());
-  return at->second;
+  };
+  int m, n, k;  // of c (m, n)
+  Operand a, b, c;
+
+  template <class A, class B, class C>
+  CublasProduct(A const& a_, B const& b_, C const& c_)
+      : m(static_cast<int>(c_.extent(0))),
+        n(static_cast<int>(c_.extent(1))),
+        k(static_cast<int>(a_.extent(1))),
+        a(a_),
+        b(b_),
+        c(c_) {}
+};
+
+/// c = alpha a b + beta c. a (m, k), b (k, n), c (m, n) row-major; a and b with one unit stride each. Sums in fp32
+/// where numbers are narrow, else in their own type; fp32 is never rounded to tf32.
+template <class S, class T, class Memory>
+void cublas_gemm(Kokkos::Cuda const& exec, AccumulatorOf<T> alpha, Tensor<S const, 2, Memory> a,
+                 Tensor<S const, 2, Memory> b, AccumulatorOf<T> beta, Tensor<T, 2, Memory> c) {
+  CublasProduct const p(a, b, c);
+  if (p.m == 0 || p.n == 0) return;
+  auto const status = cublasGemmEx(cublas_of(exec).handle, p.b.operation, p.a.operation, p.n, p.m, p.k, &alpha,
+                                   b.data(), cuda_type<S>, p.b.leading, a.data(), cuda_type<S>, p.a.leading, &beta,
+                                   c.data(), cuda_type<T>, p.c.leading, cublas_compute_type<T>, CUBLAS_GEMM_DEFAULT);
+  ATTN_CHECK(status == CUBLAS_STATUS_SUCCESS, "gemm: cuBLAS failed with status ", int(status), " on a product of ", p.m,
+             " x ", p.n, " x ", p.k);
 }
 
-/// c = alpha a b + beta c. a (m, k), b (k, n), c (m, n) row-major; a and b with one unit stride each.
-/// cuBLAS stores by columns: a row-major c is its transpose there, and c^T = b^T a^T.
-template <Real T, class Memory>
-void cublas_gemm(Kokkos::Cuda const& exec, T alpha, Tensor<T const, 2, Memory> a, Tensor<T const, 2, Memory> b, T beta,
-                 Tensor<T, 2, Memory> c) {
-  auto const is_transposed = [](auto const& x) { return x.stride(1) != 1 && x.extent(1) != 1; };
-  auto const leading = [&](auto const& x) {
-    bool const t = is_transposed(x);
-    return static_cast<int>(std::max({Index(1), t ? x.stride(1) : x.stride(0), t ? x.extent(0) : x.extent(1)}));
-  };
-  auto const op = [&](auto const& x) { return is_transposed(x) ? CUBLAS_OP_T : CUBLAS_OP_N; };
-  int const m = static_cast<int>(c.extent(0)), n = static_cast<int>(c.extent(1)), k = static_cast<int>(a.extent(1));
-  if (m == 0 || n == 0) return;
-  cublasHandle_t const handle = cublas_handle(exec);
-  cublasStatus_t status;
-  if constexpr (std::same_as<T, float>) {
-    status = cublasSgemm(handle, op(b), op(a), n, m, k, &alpha, b.data(), leading(b), a.data(), leading(a), &beta,
-                         c.data(), leading(c));
-  } else {
-    static_assert(std::same_as<T, double>, "gemm: use float or double on CUDA");
-    status = cublasDgemm(handle, op(b), op(a), n, m, k, &alpha, b.data(), leading(b), a.data(), leading(a), &beta,
-                         c.data(), leading(c));
-  }
-  ATTN_CHECK(status == CUBLAS_STATUS_SUCCESS, "gemm: cuBLAS failed with status ", int(status), " on a product of ", m,
-             " x ", n, " x ", k);
+/// The power of two that divides an address, up to what cuBLASLt asks about.
+inline std::int64_t alignment_of(void const* p) {
+  auto const address = reinterpret_cast<std::uintptr_t>(p);
+  return std::int64_t(1) << std::min(8, std::countr_zero(address | 256));
+}
+
+/// c = a b + bias + source in one pass over c, by cuBLASLt: bias (n) is added to each row, `source` has the strides of
+/// c and may be null. False where the library has no such kernel; then c is as it was.
+///
+/// Of functions behind a product it has ReLU and the tanh approximation of GELU. Modules use the exact GELU and keep
+/// its slope, so theirs stay elementwise kernels, which add the bias for nothing.
+template <class S, class T, class Memory>
+bool cublas_gemm_bias(Kokkos::Cuda const& exec, Tensor<S const, 2, Memory> a, Tensor<S const, 2, Memory> b,
+                      T const* bias, T const* source, Tensor<T, 2, Memory> c) {
+  CublasProduct const p(a, b, c);
+  if (p.m == 0 || p.n == 0) return true;
+  Cublas& library = cublas_of(exec);
+  T const* const addend = source == nullptr ? c.data() : source;
+  CublasPlan const& plan = library.plan({.operation_a = p.b.operation,
+                                         .operation_b = p.a.operation,
+                                         .type = cuda_type<S>,
+                                         .type_c = cuda_type<T>,
+                                         .compute = cublas_compute_type<T>,
+                                         .m = p.n,
+                                         .n = p.m,
+                                         .k = p.k,
+                                         .leading_a = p.b.leading,
+                                         .leading_b = p.a.leading,
+                                         .leading_c = p.c.leading,
+                                         .adds = source != nullptr,
+                                         .alignment_a = alignment_of(b.data()),
+                                         .alignment_b = alignment_of(a.data()),
+                                         .alignment_c = alignment_of(addend),
+                                         .alignment_d = alignment_of(c.data())});
+  if (!plan.exists) return false;
+  AccumulatorOf<T> const one = 1, beta = source == nullptr ? 0 : 1;
+  cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias);
+  auto const status = cublasLtMatmul(library.lt(), plan.operation, &one, b.data(), plan.a, a.data(), plan.b, &beta,
+                                     addend, plan.c, c.data(), plan.c, &plan.algorithm, library.workspace.data(),
+                                     library.workspace.extent(0), exec.cuda_stream());
+  ATTN_CHECK(status == CUBLAS_STATUS_SUCCESS, "gemm: cuBLASLt failed with status ", int(status), " on a product of ",
+             p.m, " x ", p.n, " x ", p.k);
+  return true;
 }
 
 }  // namespace attn::linalg::detail

@@ -2,7 +2,7 @@
 /// same bits on any number of threads.
 #pragma once
 
-#include "attn/core/elementwise.hpp"
+#include "attn/linalg/convert.hpp"
 #include "attn/linalg/detail/gemm_tile.hpp"
 #include "attn/linalg/detail/host_scratch.hpp"
 
@@ -107,6 +107,36 @@ void host_gemm(Exec const& exec, T alpha, Tensor<T const, 2, Kokkos::HostSpace> 
     }
     finish(first, last - first, 0, n);
   });
+}
+
+/// The same where numbers of memory are narrow: computed with copies in fp32.
+template <HostExecutionSpace Exec, class S, class T, class Epilogue>
+void host_narrow_gemm(Exec const& exec, float alpha, Tensor<S const, 2, Kokkos::HostSpace> a,
+                      Tensor<S const, 2, Kokkos::HostSpace> b, float beta, Tensor<T, 2, Kokkos::HostSpace> c,
+                      Epilogue const& epilogue) {
+  float* memory = host_scratch<float, 1>(a.size() + b.size() + c.size());
+  auto const take = [&](auto const& like) {
+    Tensor<float, 2, Kokkos::HostSpace> const copy(memory, like.extents());
+    memory += like.size();
+    return copy;
+  };
+  auto const widened = [&](auto const& x) {
+    bool const transposed = x.stride(1) != 1 && x.extent(1) != 1;
+    auto const rows = transposed ? x.transpose(0, 1) : x;
+    auto const copy = take(rows);
+    convert(exec, rows, copy);
+    return transposed ? copy.transpose(0, 1) : copy;
+  };
+  auto const wide_a = widened(a), wide_b = widened(b);
+  if constexpr (std::same_as<T, float>) {
+    host_gemm<Exec, float>(exec, alpha, wide_a, wide_b, beta, c, epilogue);
+  } else {
+    auto const sums = take(c);
+    if (beta != 0) convert(exec, c, sums);
+    host_gemm<Exec, float>(exec, alpha, wide_a, wide_b, beta, sums, [](auto, Index, Index) {});
+    convert(exec, sums, c);
+    elementwise<T>(exec, "attn::gemm::epilogue", c.extent(0), c.extent(1), epilogue);
+  }
 }
 
 }  // namespace attn::linalg::detail

@@ -9,8 +9,8 @@
 
 namespace attn::linalg::detail {
 
-/// `size` reals of the calling thread, not initialised, valid until the thread asks again.
-template <Real T>
+/// `size` reals of the calling thread, not initialised, valid until the thread asks again for the same use.
+template <Real T, int Use = 0>
 T* host_scratch(Index size) {
   thread_local std::unique_ptr<T[]> memory;
   thread_local Index held = 0;

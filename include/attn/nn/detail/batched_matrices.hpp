@@ -58,8 +58,7 @@ struct UnitPlus {
   ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
     using Value = typename Lanes::Value;
     Index const at = row * m + column, i = row % m;
-    Value const distance = attn::abs(lanes.numbers(column) - Value(T(i)));
-    Value value = attn::where_greater(Value(T(0.5)), distance, Value(diagonal), Value(T(0)));
+    Value value = one_hot(lanes, column, i, diagonal, 0);
     if (from != nullptr) value += Value(factor) * lanes.load(from + at);
     if (adds) value += lanes.load(to + at);
     lanes.store(to + at, value);
