@@ -66,7 +66,7 @@ struct PackedScalarTrait<Jet<R, Orders...>, P> {
 };
 /// `T` with packs in place of its reals.
 template <class T>
-using PackedScalar = typename PackedScalarTrait<T, Pack<RealOf<T>>>::type;
+using PackedScalar = typename PackedScalarTrait<T, typename HostLanes<RealOf<T>>::Value>::type;
 
 template <class V>
 ATTN_FUNCTION V top_coefficient(V const& v) {
@@ -206,7 +206,7 @@ class Wave {
   void forward_on_host(Ctx& ctx, X const& x, Y const& y) const {
     using T = typename Ctx::Scalar;
     using R = typename Ctx::Real;
-    using P = Pack<R>;
+    using P = typename HostLanes<R>::Value;
     detail::PlaneTable<T> const from(x.data()), to(y.data());
     P const w1(*weight(ctx, w1_)), w2(*weight(ctx, w2_));
     bool const first_order = detail::is_first_order(x);
@@ -236,7 +236,7 @@ class Wave {
   void backward_on_host(Ctx& ctx, X const& x, X const& d_y, X const& base, D const& d_x) const {
     using T = typename Ctx::Scalar;
     using R = typename Ctx::Real;
-    using P = Pack<R>;
+    using P = typename HostLanes<R>::Value;
     Index const n = x.size(), blocks = (n + detail::wave_block - 1) / detail::wave_block;
     R* const sums = ctx.template tensor<R>(blocks, 2).data();
     bool const first_order = detail::is_first_order(x), with_base = !(base.data() == nullptr);

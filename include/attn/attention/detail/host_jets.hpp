@@ -148,7 +148,7 @@ JetScratch<S>& jet_scratch() {
 
 /// See `attention`. Chosen before the other kernels by its constraint.
 template <HostExecutionSpace Exec, class A, class Q, class K, class V, class O, class Saved, class Options>
-  requires AnyJet<typename O::Scalar>
+  requires(has_packs && AnyJet<typename O::Scalar>)
 void attention_forward(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out, Saved const&,
                        Options const& options) {
   using S = typename JetOfPacks<typename O::Scalar>::type;
@@ -184,7 +184,7 @@ void attention_forward(Exec const& exec, A const& a, Q const& q, K const& k, V c
 /// See `attention_backward`. The formulas are those of attention/reference.hpp.
 template <HostExecutionSpace Exec, class A, class Q, class K, class V, class O, class Saved, class DO, class DQ, class DK,
           class DV, class Options>
-  requires AnyJet<typename O::Scalar>
+  requires(has_packs && AnyJet<typename O::Scalar>)
 void attention_gradients(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const&, Saved const&,
                          DO const& d_out, DQ const& d_q, DK const& d_k, DV const& d_v, Options const& options) {
   using J = typename DQ::Scalar;

@@ -68,7 +68,7 @@ struct ReduceBlock {
     Index const begin = block * sum_block, end = extent < begin + sum_block ? extent : begin + sum_block;
     if constexpr (OnHost) {
       double all = 0;
-      using S = typename AllLanes<T>::Value;
+      using S = typename HostLanes<T>::Value;
       S total(T(0));
       for_lanes<T>(begin, end, [&](auto lanes, Index i) {
         // idle lanes load zeros, and leave the total as it is
