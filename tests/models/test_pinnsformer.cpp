@@ -7,7 +7,7 @@
 
 namespace {
 
-using Exec = Kokkos::DefaultHostExecutionSpace;
+using Exec = Kokkos::DefaultExecutionSpace;
 
 TEST(PinnsFormer, HasTheParametersOfTheReference) {
   attn::nn::Context<Exec> two, three, scaled;

@@ -12,7 +12,7 @@
 
 namespace {
 
-using Exec = Kokkos::DefaultHostExecutionSpace;
+using Exec = Kokkos::DefaultExecutionSpace;
 using Ctx = attn::nn::Context<Exec, float>;
 
 std::string path(std::string const& name) { return std::string(ATTN_GOLDEN_DIR) + "/pinnsformer/" + name; }
