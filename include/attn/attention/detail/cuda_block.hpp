@@ -1,7 +1,7 @@
 /// CudaBlock: what tensor-core kernels ask of the hardware, one inline instruction for each.
 ///
 /// Kernels are templates over this type, so that tests run the same text on a host, where a block of fibers stands for
-/// the threads (tests/attention/emulated_block.hpp). Requires sm_80.
+/// the threads (tests/attention/emulated_block.hpp). Requires sm_80; cuda_hopper_block.hpp has what sm_90a adds.
 ///
 /// A *block* here is the warps that work on one tile. Short sequences need few warps, hence a block of CUDA may hold
 /// `packed` of ours, which share nothing but the multiprocessor.
@@ -122,9 +122,9 @@ class CudaBlock {
     return x;
   }
 
- private:
+ protected:
   static __device__ unsigned char* shared() {
-    extern __shared__ __align__(128) unsigned char attn_shared_memory[];
+    extern __shared__ __align__(1024) unsigned char attn_shared_memory[];  // as TMA's swizzle wants it
     return attn_shared_memory;
   }
   ATTN_FUNCTION unsigned address([[maybe_unused]] unsigned offset) const {

@@ -94,6 +94,67 @@ ATTN_FUNCTION float absorb_row(A const& a, Stats& stats, RowScores<n_tiles, Bloc
   return factor;
 }
 
+/// What the mask shows a query; rows behind the last see what the last does, and are not stored.
+template <class M>
+ATTN_FUNCTION KeyRange keys_of(M const& mask, Query query) {
+  if (query.index >= query.n_queries) query.index = query.n_queries - 1;
+  return mask.keys(query);
+}
+
+/// The query of row `half` of a lane's tile of 16 rows from `first` on; it may lie behind the last.
+template <class Block>
+ATTN_FUNCTION Query query_of(Block const& block, Query first, int half) {
+  first.index += 8 * half + block.thread() % 32 / 4;
+  return first;
+}
+
+/// The products of `query` and a tile of keys become weights, or numerators where the activation needs the whole row;
+/// `weigh` is the activation for this row. Returns the factor for earlier sums.
+template <class A, class Weigh, class M, class Stats, int n_tiles, class Block>
+ATTN_FUNCTION float take_weights(A const& a, Weigh const& weigh, Row row, M const& mask, Query const& query, int k0,
+                                 bool all_visible, float score_scale, RowScores<n_tiles, Block> const& scores,
+                                 Stats& stats) {
+  KeyRange seen{};
+  if (!all_visible) seen = keys_of(mask, query);
+  float factor = 1;
+  if constexpr (RowActivation<A, float>) {
+    ATTN_UNROLL
+    for (int j = 0; j < scores.size(); ++j) scores.set(j, scores[j] * score_scale);
+    factor = absorb_row(a, stats, scores, seen, k0, all_visible);
+  } else {
+    ATTN_UNROLL
+    for (int j = 0; j < scores.size(); ++j) scores.set(j, weigh(scores[j] * score_scale, row));
+  }
+  if (!all_visible) hide(scores, seen, k0, 0.0f);
+  return factor;
+}
+
+/// The factor of a complete row; saves its statistics. `head_row` is the first row of the head.
+template <class A, class M, class Stats, class Block>
+ATTN_FUNCTION float finish_row(Block const& block, A const& a, M const& mask, Stats const& stats, Query query,
+                               [[maybe_unused]] Stats* saved, [[maybe_unused]] Index head_row) {
+  if constexpr (RowActivation<A, float>) {
+    KeyRange const seen = keys_of(mask, query);
+    bool const empty = seen.begin >= seen.end;
+    if (saved != nullptr && query.index < query.n_queries && block.thread() % 4 == 0) {
+      saved[head_row + query.index] = empty ? Stats() : stats;
+    }
+    return empty ? 0.0f : 1.0f / a.normalizer(stats);
+  } else {
+    return 1.0f;
+  }
+}
+
+/// Multiplies row `half` of a lane's sums.
+template <int n_tiles>
+ATTN_FUNCTION void scale_row(float (&sum)[n_tiles][4], int half, float factor) {
+  ATTN_UNROLL
+  for (int n = 0; n < n_tiles; ++n) {
+    sum[n][2 * half] *= factor;
+    sum[n][2 * half + 1] *= factor;
+  }
+}
+
 /// A block computes `own` rows of out (B, H, N, E), E and D at most `width`. Statistics are saved as TeamForward does.
 template <Format F, int width, class Cut, class A, class Q, class K, class V, class O, class M>
 struct Forward {
@@ -157,7 +218,17 @@ struct Forward {
       float s[m_tiles][n_tiles][4];
       set_zero(s);
       multiply_by_rows<F>(block, s, LeftRows<F, row_bytes>(block, q_tile, warp_row), buffer(2 * stage));
-      take_weights(block, weigh, row, warp_query, k0, keys.every(k0, streamed), s, sum, stats);
+      bool const all_visible = keys.every(k0, streamed);
+      ATTN_UNROLL
+      for (int tile = 0; tile < m_tiles; ++tile) {
+        ATTN_UNROLL
+        for (int half = 0; half < 2; ++half) {
+          RowScores<n_tiles, Block> const scores{block, s[tile], half};
+          float const factor = take_weights(a, weigh, row, mask, query_of(block, rows_of(warp_query, tile), half), k0,
+                                            all_visible, score_scale, scores, stats[tile][half]);
+          if constexpr (is_row) scale_row(sum[tile], half, factor);
+        }
+      }
       multiply_by_columns<F>(block, sum, s, buffer(2 * stage + 1));
     }
 
@@ -165,7 +236,8 @@ struct Forward {
     block.barrier();  // the place of the queries is free for the result
     Index const head_row = (Index(at.batch) * heads + at.head) * n;
     put_sum<typename O::Scalar>(block, sum, q_tile, warp_row, [&](int tile, int half) {
-      return finish_row(block, stats[tile][half], query_of(block, warp_query, tile, half), head_row);
+      return finish_row(block, a, mask, stats[tile][half], query_of(block, rows_of(warp_query, tile), half), saved,
+                        head_row);
     });
     block.barrier();
     store_rows<own, Cut::threads>(block, q_tile, head_rows(out, at.batch, at.head), first, count, int(v.extent(3)),
@@ -173,61 +245,10 @@ struct Forward {
   }
 
  private:
-  /// The query of row `half` of one of the lane's tiles; it may lie behind the last.
-  template <class Block>
-  static ATTN_FUNCTION Query query_of(Block const& block, Query first, int tile, int half) {
-    first.index += 16 * tile + 8 * half + block.thread() % 32 / 4;
+  /// The first query of one of the warp's tiles.
+  static ATTN_FUNCTION Query rows_of(Query first, int tile) {
+    first.index += 16 * tile;
     return first;
-  }
-  /// What the mask shows it; rows behind the last see what the last does, and are not stored.
-  ATTN_FUNCTION KeyRange keys_of(Query query) const {
-    if (query.index >= query.n_queries) query.index = query.n_queries - 1;
-    return mask.keys(query);
-  }
-
-  /// Scores become weights, or numerators where the activation needs the whole row; earlier sums are rescaled.
-  template <class Block, class Weigh>
-  ATTN_FUNCTION void take_weights(Block const& block, Weigh const& weigh, Row row, Query const& first, int k0,
-                                  bool all_visible, float (&s)[m_tiles][n_tiles][4],
-                                  float (&sum)[m_tiles][width_tiles][4], Stats (&stats)[m_tiles][2]) const {
-    ATTN_UNROLL
-    for (int tile = 0; tile < m_tiles; ++tile) {
-      ATTN_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        RowScores<n_tiles, Block> const scores{block, s[tile], half};
-        KeyRange seen{};
-        if (!all_visible) seen = keys_of(query_of(block, first, tile, half));
-        if constexpr (is_row) {
-          ATTN_UNROLL
-          for (int j = 0; j < scores.size(); ++j) scores.set(j, scores[j] * score_scale);
-          float const factor = absorb_row(a, stats[tile][half], scores, seen, k0, all_visible);
-          ATTN_UNROLL
-          for (int n = 0; n < width_tiles; ++n) {
-            sum[tile][n][2 * half] *= factor;
-            sum[tile][n][2 * half + 1] *= factor;
-          }
-        } else {
-          ATTN_UNROLL
-          for (int j = 0; j < scores.size(); ++j) scores.set(j, weigh(scores[j] * score_scale, row));
-        }
-        if (!all_visible) hide(scores, seen, k0, 0.0f);
-      }
-    }
-  }
-
-  /// The factor of a complete row; saves its statistics.
-  template <class Block>
-  ATTN_FUNCTION float finish_row(Block const& block, Stats const& stats, Query query, Index head_row) const {
-    if constexpr (is_row) {
-      KeyRange const seen = keys_of(query);
-      bool const empty = seen.begin >= seen.end;
-      if (saved != nullptr && query.index < query.n_queries && block.thread() % 4 == 0) {
-        saved[head_row + query.index] = empty ? Stats() : stats;
-      }
-      return empty ? 0.0f : 1.0f / a.normalizer(stats);
-    } else {
-      return 1.0f;
-    }
   }
 };
 

@@ -40,10 +40,12 @@ void with_length(Index own, Index streamed, Work const& work) {
   }
 }
 
-inline std::string kernel_name(std::string const& function, Format format, int width) {
+inline std::string kernel_name(std::string const& function, Format format, int width,
+                               std::string const& cores = "tensor cores") {
   char const* const names[] = {"fp16", "bf16", "tf32", "fp32 by tf32"};
-  return "attn::" + function + " (tensor cores, " + names[int(format)] + ", width " + std::to_string(width) + ")";
+  return "attn::" + function + " (" + cores + ", " + names[int(format)] + ", width " + std::to_string(width) + ")";
 }
+inline char const* const hopper_cores = "Hopper's tensor cores";
 
 /// fp32 is multiplied as options say, other numbers as they are stored.
 template <class X, class Products>
@@ -60,25 +62,34 @@ __global__ void __launch_bounds__(Kernel::Shape::threads* Kernel::Shape::packed)
   if (block.index() < kernel.blocks()) kernel(block);
 }
 
+/// Kernels count their tiles as int.
+inline void check_blocks(Index blocks) {
+  ATTN_CHECK(blocks <= std::numeric_limits<int>::max(), "attention: split the batch, it needs ", blocks,
+             " blocks of threads, more than ", std::numeric_limits<int>::max());
+}
+
 /// Asynchronous on `exec`.
 template <class Kernel>
-void launch(Kokkos::Cuda const& exec, Kernel const& kernel) {
-  constexpr int packed = Kernel::Shape::packed, threads = Kernel::Shape::threads * packed;
-  constexpr unsigned bytes = Kernel::shared_bytes * packed;
-  Index const blocks = (kernel.blocks() + packed - 1) / packed;
-  if (blocks == 0) return;
-  ATTN_CHECK(blocks * packed <= std::numeric_limits<int>::max(), "attention: split the batch, it needs ", blocks,
-             " blocks of threads, more than ", std::numeric_limits<int>::max());
+void launch(Kokkos::Cuda const& exec, void (*run)(Kernel), Kernel const& kernel, Index blocks, int threads,
+            unsigned bytes) {
   cudaError_t status = cudaSetDevice(exec.cuda_device());
   if (status == cudaSuccess && bytes > 48 * 1024) {  // beyond what any kernel may have without asking
-    status = cudaFuncSetAttribute(run_kernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes));
+    status = cudaFuncSetAttribute(run, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes));
   }
   if (status == cudaSuccess) {
-    run_kernel<<<unsigned(blocks), unsigned(threads), bytes, exec.cuda_stream()>>>(kernel);
+    run<<<unsigned(blocks), unsigned(threads), bytes, exec.cuda_stream()>>>(kernel);
     status = cudaGetLastError();
   }
   ATTN_CHECK(status == cudaSuccess, "attention: CUDA could not launch a kernel of ", blocks, " blocks of ", threads,
              " threads and ", bytes, " bytes: ", cudaGetErrorString(status));
+}
+template <class Kernel>
+void launch(Kokkos::Cuda const& exec, Kernel const& kernel) {
+  constexpr int packed = Kernel::Shape::packed;
+  Index const blocks = (kernel.blocks() + packed - 1) / packed;
+  if (blocks == 0) return;
+  check_blocks(blocks * packed);
+  launch(exec, run_kernel<Kernel>, kernel, blocks, Kernel::Shape::threads * packed, Kernel::shared_bytes * packed);
 }
 
 #endif

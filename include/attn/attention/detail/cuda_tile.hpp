@@ -278,9 +278,9 @@ ATTN_FUNCTION void multiply_by_columns(Block const& block, float (&sum)[m_tiles]
 }
 
 /// Rounds a sum (16 m, width) times `factor(m, half)` to X and puts it into rows of a tile.
-template <class X, int m_tiles, int n_tiles, int row_bytes, class Block, class Factor>
-ATTN_FUNCTION void put_sum(Block const& block, float const (&sum)[m_tiles][n_tiles][4], SharedTile<row_bytes> tile,
-                           int first_row, Factor const& factor) {
+template <class X, int m_tiles, int n_tiles, class Tile, class Block, class Factor>
+ATTN_FUNCTION void put_sum(Block const& block, float const (&sum)[m_tiles][n_tiles][4], Tile tile, int first_row,
+                           Factor const& factor) {
   int const lane = block.thread() % 32;
   ATTN_UNROLL
   for (int m = 0; m < m_tiles; ++m) {
@@ -292,7 +292,7 @@ ATTN_FUNCTION void put_sum(Block const& block, float const (&sum)[m_tiles][n_til
       for (int n = 0; n < n_tiles; ++n) {
         float const x = sum[m][n][2 * half] * f, y = sum[m][n][2 * half + 1] * f;
         if constexpr (sizeof(X) == 2) {
-          block.write(tile.word(row, 16 * n + 4 * (lane % 4)), pack<format_of<X>>(x, y));
+          block.write(tile.chunk(row, n) + unsigned(4 * (lane % 4)), pack<format_of<X>>(x, y));
         } else {
           block.write(tile.word(row, 32 * n + 8 * (lane % 4)), x);
           block.write(tile.word(row, 32 * n + 8 * (lane % 4) + 4), y);

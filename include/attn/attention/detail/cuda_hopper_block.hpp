@@ -1,0 +1,212 @@
+/// HopperBlock: what kernels for Hopper ask of the hardware beyond CudaBlock: copies by TMA, barriers that count
+/// arrivals and bytes, and products of warpgroups. Requires sm_90a.
+///
+/// ATTN_CUDA_HOPPER switches these kernels on. They want -gencode=arch=compute_90a,code=sm_90a in place of -arch=sm_90:
+/// code for sm_90 alone has none of these instructions. Names are those of "Parallel Thread Execution ISA".
+#pragma once
+
+#include "attn/attention/detail/cuda_block.hpp"
+
+#if defined(ATTN_CUDA_HOPPER) && defined(KOKKOS_ENABLE_CUDA)
+#include <cuda.h>
+
+#include <cuda/ptx>
+#endif
+
+namespace attn::detail::cuda {
+
+/// The first element of a box of a tensor (B, H, N, D) that TMA copies.
+struct BoxPlace {
+  int column, row, head, batch;
+};
+
+/// Four warps, which multiply together.
+inline constexpr int warpgroup = 128;
+
+#if defined(ATTN_CUDA_HOPPER) && defined(KOKKOS_ENABLE_CUDA)
+
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define ATTN_HOPPER(...) __VA_ARGS__
+#else
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 900
+#error "attn: ATTN_CUDA_HOPPER wants -gencode=arch=compute_90a,code=sm_90a in place of -arch=sm_90"
+#endif
+#define ATTN_HOPPER(...)
+#endif
+
+// Operands of wgmma: the registers of 8 tiles of a sum, and their places in the text of an instruction.
+#define ATTN_TILE(sum, i) "+f"(sum[i][0]), "+f"(sum[i][1]), "+f"(sum[i][2]), "+f"(sum[i][3])
+#define ATTN_TILES(sum, i)                                                                                       \
+  ATTN_TILE(sum, i), ATTN_TILE(sum, i + 1), ATTN_TILE(sum, i + 2), ATTN_TILE(sum, i + 3), ATTN_TILE(sum, i + 4), \
+      ATTN_TILE(sum, i + 5), ATTN_TILE(sum, i + 6), ATTN_TILE(sum, i + 7)
+#define ATTN_PLACES_0                                                                                                  \
+  "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30," \
+  "%31"
+#define ATTN_PLACES_32                                                                                               \
+  "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59," \
+  "%60,%61,%62,%63"
+// One instruction; `keep` names a number that says whether the sum's earlier value counts.
+#define ATTN_WGMMA(shape, type, places, operands, keep, transposed)                                            \
+  "{.reg .pred keep; setp.ne.b32 keep, " keep ", 0; wgmma.mma_async.sync.aligned." shape ".f32." type "." type \
+  " {" places "}, " operands ", keep, 1, 1" transposed ";}"
+
+template <int warps>
+class HopperBlock : public CudaBlock<warps> {
+  using Base = CudaBlock<warps>;
+
+ public:
+  __device__ HopperBlock() : Base(0) {}
+
+  /// A number that the compiler knows to be the same in all lanes of a warp.
+  ATTN_FUNCTION int group() const {
+    ATTN_HOPPER(return __shfl_sync(0xffffffffu, int(threadIdx.x) / warpgroup, 0);)
+    return 0;
+  }
+  ATTN_FUNCTION long blocks() const {
+    ATTN_HOPPER(return long(gridDim.x);)
+    return 1;
+  }
+  /// x as a number that the compiler knows nothing of: what follows from it is computed here, and not, since registers
+  /// are few, kept from somewhere before.
+  ATTN_FUNCTION int anew(int x) const {
+    ATTN_HOPPER(asm volatile("" : "+r"(x));)
+    return x;
+  }
+  ATTN_FUNCTION void warp_barrier() const { ATTN_HOPPER(__syncwarp();) }
+  /// The threads of one warpgroup wait for one another.
+  ATTN_FUNCTION void group_barrier(int group) const {
+    ATTN_HOPPER(asm volatile("bar.sync %0, %1;" ::"r"(group + 1), "n"(warpgroup) : "memory");)
+  }
+  /// The address that descriptors of operands want.
+  ATTN_FUNCTION unsigned address(unsigned offset) const { return Base::address(offset); }
+
+  /// All threads of a warpgroup change how many registers each has.
+  template <int n>
+  ATTN_FUNCTION void take_registers() const {
+    ATTN_HOPPER(asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(n));)
+  }
+  template <int n>
+  ATTN_FUNCTION void give_registers() const {
+    ATTN_HOPPER(asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(n));)
+  }
+
+  /// A phase of the barrier of 8 bytes at `at` is complete after `arrivals` arrivals and all expected bytes.
+  ATTN_FUNCTION void init_barrier(unsigned at, int arrivals) const {
+    ATTN_HOPPER(::cuda::ptx::mbarrier_init(barrier_at(at), unsigned(arrivals));)
+  }
+  /// What this thread initialised is seen by TMA, and after a barrier by other threads.
+  ATTN_FUNCTION void publish_barriers() const {
+    ATTN_HOPPER(::cuda::ptx::fence_mbarrier_init(::cuda::ptx::sem_release, ::cuda::ptx::scope_cluster);)
+  }
+  ATTN_FUNCTION void arrive(unsigned at) const { ATTN_HOPPER((void)::cuda::ptx::mbarrier_arrive(barrier_at(at));) }
+  ATTN_FUNCTION void arrive_expecting(unsigned at, int bytes) const {
+    ATTN_HOPPER((void)::cuda::ptx::mbarrier_arrive_expect_tx(::cuda::ptx::sem_release, ::cuda::ptx::scope_cta,
+                                                             ::cuda::ptx::space_shared, barrier_at(at),
+                                                             unsigned(bytes));)
+  }
+  /// Waits for the end of the phase that has this parity; a new barrier is in phase 0, behind one of parity 1.
+  ATTN_FUNCTION void wait(unsigned at, unsigned parity) const {
+    ATTN_HOPPER(while (!::cuda::ptx::mbarrier_try_wait_parity(barrier_at(at), parity)){})
+  }
+
+  /// Starts to copy a box to `to`; its bytes arrive at a barrier. What lies outside of the tensor becomes zero.
+  template <class Map>
+  ATTN_FUNCTION void load_box(unsigned to, Map const& map, BoxPlace const& place, unsigned barrier) const {
+    ATTN_HOPPER(int const from[] = {place.column, place.row, place.head, place.batch};
+                ::cuda::ptx::cp_async_bulk_tensor(::cuda::ptx::space_cluster, ::cuda::ptx::space_global,
+                                                  this->memory_ + to, &map, from, barrier_at(barrier));)
+  }
+  /// Starts to copy to a box; what lies outside of the tensor is not written.
+  template <class Map>
+  ATTN_FUNCTION void store_box(Map const& map, BoxPlace const& place, unsigned from) const {
+    ATTN_HOPPER(int const to[] = {place.column, place.row, place.head, place.batch}; ::cuda::ptx::cp_async_bulk_tensor(
+                    ::cuda::ptx::space_global, ::cuda::ptx::space_shared, &map, to, this->memory_ + from);)
+  }
+  /// Waits until all boxes that this thread stores are read, so that their place is free.
+  ATTN_FUNCTION void wait_for_stores() const {
+    ATTN_HOPPER(::cuda::ptx::cp_async_bulk_commit_group();
+                ::cuda::ptx::cp_async_bulk_wait_group_read(::cuda::ptx::n32_t<0>());)
+  }
+  /// What this thread has written to shared memory is, after a barrier, seen by TMA and by products.
+  ATTN_FUNCTION void publish_writes() const { ATTN_HOPPER(::cuda::ptx::fence_proxy_async(::cuda::ptx::space_shared);) }
+
+  /// Before products: what this thread has put into registers is seen by them.
+  ATTN_FUNCTION void begin_products() const { ATTN_HOPPER(asm volatile("wgmma.fence.sync.aligned;" ::: "memory");) }
+  ATTN_FUNCTION void commit_products() const {
+    ATTN_HOPPER(asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");)
+  }
+  /// Waits for all groups of products but the last `pending`, among them those that make `sum`.
+  template <int pending, int n>
+  ATTN_FUNCTION void wait_for_products(float (&sum)[n][4]) const {
+    ATTN_HOPPER(asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(pending)
+                             : "memory");
+                ATTN_UNROLL for (int i = 0; i < 4 * n; ++i) asm volatile(""
+                                                                         : "+f"(sum[i / 4][i % 4])::"memory");)
+  }
+
+  /// sum (64, 8 n_tiles) = a (64, 16) b^T, plus its earlier value where `keep`; rows of a and b as descriptors say.
+  template <Format F, int n_tiles>
+  ATTN_FUNCTION void multiply_by_rows(float (&sum)[n_tiles][4], std::uint64_t a, std::uint64_t b, bool keep) const {
+    static_assert(is_narrow<F> && (n_tiles == 8 || n_tiles == 16));
+    if constexpr (n_tiles == 8 && F == Format::bf16) {
+      ATTN_HOPPER(asm volatile(ATTN_WGMMA("m64n64k16", "bf16", ATTN_PLACES_0, "%32, %33", "%34", ", 0, 0")
+                               : ATTN_TILES(sum, 0)
+                               : "l"(a), "l"(b), "r"(int(keep)));)
+    } else if constexpr (n_tiles == 8) {
+      ATTN_HOPPER(asm volatile(ATTN_WGMMA("m64n64k16", "f16", ATTN_PLACES_0, "%32, %33", "%34", ", 0, 0")
+                               : ATTN_TILES(sum, 0)
+                               : "l"(a), "l"(b), "r"(int(keep)));)
+    } else if constexpr (F == Format::bf16) {
+      ATTN_HOPPER(
+          asm volatile(ATTN_WGMMA("m64n128k16", "bf16", ATTN_PLACES_0 "," ATTN_PLACES_32, "%64, %65", "%66", ", 0, 0")
+                       : ATTN_TILES(sum, 0), ATTN_TILES(sum, 8)
+                       : "l"(a), "l"(b), "r"(int(keep)));)
+    } else {
+      ATTN_HOPPER(
+          asm volatile(ATTN_WGMMA("m64n128k16", "f16", ATTN_PLACES_0 "," ATTN_PLACES_32, "%64, %65", "%66", ", 0, 0")
+                       : ATTN_TILES(sum, 0), ATTN_TILES(sum, 8)
+                       : "l"(a), "l"(b), "r"(int(keep)));)
+    }
+  }
+  /// sum (64, 8 n_tiles) += a (64, 16) b; a as left operands of mma.sync lie in the registers of each warp, columns of
+  /// b as its descriptor says.
+  template <Format F, int n_tiles>
+  ATTN_FUNCTION void multiply_by_columns(float (&sum)[n_tiles][4], std::uint32_t const (&a)[4], std::uint64_t b) const {
+    static_assert(is_narrow<F> && (n_tiles == 8 || n_tiles == 16));
+    if constexpr (n_tiles == 8 && F == Format::bf16) {
+      ATTN_HOPPER(asm volatile(ATTN_WGMMA("m64n64k16", "bf16", ATTN_PLACES_0, "{%32,%33,%34,%35}, %36", "1", ", 1")
+                               : ATTN_TILES(sum, 0)
+                               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));)
+    } else if constexpr (n_tiles == 8) {
+      ATTN_HOPPER(asm volatile(ATTN_WGMMA("m64n64k16", "f16", ATTN_PLACES_0, "{%32,%33,%34,%35}, %36", "1", ", 1")
+                               : ATTN_TILES(sum, 0)
+                               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));)
+    } else if constexpr (F == Format::bf16) {
+      ATTN_HOPPER(asm volatile(ATTN_WGMMA("m64n128k16", "bf16", ATTN_PLACES_0 "," ATTN_PLACES_32,
+                                          "{%64,%65,%66,%67}, %68", "1", ", 1")
+                               : ATTN_TILES(sum, 0), ATTN_TILES(sum, 8)
+                               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));)
+    } else {
+      ATTN_HOPPER(asm volatile(ATTN_WGMMA("m64n128k16", "f16", ATTN_PLACES_0 "," ATTN_PLACES_32,
+                                          "{%64,%65,%66,%67}, %68", "1", ", 1")
+                               : ATTN_TILES(sum, 0), ATTN_TILES(sum, 8)
+                               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));)
+    }
+  }
+
+ private:
+  ATTN_FUNCTION std::uint64_t* barrier_at(unsigned at) const {
+    return reinterpret_cast<std::uint64_t*>(this->memory_ + at);
+  }
+};
+
+#undef ATTN_HOPPER
+#undef ATTN_TILE
+#undef ATTN_TILES
+#undef ATTN_PLACES_0
+#undef ATTN_PLACES_32
+#undef ATTN_WGMMA
+
+#endif
+
+}  // namespace attn::detail::cuda

@@ -1,0 +1,294 @@
+/// The forward kernel for Hopper: warpgroups that multiply, and a warp that copies for them.
+///
+/// A block stays on its multiprocessor and takes one tile of queries after the other. Its last warpgroup, of which one
+/// warp works, loads queries, keys and values by TMA into rings of places; each other warpgroup has 64 rows:
+///
+///     copies     q           k_0   v_0   k_1   v_1   ...  next q  k_0 ...          as places become free
+///     products       s_0 = q k_0^T       s_1 = q k_1^T, out += w_0 v_0       s_2, out += w_1 v_1   ...
+///     activation                 w_0 = a(s_0)                  w_1 = a(s_1)               ...
+///
+/// so that tensor cores multiply values while a warpgroup activates its next scores, and other warpgroups fill what gap
+/// remains (Shah et al. 2024, "FlashAttention-3"). Accumulators lie as those of mma.sync, hence rows, masks and
+/// statistics are those of cuda_forward.hpp.
+#pragma once
+
+#include "attn/attention/detail/cuda_forward.hpp"
+#include "attn/attention/detail/cuda_hopper_tile.hpp"
+
+namespace attn::detail::cuda {
+
+/// `consumers` warpgroups of 64 queries each. 65536 registers and 227 KiB of shared memory are there for one block: a
+/// warpgroup of three holds scores and weights of 128 keys and 64 columns of sums, one of two 128 columns, or 256
+/// beside 64 keys.
+template <int width, int consumers_>
+struct HopperCut {
+  static constexpr int consumers = consumers_, threads = warpgroup * (consumers + 1), warps = threads / 32;
+  static constexpr int own = 64 * consumers, streamed = width <= 128 ? 128 : 64;
+  static constexpr int producer_registers = consumers == 2 ? 24 : 32;
+  static constexpr int consumer_registers = consumers == 2 ? 240 : 160;
+  static constexpr int query_bytes = own * width * 2, key_bytes = streamed * width * 2;
+  static constexpr int query_slots = width <= 128 ? 2 : 1;
+  static constexpr int rest = (226 * 1024 - query_slots * query_bytes) / key_bytes;
+  static constexpr int slots = rest < 8 ? rest : 8;
+};
+
+/// A block computes tiles of `own` rows of out (B, H, N, E), E and D at most `width`. `Map`: what TMA knows of a
+/// tensor; boxes are of 64 columns, and of 64 rows, or `streamed` for keys and values.
+template <Format F, int width, class Cut, class A, class Map, class M>
+struct HopperForward {
+  using Stats = StatsOf<A, float>;
+  using Shape = Cut;
+  static constexpr int own = Cut::own, streamed = Cut::streamed, n_tiles = streamed / 8, panels = width / 64;
+  static constexpr int part_tiles = width == 64 ? 8 : 16, parts = width / 8 / part_tiles;
+  using Queries = Ring<Cut::query_slots, Cut::query_bytes>;
+  using Tiles = Ring<Cut::slots, Cut::key_bytes>;
+  static constexpr unsigned barriers = Queries::all_bytes + Tiles::all_bytes;
+  static constexpr unsigned landed = barriers + Queries::barrier_bytes + Tiles::barrier_bytes;
+  static constexpr unsigned shared_bytes = landed + 8;
+  static_assert(shared_bytes <= 227 * 1024);
+
+  struct Sizes {
+    int batch, heads, kv_heads, queries, keys;
+  };
+
+  A a;
+  Map q, k, v, out;
+  Stats* saved;  ///< (B, H, N), or null
+  M mask;
+  Sizes size;
+  float score_scale;
+
+  ATTN_FUNCTION int works() const { return size.batch * size.heads * tiles_of(size.queries, own); }
+
+  template <class Block>
+  ATTN_FUNCTION void operator()(Block const& block) const {
+    if (block.thread() == 0) {
+      query_ring().init(block, Cut::consumers);
+      tile_ring().init(block, 4 * Cut::consumers);  // a warp each
+      block.init_barrier(landed, 1);
+      block.publish_barriers();
+    }
+    block.barrier();
+    if (int const group = block.group(); group == Cut::consumers) {
+      block.template give_registers<Cut::producer_registers>();
+      if (block.thread() % warpgroup < 32) produce(block);
+    } else {
+      block.template take_registers<Cut::consumer_registers>();
+      consume(block, group);
+    }
+  }
+
+ private:
+  static ATTN_FUNCTION constexpr Queries query_ring() { return {0, barriers}; }
+  static ATTN_FUNCTION constexpr Tiles tile_ring() {
+    return {Queries::all_bytes, barriers + unsigned(Queries::barrier_bytes)};
+  }
+
+  /// A tile of queries of a head, and the keys that it sees, in tiles from the first on.
+  struct Work {
+    TeamPlace at;
+    int first, key_head, n_tiles;
+    KeyRange keys;
+  };
+
+  ATTN_FUNCTION Work work(int index) const {
+    int const all = tiles_of(size.queries, own);
+    TeamPlace const at(index, size.heads, all);
+    int const first = (all - 1 - at.tile) * own;  // causal masks make late tiles dear: start with them
+    int const count = size.queries - first < own ? size.queries - first : own;
+    KeyRange const keys = hull(mask, {at.batch, first, size.queries, size.keys}, count);
+    int const n_keys = keys.end - keys.begin;
+    return {at, first, at.head / (size.heads / size.kv_heads), n_keys > 0 ? tiles_of(n_keys, streamed) : 0, keys};
+  }
+
+  template <class Block>
+  ATTN_FUNCTION void produce(Block const& block) const {
+    bool const issues = block.thread() % 32 == 0;
+    Queries const queries = query_ring();
+    Tiles const tiles = tile_ring();
+    unsigned use = 0, query_use = 0, cuts = 0;
+    for (int w = int(block.index()); w < works(); w += int(block.blocks()), ++query_use) {
+      Work const work = this->work(w);
+      queries.wait_empty(block, query_use);
+      if (issues) {
+        block.arrive_expecting(queries.full(query_use), Cut::query_bytes);
+        for (int g = 0; g < Cut::consumers; ++g) {
+          load<64>(block, q, rows_of_group(query_use, g), {0, work.first + 64 * g, work.at.head, work.at.batch},
+                   queries.full(query_use));
+        }
+      }
+      for (int t = 0; t < work.n_tiles; ++t, use += 2) {
+        int const k0 = work.keys.begin + t * streamed;
+        BoxPlace const place{0, k0, work.key_head, work.at.batch};
+        tiles.wait_empty(block, use);
+        if (issues) {
+          block.arrive_expecting(tiles.full(use), Cut::key_bytes);
+          load<streamed>(block, k, {tiles.place(use)}, place, tiles.full(use));
+        }
+        tiles.wait_empty(block, use + 1);
+        // Nobody knows what lies behind a sequence's end. A weight of zero does not help where a value is not a number.
+        int const length = mask.length(work.at.batch, size.keys);
+        bool const is_cut = length < size.keys && length - k0 < streamed;
+        unsigned const barrier = is_cut ? landed : tiles.full(use + 1);
+        if (issues) {
+          block.arrive_expecting(barrier, Cut::key_bytes);
+          load<streamed>(block, v, {tiles.place(use + 1)}, place, barrier);
+        }
+        if (is_cut) {
+          block.wait(landed, cuts++ % 2);
+          clear_rows(block, {tiles.place(use + 1)}, length > k0 ? length - k0 : 0);
+          block.publish_writes();
+          block.warp_barrier();
+          if (issues) block.arrive(tiles.full(use + 1));
+        }
+      }
+    }
+  }
+
+  /// The 64 rows of a warpgroup among the queries in a place of their ring.
+  static ATTN_FUNCTION Panels<64> rows_of_group(unsigned use, int group) {
+    return {query_ring().place(use) + unsigned(group * 64 * width * 2)};
+  }
+  template <int rows, class Block>
+  static ATTN_FUNCTION void load(Block const& block, Map const& map, Panels<rows> to, BoxPlace place,
+                                 unsigned barrier) {
+    for (int p = 0; p < panels; ++p, place.column += 64) block.load_box(to.panel(p), map, place, barrier);
+  }
+  /// By the lanes of a warp: rows from `first` on become zero.
+  template <class Block>
+  static ATTN_FUNCTION void clear_rows(Block const& block, Panels<streamed> tile, int first) {
+    for (int p = 0; p < panels; ++p) {
+      for (int at = first * 128 + block.thread() % 32 * 16; at < tile.panel_bytes; at += 32 * 16) {
+        block.write(tile.panel(p) + unsigned(at), Chunk{});
+      }
+    }
+  }
+
+  template <class Block>
+  ATTN_FUNCTION void consume(Block const& block, int group) const {
+    unsigned use = 0, query_use = 0;
+    for (int w = int(block.index()); w < works(); w += int(block.blocks()), ++query_use) {
+      Work const work = this->work(w);
+      attend(block, work, group, query_use, use);
+      use += unsigned(2 * work.n_tiles);
+    }
+  }
+
+  /// The 64 rows of a warpgroup.
+  template <class Block>
+  ATTN_FUNCTION void attend(Block const& block, Work const& work, int group, unsigned query_use, unsigned use) const {
+    Query const first{work.at.batch, work.first + 64 * group, size.queries, size.keys};
+    WarpKeys const seen(mask, first, clamp_to(size.queries - first.index, 0, 64));
+    bool const any = seen.some.begin < seen.some.end;
+    int const begin = any ? (seen.some.begin - work.keys.begin) / streamed : 0;
+    int const end = any ? tiles_of(seen.some.end - work.keys.begin, streamed) : 0;
+    Row const row{mask.length(work.at.batch, size.keys), work.at.head};
+    [[maybe_unused]] auto const weigh = for_row(a, row);
+    Query warp_query = first;
+    warp_query.index += block.thread() % warpgroup / 32 * 16;
+    Panels<64> const own_rows = rows_of_group(query_use, group);
+    Queries const queries = query_ring();
+    Tiles const tiles = tile_ring();
+
+    float s[n_tiles][4], sum[parts][1][part_tiles][4];
+    Registers<F, 4> weights[streamed / 16];
+    Stats stats[2];
+    float factor[2];
+    auto const release = [&](unsigned i) {
+      if (block.thread() % 32 == 0) block.arrive(tiles.empty(i));
+    };
+    auto const start_scores_of = [&](int t) {
+      tiles.wait_full(block, use + unsigned(2 * t));
+      block.begin_products();
+      start_scores<F, width>(block, s, own_rows, Panels<streamed>{tiles.place(use + unsigned(2 * t))});
+      block.commit_products();
+    };
+    auto const start_sums_of = [&](int t) {
+      tiles.wait_full(block, use + unsigned(2 * t + 1));
+      block.begin_products();
+      start_sums(block, sum, weights, Panels<streamed>{tiles.place(use + unsigned(2 * t + 1))});
+      block.commit_products();
+    };
+    auto const finish_sums_of = [&](int t) {
+      ATTN_UNROLL
+      for (int part = 0; part < parts; ++part) block.template wait_for_products<0>(sum[part][0]);
+      release(use + unsigned(2 * t + 1));
+    };
+    auto const activate = [&](int t) {
+      release(use + unsigned(2 * t));
+      int const k0 = work.keys.begin + t * streamed;
+      bool const all_visible = seen.every(k0, streamed);
+      ATTN_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        factor[half] = take_weights(a, weigh, row, mask, query_of(block, warp_query, half), k0, all_visible,
+                                    score_scale, RowScores<n_tiles, Block>{block, s, half}, stats[half]);
+      }
+    };
+    auto const take_operand = [&] {
+      ATTN_UNROLL
+      for (int step = 0; step < streamed / 16; ++step) weights[step] = sum_as_left_operand<F>(s, step);
+    };
+    auto const skip = [&](int from, int to) {
+      for (unsigned i = use + unsigned(2 * from); i < use + unsigned(2 * to); ++i) {
+        tiles.wait_full(block, i);
+        release(i);
+      }
+    };
+
+    queries.wait_full(block, query_use);
+    ATTN_UNROLL
+    for (int part = 0; part < parts; ++part) set_zero(sum[part]);
+    skip(0, begin);
+    if (any) {
+      start_scores_of(begin);
+      block.template wait_for_products<0>(s);
+      activate(begin);
+      take_operand();
+      for (int t = begin + 1; t < end; ++t) {
+        start_scores_of(t);
+        start_sums_of(t - 1);
+        block.template wait_for_products<1>(s);
+        activate(t);
+        finish_sums_of(t - 1);
+        if constexpr (RowActivation<A, float>) {
+          ATTN_UNROLL
+          for (int i = 0; i < 2 * parts; ++i) scale_row(sum[i / 2][0], i % 2, factor[i % 2]);
+        }
+        take_operand();
+      }
+      start_sums_of(end - 1);
+      finish_sums_of(end - 1);
+    }
+    skip(end, work.n_tiles);
+    store(block, work, group, query_use, warp_query, sum, stats);
+  }
+
+  /// The result goes to the place of the warpgroup's queries, and from there to memory.
+  template <class Block>
+  ATTN_FUNCTION void store(Block const& block, Work const& work, int group, unsigned query_use, Query const& warp_query,
+                           float (&sum)[parts][1][part_tiles][4], Stats const (&stats)[2]) const {
+    using X = std::conditional_t<F == Format::bf16, BFloat16, Float16>;
+    Panels<64> const rows = rows_of_group(query_use, group);
+    Index const head_row = (Index(work.at.batch) * size.heads + work.at.head) * size.queries;
+    float factor[2];
+    ATTN_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      factor[half] = finish_row(block, a, mask, stats[half], query_of(block, warp_query, half), saved, head_row);
+    }
+    ATTN_UNROLL
+    for (int part = 0; part < parts; ++part) {
+      put_sum<X>(block, sum[part], Panels<64>{rows.panel(part * part_tiles / 8)},
+                 block.anew(block.thread() % warpgroup / 32 * 16), [&](int, int half) { return factor[half]; });
+    }
+    block.publish_writes();
+    block.group_barrier(group);
+    if (block.thread() % warpgroup == 0) {
+      BoxPlace place{0, work.first + 64 * group, work.at.head, work.at.batch};
+      for (int p = 0; p < panels; ++p, place.column += 64) block.store_box(out, place, rows.panel(p));
+      block.wait_for_stores();
+      block.arrive(query_ring().empty(query_use));
+    }
+  }
+};
+
+}  // namespace attn::detail::cuda

@@ -1,0 +1,117 @@
+/// Launches of the kernel for Hopper, and which calls it serves.
+#pragma once
+
+#include "attn/attention/detail/cuda_hopper_forward.hpp"
+#include "attn/attention/detail/cuda_launch.hpp"
+
+#include <algorithm>
+
+namespace attn::detail::cuda {
+
+/// Whether TMA can copy boxes of a tensor: its steps between rows, heads and sequences are multiples of 16 bytes,
+/// positive and less than 2^40.
+template <class X, class Memory>
+bool has_boxes(Tensor<X, 4, Memory> const& x) {
+  bool fits = has_aligned_rows(x) && x.size() > 0;
+  for (int r = 0; r < 3; ++r) {
+    fits = fits && (x.extent(r) == 1 || (x.stride(r) > 0 && x.stride(r) < (Index(1) << 40) / Index(sizeof(X))));
+  }
+  return fits;
+}
+
+template <Format F, int width>
+inline constexpr bool has_hopper_kernel = is_narrow<F>&& width >= 64;
+
+/// Whether the kernel serves these tensors on a GPU that has its instructions. Up to 64 queries are better served by
+/// the small tiles of mma.sync.
+template <Format F, int width, class Q, class K, class V, class O>
+bool serves_hopper(Q const& q, K const& k, V const& v, O const& out) {
+  return has_hopper_kernel<F, width> && length_of(q.extent(2), k.extent(2)) == Length::any && has_boxes(q) &&
+         has_boxes(k) && has_boxes(v) && has_boxes(out);
+}
+
+/// Three warpgroups share keys and values better than two, unless their tiles leave an eighth more rows empty.
+constexpr int hopper_consumers(int width, Index queries) {
+  auto const rows = [&](int own) { return Index(own) * tiles_of(queries, own); };
+  return width == 64 && 8 * rows(192) <= 9 * rows(128) ? 3 : 2;
+}
+template <int width, class Work>
+void with_consumers(Index queries, Work const& work) {
+  if constexpr (width == 64) {
+    if (hopper_consumers(width, queries) == 3) return work(std::integral_constant<int, 3>());
+  }
+  work(std::integral_constant<int, 2>());
+}
+
+#if defined(ATTN_CUDA_HOPPER) && defined(KOKKOS_ENABLE_CUDA)
+
+/// wgmma is of this one generation.
+inline bool has_wgmma(Kokkos::Cuda const& exec) {
+  auto const& device = exec.cuda_device_prop();
+  return device.major == 9 && device.minor == 0;
+}
+
+#if defined(__CUDACC__)
+
+/// What TMA has to know of a tensor whose boxes are of 64 columns and `rows` rows.
+template <class X, class Memory>
+CUtensorMap tensor_map(Tensor<X, 4, Memory> const& x, int rows) {
+  static auto const encode = [] {  // of the driver, which nobody links
+    void* function = nullptr;
+    cudaDriverEntryPointQueryResult found{};
+    cudaError_t const status =
+        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found);
+    ATTN_CHECK(status == cudaSuccess && found == cudaDriverEntryPointSuccess,
+               "attention: install a driver for CUDA 12 or later, this one has no cuTensorMapEncodeTiled");
+    return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(function);
+  }();
+  cuuint64_t extents[4], steps[3];
+  for (int r = 0; r < 4; ++r) extents[r] = cuuint64_t(x.extent(3 - r));
+  for (int r = 0; r < 3; ++r) {  // a step that nobody takes may be any multiple of 16
+    steps[r] = x.extent(2 - r) > 1 ? cuuint64_t(x.stride(2 - r)) * sizeof(X) : 16;
+  }
+  cuuint32_t const box[] = {64, cuuint32_t(rows), 1, 1}, every[] = {1, 1, 1, 1};
+  CUtensorMap map;
+  CUresult const status = encode(&map,
+                                 format_of<std::remove_const_t<X>> == Format::bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
+                                                                                   : CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
+                                 4, const_cast<std::remove_const_t<X>*>(x.data()), extents, steps, box, every,
+                                 CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                                 CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  ATTN_CHECK(status == CUDA_SUCCESS, "attention: CUDA takes no tensor map of these strides, error ", int(status));
+  return map;
+}
+
+template <class Kernel>
+__global__ void __launch_bounds__(Kernel::Shape::threads, 1) run_hopper_kernel(__grid_constant__ Kernel const kernel) {
+  HopperBlock<Kernel::Shape::warps> const block;
+  kernel(block);
+}
+
+/// See `attention`, for tensors that `serves_hopper` is true for. Asynchronous on `exec`.
+template <Format F, int width, class A, class Q, class K, class V, class O, class M>
+void forward_on_hopper(Kokkos::Cuda const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
+                       StatsOf<A, float>* saved, M const& mask, float score_scale) {
+  with_consumers<width>(q.extent(2), [&](auto consumers) {
+    using Cut = HopperCut<width, consumers()>;
+    using Kernel = HopperForward<F, width, Cut, A, CUtensorMap, M>;
+    Kernel const kernel{a,
+                        tensor_map(q, 64),
+                        tensor_map(k, Cut::streamed),
+                        tensor_map(v, Cut::streamed),
+                        tensor_map(out, 64),
+                        saved,
+                        mask,
+                        {int(q.extent(0)), int(q.extent(1)), int(k.extent(1)), int(q.extent(2)), int(k.extent(2))},
+                        score_scale};
+    check_blocks(q.extent(0) * q.extent(1) * tiles_of(q.extent(2), Cut::own));
+    int const blocks = std::min(kernel.works(), exec.cuda_device_prop().multiProcessorCount);
+    launch(exec, run_hopper_kernel<Kernel>, kernel, blocks, Cut::threads, Kernel::shared_bytes);
+  });
+}
+
+#endif
+
+#endif
+
+}  // namespace attn::detail::cuda

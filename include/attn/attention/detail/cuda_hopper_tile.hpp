@@ -1,0 +1,93 @@
+/// Tiles as Hopper's warpgroups multiply them, and rings of places through which they stream.
+#pragma once
+
+#include "attn/attention/detail/cuda_hopper_block.hpp"
+#include "attn/attention/detail/cuda_tile.hpp"
+
+namespace attn::detail::cuda {
+
+/// An operand in shared memory ("Matrix descriptor" in the PTX ISA) whose 16-byte chunks are swizzled over 128 bytes:
+/// where it starts, and how far apart its parts lie, all multiples of 16 bytes.
+ATTN_FUNCTION constexpr std::uint64_t matrix_descriptor(unsigned start, unsigned leading, unsigned stride) {
+  auto const encode = [](unsigned bytes) { return std::uint64_t((bytes & 0x3ffff) / 16); };
+  constexpr std::uint64_t swizzled_over_128_bytes = 1;
+  return encode(start) | encode(leading) << 16 | encode(stride) << 32 | swizzled_over_128_bytes << 62;
+}
+
+/// `rows` rows, a multiple of 8, of numbers of 16 bits, from a multiple of 1024 bytes on: one panel of 64 columns after
+/// the other. In a panel of 128 bytes a row, the chunks of SharedTile<128> lie where TMA puts them and wgmma finds
+/// them.
+template <int rows>
+struct Panels {
+  static constexpr int panel_bytes = rows * 128;
+  unsigned start;
+
+  ATTN_FUNCTION unsigned panel(int p) const { return start + unsigned(p * panel_bytes); }
+  ATTN_FUNCTION unsigned chunk(int row, int chunk) const {
+    return SharedTile<128>{panel(chunk / 8)}.chunk(row, chunk % 8);
+  }
+  /// Columns 16 `step` ... 16 `step` + 15 of all rows, to sum over the columns. Eight rows lie 1024 bytes before the
+  /// next eight; the other distance has no meaning here.
+  template <class Block>
+  ATTN_FUNCTION std::uint64_t columns(Block const& block, int step) const {
+    return matrix_descriptor(block.address(panel(step / 4) + unsigned(step % 4 * 32)), 16, 1024);
+  }
+  /// Rows 16 `step` ... 16 `step` + 15 of panels from `p` on, to sum over the rows.
+  template <class Block>
+  ATTN_FUNCTION std::uint64_t rows_of(Block const& block, int step, int p) const {
+    return matrix_descriptor(block.address(panel(p) + unsigned(step * 16 * 128)), panel_bytes, 1024);
+  }
+};
+
+/// Places in shared memory that one warp fills and warpgroups empty, in turn. Use i of the ring is the use i / slots of
+/// place i % slots; `full` and `empty` are the barriers of a place, whose phases are its uses.
+template <int slots, int bytes>
+struct Ring {
+  static constexpr int all_bytes = slots * bytes, barrier_bytes = slots * 16;
+  unsigned start, barriers;
+
+  ATTN_FUNCTION unsigned place(unsigned i) const { return start + i % slots * bytes; }
+  ATTN_FUNCTION unsigned full(unsigned i) const { return barriers + i % slots * 16; }
+  ATTN_FUNCTION unsigned empty(unsigned i) const { return full(i) + 8; }
+
+  template <class Block>
+  ATTN_FUNCTION void init(Block const& block, int readers) const {
+    for (unsigned i = 0; i < slots; ++i) {
+      block.init_barrier(full(i), 1);
+      block.init_barrier(empty(i), readers);
+    }
+  }
+  template <class Block>
+  ATTN_FUNCTION void wait_full(Block const& block, unsigned i) const {
+    block.wait(full(i), i / slots % 2);
+  }
+  /// Until those have read it who were to read what lay there before.
+  template <class Block>
+  ATTN_FUNCTION void wait_empty(Block const& block, unsigned i) const {
+    block.wait(empty(i), (i / slots + 1) % 2);
+  }
+};
+
+/// Starts s (64, 8 n) = q k^T over `width` columns.
+template <Format F, int width, int n_tiles, int q_rows, int k_rows, class Block>
+ATTN_FUNCTION void start_scores(Block const& block, float (&s)[n_tiles][4], Panels<q_rows> q, Panels<k_rows> k) {
+  ATTN_UNROLL
+  for (int step = 0; step < width / 16; ++step) {
+    block.template multiply_by_rows<F>(s, q.columns(block, step), k.columns(block, step), step > 0);
+  }
+}
+
+/// Starts sum (64, width) += w (64, rows) v; the sum in parts of 8 n_tiles columns.
+template <Format F, int parts, int n_tiles, int steps, int rows, class Block>
+ATTN_FUNCTION void start_sums(Block const& block, float (&sum)[parts][1][n_tiles][4], Registers<F, 4> const (&w)[steps],
+                              Panels<rows> v) {
+  ATTN_UNROLL
+  for (int step = 0; step < steps; ++step) {
+    ATTN_UNROLL
+    for (int part = 0; part < parts; ++part) {
+      block.template multiply_by_columns<F>(sum[part][0], w[step].bits, v.rows_of(block, step, part * n_tiles / 8));
+    }
+  }
+}
+
+}  // namespace attn::detail::cuda
