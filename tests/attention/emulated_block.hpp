@@ -9,67 +9,39 @@
 #pragma once
 
 #include "attn/attention/detail/cuda_block.hpp"
-#include "attn/core/check.hpp"
 
-#include <array>
-#include <cmath>
 #include <cstring>
-#include <functional>
-#include <string>
-#include <vector>
 
-#include "fibers.hpp"
+#include "emulated_threads.hpp"
 
 namespace attn_test {
 
-namespace cuda = attn::detail::cuda;
-
 /// What the threads of a block share.
-class BlockEmulator {
+class BlockEmulator : public EmulatedThreads {
  public:
   BlockEmulator(int warps, std::size_t shared_bytes)
-      : n_threads(32 * warps), memory(shared_bytes), history(shared_bytes / 4), warps_(std::size_t(warps)) {}
+      : EmulatedThreads(32 * warps), memory(shared_bytes), history(shared_bytes / 4) {}
 
   /// Runs body(thread) in all threads of one block, whose memory nobody has written.
   void run(std::function<void(int)> const& body) {
     history.assign(history.size(), {});
-    warps_.assign(warps_.size(), {});
     pending_.assign(std::size_t(n_threads), {});
     arrived_ = 0;
     epoch_ = 1;
-    fibers_.run(n_threads, body);
+    EmulatedThreads::run(body);
     for (auto const& copies : pending_) {
       ATTN_CHECK(copies.empty(), "EmulatedBlock: a thread ended before its copies did");
     }
-  }
-
-  /// All lanes of a warp bring an operand; the last to come lets `perform` work on them.
-  template <class Operand, class Perform>
-  void collective(int thread, char const* name, Operand& mine, Perform const& perform) {
-    Warp& warp = warps_[std::size_t(thread / 32)];
-    if (warp.arrived == 0) warp.name = name;
-    ATTN_CHECK(warp.name == name, "EmulatedBlock: lanes of a warp meet at ", warp.name, " and ", name);
-    warp.operands[std::size_t(thread % 32)] = &mine;
-    if (++warp.arrived == 32) {
-      std::array<Operand*, 32> all;
-      for (std::size_t l = 0; l < 32; ++l) all[l] = static_cast<Operand*>(warp.operands[l]);
-      perform(all);
-      warp.arrived = 0;
-      ++warp.generation;
-      fibers_.progress();
-      return;
-    }
-    for (long const generation = warp.generation; warp.generation == generation;) fibers_.yield(thread / 32 * 32, 32);
   }
 
   void barrier() {
     if (++arrived_ == n_threads) {
       arrived_ = 0;
       ++epoch_;
-      fibers_.progress();
+      progress();
       return;
     }
-    for (unsigned const epoch = epoch_; epoch_ == epoch;) fibers_.yield(0, n_threads);
+    wait_until([this, epoch = epoch_] { return epoch_ != epoch; }, 0, n_threads);
   }
 
   void start_copy(int thread, unsigned to, void const* from, int bytes, int size) {
@@ -118,7 +90,6 @@ class BlockEmulator {
     }
   }
 
-  int n_threads;
   long conflicts = 0;  ///< matrices whose eight rows do not lie on all banks: reading them takes longer
 
  private:
@@ -134,12 +105,6 @@ class BlockEmulator {
     int writer = -1, reader = -1;
     bool in_flight = false;
   };
-  struct Warp {
-    std::string name;
-    std::array<void*, 32> operands{};
-    int arrived = 0;
-    long generation = 0;
-  };
 
   void check_place(unsigned at, int bytes) const {
     ATTN_CHECK(at + std::size_t(bytes) <= memory.size(), "EmulatedBlock: byte ", at, " is beyond the shared memory of ",
@@ -152,21 +117,16 @@ class BlockEmulator {
 
  private:
   std::vector<Word> history;
-  std::vector<Warp> warps_;
   std::vector<std::vector<Copy>> pending_;
   int arrived_ = 0;
   unsigned epoch_ = 1;
-  Fibers fibers_;
 };
 
 /// One thread's view of it: the members of attn::detail::cuda::CudaBlock.
-class EmulatedBlock {
+class EmulatedBlock : public EmulatedLanes<BlockEmulator> {
  public:
-  EmulatedBlock(BlockEmulator& emulator, int thread, long index)
-      : emulator_(&emulator), thread_(thread), index_(index) {}
+  using EmulatedLanes::EmulatedLanes;
 
-  int thread() const { return thread_; }
-  long index() const { return index_; }
   void barrier() const { emulator_->barrier(); }
   void copy_chunk(unsigned to, void const* from, int bytes) const {
     emulator_->start_copy(thread_, to, from, bytes, 16);
@@ -229,52 +189,9 @@ class EmulatedBlock {
     });
   }
 
-  float exchange(float x, int bits) const {
-    struct Operand {
-      float x;
-      int bits;
-    } mine{x, bits};
-    float result = 0;
-    pass(mine, "shfl.bfly", result, [](std::size_t l, Operand const& o) { return l ^ std::size_t(o.bits); });
-    return result;
-  }
-  float of_four(float x, int lane) const {
-    struct Operand {
-      float x;
-      int lane;
-    } mine{x, lane};
-    float result = 0;
-    pass(mine, "shfl.idx", result, [](std::size_t l, Operand const& o) { return l / 4 * 4 + std::size_t(o.lane); });
-    return result;
-  }
-
  private:
-  template <cuda::Format F>
-  static double half(std::uint32_t bits, int e) {
-    std::uint32_t const x = e == 0 ? bits & 0xffffu : bits >> 16;
-    using Narrow = std::conditional_t<F == cuda::Format::bf16, attn::BFloat16, attn::Float16>;
-    Narrow number;
-    number.bits = static_cast<std::uint16_t>(x);
-    return double(float(number));
-  }
-  /// Hardware adds products exactly and cuts the sum off, where fp32 arithmetic would round it.
-  static float cut_off(double sum) {
-    float const nearest = float(sum);
-    return std::abs(double(nearest)) > std::abs(sum) ? std::nextafter(nearest, 0.0f) : nearest;
-  }
   /// It ignores what tf32 has no room for.
   static double tf32(std::uint32_t bits) { return std::bit_cast<float>(bits & 0xffffe000u); }
-
-  template <class Operand, class Source>
-  void pass(Operand& mine, char const* name, float& result, Source const& source) const {
-    struct Both {
-      Operand* operand;
-      float* result;
-    } both{&mine, &result};
-    emulator_->collective(thread_, name, both, [&](std::array<Both*, 32> const& lanes) {
-      for (std::size_t l = 0; l < 32; ++l) *lanes[l]->result = lanes[source(l, *lanes[l]->operand)]->operand->x;
-    });
-  }
 
   /// Lane l gets of each matrix, in the order of memory or transposed, the elements (l / 4, 2 (l % 4)) and the next of
   /// its row; elements are of 16 bits.
@@ -303,10 +220,6 @@ class EmulatedBlock {
       }
     });
   }
-
-  BlockEmulator* emulator_;
-  int thread_;
-  long index_;
 };
 
 }  // namespace attn_test

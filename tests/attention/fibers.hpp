@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -28,9 +29,9 @@ class Fibers {
     failure_ = nullptr;
     for (int f = 0; f < count; ++f) {
       Fiber& fiber = at(f);
-      fiber.stack.resize(stack_bytes);
+      fiber.stack.reset(new char[stack_bytes]);  // pages that nobody touches take no memory
       getcontext(&fiber.context);
-      fiber.context.uc_stack = {fiber.stack.data(), 0, stack_bytes};
+      fiber.context.uc_stack = {fiber.stack.get(), 0, stack_bytes};
       fiber.context.uc_link = nullptr;
       auto const self = reinterpret_cast<std::uintptr_t>(this);
       makecontext(&fiber.context, reinterpret_cast<void (*)()>(&Fibers::start), 2, unsigned(self >> 32),
@@ -59,7 +60,7 @@ class Fibers {
 
   struct Fiber {
     ucontext_t context{};
-    std::vector<char> stack;
+    std::unique_ptr<char[]> stack;
     bool done = false;
   };
 
@@ -93,8 +94,8 @@ class Fibers {
 #if defined(__SANITIZE_ADDRESS__)
     void* stack = nullptr;
     bool const to_main = &to == &main_;
-    __sanitizer_start_switch_fiber(from.done ? nullptr : &stack, to_main ? main_bottom_ : to.stack.data(),
-                                   to_main ? main_size_ : to.stack.size());
+    __sanitizer_start_switch_fiber(from.done ? nullptr : &stack, to_main ? main_bottom_ : to.stack.get(),
+                                   to_main ? main_size_ : stack_bytes);
     from_main_ = &from == &main_;
     swapcontext(&from.context, &to.context);
     __sanitizer_finish_switch_fiber(stack, nullptr, nullptr);

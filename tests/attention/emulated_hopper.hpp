@@ -1,0 +1,340 @@
+/// EmulatedHopper: shared memory, barriers and copies of a Hopper GPU on the host; emulated_warpgroup.hpp multiplies.
+///
+/// Every deed of a thread, or of an engine that works for it, has a time. Who waits at a barrier comes to know the
+/// deeds that those who arrived there know, and who touches memory must know the deeds that it depends on. Thus the
+/// emulator throws where a kernel
+///   - copies to what a product, a store or a thread has not verifiably done with; reads or multiplies what has not
+///     verifiably arrived; lets TMA or products see writes that nobody published to them;
+///   - arrives more often than a barrier counts, copies to places without the alignment of the swizzle, or waits for
+///   ever.
+/// Copies and products come as late as they may.
+#pragma once
+
+#include "attn/attention/detail/cuda_hopper_tile.hpp"
+#include "attn/core/tensor.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "emulated_threads.hpp"
+
+namespace attn_test {
+
+/// What TMA knows of a tensor (B, H, N, D) of numbers of 16 bits: boxes are of 64 columns and `rows` rows.
+struct EmulatedMap {
+  std::uint16_t* data = nullptr;
+  attn::Extents<4> extents = {}, strides = {};
+  int rows = 0;
+
+  EmulatedMap() = default;
+  template <class X, class Memory>
+  EmulatedMap(attn::Tensor<X, 4, Memory> const& x, int box_rows)
+      : data(const_cast<std::uint16_t*>(reinterpret_cast<std::uint16_t const*>(x.data()))), rows(box_rows) {
+    for (int r = 0; r < 4; ++r) {
+      extents[std::size_t(r)] = x.extent(r);
+      strides[std::size_t(r)] = x.stride(r);
+      bool const is_aligned = r == 3 || x.extent(r) == 1 || x.stride(r) * 2 % 16 == 0;
+      ATTN_CHECK(is_aligned && reinterpret_cast<std::uintptr_t>(data) % 16 == 0,
+                 "EmulatedHopper: TMA wants rows at multiples of 16 bytes");
+    }
+  }
+  /// The element that many rows and columns behind the first of a box; null outside of the tensor.
+  std::uint16_t* element(cuda::BoxPlace const& first, int row, int column) const {
+    attn::Index const at[] = {first.batch, first.head, first.row + row, first.column + column};
+    attn::Index offset = 0;
+    for (std::size_t r = 0; r < 4; ++r) {
+      if (at[r] < 0 || at[r] >= extents[r]) return nullptr;
+      offset += at[r] * strides[r];
+    }
+    return data + offset;
+  }
+};
+
+/// Up to which time somebody knows the deeds of each.
+class Clock {
+ public:
+  explicit Clock(std::size_t n = 0) : times_(n) {}
+  unsigned& operator[](int who) { return times_[std::size_t(who)]; }
+  unsigned operator[](int who) const { return times_[std::size_t(who)]; }
+  void learn(Clock const& other) {
+    for (std::size_t i = 0; i < times_.size(); ++i) times_[i] = std::max(times_[i], other.times_[i]);
+  }
+
+ private:
+  std::vector<unsigned> times_;
+};
+
+class HopperEmulator : public EmulatedThreads {
+ public:
+  /// Where shared memory starts; the kernel must not take it for zero.
+  static constexpr unsigned window = 1024;
+
+  HopperEmulator(int warps, std::size_t shared_bytes)
+      : EmulatedThreads(32 * warps), memory(shared_bytes), words_(shared_bytes / 4 + 1, unwritten), n_warps_(warps) {}
+
+  /// Runs body(thread) in all threads of one block, whose memory nobody has written.
+  void run(std::function<void(int)> const& body) {
+    std::fill(memory.begin(), memory.end(), static_cast<unsigned char>(0xff));
+    words_.assign(words_.size(), unwritten);
+    readers_.assign((memory.size() / 16 + 1) * std::size_t(2 * n_warps_), 0);
+    threads_.assign(std::size_t(n_threads), {Clock(agents()), {}, {}});
+    for (int t = 0; t < n_threads; ++t) thread(t).clock[t] = 1;
+    barriers_.clear();
+    crowds_.clear();
+    engine_time_.assign(std::size_t(2 * n_warps_), 0);
+    EmulatedThreads::run(body);
+    for (auto const& [at, b] : barriers_) {
+      ATTN_CHECK(b.copies.empty(), "EmulatedHopper: bytes arrive at barrier ", at, " that nobody waits for");
+    }
+    for (Thread const& t : threads_) {
+      ATTN_CHECK(t.stores.empty(), "EmulatedHopper: a thread ended before its stores did");
+    }
+  }
+
+  // Threads that wait for one another.
+
+  /// `count` threads from `first` on.
+  void meet(int t, int first, int count) {
+    Crowd& crowd = crowds_[{first, count}];
+    if (crowd.arrived == 0) crowd.gathering = Clock(agents());
+    crowd.gathering.learn(release(t));
+    if (++crowd.arrived == count) {
+      crowd.arrived = 0;
+      crowd.known = crowd.gathering;
+      ++crowd.generation;
+      progress();
+    } else {
+      wait_until([&, generation = crowd.generation] { return crowd.generation != generation; }, 0, n_threads);
+    }
+    thread(t).clock.learn(crowd.known);
+  }
+  void init_barrier(int t, unsigned at, int arrivals) {
+    ATTN_CHECK(at % 8 == 0 && at + 8 <= memory.size(), "EmulatedHopper: a barrier at ", at);
+    int const agent = n_threads + 2 * n_warps_ + int(barriers_.size());
+    ATTN_CHECK(std::size_t(agent) < agents(), "EmulatedHopper: more than ", max_barriers, " barriers");
+    barriers_[at] = {.arrivals = arrivals,
+                     .missing = arrivals,
+                     .agent = agent,
+                     .made_by = t,
+                     .made_at = thread(t).clock[t],
+                     .known = Clock(agents()),
+                     .gathering = Clock(agents()),
+                     .copies = {}};
+  }
+  void publish_barriers(int t) { publish_writes(t); }
+  void arrive(int t, unsigned at, long bytes = 0) {
+    Barrier& b = barrier(t, at);
+    ATTN_CHECK(b.missing > 0, "EmulatedHopper: more arrivals at barrier ", at, " than the ", b.arrivals, " it counts");
+    b.bytes += bytes;
+    b.gathering.learn(release(t));
+    --b.missing;
+    advance(b);
+    progress();
+  }
+  void wait(int t, unsigned at, unsigned parity) {
+    Barrier& b = barrier(t, at);
+    wait_until(
+        [&] {
+          if (b.phase % 2 == parity && b.missing == 0) land(b);
+          return b.phase % 2 != parity;
+        },
+        0, n_threads);
+    thread(t).clock.learn(b.known);
+  }
+
+  // TMA.
+
+  void load_box(int t, unsigned to, EmulatedMap const& map, cuda::BoxPlace const& place, unsigned at) {
+    ATTN_CHECK(to % 1024 == 0, "EmulatedHopper: a swizzled box at ", to, ", not a multiple of 1024");
+    Barrier& b = barrier(t, at);
+    int const bytes = map.rows * 128;
+    for (unsigned w = to / 4; w < (to + unsigned(bytes)) / 4; ++w) {
+      check_overwrite(t, w, true);
+      words_[w] = {b.agent, b.phase + 1, false};
+    }
+    std::memset(memory.data() + to, 0xff, std::size_t(bytes));  // not a number in any format
+    b.copies.push_back({to, map, place});
+  }
+  void store_box(int t, EmulatedMap const& map, cuda::BoxPlace const& place, unsigned from) {
+    ATTN_CHECK(from % 1024 == 0, "EmulatedHopper: a swizzled box at ", from, ", not a multiple of 1024");
+    int const engine = n_warps_ + t / 32;
+    unsigned const time = ++engine_time_[std::size_t(engine)];
+    for (unsigned w = from / 4; w < (from + unsigned(map.rows * 128)) / 4; ++w) {
+      check_seen(t, w);
+      reader(w, engine) = time;
+    }
+    thread(t).stores.push_back({from, map, place});
+  }
+  void wait_for_stores(int t) {
+    for (Copy const& c : thread(t).stores) {
+      for_box(c, [&](std::uint16_t* outside, unsigned inside) {
+        if (outside) std::memcpy(outside, memory.data() + inside, 2);
+      });
+    }
+    thread(t).stores.clear();
+    int const engine = n_warps_ + t / 32;
+    thread(t).clock[n_threads + engine] = engine_time_[std::size_t(engine)];
+  }
+
+  // Writes of threads, and reads of products.
+
+  void wrote(int t, unsigned to, unsigned bytes) {
+    ATTN_CHECK(to % bytes == 0 && to + bytes <= memory.size(), "EmulatedHopper: ", bytes, " bytes at ", to);
+    for (unsigned w = to / 4; w < (to + bytes) / 4; ++w) {
+      check_overwrite(t, w, false);
+      words_[w] = {t, thread(t).clock[t], true};
+    }
+  }
+  void publish_writes(int t) {
+    thread(t).published.push_back(thread(t).clock[t]);
+    ++thread(t).clock[t];
+  }
+  /// Threads `group` ... start a product that reads 16 bytes for each of these warps.
+  void product_reads(int group, unsigned at, int first_warp, int n_warps) {
+    ATTN_CHECK(at % 16 == 0 && at + 16 <= memory.size(), "EmulatedHopper: an operand reaches to byte ", at);
+    for (unsigned w = at / 4; w < at / 4 + 4; ++w) {
+      if (Word const& word = words_[w]; word == unwritten || !(word == last_checked_)) {
+        for (int t = group; t < group + cuda::warpgroup; ++t) check_seen(t, w);
+        last_checked_ = word;
+      }
+    }
+    for (int warp = first_warp; warp < first_warp + n_warps; ++warp) {
+      reader(at / 4, warp) = engine_time_[std::size_t(warp)] + 1;
+    }
+  }
+  /// The products that a warp starts now, and those that a thread knows to be finished.
+  unsigned count_product(int group) {
+    last_checked_ = unwritten;
+    for (int warp = group / 32; warp < group / 32 + 4; ++warp) ++engine_time_[std::size_t(warp)];
+    return engine_time_[std::size_t(group / 32)];
+  }
+  void finish_products(int t, unsigned time) { thread(t).clock[n_threads + t / 32] = time; }
+
+  std::vector<unsigned char> memory;
+
+ private:
+  static constexpr int max_barriers = 64;
+
+  /// Who wrote 4 bytes, and when; threads have to publish what they write.
+  struct Word {
+    int writer;
+    unsigned time;
+    bool by_thread;
+    bool operator==(Word const&) const = default;
+  };
+  static constexpr Word unwritten{-1, 0, false};
+  struct Copy {
+    unsigned inside;
+    EmulatedMap map;
+    cuda::BoxPlace place;
+  };
+  struct Thread {
+    Clock clock;
+    std::vector<unsigned> published;
+    std::vector<Copy> stores;
+  };
+  struct Barrier {
+    int arrivals = 0, missing = 0, agent = 0, made_by = 0;
+    unsigned made_at = 0, phase = 0;
+    long bytes = 0;
+    Clock known, gathering;
+    std::vector<Copy> copies;
+  };
+  struct Crowd {
+    int arrived = 0;
+    long generation = 0;
+    Clock gathering, known;
+  };
+
+  /// Threads, products and stores of each warp, barriers.
+  std::size_t agents() const { return std::size_t(n_threads + 2 * n_warps_ + max_barriers); }
+  Thread& thread(int t) { return threads_[std::size_t(t)]; }
+  unsigned& reader(unsigned word, int engine) {
+    return readers_[std::size_t(word / 4) * std::size_t(2 * n_warps_) + std::size_t(engine)];
+  }
+  /// What a thread tells others from now on.
+  Clock release(int t) {
+    Clock const told = thread(t).clock;
+    ++thread(t).clock[t];
+    return told;
+  }
+  Barrier& barrier(int t, unsigned at) {
+    auto const b = barriers_.find(at);
+    ATTN_CHECK(b != barriers_.end(), "EmulatedHopper: nobody has initialised a barrier at ", at);
+    ATTN_CHECK(b->second.made_by == t || thread(t).clock[b->second.made_by] > b->second.made_at,
+               "EmulatedHopper: thread ", t, " does not know of the barrier at ", at);
+    return b->second;
+  }
+  static void advance(Barrier& b) {
+    if (b.missing > 0 || b.bytes > 0) return;
+    b.gathering[b.agent] = ++b.phase;
+    b.known = b.gathering;
+    b.missing = b.arrivals;
+  }
+  void land(Barrier& b) {
+    for (Copy const& c : b.copies) {
+      for_box(c, [&](std::uint16_t const* outside, unsigned inside) {
+        std::uint16_t const bits = outside ? *outside : std::uint16_t(0);
+        std::memcpy(memory.data() + inside, &bits, 2);
+      });
+      b.bytes -= c.map.rows * 128;
+    }
+    ATTN_CHECK(b.bytes >= 0, "EmulatedHopper: more bytes arrive at a barrier than it expects");
+    if (b.copies.empty()) return;
+    b.copies.clear();
+    advance(b);
+    progress();
+  }
+  /// work(element in the tensor or null, its place in shared memory): the 16-byte chunks of 8 rows of 128 bytes are
+  /// exchanged by the number of the row.
+  template <class Work>
+  static void for_box(Copy const& c, Work const& work) {
+    for (int row = 0; row < c.map.rows; ++row) {
+      for (int column = 0; column < 64; ++column) {
+        unsigned const straight = c.inside + unsigned(row * 128 + column * 2);
+        work(c.map.element(c.place, row, column), straight ^ (straight / 128 % 8 * 16));
+      }
+    }
+  }
+
+  /// Thread t writes a word, or lets TMA do so: it must know what was done there.
+  void check_overwrite(int t, unsigned w, bool by_copy) {
+    Word const& word = words_[w];
+    Clock const& known = thread(t).clock;
+    ATTN_CHECK(word.writer < 0 || word.writer == t || known[word.writer] >= word.time, "EmulatedHopper: thread ", t,
+               " overwrites byte ", 4 * w, ", written by ", word.writer, " without its knowing");
+    if (by_copy && word.by_thread) check_published(t, w);
+    for (int engine = 0; engine < 2 * n_warps_; ++engine) {
+      ATTN_CHECK(known[n_threads + engine] >= reader(w, engine), "EmulatedHopper: thread ", t, " overwrites byte ",
+                 4 * w, ", which a ", engine < n_warps_ ? "product" : "store", " of warp ", engine % n_warps_,
+                 " may still read");
+    }
+  }
+  /// A product or a store of thread t reads a word.
+  void check_seen(int t, unsigned w) {
+    Word const& word = words_[w];
+    ATTN_CHECK(word.writer >= 0, "EmulatedHopper: an engine reads byte ", 4 * w, ", which nobody wrote");
+    ATTN_CHECK(word.writer == t || thread(t).clock[word.writer] >= word.time, "EmulatedHopper: thread ", t,
+               " lets an engine read byte ", 4 * w, " before it knows that it is there");
+    if (word.by_thread) check_published(t, w);
+  }
+  void check_published(int t, unsigned w) {
+    Word const& word = words_[w];
+    std::vector<unsigned> const& times = thread(word.writer).published;
+    auto const at = std::lower_bound(times.begin(), times.end(), word.time);
+    ATTN_CHECK(at != times.end() && (word.writer == t || thread(t).clock[word.writer] > *at),
+               "EmulatedHopper: an engine touches byte ", 4 * w, ", which thread ", word.writer,
+               " wrote and did not publish");
+  }
+
+  std::vector<Word> words_;
+  int n_warps_;
+  Word last_checked_ = unwritten;  ///< no check passes it
+  std::vector<unsigned> readers_, engine_time_;
+  std::vector<Thread> threads_;
+  std::map<unsigned, Barrier> barriers_;
+  std::map<std::pair<int, int>, Crowd> crowds_;
+};
+
+}  // namespace attn_test
