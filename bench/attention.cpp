@@ -34,10 +34,12 @@ struct SquaredRelu {  // a user's activation, whose derivative comes from a jet
 };
 
 struct Shape {
-  Index heads, tokens, width;
+  Index heads, tokens, width;  // all heads of the batch
+  Index batch = 1;
 };
+Shape const windows{2048, 49, 32, 256};  // Swin's
 std::vector<Shape> const shapes = {{96, 197, 64}, {12, 256, 64},  {16, 1024, 64}, {8, 2048, 64},
-                                   {2, 4096, 32}, {64, 1024, 32}, {2048, 49, 32}, {5202, 5, 16}};
+                                   {2, 4096, 32}, {64, 1024, 32}, windows,        {5202, 5, 16, 2601}};
 
 std::string name_of(std::string const& activation, std::string const& pass, Shape const& s) {
   return "attention/" + activation + "/" + pass + "/" + std::to_string(s.heads) + "/" + std::to_string(s.tokens) + "/" +
@@ -46,7 +48,7 @@ std::string name_of(std::string const& activation, std::string const& pass, Shap
 
 template <class T>
 Kokkos::View<T****, Kokkos::LayoutRight, Exec> random_tensor(Shape const& s, std::uint64_t stream) {
-  Kokkos::View<T****, Kokkos::LayoutRight, Exec> const x("x", 1, s.heads, s.tokens, s.width);
+  Kokkos::View<T****, Kokkos::LayoutRight, Exec> const x("x", s.batch, s.heads / s.batch, s.tokens, s.width);
   auto const host = Kokkos::create_mirror_view(x);
   for (std::size_t i = 0; i < host.size(); ++i) {
     host.data()[i] = T(attn::normal<float>({.seed = 1, .stream = stream}, i));
@@ -73,13 +75,32 @@ void measure(benchmark::State& state, Shape const& s, double products, double te
   state.counters["GB/s"] = tensors * numbers * sizeof(T) / best * 1e-9;
 }
 
-template <class T, class A, class M>
+/// Without a bias, or with one for each head.
+using WithBias = attn::ScoreBias<float, Memory>;
+template <class Bias>
+auto bias_for(Shape const& s) {
+  if constexpr (std::same_as<Bias, WithBias>) {
+    Shape const matrices{s.heads / s.batch, s.tokens, s.tokens};
+    return std::pair(random_tensor<float>(matrices, 6), random_tensor<float>(matrices, 7));
+  } else {
+    return std::pair(0, 0);
+  }
+}
+template <class Bias, class M>
+auto options_of(M const& mask, [[maybe_unused]] auto const& memory) {
+  attn::AttentionOptions<M, attn::NoNorms, attn::Fp32Products, Bias> options{.mask = mask};
+  if constexpr (std::same_as<Bias, WithBias>) options.bias = {attn::Tensor(memory.first), memory.second};
+  return options;
+}
+
+template <class T, class Bias, class A, class M>
 void forward(benchmark::State& state, A const& a, M const& mask, Shape const& s) {
   Exec const exec;
   auto const q = random_tensor<T>(s, 1), k = random_tensor<T>(s, 2), v = random_tensor<T>(s, 3),
              out = random_tensor<T>(s, 4);
-  attn::AttentionOptions<M> const options{.mask = mask};
-  attn::Saved<A, attn::AccumulatorOf<T>, Memory> const saved(1, s.heads, s.tokens);
+  auto const bias = bias_for<Bias>(s);
+  auto const options = options_of<Bias>(mask, bias);
+  attn::Saved<A, attn::AccumulatorOf<T>, Memory> const saved(s.batch, s.heads / s.batch, s.tokens);
   measure<T>(state, s, 2, 4, [&] {
     attn::attention(exec, a, q, k, v, out, saved, options);
     exec.fence();
@@ -87,14 +108,15 @@ void forward(benchmark::State& state, A const& a, M const& mask, Shape const& s)
   state.SetLabel(attn::describe(exec, a, q, k, v, out, options));
 }
 
-template <class T, class A, class M>
+template <class T, class Bias, class A, class M>
 void backward(benchmark::State& state, A const& a, M const& mask, Shape const& s) {
   Exec const exec;
   auto const q = random_tensor<T>(s, 1), k = random_tensor<T>(s, 2), v = random_tensor<T>(s, 3),
              out = random_tensor<T>(s, 4), d_out = random_tensor<T>(s, 5);
   auto const d_q = random_tensor<T>(s, 6), d_k = random_tensor<T>(s, 7), d_v = random_tensor<T>(s, 8);
-  attn::AttentionOptions<M> const options{.mask = mask};
-  attn::Saved<A, attn::AccumulatorOf<T>, Memory> const saved(1, s.heads, s.tokens);
+  auto const bias = bias_for<Bias>(s);
+  auto const options = options_of<Bias>(mask, bias);
+  attn::Saved<A, attn::AccumulatorOf<T>, Memory> const saved(s.batch, s.heads / s.batch, s.tokens);
   attn::attention(exec, a, q, k, v, out, saved, options);
   measure<T>(state, s, 5, 8, [&] {
     attn::attention_backward(exec, a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options);
@@ -103,15 +125,15 @@ void backward(benchmark::State& state, A const& a, M const& mask, Shape const& s
   state.SetLabel(attn::describe(exec, a, q, k, v, out, options));
 }
 
-template <class T = float, class A, class M = attn::Full>
+template <class T = float, class Bias = attn::NoBias, class A, class M = attn::Full>
 void add(std::string const& activation, A const& a, Shape const& s, M const& mask = {}) {
   auto const one = [&](char const* pass, auto const& run) {
     benchmark::RegisterBenchmark(name_of(activation, pass, s).c_str(), run)
         ->UseRealTime()
         ->Unit(benchmark::kMillisecond);
   };
-  one("forward", [=](benchmark::State& state) { forward<T>(state, a, mask, s); });
-  one("backward", [=](benchmark::State& state) { backward<T>(state, a, mask, s); });
+  one("forward", [=](benchmark::State& state) { forward<T, Bias>(state, a, mask, s); });
+  one("backward", [=](benchmark::State& state) { backward<T, Bias>(state, a, mask, s); });
 }
 
 }  // namespace
@@ -129,6 +151,8 @@ int main(int argc, char** argv) {
     add("poly3", attn::Poly<3>{}, s);
     add("softmax", attn::Softmax{}, s);
   }
+  add<float, WithBias>("poly3_bias", attn::Poly<3>{}, windows);
+  add<float, WithBias>("softmax_bias", attn::Softmax{}, windows);
   Shape const middle{16, 1024, 64}, long_one{8, 2048, 64};
   add("poly2", attn::Poly<2>{}, middle);
   add("squared_relu", SquaredRelu{}, middle);

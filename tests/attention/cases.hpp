@@ -16,11 +16,13 @@ using attn::Index;
 
 struct Shape {
   Index batch = 2, heads = 2, kv_heads = 2, queries = 5, keys = 7, width = 6, value_width = 4;
+  Index biases = 1, bias_heads = 1;  // of a bias, where a test has one
 
   Index q_size() const { return batch * heads * queries * width; }
   Index k_size() const { return batch * kv_heads * keys * width; }
   Index v_size() const { return batch * kv_heads * keys * value_width; }
   Index out_size() const { return batch * heads * queries * value_width; }
+  Index bias_size() const { return biases * bias_heads * queries * keys; }
 };
 
 inline std::vector<double> random_numbers(Index n, std::uint64_t stream) {
@@ -33,7 +35,7 @@ inline std::vector<double> random_numbers(Index n, std::uint64_t stream) {
 template <class T>
 struct Inputs {
   Shape shape;
-  std::vector<T> q, k, v, d_out;
+  std::vector<T> q, k, v, d_out, bias = {};  // without a bias nothing is added to scores
 };
 
 template <class T>
@@ -45,7 +47,7 @@ Inputs<T> random_inputs(Shape const& s) {
 
 template <class T>
 struct Outputs {
-  std::vector<T> out, d_q, d_k, d_v, d_parameters, frobenius, jacobian;
+  std::vector<T> out, d_q, d_k, d_v, d_parameters, d_bias, frobenius, jacobian;
 };
 
 /// Owns arrays in the memory of a space: what policies point to, and tensors.
@@ -158,7 +160,7 @@ inline auto causal(int offset) { return window({.before = 1 << 20, .after = offs
 inline auto lengths(std::vector<int> const& values) { return window({.before = 1 << 20, .after = 1 << 20}, values); }
 
 /// Runs forward and backward. `make_activation` and `make_mask` are given the Arrays of the kernel's memory.
-template <class Kernel, bool with_norms = false, class T, class MakeActivation, class MakeMask>
+template <class Kernel, bool with_norms = false, bool with_bias = false, class T, class MakeActivation, class MakeMask>
 Outputs<T> run(Inputs<T> const& in, MakeActivation const& make_activation, MakeMask const& make_mask,
                double score_scale = 0) {
   using Memory = typename Kernel::Exec::memory_space;
@@ -197,13 +199,25 @@ Outputs<T> run(Inputs<T> const& in, MakeActivation const& make_activation, MakeM
   attn::Saved<A, T, Memory> const saved(s.batch, s.heads, s.queries);
 
   Outputs<T> result;
-  attn::AttentionOptions<M> const options{.mask = mask, .score_scale = score_scale};
+  auto const bias = [&] {
+    if constexpr (with_bias) {
+      attn::Extents<4> const extents{s.biases, s.bias_heads, s.queries, s.keys};
+      return attn::ScoreBias<R, Memory>{{arrays.put(in.bias), extents},
+                                        {arrays.put(std::vector<R>(in.bias.size(), R(0))), extents}};
+    } else {
+      return attn::NoBias{};
+    }
+  }();
+  using Bias = std::remove_const_t<decltype(bias)>;
+  attn::AttentionOptions<M, attn::NoNorms, attn::Fp32Products, Bias> const options{
+      .mask = mask, .score_scale = score_scale, .bias = bias};
   if constexpr (with_norms) {
     std::size_t const n = std::size_t(s.batch * s.heads);
     T *const frobenius = unset(n), *const jacobian = unset(n);
     attn::AttentionNorms<T, Memory> const norms{{frobenius, {s.batch, s.heads}}, {jacobian, {s.batch, s.heads}}};
     Kernel::forward(exec, a, q, k, v, out, saved,
-                    attn::AttentionOptions<M, attn::AttentionNorms<T, Memory>>{mask, score_scale, norms});
+                    attn::AttentionOptions<M, attn::AttentionNorms<T, Memory>, attn::Fp32Products, Bias>{
+                        mask, score_scale, norms, bias});
     exec.fence();
     result.frobenius = arrays.get(frobenius, n);
     result.jacobian = arrays.get(jacobian, n);
@@ -216,6 +230,7 @@ Outputs<T> run(Inputs<T> const& in, MakeActivation const& make_activation, MakeM
   result.d_q = arrays.get(d_q_memory, in.q.size());
   result.d_k = arrays.get(d_k_memory, in.k.size());
   result.d_v = arrays.get(d_v_memory, in.v.size());
+  if constexpr (with_bias) result.d_bias = arrays.get(bias.gradient.data(), in.bias.size());
   if constexpr (attn::LearnableActivation<A, T>) {
     auto const p = a.parameters();
     auto const gradient = arrays.get(p.gradient, std::size_t(A::n_parameters * (p.per_head ? s.heads : 1)));
@@ -245,7 +260,7 @@ std::vector<double> coefficients(std::vector<T> const& x) {
 
 inline Inputs<double> as_double(auto const& in) {
   auto const wide = [](auto const& x) { return std::vector<double>(x.begin(), x.end()); };
-  return {in.shape, wide(in.q), wide(in.k), wide(in.v), wide(in.d_out)};
+  return {in.shape, wide(in.q), wide(in.k), wide(in.v), wide(in.d_out), wide(in.bias)};
 }
 
 /// All results of two kernels agree, relative to the largest number of an array, or to one: where terms cancel, the
@@ -262,6 +277,7 @@ attn::testing::Verdict agree(Outputs<T> const& got, Outputs<U> const& want, doub
   compare("d_q", coefficients(got.d_q), coefficients(want.d_q));
   compare("d_k", coefficients(got.d_k), coefficients(want.d_k));
   compare("d_v", coefficients(got.d_v), coefficients(want.d_v));
+  compare("d_bias", coefficients(got.d_bias), coefficients(want.d_bias));
   compare("d_parameters", coefficients(got.d_parameters), coefficients(want.d_parameters),
           std::sqrt(double(s.batch * s.heads * s.queries * s.keys)));
   return verdict;

@@ -174,9 +174,9 @@ EmulatedOutputs run_emulated(EmulatedInputs<A> const& in, bool backward = true) 
   if (!backward) return result;
 
   constexpr int n_parameters = attn::detail::parameter_count<A, float>;
-  using Inputs = attn::detail::TeamBackwardInputs<A, T, T, T, T, T, AnyMask, Stats, float>;
+  using Inputs = attn::detail::TeamBackwardInputs<A, T, T, T, T, T, AnyMask, attn::NoBias, Stats, float>;
   Inputs const inputs{in.activation,  q.tensor(), k.tensor(), v.tensor(), out.tensor(),
-                      d_out.tensor(), saved,      in.mask,    scale};
+                      d_out.tensor(), saved,      in.mask,    attn::NoBias(), scale};
   std::vector<float> facts(2 * rows), parts(rows * n_parameters + 1);
   auto const gradient = [&](auto part, T const& first, T const& second) {
     using Cut = cuda::BackwardCut<F, K::width, part(), K::length>;

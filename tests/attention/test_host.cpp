@@ -99,6 +99,19 @@ TYPED_TEST(HostAttention, AgreesWithTheTextbookForQueriesAroundEveryBlock) {
   }
 }
 
+TYPED_TEST(HostAttention, AgreesWithTheTextbookForFewQueriesOfWholePacks) {
+  using F = HostAttention<TypeParam>;
+  Index const few = host::few_queries<TypeParam>, p = F::pack;
+  for (Index const n : std::set<Index>{1, few, few + 1, F::block + 1, F::block + few}) {
+    for (Index const m : std::set<Index>{1, p - 1, p, p + 1, F::last_tile, F::last_tile + 1, 2 * F::tile + p + 3}) {
+      Shape const s{.heads = 4, .kv_heads = 2, .queries = n, .keys = m, .width = p, .value_width = 3 * p};
+      F::expect_textbook_for_all(s, full());
+      F::expect_textbook_for_all(s, window({.before = 10, .after = 5, .offset = 7}, {int(m), int(m) / 2}));
+      F::expect_textbook("square", s, plain(NormalisedSquare{}), window({.before = 60, .after = 0, .offset = 3}));
+    }
+  }
+}
+
 TYPED_TEST(HostAttention, AgreesWithTheTextbookForKeysAroundEveryTile) {
   using F = HostAttention<TypeParam>;
   std::set<Index> sizes{1, 2, 3, 7, 8, 9};

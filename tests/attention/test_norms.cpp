@@ -29,7 +29,7 @@ Numbers by_hand(A const& a, Inputs<double> const& in, M const& mask, double scor
     for (Index h = 0; h < s.heads; ++h) {
       double frobenius = 0, jacobian = 0;
       for (Index i = 0; i < s.queries; ++i) {
-        auto const row = attn::reference::detail::weight_row<double>(a, q, k, mask, scale, b, h, i);
+        auto const row = attn::reference::detail::weight_row<double>(a, q, k, options, scale, b, h, i);
         auto const& w = row.weights;
         attn::Row const of{mask.length(int(b), int(s.keys)), int(h)};
         double sum = 0, size = 0, low = w.empty() ? 0 : w[0], high = low, positive = 0, negative = 0, entropy = 0;

@@ -1,6 +1,7 @@
 /// Attention with any activation, forward and backward.
 ///
-///   out_i = sum_j a(s_ij) v_j     with s_ij = score_scale q_i.k_j over the keys j that the mask shows to query i
+///   out_i = sum_j a(s_ij) v_j     with s_ij = score_scale q_i.k_j (+ bias_ij) over the keys j that the mask shows to
+///                                 query i
 #pragma once
 
 #include "attn/attention/detail/dispatch.hpp"
@@ -42,6 +43,30 @@ void check_attention(char const* function, Q const& q, K const& k, V const& v, O
   check_stride("out", out);
 }
 
+template <class T, class Memory, class Q, class K>
+void check_bias(char const*, NoBias const&, Q const&, K const&) {}
+template <class T, class Memory, class R, class BiasMemory, class Q, class K>
+void check_bias(char const* function, ScoreBias<R, BiasMemory> const& bias, Q const& q, K const& k) {
+  static_assert(std::same_as<R, T> && std::same_as<BiasMemory, Memory>,
+                "attention: give a ScoreBias in the memory of q, and of double for tensors of double, of float for others; "
+                "jets take none");
+  auto const check = [&](char const* name, auto const& x) {
+    ATTN_CHECK(x.extent(2) == q.extent(2) && x.extent(3) == k.extent(2), function, ": give the bias's ", name,
+               " a shape of (., ., ", q.extent(2), ", ", k.extent(2), "), got (., ., ", x.extent(2), ", ", x.extent(3),
+               ")");
+    ATTN_CHECK(x.extent(0) > 0 && q.extent(0) % x.extent(0) == 0 && (x.extent(1) == 1 || x.extent(1) == q.extent(1)),
+               function, ": give the bias's ", name, " a batch that divides ", q.extent(0), " and 1 or ", q.extent(1),
+               " heads, got (", x.extent(0), ", ", x.extent(1), ")");
+    ATTN_CHECK(x.stride(3) == 1 || x.extent(3) <= 1, function, ": give the bias's ", name,
+               " a last stride of 1; got ", x.stride(3));
+  };
+  check("values", bias.values);
+  if (bias.gradient.data() == nullptr) return;
+  check("gradient", bias.gradient);
+  ATTN_CHECK(bias.gradient.extents() == bias.values.extents(), function,
+             ": give the bias's gradient the shape of its values");
+}
+
 template <class A, class T>
 constexpr void check_activation_concept() {
   static_assert(Activation<A, T>,
@@ -58,10 +83,9 @@ constexpr void check_activation_concept() {
 /// zero. O(B H N M (D + E)) less what the mask skips; no N x M matrix is stored. Asynchronous on `exec`. `saved` is
 /// filled with what `attention_backward` needs. Throws `attn::Error` where the shapes do not fit.
 template <ExecutionSpace Exec, class A, class Q, class K, class V, class O, class T, class Memory, Mask M = Full,
-          class Norms = NoNorms,
-          class Products = Fp32Products>
+          class Norms = NoNorms, class Products = Fp32Products, class Bias = NoBias>
 void attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
-               Saved<A, T, Memory> const& saved, AttentionOptions<M, Norms, Products> const& options = {}) {
+               Saved<A, T, Memory> const& saved, AttentionOptions<M, Norms, Products, Bias> const& options = {}) {
   ProfilingRegion const region("attn::attention");
   Tensor const q_(q);
   Tensor const k_(k);
@@ -69,16 +93,16 @@ void attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v,
   Tensor const out_(out);
   detail::check_activation_concept<A, T>();
   detail::check_attention("attention", q_, k_, v_, out_);
+  detail::check_bias<T, Memory>("attention", options.bias, q_, k_);
   // Not E: the statistics of the rows are wanted. And the norms of a matrix without rows are zero.
   if (out_.extent(0) * out_.extent(1) == 0 || (out_.extent(2) == 0 && !detail::wants_norms<Norms>)) return;
   detail::attention_forward(exec, a, q_, k_, v_, out_, saved, options);
 }
 
 /// The same, with memory of its own for what is saved: `auto saved = attention(exec, Softmax{}, q, k, v, out);`
-template <ExecutionSpace Exec, class A, class Q, class K, class V, class O, Mask M = Full, class Norms = NoNorms,
-          class Products = Fp32Products>
+template <ExecutionSpace Exec, class A, class Q, class K, class V, class O, Mask M = Full, class Norms = NoNorms, class Products = Fp32Products, class Bias = NoBias>
 auto attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
-               AttentionOptions<M, Norms, Products> const& options = {}) {
+               AttentionOptions<M, Norms, Products, Bias> const& options = {}) {
   using Out = decltype(Tensor(out));
   using T = AccumulatorOf<typename Out::Scalar>;
   detail::check_activation_concept<A, T>();
@@ -89,16 +113,16 @@ auto attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v,
 }
 
 /// The gradients of q, k and v, from that of out: d_q (B, H, N, D), d_k (B, H_kv, M, D), d_v (B, H_kv, M, E) are
-/// overwritten. Gradients of the activation's own parameters are added to `a.parameters().gradient`.
+/// overwritten. Gradients of the activation's own parameters are added to `a.parameters().gradient`, that of a bias
+/// to `options.bias.gradient`.
 ///
 /// `out` and `saved` come from the forward pass, `options` are the same. Deterministic: the same bits for any number of
 /// threads. Weights are computed anew; no N x M matrix is stored.
 template <ExecutionSpace Exec, class A, class Q, class K, class V, class O, class T, class Memory, class DO, class DQ,
-          class DK, class DV, Mask M = Full, class Norms = NoNorms,
-          class Products = Fp32Products>
+          class DK, class DV, Mask M = Full, class Norms = NoNorms, class Products = Fp32Products, class Bias = NoBias>
 void attention_backward(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
                         Saved<A, T, Memory> const& saved, DO const& d_out, DQ const& d_q, DK const& d_k, DV const& d_v,
-                        AttentionOptions<M, Norms, Products> const& options = {}) {
+                        AttentionOptions<M, Norms, Products, Bias> const& options = {}) {
   ProfilingRegion const region("attn::attention_backward");
   Tensor const q_(q);
   Tensor const k_(k);
@@ -110,6 +134,7 @@ void attention_backward(Exec const& exec, A const& a, Q const& q, K const& k, V 
   Tensor const d_v_(d_v);
   detail::check_activation_concept<A, T>();
   detail::check_attention("attention_backward", q_, k_, v_, out_);
+  detail::check_bias<T, Memory>("attention_backward", options.bias, q_, k_);
   detail::check_attention("attention_backward (gradients)", d_q_, d_k_, d_v_, d_out_);
   ATTN_CHECK(d_q_.extents() == q_.extents() && d_k_.extents() == k_.extents() && d_v_.extents() == v_.extents(),
              "attention_backward: give d_q, d_k and d_v the shapes of q, k and v");

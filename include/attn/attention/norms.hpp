@@ -28,9 +28,9 @@ struct LogSumExp {
 /// wanted. O(B H N M D); no N x M matrix is stored. Asynchronous on `exec` where that is a device.
 ///
 ///     attn::attention_norms(exec, attn::Softmax{}, q, k, attn::AttentionNorms<float>{frobenius, jacobian});
-template <ExecutionSpace Exec, class A, class Q, class K, class Norms, Mask M = Full>
+template <ExecutionSpace Exec, class A, class Q, class K, class Norms, Mask M = Full, class Bias = NoBias>
 void attention_norms(Exec const& exec, A const& a, Q const& q, K const& k, Norms const& norms,
-                     AttentionOptions<M> const& options = {}) {
+                     AttentionOptions<M, NoNorms, Fp32Products, Bias> const& options = {}) {
   Tensor const q_(q);
   Tensor const k_(k);
   using Stored = std::remove_const_t<typename decltype(q_)::Scalar>;
@@ -41,7 +41,8 @@ void attention_norms(Exec const& exec, A const& a, Q const& q, K const& k, Norms
   Tensor<Stored const, 4, Memory> const values(nullptr, {k_.extent(0), k_.extent(1), k_.extent(2), 0});
   Tensor<Stored, 4, Memory> const out(nullptr, {q_.extent(0), q_.extent(1), q_.extent(2), 0});
   attention(exec, a, q_, k_, values, out,
-            AttentionOptions<M, Norms>{.mask = options.mask, .score_scale = options.score_scale, .norms = norms});
+            AttentionOptions<M, Norms, Fp32Products, Bias>{
+                .mask = options.mask, .score_scale = options.score_scale, .norms = norms, .bias = options.bias});
 }
 
 /// The logarithm of the sum of the exponentials of each row of scores, log sum_j e^(s_ij), from what a forward pass of

@@ -39,8 +39,36 @@ struct AttentionStatistics {
 struct Fp32Products {};
 struct Tf32Products {};
 
+/// Nothing is added to scores.
+struct NoBias {
+  template <class T>
+  ATTN_FUNCTION T add(T score, Index, Index, Index, Index) const {
+    return score;
+  }
+};
+
+/// What is added to scores before the activation: s_ij = score_scale q_i.k_j + values(b, h, i, j), as in windows with
+/// relative positions (Swin, T5) or linear biases (ALiBi).
+///
+/// `values` (B', H', N, M), its last stride 1, in numbers of the type that scores are computed in (double, or else
+/// float). B' divides B, and sequence b takes the bias b % B': the windows of an image may differ, and images share
+/// them. H' is H, or 1 for all heads alike. `gradient`, of the same shape, gets the gradient of `values` added by
+/// `attention_backward`; without data it is not made. To hide keys is the business of a mask: what a finite bias makes of
+/// a score, a polynomial need not take for nothing.
+template <class R, class Memory = Kokkos::DefaultExecutionSpace::memory_space>
+struct ScoreBias {
+  Tensor<R const, 4, Memory> values;
+  Tensor<R, 4, Memory> gradient = {};
+
+  /// The score of query i and key j of head h of sequence b.
+  template <class T>
+  ATTN_FUNCTION T add(T score, Index b, Index h, Index i, Index j) const {
+    return score + T(values(b % values.extent(0), h % values.extent(1), i, j));
+  }
+};
+
 /// `AttentionOptions<Causal>{.score_scale = 0.125f}`. The types choose code, the values choose numbers.
-template <class M = Full, class Norms = NoNorms, class Products_ = Fp32Products>
+template <class M = Full, class Norms = NoNorms, class Products_ = Fp32Products, class Bias = NoBias>
 struct AttentionOptions {
   using Products = Products_;
   static_assert(Mask<M>,
@@ -50,6 +78,7 @@ struct AttentionOptions {
   M mask = {};
   double score_scale = 0;  ///< s_ij = score_scale q_i.k_j; 0 means 1/sqrt(D)
   Norms norms = {};
+  Bias bias = {};
 };
 
 }  // namespace attn

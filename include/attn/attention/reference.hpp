@@ -1,9 +1,9 @@
 /// Attention as the textbook writes it: serial, materialised, for any scalar. Documentation, and the oracle of the fast
 /// kernels.
 ///
-/// With s_ij = score_scale q_i.k_j and the keys j that the mask shows to query i:
+/// With s_ij = score_scale q_i.k_j (+ bias_ij) and the keys j that the mask shows to query i:
 ///   forward   w_ij = a(s_ij)           out_i = sum_j w_ij v_j
-///   backward  d_w_ij = d_out_i.v_j     d_v_j += w_ij d_out_i     d_s_ij = pullback of d_w_i
+///   backward  d_w_ij = d_out_i.v_j     d_v_j += w_ij d_out_i     d_s_ij = pullback of d_w_i     d_bias_ij += d_s_ij
 ///             d_q_i = score_scale sum_j d_s_ij k_j               d_k_j += score_scale d_s_ij q_i
 /// Query head h uses key head h / (H / H_kv).
 #pragma once
@@ -28,17 +28,17 @@ struct WeightRow {
   attn::detail::StatsOf<A, T> stats = {};
 };
 
-template <class T, class A, class M, class Q, class K>
-WeightRow<A, T> weight_row(A const& a, Q const& q, K const& k, M const& mask, RealOf<T> score_scale, Index b, Index h,
-                        Index i) {
+template <class T, class A, class Q, class K, class Options>
+WeightRow<A, T> weight_row(A const& a, Q const& q, K const& k, Options const& options, RealOf<T> score_scale, Index b,
+                           Index h, Index i) {
   int const n = static_cast<int>(q.extent(2)), m = static_cast<int>(k.extent(2));
   Index const key_head = h / (q.extent(1) / k.extent(1));
-  Row const row{mask.length(static_cast<int>(b), m), static_cast<int>(h)};
-  WeightRow<A, T> r{.keys = mask.keys({static_cast<int>(b), static_cast<int>(i), n, m})};
+  Row const row{options.mask.length(static_cast<int>(b), m), static_cast<int>(h)};
+  WeightRow<A, T> r{.keys = options.mask.keys({static_cast<int>(b), static_cast<int>(i), n, m})};
   for (int j = r.keys.begin; j < r.keys.end; ++j) {
     T s(0);
     for (Index d = 0; d < q.extent(3); ++d) s += T(q(b, h, i, d)) * T(k(b, key_head, j, d));
-    r.scores.push_back(s * T(score_scale));
+    r.scores.push_back(options.bias.add(s * T(score_scale), b, h, i, j));
   }
   if constexpr (RowActivation<A, T>) {
     for (T const& s : r.scores) a.absorb(r.stats, s);
@@ -54,6 +54,13 @@ RealOf<T> score_scale(Options const& options, Index width) {
   return RealOf<T>(options.score_scale != 0 ? options.score_scale : 1 / std::sqrt(std::max(1.0, static_cast<double>(width))));
 }
 
+inline void add_bias_gradient(NoBias const&, Index, Index, Index, Index, auto const&) {}
+template <class R, class Memory, class T>
+void add_bias_gradient(ScoreBias<R, Memory> const& bias, Index b, Index h, Index i, Index j, T const& d_s) {
+  auto const& to = bias.gradient;
+  if (to.data() != nullptr) to(b % to.extent(0), h % to.extent(1), i, j) += static_cast<R>(real_gradient(d_s));
+}
+
 }  // namespace detail
 
 /// q (B, H, N, D), k (B, H_kv, M, D) -> weights (B, H, N, M); zero where the mask hides a key. O(B H N M D).
@@ -64,7 +71,7 @@ void attention_weights(A const& a, Q const& q, K const& k, W const& weights, Opt
   for (Index b = 0; b < q.extent(0); ++b) {
     for (Index h = 0; h < q.extent(1); ++h) {
       for (Index i = 0; i < q.extent(2); ++i) {
-        auto const row = detail::weight_row<T>(a, q, k, options.mask, scale, b, h, i);
+        auto const row = detail::weight_row<T>(a, q, k, options, scale, b, h, i);
         for (int j = 0; j < static_cast<int>(k.extent(2)); ++j) {
           bool const visible = row.keys.begin <= j && j < row.keys.end;
           weights(b, h, i, j) = visible ? row.weights[static_cast<std::size_t>(j - row.keys.begin)] : T(0);
@@ -83,7 +90,7 @@ void attention(A const& a, Q const& q, K const& k, V const& v, O const& out, Opt
     for (Index h = 0; h < q.extent(1); ++h) {
       Index const key_head = h / (q.extent(1) / k.extent(1));
       for (Index i = 0; i < q.extent(2); ++i) {
-        auto const row = detail::weight_row<T>(a, q, k, options.mask, scale, b, h, i);
+        auto const row = detail::weight_row<T>(a, q, k, options, scale, b, h, i);
         for (Index e = 0; e < v.extent(3); ++e) {
           T sum(0);
           for (int j = row.keys.begin; j < row.keys.end; ++j) {
@@ -96,7 +103,7 @@ void attention(A const& a, Q const& q, K const& k, V const& v, O const& out, Opt
   }
 }
 
-/// The gradients of all inputs; those of the activation's own parameters are added to `a.parameters().gradient`.
+/// The gradients of all inputs; those of the activation's own parameters and of a bias are added to theirs.
 /// q, d_q (B, H, N, D); k, d_k (B, H_kv, M, D); v, d_v (B, H_kv, M, E); d_out (B, H, N, E). O(B H N M (D + E)).
 template <class A, class Q, class K, class V, class DO, class DQ, class DK, class DV,
           class Options = AttentionOptions<>>
@@ -112,7 +119,7 @@ void attention_backward(A const& a, Q const& q, K const& k, V const& v, DO const
       for (Index h = key_head * group; h < (key_head + 1) * group; ++h) {
         Row const a_row{options.mask.length(static_cast<int>(b), static_cast<int>(m)), static_cast<int>(h)};
         for (Index i = 0; i < q.extent(2); ++i) {
-          auto const row = detail::weight_row<T>(a, q, k, options.mask, scale, b, h, i);
+          auto const row = detail::weight_row<T>(a, q, k, options, scale, b, h, i);
           std::size_t const visible = row.weights.size();
           std::vector<T> d_w(visible, T(0)), d_s(visible, T(0));
           T delta(0);
@@ -131,6 +138,7 @@ void attention_backward(A const& a, Q const& q, K const& k, V const& v, DO const
             } else {
               d_s[r] = weight_and_slope(a, row.scores[r], a_row).slope * d_w[r];
             }
+            detail::add_bias_gradient(options.bias, b, h, i, row.keys.begin + static_cast<Index>(r), d_s[r]);
             if constexpr (LearnableActivation<A, T>) {
               auto const parameters = a.parameters();
               auto const slopes = a.parameter_slopes(row.scores[r], a_row);

@@ -94,7 +94,7 @@ bool backward(Kokkos::Cuda const& exec, A const& a, Q const& q, K const& k, V co
     static std::string const name = kernel_name("attention_backward", F, width());
     ProfilingRegion const region(name);
     using Inputs = TeamBackwardInputs<A, Input<Q>, Input<K>, Input<V>, Input<O>, Input<DO>, decltype(options.mask),
-                                      StatsOf<A, float>, float>;
+                                      NoBias, StatsOf<A, float>, float>;
     Inputs const inputs{a,
                         q,
                         k,
@@ -103,6 +103,7 @@ bool backward(Kokkos::Cuda const& exec, A const& a, Q const& q, K const& k, V co
                         d_out,
                         saved_rows(saved),
                         options.mask,
+                        NoBias(),
                         reference::detail::score_scale<float>(options, q.extent(3))};
     bool const aligned = has_aligned_rows(q) && has_aligned_rows(k) && has_aligned_rows(v) && has_aligned_rows(d_out) &&
                          has_aligned_rows(d_q) && has_aligned_rows(d_k) && has_aligned_rows(d_v);

@@ -29,12 +29,12 @@ inline constexpr bool forwards_on_host<Exec, A, Stored, Norms> =
     !wants_norms<Norms> || NormsFollowFromSums<A, Pack<AccumulatorOf<Stored>>>;
 
 /// Whether tensor cores may serve a call; widths and the device decide when it is made. The portable kernels serve
-/// double and jets, and what tensor cores decline.
-template <class Exec, class... Tensors>
+/// double and jets, biases, and what tensor cores decline.
+template <class Exec, class Bias, class... Tensors>
 inline constexpr bool may_use_tensor_cores = false;
 #if defined(KOKKOS_ENABLE_CUDA)
 template <class... Tensors>
-inline constexpr bool may_use_tensor_cores<Kokkos::Cuda, Tensors...> = cuda::are_of_one_kind<Tensors...>;
+inline constexpr bool may_use_tensor_cores<Kokkos::Cuda, NoBias, Tensors...> = cuda::are_of_one_kind<Tensors...>;
 #endif
 
 template <class T>
@@ -54,7 +54,7 @@ void attention_forward(Exec const& exec, A const& a, Q const& q, K const& k, V c
     host::Forward<T, A, Q, K, V, O, Saved, Options>{a, q, k, v, out, saved, options}.run(name, exec);
   } else {
 #if defined(__CUDACC__) && defined(KOKKOS_ENABLE_CUDA)
-    if constexpr (may_use_tensor_cores<Exec, Q, K, V, O>) {
+    if constexpr (may_use_tensor_cores<Exec, decltype(options.bias), Q, K, V, O>) {
       if (cuda::forward(exec, a, q, k, v, out, saved, options)) {
         return team_attention_norms(exec, a, q, k, saved, options);
       }
@@ -73,12 +73,11 @@ void attention_gradients(Exec const& exec, A const& a, Q const& q, K const& k, V
     using T = AccumulatorOf<typename O::Scalar>;
     static std::string const name = host_kernel_name<T>("attention_backward");
     ProfilingRegion const region(name);
-    host::Backward<T, A, Q, K, V, O, Saved, DO, DQ, DK, DV, Options>{a,     q,   k,   v,   out,    saved,
-                                                                     d_out, d_q, d_k, d_v, options}
-        .run(name, exec);
+    using Block = host::BackwardBlock<T, A, Q, K, V, O, Saved, DO, DQ, DK, DV, Options>;
+    host::Backward<T, Block>{Block{a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options}}.run(name, exec);
   } else {
 #if defined(__CUDACC__) && defined(KOKKOS_ENABLE_CUDA)
-    if constexpr (may_use_tensor_cores<Exec, Q, K, V, O, DO, DQ, DK, DV>) {
+    if constexpr (may_use_tensor_cores<Exec, decltype(options.bias), Q, K, V, O, DO, DQ, DK, DV>) {
       if (cuda::backward(exec, a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options)) return;
     }
 #endif

@@ -77,6 +77,16 @@ T score_scale(Options const& options, int width) {
   return T(options.score_scale != 0 ? options.score_scale : 1 / std::sqrt(double(std::max(width, 1))));
 }
 
+template <class Options>
+inline constexpr bool has_bias = !std::same_as<decltype(Options::bias), NoBias>;
+
+/// The bias of a head of a sequence for the keys from `key` to `key + n_keys`: (1, 1, N, n_keys).
+template <class R, class Memory>
+auto bias_of(Tensor<R, 4, Memory> const& bias, Index b, Index h, int key, int n_keys) {
+  Index const b_ = b % bias.extent(0), h_ = h % bias.extent(1);
+  return bias.slice(0, b_, b_ + 1).slice(1, h_, h_ + 1).slice(3, key, key + n_keys);
+}
+
 /// Rows of numbers of type T, `step` apart.
 template <class T>
 struct RowsOf {
@@ -117,15 +127,46 @@ void pack_lanes(X const& x, Index b, Index h, Index first, int n, RealOf<P> fact
                      factor, columns + c * W, Columns * W);
   }
 }
-/// The way back; `factor` has a pack for each column.
-template <class P, int Columns, class X>
+/// The way back, or added to x; `factor` has a pack for each column.
+template <class P, int Columns, bool adds = false, class X>
 void unpack_lanes(RealOf<P> const* columns, P const (&factor)[Columns], X const& x, Index b, Index h, Index first,
                   int n) {
   constexpr int W = P::width;
   auto* const rows = x.data() + b * x.stride(0) + h * x.stride(1) + first * x.stride(2);
   for (int c = 0; c < Columns; ++c) {
-    lanes_to_rows<P>(columns + c * W, Columns * W, factor[c], rows + c * W * x.stride(2), x.stride(2),
+    lanes_to_rows<adds, P>(columns + c * W, Columns * W, factor[c], rows + c * W * x.stride(2), x.stride(2),
                      std::min(W, n - c * W), static_cast<int>(x.extent(3)));
+  }
+}
+
+/// to (n_rows, width) += sum over s < n of left(row, s) right(s): left(row, s) = left[row row_step + s step], and right(s)
+/// is a row of `right`, its columns in lanes. `width` is a multiple of the pack's.
+template <class T, class RowStep, class Step>
+void accumulate_rows(T const* left, RowStep row_step, Step step, int n_rows, RowsOf<T> right, int n, T* to, int width) {
+  using P = Pack<T>;
+  in_groups<gradient_packs>(width / P::width, [&](int pack, auto size) {
+    constexpr int columns = size;
+    in_groups<block_rows(columns)>(n_rows, [&](int i, auto rows) {
+      P sum[rows][columns];
+      T* const at = to + Index(i) * width + pack * P::width;
+      load_block(sum, at, width);
+      multiply_add(sum, left + i * Index(row_step), row_step, step, right.data + pack * P::width, right.step, n);
+      store_block(sum, at, width);
+    });
+  });
+}
+
+/// x (batch, heads, tokens, width): `n` rows from `first` on, times `factor` -> rows (n, padded), padded with zeros.
+template <class T, class X>
+void copy_rows(X const& x, Index b, Index h, Index first, int n, T factor, int padded, T* rows) {
+  using P = Pack<T>;
+  auto const* from = x.data() + b * x.stride(0) + h * x.stride(1) + first * x.stride(2);
+  int const width = static_cast<int>(x.extent(3));
+  for (int r = 0; r < n; ++r, from += x.stride(2), rows += padded) {
+    int d = 0;
+    for (; d + P::width <= width; d += P::width) (lanes::load<P>(from + d) * P(factor)).store(rows + d);
+    for (; d < width; ++d) rows[d] = factor * static_cast<T>(from[d]);
+    for (; d < padded; ++d) rows[d] = T(0);
   }
 }
 

@@ -1,7 +1,7 @@
 /// The fused forward pass on the host: scores, weights and output of a block of queries without leaving L1.
 #pragma once
 
-#include "attn/attention/detail/host_call.hpp"
+#include "attn/attention/detail/host_few_queries.hpp"
 #include "attn/attention/detail/norm_sums.hpp"
 
 namespace attn::detail::host {
@@ -19,6 +19,7 @@ struct Forward {
   Shape const shape{q, k, v};
 
   static constexpr bool normalised = RowActivation<A, Pack<T>>;
+  static constexpr bool biased = has_bias<Options>;
   static constexpr bool norms = wants_norms<decltype(Options::norms)>;
   static constexpr bool row_norms = wants_rows<decltype(Options::norms)>;
 
@@ -40,8 +41,15 @@ struct Forward {
         // Of a short sequence the same block of the next head, so that a rest of few queries has little to ask for.
         Index const next = item + (blocks <= 2 ? blocks : 1);
         if (next < last) will_read(query_block<T>(shape, next), soon);
+        Carver const own(tiles + worker * bytes);
+        if constexpr (!norms) {
+          if (are_few<T>(at.n, shape)) {
+            few_queries_block(at, own, soon);
+            continue;
+          }
+        }
         with_block_of<T>(at.n, [&]<class P, int Columns>(std::type_identity<P>, std::integral_constant<int, Columns>) {
-          block<P, Columns>(at, Carver(tiles + worker * bytes), norms ? partial + item : nullptr, soon);
+          block<P, Columns>(at, own, norms ? partial + item : nullptr, soon);
         });
       }
     });
@@ -93,6 +101,9 @@ struct Forward {
       bool const first = key == visible.first;
       auto const k_rows = rows_of<T>(k, b, key_head, key, n_keys, tiles.keys);
       auto const v_rows = rows_of<T>(v, b, key_head, key, n_keys, tiles.values);
+      if constexpr (biased) {
+        pack_lanes<P, Columns>(bias_of(options.bias.values, b, h, key, n_keys), 0, 0, query, n, T(1), tiles.weights);
+      }
       score_tile(weigh, k_rows, tiles, key, n_keys, row, visible, sums, soon);
       if constexpr (normalised) {
         for (int c = 0; c < Columns; ++c) {
@@ -124,7 +135,66 @@ struct Forward {
     if constexpr (row_norms) write_rows(at, visible, statistics, of_rows);
   }
 
-  /// S^T = K Q^T for the keys of a tile; a pointwise activation turns it into weights before it leaves the registers.
+  /// The same for few queries, keys in lanes.
+  void few_queries_block(QueryBlock const& at, Carver scratch, Prefetcher& soon) const {
+    using P = Pack<T>;
+    auto const [b, h, query, n] = at;
+    constexpr Index step = score_row_step<T>;
+    Tiles const tiles = cut_tiles(scratch);
+    Index const key_head = h / shape.group();
+    int const width = shape.width, value_width = shape.value_width;
+    Row const row{options.mask.length(int(b), shape.n_keys), int(h)};
+    auto const weigh = for_row(a, row);
+    KeysOfFew<T> const keys(options.mask, {int(b), query, shape.n_queries, shape.n_keys}, n);
+    RowStatistics<A, P, few_queries<T>> statistics;
+    T *const q_rows = tiles.q_lanes, *const out_rows = tiles.out_lanes;
+
+    soon.spread(n);
+    copy_rows(q, b, h, query, n, score_scale<T>(options, width), width, q_rows);
+    std::fill_n(out_rows, n * value_width, T(0));
+    for (int key = keys.first, n_keys; key < keys.last; key += n_keys) {
+      n_keys = keys_in_tile(keys.last - key);
+      auto const k_rows = rows_of<T>(k, b, key_head, key, n_keys, tiles.keys);
+      auto const v_rows = rows_of<T>(v, b, key_head, key, n_keys, tiles.values);
+      for (int i = 0; i < n; ++i) {
+        soon.advance();
+        T* const weights = tiles.weights + i * step;
+        multiply_by_rows(q_rows + i * width, k_rows, n_keys, width, weights);
+        for (int j = 0; j < n_keys && (biased || !normalised); j += P::width) {
+          P s = P::load(weights + j);
+          if constexpr (biased) {
+            s = plus_row(s, &bias_of(options.bias.values, b, h, key, n_keys)(0, 0, query + i, j), n_keys - j);
+          }
+          if constexpr (!normalised) s = keys.choose(i, key + j, weigh(s, row), P(T(0)));
+          s.store(weights + j);
+        }
+        if constexpr (normalised) {
+          P const factor = absorb_row(a, statistics.of[i], weights, n_keys, keys, i, key);
+          if (!all_ones(factor)) {
+            for (int e = 0; e < value_width; e += P::width) {
+              T* const at = out_rows + i * value_width + e;
+              (P::load(at) * factor).store(at);
+            }
+          }
+        }
+      }
+      accumulate_rows(tiles.weights, step, UnitStep(), n, v_rows, n_keys, out_rows, value_width);
+    }
+    P inverse[few_queries<T>];
+    for (int i = 0; i < n; ++i) {
+      inverse[i] = P(T(1));
+      if constexpr (normalised) {
+        bool const empty = keys.of[i].begin >= keys.of[i].end;
+        inverse[i] = empty ? P(T(0)) : P(T(1)) / a.normalizer(statistics.of[i]);
+        auto const& rows = saved.rows();
+        if (rows.data() != nullptr) save_stats<A, P>(statistics.of[i], &rows(b, h, query + i), 1);
+      }
+    }
+    put_rows(out_rows, inverse, out, b, h, query, n);
+  }
+
+  /// S^T = K Q^T for the keys of a tile, added to the bias that lies there; a pointwise activation turns it into weights
+  /// before it leaves the registers.
   template <class Weigh, class P, int Columns>
   void score_tile(Weigh const& weigh, RowsOf<T> k_rows, Tiles const& tiles, int key, int n_keys, Row row,
                   VisibleKeys<P, Columns> const& visible, NormSums<P> (&sums)[Columns], Prefetcher& soon) const {
@@ -133,7 +203,11 @@ struct Forward {
     in_groups<block_rows(Columns)>(n_keys, [&](int j, auto rows) {
       soon.advance();
       P s[rows][Columns];  // (keys, lanes)
-      transform_block(s, [](P, int, int) { return P(T(0)); });
+      if constexpr (biased) {
+        load_block(s, tiles.weights + j * lanes, lanes);
+      } else {
+        transform_block(s, [](P, int, int) { return P(T(0)); });
+      }
       multiply_add(s, k_rows.data + j * k_rows.step, k_rows.step, UnitStep(), tiles.q_lanes, lanes, shape.width);
       if constexpr (!normalised) {
         if constexpr (norms) add_slopes(weigh, s, key + j, row, visible, sums);

@@ -15,30 +15,30 @@ template <class P, int Columns>
 class VisibleKeys {
   using Integers = typename lanes::IntegersOf<P>::Vector;
   using Integer = typename lanes::IntegersOf<P>::Integer;
-  static constexpr int n_lanes = Columns * P::width;
 
  public:
-  /// `n` queries from `query` on; lanes behind them repeat the last.
+  /// `n` queries from `query` on; lanes behind them repeat the last. Masks are monotone: the first and the last query
+  /// bound what the others see.
   template <Mask M>
   VisibleKeys(M const& mask, Query query, int n) {
-    KeyRange const start = mask.keys(query);
-    first = all_first = start.begin;
-    last = all_last = start.end;
-    alignas(Integers) Integer begins[n_lanes], ends[n_lanes];
-    KeyRange range = start;
-    for (int l = 0; l < n_lanes; ++l, ++query.index) {
-      if (0 < l && l < n) {
-        range = mask.keys(query);
-        first = std::min(first, range.begin);
-        last = std::max(last, range.end);
-        all_first = std::max(all_first, range.begin);
-        all_last = std::min(all_last, range.end);
+    int const begin = query.index;
+    auto const range_of = [&](int i) {
+      query.index = begin + i;
+      return mask.keys(query);
+    };
+    KeyRange const start = range_of(0), end = range_of(n - 1);
+    first = start.begin;
+    all_last = start.end;
+    all_first = end.begin;
+    last = end.end;
+    bool const alike = first == all_first && last == all_last;
+    for (int c = 0; c < Columns; ++c) {
+      for (int l = 0; l < P::width; ++l) {
+        KeyRange const range = alike ? start : range_of(std::min(c * P::width + l, n - 1));
+        begin_[c][l] = range.begin;
+        end_[c][l] = range.end;
       }
-      begins[l] = range.begin;
-      ends[l] = range.end;
     }
-    std::memcpy(begin_, begins, sizeof begins);
-    std::memcpy(end_, ends, sizeof ends);
   }
 
   bool all_visible(int begin, int end) const { return all_first <= begin && end <= all_last; }

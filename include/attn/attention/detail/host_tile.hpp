@@ -149,6 +149,22 @@ ATTN_FUNCTION void exchange(P& a, P& b) {
 #endif
 }
 
+/// x with lanes l and l ^ Distance exchanged.
+template <int Distance, class P>
+ATTN_FUNCTION P swapped(P const& x) {
+#if defined(__clang__)
+  return [&]<int... L>(std::integer_sequence<int, L...>) {
+    return P(__builtin_shufflevector(x.lanes, x.lanes, (L ^ Distance)...));
+  }
+  (std::make_integer_sequence<int, P::width>());
+#else
+  typename IntegersOf<P>::Vector from{};
+#pragma GCC unroll 16
+  for (int l = 0; l < P::width; ++l) from[l] = l ^ Distance;
+  return __builtin_shuffle(x.lanes, from);
+#endif
+}
+
 /// Transposes W packs of W lanes in registers, in log2(W) steps (Eklundh 1972).
 template <class P, int Size = P::width / 2>
 ATTN_FUNCTION void transpose(P (&x)[P::width]) {
@@ -212,8 +228,8 @@ void rows_to_lanes(S const* rows, Index row_step, int n, int width, RealOf<P> fa
   }
 }
 
-/// columns (width, W), times the lanes of `factor`, -> rows (n, width), n <= W.
-template <class P, class S>
+/// columns (width, W), times the lanes of `factor`, -> rows (n, width), n <= W, or added to them.
+template <bool adds = false, class P, class S>
 void lanes_to_rows(RealOf<P> const* columns, Index column_step, P factor, S* rows, Index row_step, int n, int width) {
   constexpr int W = P::width;
   int d = 0;
@@ -224,12 +240,18 @@ void lanes_to_rows(RealOf<P> const* columns, Index column_step, P factor, S* row
     lanes::transpose(x);
 #pragma GCC unroll 16
     for (int r = 0; r < W; ++r) {
-      if (r < n) lanes::store(x[r], rows + r * row_step + d);
+      if (r >= n) continue;
+      S* const to = rows + r * row_step + d;
+      if constexpr (adds) x[r] += lanes::load<P>(to);
+      lanes::store(x[r], to);
     }
   }
   for (; d < width; ++d) {
     P const x = P::load(columns + d * column_step) * factor;
-    for (int r = 0; r < n; ++r) rows[r * row_step + d] = static_cast<S>(x[r]);
+    for (int r = 0; r < n; ++r) {
+      S& to = rows[r * row_step + d];
+      to = static_cast<S>(adds ? static_cast<RealOf<P>>(to) + x[r] : x[r]);
+    }
   }
 }
 

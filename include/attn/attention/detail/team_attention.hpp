@@ -28,8 +28,8 @@ void team_attention_norms(Exec const& exec, A const& a, Q const& q, K const& k, 
     ATTN_CHECK((!RowActivation<A, T> || saved_rows(saved) != nullptr || q.extent(2) == 0),
                "attention: give `saved` memory to get norms");
     launch_teams(exec, "attn::attention norms (team)", q.extent(2), k.extent(2),
-                 TeamNorms<Exec, T, A, Q, K, decltype(options.mask), Norms>{
-                     a, q, k, saved_rows(saved), options.mask, options.norms,
+                 TeamNorms<Exec, T, A, Q, K, decltype(options.mask), Norms, decltype(options.bias)>{
+                     a, q, k, saved_rows(saved), options.mask, options.norms, options.bias,
                      reference::detail::score_scale<T>(options, q.extent(3))});
   }
 }
@@ -43,7 +43,8 @@ void team_attention_forward(Exec const& exec, A const& a, Q const& q, K const& k
   RealOf<T> const scale = reference::detail::score_scale<T>(options, q.extent(3));
   Index const n = q.extent(2), m = k.extent(2);
   launch_teams(exec, "attn::attention (team)", n, m,
-               TeamForward<Exec, T, A, Q, K, V, O, M>{a, q, k, v, out, saved_rows(saved), options.mask, scale});
+               TeamForward<Exec, T, A, Q, K, V, O, M, decltype(options.bias)>{a, q, k, v, out, saved_rows(saved), options.mask,
+                                                                        options.bias, scale});
   team_attention_norms(exec, a, q, k, saved, options);
 }
 
@@ -82,15 +83,31 @@ void team_attention_backward(Exec const& exec, A const& a, Q const& q, K const& 
   using T = AccumulatorOf<typename O::Scalar>;
   using R = RealOf<T>;
   using M = decltype(options.mask);
-  using Inputs = TeamBackwardInputs<A, Q, K, V, O, DO, M, StatsOf<A, T>, R>;
+  using Bias = decltype(options.bias);
+  using Inputs = TeamBackwardInputs<A, Q, K, V, O, DO, M, Bias, StatsOf<A, T>, R>;
   Index const n = q.extent(2), m = k.extent(2);
-  Inputs const inputs{
-      a, q, k, v, out, d_out, saved_rows(saved), options.mask, reference::detail::score_scale<T>(options, q.extent(3))};
+  Inputs const inputs{a,
+                      q,
+                      k,
+                      v,
+                      out,
+                      d_out,
+                      saved_rows(saved),
+                      options.mask,
+                      options.bias,
+                      reference::detail::score_scale<T>(options, q.extent(3))};
   R* const parts = parameter_parts<T>(a, saved, out.size() == 0);
   TeamQueryGradient<Exec, T, Inputs, DQ> d_q_kernel{inputs, d_q, parts};
   int const tile = launch_teams(exec, "attn::attention_backward of queries (team)", n, m, d_q_kernel);
   launch_teams(exec, "attn::attention_backward of keys (team)", m, n,
                TeamKeyGradient<Exec, T, Inputs, DK, DV>{inputs, d_k, d_v});
+  if constexpr (!std::same_as<Bias, NoBias>) {
+    auto const& d_bias = options.bias.gradient;
+    if (d_bias.data() != nullptr) {
+      launch_teams(exec, "attn::attention_backward of a bias (team)", n, m,
+                   TeamBiasGradient<Exec, T, Inputs, std::remove_cvref_t<decltype(d_bias)>>{inputs, d_bias});
+    }
+  }
   add_parameter_parts<T>(exec, a, parts, out, tiles_of(n, tile));
 }
 

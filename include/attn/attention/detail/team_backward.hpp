@@ -60,7 +60,7 @@ struct QueryFacts {
 };
 
 /// The tensors of a backward pass.
-template <class A, class Q, class K, class V, class O, class DO, class M, class Stats, class R>
+template <class A, class Q, class K, class V, class O, class DO, class M, class Bias, class Stats, class R>
 struct TeamBackwardInputs {
   A a;
   Q q;
@@ -70,6 +70,7 @@ struct TeamBackwardInputs {
   DO d_out;
   Stats const* saved;  ///< (B, H, N), or null
   M mask;
+  Bias bias;
   R score_scale;
 };
 
@@ -136,11 +137,11 @@ struct TeamQueryGradient {
                    [&](int i, int j, T const& dot) { t.d_s(i, j) = dot * x.score_scale; });
       // forward: out_i += w_ij v_j; hence d_w_ij = d_out_i.v_j. The thread that made s_ij also makes d_w_ij.
       team_product(team, own, streamed, value_width, t.d_out, t.v, [&](int i, int j, T const& d_w) {
-        T const s = t.d_s(i, j);
         if (!sees(t.facts.keys[i], k0 + j)) {
           t.d_s(i, j) = T(0);
           return;
         }
+        T const s = x.bias.add(t.d_s(i, j), at.batch, at.head, first + i, k0 + j);
         t.d_s(i, j) = weight_and_score_gradient(weigh, s, d_w, row, t.facts.stats[i], t.facts.delta[i]).d_score;
         if constexpr (n_parameters > 0) {
           auto const slopes = x.a.parameter_slopes(s, row);
@@ -225,7 +226,8 @@ struct TeamKeyGradient {
         team_product(team, own, streamed, value_width, t.v, t.d_out, [&](int j, int i, T const& d_w) {
           WeightAndScoreGradient<T> g{T(0), T(0)};
           if (sees(t.facts.keys[i], k0 + j)) {
-            g = weight_and_score_gradient(weigh, t.d_s(j, i), d_w, row, t.facts.stats[i], t.facts.delta[i]);
+            T const s = x.bias.add(t.d_s(j, i), at.batch, h, first + i, k0 + j);
+            g = weight_and_score_gradient(weigh, s, d_w, row, t.facts.stats[i], t.facts.delta[i]);
           }
           t.weights(j, i) = g.weight;
           t.d_s(j, i) = g.d_score;
@@ -242,6 +244,82 @@ struct TeamKeyGradient {
     team.team_barrier();
     store_rows(team, t.sum_k, head_rows(d_k, at.batch, at.head), k0, keys, width, T(x.score_scale));
     store_rows(team, t.sum_v, head_rows(d_v, at.batch, at.head), k0, keys, value_width, T(1));
+  }
+};
+
+/// A team computes a tile of rows of the gradient of a bias (B', H', N, M): the sum of d_s over the sequences and heads
+/// that share the bias, in their order.
+template <class Exec, class T, class Inputs, class Gradient>
+struct TeamBiasGradient {
+  using Team = typename Kokkos::TeamPolicy<Exec>::member_type;
+  using A = decltype(Inputs::a);
+  using Stats = StatsOf<A, T>;
+
+  Inputs x;
+  Gradient gradient;
+  TileSizes sizes = {};
+  int level = 0;
+
+  struct Scratch {
+    TeamTile<T> q, d_out, k, v, s, sum;
+    QueryFacts<T, Stats> facts;
+  };
+  ATTN_FUNCTION Scratch scratch(ScratchCursor& c) const {
+    int const width = int(x.q.extent(3)), value_width = int(x.v.extent(3)), own = sizes.own, streamed = sizes.streamed;
+    return {c.tile<T>(own, width),    c.tile<T>(own, value_width),
+            c.tile<T>(streamed, width), c.tile<T>(streamed, value_width),
+            c.tile<T>(own, streamed), c.tile<T>(own, streamed),
+            QueryFacts<T, Stats>(c, own)};
+  }
+  Index teams() const { return gradient.extent(0) * gradient.extent(1) * tiles_of(x.q.extent(2), sizes.own); }
+
+  KOKKOS_FUNCTION void operator()(Team const& team) const {
+    int const n = int(x.q.extent(2)), m = int(x.k.extent(2)), width = int(x.q.extent(3));
+    int const value_width = int(x.v.extent(3)), batch = int(x.q.extent(0)), heads = int(x.q.extent(1));
+    int const group = heads / int(x.k.extent(1)), biases = int(gradient.extent(0)), bias_heads = int(gradient.extent(1));
+    int const own = sizes.own, streamed = sizes.streamed;
+    TeamPlace const at(team.league_rank(), bias_heads, tiles_of(n, own));
+    int const first = at.tile * own, count = n - first < own ? n - first : own;
+    auto const t = team_scratch(*this, team);
+    if (value_width == 0) return;
+
+    for (int k0 = 0; k0 < m; k0 += streamed) {
+      int const keys = m - k0 < streamed ? m - k0 : streamed;
+      team.team_barrier();
+      fill_zero(team, t.sum, own, streamed);
+      for (int b = at.batch; b < batch; b += biases) {
+        Query const query{b, first, n, m};
+        KeyRange const seen = hull(x.mask, query, count);
+        if (seen.end <= k0 || seen.begin >= k0 + keys) continue;
+        for (int h = at.head; h < heads; h += bias_heads) {
+          Index const head_row = (Index(b) * heads + h) * n;
+          Row const row{x.mask.length(b, m), h};
+          auto const weigh = for_row(x.a, row);
+          team.team_barrier();
+          load_rows(team, t.q, head_rows(x.q, b, h), first, count, own, width);
+          load_rows(team, t.d_out, head_rows(x.d_out, b, h), first, count, own, value_width);
+          load_rows(team, t.k, head_rows(x.k, b, h / group), k0, keys, streamed, width);
+          load_rows(team, t.v, head_rows(x.v, b, h / group), k0, keys, streamed, value_width);
+          t.facts.load(team, x.mask, query, count, own, x.saved == nullptr ? nullptr : x.saved + head_row,
+                       head_rows(x.out, b, h), t.d_out, value_width);
+          team.team_barrier();
+          team_product(team, own, streamed, width, t.q, t.k,
+                       [&](int i, int j, T const& dot) { t.s(i, j) = dot * x.score_scale; });
+          team_product(team, own, streamed, value_width, t.d_out, t.v, [&](int i, int j, T const& d_w) {
+            if (!sees(t.facts.keys[i], k0 + j)) return;
+            T const s = x.bias.add(t.s(i, j), b, h, first + i, k0 + j);
+            // forward: s_ij += bias_ij; hence d_bias_ij += d_s_ij
+            t.sum(i, j) +=
+                weight_and_score_gradient(weigh, s, d_w, row, t.facts.stats[i], t.facts.delta[i]).d_score;
+          });
+        }
+      }
+      team.team_barrier();
+      for (int entry = team.team_rank(); entry < count * keys; entry += team.team_size()) {
+        int const i = entry / keys, j = entry % keys;
+        gradient(at.batch, at.head, first + i, k0 + j) += real_gradient(t.sum(i, j));
+      }
+    }
   }
 };
 

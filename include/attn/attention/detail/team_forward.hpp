@@ -24,7 +24,7 @@ struct TeamPlace {
 
 /// A team computes a tile of rows of out (B, H, N, E): it keeps the queries and streams the keys and values.
 /// O(D + E) scratch memory for each row; no N x M matrix.
-template <class Exec, class T, class A, class Q, class K, class V, class O, class M>
+template <class Exec, class T, class A, class Q, class K, class V, class O, class M, class Bias>
 struct TeamForward {
   using Team = typename Kokkos::TeamPolicy<Exec>::member_type;
   using Stats = StatsOf<A, T>;
@@ -36,6 +36,7 @@ struct TeamForward {
   O out;
   Stats* saved;  ///< (B, H, N), or null
   M mask;
+  Bias bias;
   RealOf<T> score_scale;
   TileSizes sizes = {};
   int level = 0;
@@ -80,11 +81,13 @@ struct TeamForward {
       load_rows(team, t.kv, k_rows, k0, keys, streamed, width);
       team.team_barrier();
       team_product(team, own, streamed, width, t.q, t.kv, [&](int i, int j, T const& dot) {
-        T const s = dot * score_scale;
+        t.weights(i, j) = T(0);
+        if (!sees(t.keys[i], k0 + j)) return;
+        T const s = bias.add(dot * score_scale, at.batch, at.head, first + i, k0 + j);
         if constexpr (RowActivation<A, T>) {
           t.weights(i, j) = s;
         } else {
-          t.weights(i, j) = sees(t.keys[i], k0 + j) ? weigh(s, row) : T(0);
+          t.weights(i, j) = weigh(s, row);
         }
       });
       team.team_barrier();

@@ -7,7 +7,7 @@ namespace attn::detail {
 
 /// A team computes both squared norms of one head's matrix, and what is wanted of its rows. It goes over the scores once
 /// more, since a row-normalised weight is known only when its row is complete.
-template <class Exec, class T, class A, class Q, class K, class M, class Norms>
+template <class Exec, class T, class A, class Q, class K, class M, class Norms, class Bias>
 struct TeamNorms {
   using Team = typename Kokkos::TeamPolicy<Exec>::member_type;
   using Stats = StatsOf<A, T>;
@@ -25,6 +25,7 @@ struct TeamNorms {
   Stats const* saved;  ///< (B, H, N)
   M mask;
   Norms norms;
+  Bias bias;
   RealOf<T> score_scale;
   TileSizes sizes = {};
   int level = 0;
@@ -68,7 +69,7 @@ struct TeamNorms {
         team.team_barrier();
         team_product(team, own, streamed, width, t.q, t.k, [&](int i, int j, T const& dot) {
           if (!sees(t.keys[i], k0 + j)) return;
-          T const s = dot * score_scale;
+          T const s = bias.add(dot * score_scale, at.batch, at.head, first + i, k0 + j);
           if constexpr (RowActivation<A, T>) {
             t.scores(i, j) = s;
           } else {

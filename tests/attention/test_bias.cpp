@@ -1,0 +1,175 @@
+// Biases of scores: every kernel against the textbook, and the textbook against finite differences.
+#include "attn/attention/attention.hpp"
+#include "attn/attention/norms.hpp"
+#include "attn/testing/gradcheck.hpp"
+
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "attention/cases.hpp"
+
+namespace {
+
+using namespace attn_test;
+namespace host = attn::detail::host;
+
+template <class T>
+Inputs<T> biased_inputs(Shape const& s) {
+  auto in = random_inputs<T>(s);
+  auto const bias = random_numbers(s.bias_size(), 5);
+  in.bias.assign(bias.begin(), bias.end());
+  return in;
+}
+
+template <class Kernel>
+auto run_biased(auto const& in, auto const& make_activation, auto const& make_mask) {
+  return run<Kernel, false, true>(in, make_activation, make_mask);
+}
+
+TEST(Bias, GradientsAreThoseOfFiniteDifferences) {
+  Shape const s{.batch = 4, .heads = 2, .kv_heads = 1, .queries = 3, .keys = 4, .biases = 2, .bias_heads = 2};
+  auto const expect_differences = [&](auto const& make_activation, auto const& make_mask) {
+    auto const in = biased_inputs<double>(s);
+    auto const result = run_biased<Reference>(in, make_activation, make_mask);
+    auto const check = [&](char const* name, auto member, std::vector<double> const& gradient) {
+      auto const loss = [&](std::size_t i, double shift) {
+        auto moved = in;
+        (moved.*member)[i] += shift;
+        return inner(in.d_out, run_biased<Reference>(moved, make_activation, make_mask).out);
+      };
+      auto const verdict = attn::testing::gradcheck(loss, gradient, {.tolerance = 1e-8, .at_most = 1000});
+      EXPECT_TRUE(verdict) << name << ": " << verdict.message();
+    };
+    check("d_bias", &Inputs<double>::bias, result.d_bias);
+    check("d_q", &Inputs<double>::q, result.d_q);
+    check("d_k", &Inputs<double>::k, result.d_k);
+  };
+  expect_differences(plain(attn::Softmax{}), full());
+  expect_differences(plain(attn::Poly<3>{}), causal(1));
+}
+
+template <class Case>
+class BiasOf : public ::testing::Test {
+ protected:
+  using Kernel = typename Case::first_type;
+  using T = typename Case::second_type;
+
+  template <class MakeActivation, class MakeMask>
+  static void expect_textbook(Shape const& s, MakeActivation const& make_activation, MakeMask const& make_mask) {
+    auto const in = biased_inputs<T>(s);
+    auto const got = run_biased<Kernel>(in, make_activation, make_mask);
+    auto const want = run_biased<Reference>(as_double(in), make_activation, make_mask);
+    double const shared = double(s.batch * s.heads) / double(s.biases * s.bias_heads);
+    double const length = (double(s.keys) + double(s.queries) * 2 + shared + double(s.width + s.value_width)) * 8;
+    std::ostringstream what;
+    what << "B " << s.batch << "/" << s.biases << ", H " << s.heads << "/" << s.bias_heads << ", N " << s.queries
+         << ", M " << s.keys << ", D " << s.width << ", E " << s.value_width;
+    auto const verdict = agree(got, want, attn::testing::tolerance<T>(length), s);
+    EXPECT_TRUE(bool(verdict)) << what.str() << "\n" << verdict.message();
+  }
+  static void expect_textbook_for_both(Shape const& s, auto const& make_mask) {
+    expect_textbook(s, plain(attn::Softmax{}), make_mask);
+    expect_textbook(s, dynamic_poly<3>({0.25}), make_mask);
+  }
+};
+using Cases = ::testing::Types<std::pair<Portable, float>, std::pair<Portable, double>, std::pair<Chosen, float>,
+                               std::pair<Chosen, double>>;
+TYPED_TEST_SUITE(BiasOf, Cases);
+
+TYPED_TEST(BiasOf, WindowsAgreesWithTheTextbook) {
+  for (Index const width : {16, 20}) {  // whole packs and others
+    for (Index const n : {1, 5, 49, 50, 67}) {
+      TestFixture::expect_textbook_for_both({.batch = 6,
+                                             .heads = 2,
+                                             .kv_heads = 2,
+                                             .queries = n,
+                                             .keys = n,
+                                             .width = width,
+                                             .value_width = width,
+                                             .biases = 3,
+                                             .bias_heads = 2},
+                                            full());
+    }
+  }
+}
+
+TYPED_TEST(BiasOf, EverySequence_OneHead_AllOfThem_AgreesWithTheTextbook) {
+  for (Index const biases : {1, 4}) {
+    for (Index const heads : {1, 4}) {
+      TestFixture::expect_textbook_for_both({.batch = 4,
+                                             .heads = 4,
+                                             .kv_heads = 2,
+                                             .queries = 21,
+                                             .keys = 70,
+                                             .width = 16,
+                                             .value_width = 16,
+                                             .biases = biases,
+                                             .bias_heads = heads},
+                                            window({.before = 9, .after = 30, .offset = 3}, {70, 0, 41, 70}));
+    }
+  }
+}
+
+TYPED_TEST(BiasOf, AHeadThatIsCutIntoParts_AgreesWithTheTextbook) {
+  TestFixture::expect_textbook_for_both({.batch = 2, .heads = 1, .kv_heads = 1, .queries = 1361, .keys = 71},
+                                        window({.before = 100, .after = 100}));
+}
+
+TYPED_TEST(BiasOf, Nothing_IsNothing) {
+  TestFixture::expect_textbook_for_both({.queries = 0}, full());
+  TestFixture::expect_textbook_for_both({.keys = 0}, full());
+  TestFixture::expect_textbook_for_both({.value_width = 0}, full());
+}
+
+TYPED_TEST(BiasOf, ZeroIsNoBias) {
+  using T = typename TestFixture::T;
+  auto in = biased_inputs<T>({.queries = 49, .keys = 49, .width = 16, .value_width = 16});
+  in.bias.assign(in.bias.size(), T(0));
+  auto const with = run_biased<typename TestFixture::Kernel>(in, plain(attn::Softmax{}), full());
+  auto const without = run<typename TestFixture::Kernel>(in, plain(attn::Softmax{}), full());
+  EXPECT_EQ(with.out, without.out);
+  EXPECT_EQ(with.d_q, without.d_q);
+}
+
+TEST(Bias, IsInTheNorms) {
+  Shape const s{.queries = 19, .keys = 23};
+  auto const in = biased_inputs<double>(s);
+  auto const norms = run<Chosen, true, true>(in, plain(attn::Softmax{}), full());
+  auto moved = in;
+  moved.bias[5] += 1;
+  auto const others = run<Chosen, true, true>(moved, plain(attn::Softmax{}), full());
+  EXPECT_GT(std::abs(norms.frobenius[0] - others.frobenius[0]), 1e-6);
+  auto const portable = run<Portable, true, true>(in, plain(attn::Softmax{}), full());
+  for (std::size_t i = 0; i < norms.frobenius.size(); ++i) {
+    EXPECT_NEAR(norms.frobenius[i], portable.frobenius[i], 1e-10);
+    EXPECT_NEAR(norms.jacobian[i], portable.jacobian[i], 1e-10);
+  }
+}
+
+template <class Extents>
+std::string message_of(Extents const& bias) {
+  using Memory = Kokkos::DefaultHostExecutionSpace::memory_space;
+  std::vector<float> x(1000);
+  attn::Tensor<float, 4, Memory> const q(x.data(), {2, 2, 5, 3}), k(x.data(), {2, 2, 7, 3});
+  attn::Tensor<float, 4, Memory> const out(x.data(), {2, 2, 5, 3});
+  attn::ScoreBias<float, Memory> const b{{x.data(), bias}};
+  try {
+    attn::attention(Kokkos::DefaultHostExecutionSpace(), attn::Softmax{}, q, k, k, out,
+                    attn::AttentionOptions<attn::Full, attn::NoNorms, attn::Fp32Products,
+                                           attn::ScoreBias<float, Memory>>{.bias = b});
+  } catch (attn::Error const& e) {
+    return e.what();
+  }
+  return "";
+}
+
+TEST(Bias, OfAnotherShapeIsAnError) {
+  using E = attn::Extents<4>;
+  EXPECT_EQ(message_of(E{1, 2, 5, 7}), "");
+  EXPECT_NE(message_of(E{1, 2, 5, 6}).find("a shape of (., ., 5, 7), got (., ., 5, 6)"), std::string::npos);
+  EXPECT_NE(message_of(E{3, 2, 5, 7}).find("a batch that divides 2 and 1 or 2 heads, got (3, 2)"), std::string::npos);
+  EXPECT_NE(message_of(E{1, 3, 5, 7}).find("got (1, 3)"), std::string::npos);
+}
+
+}  // namespace
