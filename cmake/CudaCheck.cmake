@@ -4,8 +4,8 @@
 #
 # attn_add_cuda_check(SOURCE...): a target in `all` that compiles each source for sm_90, with the portable kernels of
 #   attention alone: those for tensor cores are many.
-# attn_add_machine_code(SOURCE): also compiles SOURCE, for sm_80 and sm_90, to NAME.sm_*.cubin, and what ptxas says to
-#   NAME.sm_*.log. ATTN_MACHINE_CODE lists these files without their endings, for a test.
+# attn_add_machine_code(SOURCE): also compiles SOURCE, for sm_80 and, with the kernels for Hopper, sm_90a, to
+#   NAME.sm_*.cubin, and what ptxas says to NAME.sm_*.log. ATTN_MACHINE_CODE lists these files without their endings, for a test.
 # attn_unite(VARIABLE NAME SOURCE...): appends to the list one file that includes the sources. nvcc takes a quarter of a
 # minute to read Kokkos and its own headers, whatever follows.
 option(ATTN_CHECK_CUDA "Compile device code with nvcc where there is one, even if Kokkos has no CUDA" ON)
@@ -84,13 +84,18 @@ function(attn_add_machine_code source)
   cmake_path(GET source STEM name)
   set(outputs)
   set(files)
-  foreach(arch IN ITEMS sm_80 sm_90)
-    set(file ${CMAKE_CURRENT_BINARY_DIR}/${name}.${arch})
+  foreach(arch IN ITEMS 80 90a)
+    set(hopper)
+    if(arch STREQUAL 90a)
+      set(hopper -DATTN_CUDA_HOPPER)
+    endif()
+    set(file ${CMAKE_CURRENT_BINARY_DIR}/${name}.sm_${arch})
     add_custom_command(OUTPUT ${file}.cubin ${file}.log
       COMMAND sh -c "\"$@\" > \"$0\" 2>&1 || { cat \"$0\"; exit 1; }" ${file}.log
-              ${ATTN_CUDA_COMMAND} -arch=${arch} -Xptxas=-v -MD -MT ${file}.cubin -MF ${file}.d -cubin ${source} -o ${file}.cubin
+              ${ATTN_CUDA_COMMAND} ${hopper} -gencode=arch=compute_${arch},code=sm_${arch} -Xptxas=-v
+              -MD -MT ${file}.cubin -MF ${file}.d -cubin ${source} -o ${file}.cubin
       DEPENDS ${source} ${CMAKE_CURRENT_BINARY_DIR}/flags.txt DEPFILE ${file}.d
-      COMMENT "Compiling ${name} for ${arch}" VERBATIM)
+      COMMENT "Compiling ${name} for sm_${arch}" VERBATIM)
     list(APPEND outputs ${file}.cubin)
     list(APPEND files ${file})
   endforeach()
