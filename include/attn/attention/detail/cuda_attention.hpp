@@ -1,6 +1,7 @@
 /// Attention by tensor cores, forward and backward; where they do not serve, by the portable kernels.
 #pragma once
 
+#include "attn/attention/detail/cuda_hopper_launch.hpp"
 #include "attn/attention/detail/cuda_launch.hpp"
 #include "attn/attention/detail/team_attention.hpp"
 #include "attn/attention/saved.hpp"
@@ -43,11 +44,23 @@ bool with_tensor_cores(Kokkos::Cuda const& exec, Index width, Index value_width,
   return serves;
 }
 
-/// The name of the kernel for a call; empty where tensor cores do not serve it.
-template <Format F>
-std::string serving_kernel(Kokkos::Cuda const& exec, std::string const& function, Index width, Index value_width) {
+/// Whether the kernel for Hopper makes the forward pass of a call that tensor cores serve.
+template <Format F, int width, class... Tensors>
+bool takes_hopper([[maybe_unused]] Kokkos::Cuda const& exec, [[maybe_unused]] Tensors const&... tensors) {
+#if defined(ATTN_CUDA_HOPPER)
+  return serves_hopper<F, width>(tensors...) && has_wgmma(exec);
+#else
+  return false;
+#endif
+}
+
+/// The name of the kernel for a forward pass; empty where tensor cores do not serve it.
+template <Format F, class Q, class K, class V, class O>
+std::string serving_kernel(Kokkos::Cuda const& exec, Q const& q, K const& k, V const& v, O const& out) {
   std::string name;
-  with_tensor_cores<F>(exec, width, value_width, [&](auto w) { name = kernel_name(function, F, w()); });
+  with_tensor_cores<F>(exec, q.extent(3), v.extent(3), [&](auto w) {
+    name = kernel_name("attention", F, w(), takes_hopper<F, w()>(exec, q, k, v, out) ? hopper_cores : "tensor cores");
+  });
   return name;
 }
 
@@ -71,14 +84,24 @@ bool forward(Kokkos::Cuda const& exec, A const& a, Q const& q, K const& k, V con
              Options const& options) {
   constexpr Format F = format_for<typename O::Scalar, typename Options::Products>;
   return with_tensor_cores<F>(exec, q.extent(3), v.extent(3), [&](auto width) {
+    float const score_scale = reference::detail::score_scale<float>(options, q.extent(3));
+#if defined(ATTN_CUDA_HOPPER)
+    if constexpr (has_hopper_kernel<F, width()>) {
+      if (takes_hopper<F, width()>(exec, q, k, v, out)) {
+        static std::string const name = kernel_name("attention", F, width(), hopper_cores);
+        ProfilingRegion const region(name);
+        return forward_on_hopper<F, width()>(exec, a, Input<Q>(q), Input<K>(k), Input<V>(v), Output<O>(out),
+                                             saved_rows(saved), options.mask, score_scale);
+      }
+    }
+#endif
     static std::string const name = kernel_name("attention", F, width());
     ProfilingRegion const region(name);
     bool const aligned = has_aligned_rows(q) && has_aligned_rows(k) && has_aligned_rows(v) && has_aligned_rows(out);
     with_length(q.extent(2), k.extent(2), [&](auto length) {
       using Kernel = Forward<F, width(), ForwardCut<F, width(), length()>, A, Input<Q>, Input<K>, Input<V>, Output<O>,
                              decltype(options.mask)>;
-      launch(exec, Kernel{a, q, k, v, out, saved_rows(saved), options.mask,
-                          reference::detail::score_scale<float>(options, q.extent(3)), aligned});
+      launch(exec, Kernel{a, q, k, v, out, saved_rows(saved), options.mask, score_scale, aligned});
     });
   });
 }
