@@ -124,6 +124,33 @@ struct EmulatedInputs {
   bool padding_is_nan = false;  ///< keys and values behind a sequence's length
 };
 
+/// The same random numbers for all kernels, rounded to X.
+template <class X>
+struct StoredInputs {
+  Stored<X> q, k, v, d_out;
+
+  template <class A>
+  explicit StoredInputs(EmulatedInputs<A> const& in)
+      : q({in.shape.batch, in.shape.heads, in.shape.queries, in.shape.width}, in.layout,
+          random_numbers(in.shape.q_size(), 1)),
+        k({in.shape.batch, in.shape.kv_heads, in.shape.keys, in.shape.width}, in.layout,
+          random_numbers(in.shape.k_size(), 2)),
+        v({in.shape.batch, in.shape.kv_heads, in.shape.keys, in.shape.value_width}, in.layout,
+          random_numbers(in.shape.v_size(), 3)),
+        d_out({in.shape.batch, in.shape.heads, in.shape.queries, in.shape.value_width}, in.layout,
+              random_numbers(in.shape.out_size(), 4)) {
+    Shape const& s = in.shape;
+    for (Index b = 0; in.padding_is_nan && b < s.batch; ++b) {
+      for (Index j = in.mask.second.lengths[b]; j < s.keys; ++j) {
+        for (Index h = 0; h < s.kv_heads; ++h) {
+          for (Index d = 0; d < s.width; ++d) k.tensor()(b, h, j, d) = X(std::numeric_limits<float>::quiet_NaN());
+          for (Index e = 0; e < s.value_width; ++e) v.tensor()(b, h, j, e) = X(std::numeric_limits<float>::quiet_NaN());
+        }
+      }
+    }
+  }
+};
+
 /// All results of the emulated kernels, and of the reference in double for the same rounded inputs.
 struct EmulatedOutputs {
   std::vector<double> out, d_q, d_k, d_v, stats, parts;
@@ -139,21 +166,11 @@ EmulatedOutputs run_emulated(EmulatedInputs<A> const& in, bool backward = true) 
   using Stats = attn::detail::StatsOf<A, float>;
   constexpr cuda::Format F = K::format;
   Shape const& s = in.shape;
-  Stored<X> const q({s.batch, s.heads, s.queries, s.width}, in.layout, random_numbers(s.q_size(), 1)),
-      k({s.batch, s.kv_heads, s.keys, s.width}, in.layout, random_numbers(s.k_size(), 2)),
-      v({s.batch, s.kv_heads, s.keys, s.value_width}, in.layout, random_numbers(s.v_size(), 3)),
-      d_out({s.batch, s.heads, s.queries, s.value_width}, in.layout, random_numbers(s.out_size(), 4)),
-      out({s.batch, s.heads, s.queries, s.value_width}, in.layout),
+  StoredInputs<X> const stored(in);
+  auto const& [q, k, v, d_out] = stored;
+  Stored<X> const out({s.batch, s.heads, s.queries, s.value_width}, in.layout),
       d_q({s.batch, s.heads, s.queries, s.width}, in.layout), d_k({s.batch, s.kv_heads, s.keys, s.width}, in.layout),
       d_v({s.batch, s.kv_heads, s.keys, s.value_width}, in.layout);
-  for (Index b = 0; in.padding_is_nan && b < s.batch; ++b) {
-    for (Index j = in.mask.second.lengths[b]; j < s.keys; ++j) {
-      for (Index h = 0; h < s.kv_heads; ++h) {
-        for (Index d = 0; d < s.width; ++d) k.tensor()(b, h, j, d) = X(std::numeric_limits<float>::quiet_NaN());
-        for (Index e = 0; e < s.value_width; ++e) v.tensor()(b, h, j, e) = X(std::numeric_limits<float>::quiet_NaN());
-      }
-    }
-  }
   bool const aligned = cuda::has_aligned_rows(q.tensor()) && cuda::has_aligned_rows(k.tensor()) &&
                        cuda::has_aligned_rows(v.tensor()) && cuda::has_aligned_rows(out.tensor());
   attn::AttentionOptions<AnyMask> const options{.mask = in.mask, .score_scale = in.score_scale};
@@ -175,7 +192,7 @@ EmulatedOutputs run_emulated(EmulatedInputs<A> const& in, bool backward = true) 
 
   constexpr int n_parameters = attn::detail::parameter_count<A, float>;
   using Inputs = attn::detail::TeamBackwardInputs<A, T, T, T, T, T, AnyMask, attn::NoBias, Stats, float>;
-  Inputs const inputs{in.activation,  q.tensor(), k.tensor(), v.tensor(), out.tensor(),
+  Inputs const inputs{in.activation,  q.tensor(), k.tensor(), v.tensor(),     out.tensor(),
                       d_out.tensor(), saved,      in.mask,    attn::NoBias(), scale};
   std::vector<float> facts(2 * rows), parts(rows * n_parameters + 1);
   auto const gradient = [&](auto part, T const& first, T const& second) {

@@ -1,0 +1,156 @@
+// The text of the kernel for Hopper, run by emulated warpgroups, against the reference in double.
+#include "attn/attention/detail/cuda_hopper_launch.hpp"
+
+#include "emulated_cases.hpp"
+#include "emulated_warpgroup.hpp"
+
+namespace {
+
+using namespace attn_test;
+using cuda::Format;
+using emulated::full, emulated::causal, emulated::window, emulated::lengths;
+
+/// Which kernel: the numbers in memory, the width of tiles, and how many warpgroups multiply.
+template <class X_, int width_, int consumers_ = 2>
+struct HopperKernels {
+  using X = X_;
+  static constexpr Format format = cuda::format_of<X>;
+  static constexpr int width = width_, consumers = consumers_;
+};
+
+/// Two blocks take the tiles of queries in turn.
+template <class K, class A>
+EmulatedOutputs run_hopper(EmulatedInputs<A> const& in) {
+  using Cut = cuda::HopperCut<K::width, K::consumers>;
+  using Kernel = cuda::HopperForward<K::format, K::width, Cut, A, EmulatedMap, AnyMask>;
+  Shape const& s = in.shape;
+  StoredInputs<typename K::X> const stored(in);
+  Stored<typename K::X> const out({s.batch, s.heads, s.queries, s.value_width}, in.layout);
+  attn::AttentionOptions<AnyMask> const options{.mask = in.mask, .score_scale = in.score_scale};
+  std::vector<typename Kernel::Stats> stats(std::size_t(s.batch * s.heads * s.queries));
+  Kernel const kernel{in.activation,
+                      {stored.q.tensor(), 64},
+                      {stored.k.tensor(), Cut::streamed},
+                      {stored.v.tensor(), Cut::streamed},
+                      {out.tensor(), 64},
+                      attn::RowActivation<A, float> ? stats.data() : nullptr,
+                      in.mask,
+                      {int(s.batch), int(s.heads), int(s.kv_heads), int(s.queries), int(s.keys)},
+                      attn::reference::detail::score_scale<float>(options, s.width)};
+  WarpgroupEmulator emulator(Cut::warps, Kernel::shared_bytes);
+  for (long i = 0; i < 2; ++i) {
+    emulator.run([&](int thread) { kernel(EmulatedHopperBlock(emulator, thread, i, 2)); });
+  }
+  EmulatedOutputs result;
+  result.out = out.numbers();
+  result.gaps_are_untouched = out.gaps_are_untouched();
+  if constexpr (attn::RowActivation<A, float>) {
+    for (auto const& row : stats) result.stats.push_back(in.activation.normalizer(row));
+  }
+  return result;
+}
+
+template <class K, class A>
+void expect_right(EmulatedInputs<A> const& in) {
+  SCOPED_TRACE(name_of(in.shape));
+  auto const got = run_hopper<K>(in);
+  EXPECT_LE(relative_error(got.out, run_reference<typename K::X>(in).out), promised_error(K::format));
+  EXPECT_TRUE(got.gaps_are_untouched);
+}
+
+TEST(CudaHopper, AgreesWithTheReference_AtAllLengths) {
+  for (Index const n : {1, 5, 64, 130, 197}) {
+    expect_right<HopperKernels<Bf16, 64, 2>, attn::Softmax>({{}, square(n, 64), full()});
+    expect_right<HopperKernels<Bf16, 64, 3>, Dynamic>({dynamic(), square(n, 64), full()});
+  }
+  expect_right<HopperKernels<Bf16, 64, 2>, attn::Softmax>({{}, shape(5, 700, 64, 64), full()});
+  expect_right<HopperKernels<Bf16, 64, 3>, Dynamic>({dynamic(), shape(400, 3, 64, 64), full()});
+}
+
+TEST(CudaHopper, AgreesWithTheReference_UnderMasks) {
+  for (AnyMask const& mask : {causal(), causal(-3), causal(70), window(3, 5), window(-100, 120)}) {
+    expect_right<HopperKernels<Bf16, 64, 3>, attn::Softmax>({{}, square(300, 64), mask});
+    expect_right<HopperKernels<Bf16, 64, 2>, Dynamic>({dynamic(), square(200, 64), mask});
+  }
+}
+
+TEST(CudaHopper, AgreesWithTheReference_InGroupedHeadsOfSeveralSequences) {
+  std::array<int, 2> const some = {166, 20};
+  Shape const s{.batch = 2, .heads = 4, .kv_heads = 2, .queries = 70, .keys = 167, .width = 64, .value_width = 64};
+  expect_right<HopperKernels<Bf16, 64, 2>, attn::Softmax>({{}, s, lengths(some)});
+  expect_right<HopperKernels<Bf16, 64, 3>, Dynamic>({dynamic(), s, causal(), {true, 0, 0}});
+}
+
+TEST(CudaHopper, NeverLooksAtPadding) {
+  for (std::array<int, 2> const n : {std::array{70, 129}, std::array{0, 200}}) {
+    Shape s = square(201, 64);
+    s.batch = 2;
+    expect_right<HopperKernels<Bf16, 64, 2>, attn::Softmax>({{}, s, lengths(n), {}, 0, true});
+    expect_right<HopperKernels<Bf16, 64, 3>, Dynamic>({dynamic(), s, lengths(n), {}, 0, true});
+  }
+}
+
+TEST(CudaHopper, AgreesWithTheReference_InRowsWithGapsOfAnyWidth) {
+  for (Layout const& layout : {Layout{true, 0, 0}, Layout{true, 8, 16}, Layout{false, 16, 8}}) {
+    for (Index const width : {64, 40}) {
+      expect_right<HopperKernels<Bf16, 64, 2>, attn::Softmax>(
+          {{}, shape(70, 67, width, 104 - width), causal(), layout});
+    }
+  }
+}
+
+TEST(CudaHopper, AgreesWithTheReference_InWideHeadsAndInFp16) {
+  expect_right<HopperKernels<Bf16, 128>, attn::Softmax>({{}, square(150, 128), causal()});
+  expect_right<HopperKernels<Fp16, 128>, Dynamic>({dynamic(), shape(70, 300, 104, 128), full()});
+  expect_right<HopperKernels<Fp16, 256>, attn::Softmax>({{}, shape(70, 140, 200, 256), causal(70)});
+  expect_right<HopperKernels<Fp16, 64>, attn::Softmax>({{}, square(130, 64), window(30, 7)});
+}
+
+TEST(CudaHopper, TakesActivationsOfUsers) {
+  using K = HopperKernels<Bf16, 64>;
+  for (AnyMask const& mask : {full(), window(30, 7)}) {
+    expect_right<K, SoftmaxWithSink>({{}, square(70, 64), mask});
+    expect_right<K, SquaredRelu>({{}, square(70, 64), mask, {}, 0.5});
+  }
+}
+
+// Rows that fill up a tile have scores of zero, which no activation needs to take.
+TEST(CudaHopper, ShowsNoPaddingToActivations) {
+  expect_right<HopperKernels<Bf16, 64>, EntropyOfSizes>({{}, square(70, 64), causal()});
+}
+
+// A forward pass by this kernel and a backward pass by the other go together.
+TEST(CudaHopper, SavesTheStatisticsThatTheOtherKernelsSave) {
+  for (AnyMask const& mask : {full(), window(3, -1)}) {  // the first query of the window sees nothing
+    EmulatedInputs<attn::Softmax> const in{{}, square(140, 64), mask};
+    auto const want = run_emulated<Kernels<Bf16, 64>>(in, false);
+    EXPECT_SOUND(attn::testing::allclose(run_hopper<HopperKernels<Bf16, 64>>(in).stats, want.stats, 1e-5));
+  }
+}
+
+// Which calls a launch serves, and how.
+TEST(CudaHopper, ServesLongSequencesInRowsThatTmaCanCopy) {
+  using X = attn::Tensor<Bf16, 4, Kokkos::HostSpace>;
+  std::vector<Bf16> memory(1 << 16);
+  auto const serves = [&](X const& q, X const& k) { return cuda::serves_hopper<Format::bf16, 64>(q, k, k, q); };
+  X const q(memory.data(), {1, 2, 65, 64}), k(memory.data(), {1, 1, 5, 64});
+  EXPECT_TRUE(serves(q, k));
+  EXPECT_TRUE(serves(X(memory.data(), {1, 2, 65, 40}, {7, 64, 128, 1}), k)) << "no step of 7 is taken";
+  EXPECT_FALSE(serves(X(memory.data(), {1, 2, 64, 64}), k)) << "small tiles";
+  EXPECT_FALSE(serves(q, X(memory.data(), {1, 1, 0, 64}))) << "TMA has no boxes of nothing";
+  EXPECT_FALSE(serves(X(memory.data(), {1, 2, 65, 63}), k)) << "rows of 126 bytes";
+  EXPECT_FALSE(serves(X(memory.data(), {1, 2, 65, 64}, {0, 0, 64, 1}), k)) << "heads that share memory";
+  EXPECT_FALSE((cuda::serves_hopper<Format::bf16, 32>(q, k, k, q)));
+  EXPECT_FALSE((cuda::serves_hopper<Format::fp32, 64>(q, k, k, q)));
+}
+
+TEST(CudaHopper, TakesThreeWarpgroupsWhereTheyWasteFewRows) {
+  EXPECT_EQ(cuda::hopper_consumers(64, 197), 2);
+  EXPECT_EQ(cuda::hopper_consumers(64, 256), 2);
+  EXPECT_EQ(cuda::hopper_consumers(64, 192), 3);
+  EXPECT_EQ(cuda::hopper_consumers(64, 1024), 3);
+  EXPECT_EQ(cuda::hopper_consumers(64, 16384), 3);
+  EXPECT_EQ(cuda::hopper_consumers(128, 16384), 2);
+}
+
+}  // namespace
