@@ -8,6 +8,14 @@ target_compile_options(attn_own_flags INTERFACE
 if(ATTN_CUDA_WIDTHS)  # fewer kernels to compile: attn/attention/detail/cuda_launch.hpp
   target_compile_definitions(attn_own_flags INTERFACE "ATTN_CUDA_WIDTHS=${ATTN_CUDA_WIDTHS}")
 endif()
+if(ATTN_CUDA_HOPPER)  # attn/attention/detail/cuda_hopper_block.hpp: code for sm_90a in place of that for sm_90
+  target_compile_definitions(attn_own_flags INTERFACE ATTN_CUDA_HOPPER)
+  foreach(property IN ITEMS INTERFACE_COMPILE_OPTIONS INTERFACE_LINK_OPTIONS)
+    get_target_property(flags Kokkos::kokkoscore ${property})
+    string(REPLACE "-arch=sm_90" "-gencode=arch=compute_90a,code=sm_90a" flags "${flags}")
+    set_target_properties(Kokkos::kokkoscore PROPERTIES ${property} "${flags}")
+  endforeach()
+endif()
 
 # The commit is looked up by each build, and compiled alone.
 set(ATTN_COMMIT_SOURCE ${PROJECT_BINARY_DIR}/commit.cpp)
