@@ -94,7 +94,7 @@ Source look_at(io::Path const& weights, HeatmapsOptions const& options, std::uin
   attn::data::EvaluationBatches<float> batches(images, 1);
   while (auto const* batch = batches.next()) {
     ctx.begin_step();
-    auto const layers = model->attention(ctx, vision::on_device(ctx, batch->images()));
+    auto const layers = model->attention(ctx, attn::data::on_device(ctx, batch->images()));
     for (std::size_t layer = 0; layer < layers.size(); ++layer) {
       for (std::size_t head = 0; head < std::size_t(sizes.heads); ++head) {
         add(source.heads[layer * std::size_t(sizes.heads) + head], layers[layer].data() + head * n * n, n, across,

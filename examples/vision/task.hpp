@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attn/data/batches.hpp"
+#include "attn/data/on_device.hpp"
 #include "attn/train/metrics.hpp"
 
 #include <cstdint>
@@ -13,23 +14,6 @@
 #include "vision/classifier.hpp"
 
 namespace vision {
-
-/// The elements of a staging buffer where the model runs: the buffer itself on a host, a copy of this step elsewhere.
-template <class View>
-auto on_device(Context& ctx, View const& staged) {
-  using T = typename View::non_const_value_type;
-  constexpr int rank = int(View::rank());
-  if constexpr (std::same_as<typename View::memory_space, Context::MemorySpace>) {
-    return attn::Tensor<T const, rank>(staged);
-  } else {
-    attn::Extents<rank> extents{};
-    for (int r = 0; r < rank; ++r) extents[r] = static_cast<attn::Index>(staged.extent(r));
-    auto const there = ctx.tensor<T>(attn::Index(staged.size()));
-    Kokkos::deep_copy(ctx.exec, Kokkos::View<T*, Context::MemorySpace>(there.data(), staged.size()),
-                      Kokkos::View<T const*, typename View::memory_space>(staged.data(), staged.size()));
-    return attn::Tensor<T const, rank>(there.data(), extents);
-  }
-}
 
 /// Mean cross-entropy and share of right answers over all images of `batches`, and what was answered.
 struct Judgement {
@@ -43,8 +27,8 @@ inline Judgement judge(Context& ctx, Classifier const& model, attn::data::Evalua
   batches.rewind();
   while (auto const* batch = batches.next()) {
     ctx.begin_step();
-    auto const logits = model.logits(ctx, on_device(ctx, batch->images()));
-    auto const [loss, correct] = attn::nn::cross_entropy(ctx, logits, on_device(ctx, batch->labels())).loss.read();
+    auto const logits = model.logits(ctx, attn::data::on_device(ctx, batch->images()));
+    auto const [loss, correct] = attn::nn::cross_entropy(ctx, logits, attn::data::on_device(ctx, batch->labels())).loss.read();
     double const size = static_cast<double>(batch->size());
     sum.loss += static_cast<double>(loss) * size;
     sum.accuracy += static_cast<double>(correct);
@@ -81,7 +65,7 @@ class VisionTask {
   attn::Tensor<float const, 1> step(Context& ctx, bool observe) {
     auto const& batch = train_->next();
     return model_
-        .train(ctx, on_device(ctx, batch.images()), on_device(ctx, batch.targets()), observe ? &norms_ : nullptr)
+        .train(ctx, attn::data::on_device(ctx, batch.images()), attn::data::on_device(ctx, batch.targets()), observe ? &norms_ : nullptr)
         .numbers();
   }
 

@@ -30,7 +30,7 @@ void look_at_examples(Context& ctx, Classifier const& model, attn::data::Dataset
   auto const* batch = batches.next();
   ctx.training = false;
   ctx.begin_step();
-  auto const images = on_device(ctx, batch->images());
+  auto const images = attn::data::on_device(ctx, batch->images());
   outcome.tokens = model.tokens();
   outcome.attention = model.attention(ctx, images.slice(0, 0, 1));
 

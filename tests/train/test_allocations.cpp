@@ -1,6 +1,7 @@
 // A training step of a vision transformer takes no memory for tensors after the first one.
 #include "attn/activation/activation.hpp"
 #include "attn/data/batches.hpp"
+#include "attn/data/on_device.hpp"
 #include "attn/models/vit.hpp"
 #include "attn/nn/loss.hpp"
 #include "attn/optim/adamw.hpp"
@@ -60,13 +61,8 @@ struct VitTask {
   Tensor<float const, 1> step(Ctx& ctx, bool) {
     allocations_before.push_back(allocations.exchange(0));
     auto const& batch = batches->next();
-    auto const here = [&](auto const& staged) {
-      using View = std::remove_cvref_t<decltype(staged)>;
-      static_assert(std::same_as<typename View::memory_space, Ctx::MemorySpace>, "this test is one of hosts");
-      return Tensor(staged);
-    };
-    auto [logits, tape] = model.forward(ctx, nn::ConstTensorOf<Ctx, 4>(here(batch.images())));
-    auto [loss, d_logits] = nn::cross_entropy(ctx, logits, here(batch.targets()));
+    auto [logits, tape] = model.forward(ctx, data::on_device(ctx, batch.images()));
+    auto [loss, d_logits] = nn::cross_entropy(ctx, logits, data::on_device(ctx, batch.targets()));
     model.backward(ctx, std::move(tape), d_logits);
     return loss.numbers();
   }
