@@ -30,7 +30,7 @@ struct Settings {
   double weight_initial = 1;
   int ntk_every = 0;
   int scale_keys = 51;
-  int chunk = 64;
+  attn::Index chunk = attn::pde::default_chunk;
   int samples = 2500;
   int checkpoint_every = 20;
   bool resume = false;

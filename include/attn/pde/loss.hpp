@@ -19,10 +19,15 @@ namespace attn::pde {
 ///   of the summed outputs gives, hence what the published notebooks of PINNsFormer compute.
 enum class Derivative { total, column };
 
+/// Points that pass the network at once where nobody says how many: on a host enough for the matrix products and few
+/// for the cache; on a device those of most problems, because each chunk waits for the residuals, which the host
+/// evaluates.
+inline constexpr Index default_chunk = HostExecutionSpace<Kokkos::DefaultExecutionSpace> ? 64 : 8192;
+
 struct LossOptions {
   PseudoSequence sequence = {.length = 1, .step = 0};
   Derivative derivative = Derivative::total;
-  Index chunk = 64;  ///< points that pass the network at once: enough for the matrix products, few for the cache
+  Index chunk = default_chunk;
 };
 
 namespace detail {
