@@ -10,19 +10,16 @@
 #include "attn/activation/activation.hpp"
 #include "attn/attention/attention.hpp"
 #include "attn/attention/describe.hpp"
-#include "attn/core/random.hpp"
-#include "attn/io/results.hpp"
-#include "attn/linalg/gemm.hpp"
 
 #include <algorithm>
 
-#include "commit.hpp"
+#include "peak.hpp"
 #include "peers.hpp"
 
 namespace {
 
 using attn::Index;
-using Exec = Kokkos::Cuda;
+using bench::Exec;
 using Memory = Exec::memory_space;
 using Bf16 = Kokkos::Experimental::bhalf_t;
 using Fp16 = Kokkos::Experimental::half_t;
@@ -80,33 +77,11 @@ std::vector<Shape> shapes() {
 template <class X>
 View<X> random_tensor(Shape const& s, std::uint64_t stream) {
   View<X> const x(Kokkos::view_alloc(Kokkos::WithoutInitializing, "x"), 1, s.heads, s.tokens, s.width);
-  X* const data = x.data();
-  Kokkos::parallel_for(
-      "bench::random_tensor", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(0, Index(x.size())),
-      KOKKOS_LAMBDA(Index i) { data[i] = X(attn::normal<float>({.seed = 1, .stream = stream}, std::uint64_t(i))); });
+  bench::fill_at_random(Exec(), x, stream);
   return x;
 }
 
-double gemm_rate = 0;
-
-/// bf16 with sums in fp32, TFLOP/s.
-double measure_gemm() {
-  Exec const exec;
-  int const n = 8192;
-  View<Bf16> const a = random_tensor<Bf16>({1, n, n}, 1), b = random_tensor<Bf16>({1, n, n}, 2),
-                   c = random_tensor<Bf16>({1, n, n}, 3);
-  float const one = 1, zero = 0;
-  Clock const clock(exec);
-  double best = 1e300;
-  for (int i = 0; i < 20; ++i) {
-    best = std::min(best, clock.seconds([&] {
-      cublasGemmEx(attn::linalg::detail::cublas_handle(exec), CUBLAS_OP_N, CUBLAS_OP_N, n, n, n, &one, a.data(),
-                   CUDA_R_16BF, n, b.data(), CUDA_R_16BF, n, &zero, c.data(), CUDA_R_16BF, n, CUBLAS_COMPUTE_32F,
-                   CUBLAS_GEMM_DEFAULT);
-    }));
-  }
-  return 2.0 * n * n * n / best * 1e-12;
-}
+double gemm_rate = 0;  // bf16 with sums in fp32, TFLOP/s
 
 /// `products` of N x N x d.
 template <class Call>
@@ -171,10 +146,8 @@ int main(int argc, char** argv) {
   std::string const python = bench::take_peer(argc, argv);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  gemm_rate = measure_gemm();
-  benchmark::AddCustomContext("machine", attn::io::describe_machine());
-  benchmark::AddCustomContext("device", Exec().cuda_device_prop().name);
-  benchmark::AddCustomContext("commit", built_from_commit);
+  gemm_rate = bench::gemm_peak<attn::BFloat16>() * 1e-3;
+  bench::describe_origin();
   benchmark::AddCustomContext("gemm_bf16_tflops", std::to_string(gemm_rate));
 
   for (Shape const& s : shapes()) {

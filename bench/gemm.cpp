@@ -53,8 +53,7 @@ void library(benchmark::State& state, Shape s, bool transposed) {
   Matrix const a = transposed ? filled(s.k, s.m) : filled(s.m, s.k), b = filled(s.k, s.n), c = filled(s.m, s.n);
   attn::Tensor<float const, 2, Memory> const left(a);
   for (auto _ : state) {
-    attn::linalg::gemm<Exec, float>(exec, 1, transposed ? left.transpose(0, 1) : left,
-                                    attn::Tensor<float const, 2, Memory>(b), 0, attn::Tensor<float, 2, Memory>(c));
+    attn::linalg::gemm(exec, 1, transposed ? left.transpose(0, 1) : left, attn::Tensor(b), 0, attn::Tensor(c));
     exec.fence();
   }
   count(state, s);

@@ -3,44 +3,41 @@
 // layers alone, at the rate of a large product that is measured in the same run), and the workspace.
 //
 //   bench/pde_step [--peer=PYTHON] [--benchmark_filter=total]
-#include <benchmark/benchmark.h>
-
 #include "attn/activation/activation.hpp"
 #include "attn/linalg/gemm.hpp"
 #include "attn/models/pinnsformer.hpp"
 #include "attn/pde/loss.hpp"
 #include "attn/pde/problems.hpp"
 
-#include <chrono>
+#include <benchmark/benchmark.h>
+
 #include <iostream>
 
+#include "peak.hpp"
 #include "peers.hpp"
 
 namespace {
 
-using Exec = Kokkos::DefaultExecutionSpace;
+using bench::Exec;
+using bench::on_host;
 using Ctx = attn::nn::Context<Exec, float>;
 using attn::pde::Derivative;
 
-/// Floating-point operations a second of a product of the network's largest shape.
+/// Floating-point operations a second of products of the network's largest shape.
 double gemm_rate() {
   static double const rate = [] {
     Exec const exec;
     using View = Kokkos::View<float**, Kokkos::LayoutRight, Exec>;
     View const a("a", 4096, 512), b("b", 512, 512), c("c", 4096, 512);
-    Kokkos::deep_copy(a, 1.0f);
-    Kokkos::deep_copy(b, 1.0f);
-    double best = 0;
-    for (int trial = 0; trial < 20; ++trial) {
-      auto const start = std::chrono::steady_clock::now();
-      attn::linalg::gemm<Exec, float, Exec::memory_space>(exec, 1, attn::Tensor<float const, 2, Exec::memory_space>(attn::Tensor(a)),
-                                                         attn::Tensor<float const, 2, Exec::memory_space>(attn::Tensor(b)), 0,
-                                                         attn::Tensor<float, 2, Exec::memory_space>(attn::Tensor(c)));
+    bench::fill_at_random(exec, a, 1);
+    bench::fill_at_random(exec, b, 2);
+    int const products = 10;  // for one wait
+    double const seconds = bench::best_seconds([&] {
+      for (int i = 0; i < products; ++i)
+        attn::linalg::gemm(exec, 1, attn::Tensor(a), attn::Tensor(b), 0, attn::Tensor(c));
       exec.fence();
-      double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      best = std::max(best, 2.0 * 4096 * 512 * 512 / seconds);
-    }
-    return best;
+    });
+    return products * 2.0 * 4096 * 512 * 512 / seconds;
   }();
   return rate;
 }
@@ -53,7 +50,7 @@ double linear_macs(attn::models::PinnsFormerConfig const& c) {
 }
 
 template <class A>
-void step(benchmark::State& state, Derivative derivative, int chunk) {
+void step(benchmark::State& state, Derivative derivative, attn::Index chunk = attn::pde::default_chunk) {
   double const rate = gemm_rate();
   Ctx ctx;
   attn::models::PinnsFormerConfig const config;
@@ -86,17 +83,19 @@ int main(int argc, char** argv) {
     benchmark::RegisterBenchmark(name, function)->Unit(benchmark::kMillisecond)->UseRealTime();
   };
   for (int const chunk : {32, 128}) {
+    if (!on_host) break;  // a device takes all points at once
     add(("total/softmax/chunk:" + std::to_string(chunk)).c_str(),
         [=](benchmark::State& s) { step<attn::Softmax>(s, Derivative::total, chunk); });
   }
   // The names of the peer's cases: derivatives by column are what automatic differentiation gives.
-  add("pde_step/softmax", [](benchmark::State& s) { step<attn::Softmax>(s, Derivative::total, 64); });
-  add("pde_step/poly3", [](benchmark::State& s) { step<attn::Poly<3>>(s, Derivative::total, 64); });
-  add("pde_step/softmax/column", [](benchmark::State& s) { step<attn::Softmax>(s, Derivative::column, 64); });
-  add("pde_step/poly3/column", [](benchmark::State& s) { step<attn::Poly<3>>(s, Derivative::column, 64); });
+  add("pde_step/softmax", [](benchmark::State& s) { step<attn::Softmax>(s, Derivative::total); });
+  add("pde_step/poly3", [](benchmark::State& s) { step<attn::Poly<3>>(s, Derivative::total); });
+  add("pde_step/softmax/column", [](benchmark::State& s) { step<attn::Softmax>(s, Derivative::column); });
+  add("pde_step/poly3/column", [](benchmark::State& s) { step<attn::Poly<3>>(s, Derivative::column); });
   benchmark::Initialize(&argc, argv);
   std::cout << Kokkos::DefaultExecutionSpace::name() << " with " << Exec().concurrency() << " threads\n";
   bench::Recorder recorder;
   benchmark::RunSpecifiedBenchmarks(&recorder);
-  if (!python.empty()) bench::compare(recorder, python, "pde_step.py", "--threads " + std::to_string(Exec().concurrency()));
+  std::string const where = on_host ? "--threads " + std::to_string(Exec().concurrency()) : "--device cuda";
+  if (!python.empty()) bench::compare(recorder, python, "pde_step.py", where);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attn/core/pack.hpp"
+#include "attn/core/random.hpp"
 #include "attn/io/results.hpp"
 #include "attn/linalg/gemm.hpp"
 
@@ -17,6 +18,7 @@
 namespace bench {
 
 using Exec = Kokkos::DefaultExecutionSpace;
+inline constexpr bool on_host = attn::HostExecutionSpace<Exec>;
 
 inline double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -63,26 +65,55 @@ inline double fma_peak() {
   return flops / best_seconds(work) * 1e-9;
 }
 
-/// fp32 rate of a square product of this library, which is oneDNN's or cuBLAS's where they are, in GFLOP/s.
-inline double gemm_peak() {
+template <class T>
+struct DrawNormal {
+  T* to;
+  std::uint64_t stream;
+  ATTN_FUNCTION void operator()(attn::Index i) const {
+    to[i] = T(attn::normal<float>({.seed = 1, .stream = stream}, std::uint64_t(i)));
+  }
+};
+
+/// Standard normal numbers, made where the contiguous view lies.
+template <class View>
+void fill_at_random(Exec const& exec, View const& view, std::uint64_t stream) {
+  using T = typename View::non_const_value_type;
+  Kokkos::parallel_for("bench::fill_at_random",
+                       Kokkos::RangePolicy<Exec, Kokkos::IndexType<attn::Index>>(exec, 0, attn::Index(view.size())),
+                       DrawNormal<T>{view.data(), stream});
+}
+
+/// Rate of a square product of this library, which is oneDNN's or cuBLAS's where they are, in GFLOP/s: of factors and a
+/// result of `T`, drawn at random, because constants let a GPU draw less power.
+template <class T = float>
+double gemm_peak() {
   Exec const exec;
-  attn::Index const n = 1024;
-  Kokkos::View<float**, Kokkos::LayoutRight, Exec> const a("a", n, n), b("b", n, n), c("c", n, n);
-  Kokkos::deep_copy(a, 1.0f);
-  Kokkos::deep_copy(b, 0.5f);
+  attn::Index const n = on_host ? 1024 : 8192;
+  using Matrix = Kokkos::View<T**, Kokkos::LayoutRight, Exec>;
+  auto const random = [&](std::uint64_t stream) {
+    Matrix const matrix("matrix", n, n);
+    fill_at_random(exec, matrix, stream);
+    return matrix;
+  };
+  Matrix const a = random(1), b = random(2), c("c", n, n);
   auto const work = [&] {
-    attn::linalg::gemm<Exec, float>(exec, 1, attn::Tensor<float const, 2, Exec::memory_space>(a),
-                                    attn::Tensor<float const, 2, Exec::memory_space>(b), 0,
-                                    attn::Tensor<float, 2, Exec::memory_space>(c));
+    attn::linalg::gemm(exec, 1, attn::Tensor(a), attn::Tensor(b), 0, attn::Tensor(c));
     exec.fence();
   };
   return 2.0 * n * n * n / best_seconds(work) * 1e-9;
 }
 
-/// The lines that stand above every table of results.
-inline void describe_run(double fma, double gemm) {
+/// The lines that stand above every table of results: where and from what they came.
+inline void describe_origin() {
   benchmark::AddCustomContext("machine", attn::io::describe_machine());
+#if defined(KOKKOS_ENABLE_CUDA)
+  benchmark::AddCustomContext("device", Kokkos::Cuda().cuda_device_prop().name);
+#endif
   benchmark::AddCustomContext("commit", built_from_commit);
+}
+/// The same, and what the host, and the default space, can do at most.
+inline void describe_run(double fma, double gemm) {
+  describe_origin();
   benchmark::AddCustomContext("fma_peak_gflops", std::to_string(fma));
   benchmark::AddCustomContext("gemm_peak_gflops", std::to_string(gemm));
 }

@@ -64,8 +64,9 @@ inline void compare(Recorder const& ours, std::string const& python, std::string
     auto const found = ours.seconds.find(name);
     if (found == ours.seconds.end()) continue;
     double const theirs = line["seconds"];
-    std::printf("%-56s %10.3f ms, PyTorch %s %10.3f ms: %.2f times as fast\n", name.c_str(), found->second * 1e3,
-                line.value("torch", "?").c_str(), theirs * 1e3, theirs / found->second);
+    std::string const variant = line.contains("variant") ? ", " + line.value("variant", "") : "";
+    std::printf("%-56s %10.3f ms, PyTorch %s%s %10.3f ms: %.2f times as fast\n", name.c_str(), found->second * 1e3,
+                line.value("torch", "?").c_str(), variant.c_str(), theirs * 1e3, theirs / found->second);
     std::fflush(stdout);
   }
 }

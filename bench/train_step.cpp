@@ -2,9 +2,11 @@
 //
 //   train_step [--peer=PYTHON] [Google Benchmark's flags]
 //
-// Cases are named train_step/<activation>/<image>/<patch>/<channels>/<width>/<depth>/<heads>/<batch>. Operations are
-// counted as three forward passes of linear layers and attention. Counters: images/s, GFLOP/s, and the fraction of the
-// rate of a square matrix product that was measured in the same run.
+// Cases are named train_step/<activation>/<image>/<patch>/<channels>/<width>/<depth>/<heads>/<batch>; those that end in
+// /bf16 store activations in bf16 and parameters in fp32. Operations are counted as three forward passes of linear
+// layers and attention. Counters: images/s, GFLOP/s, and the fraction of the rate of a square matrix product in the
+// same format that was measured in the same run. A GPU also has ViT-B/16, and bf16; its peers are PyTorch's eager and
+// compiled steps.
 #include "attn/activation/activation.hpp"
 #include "attn/models/vit.hpp"
 #include "attn/nn/loss.hpp"
@@ -17,9 +19,15 @@ namespace {
 
 using attn::Index;
 using bench::Exec;
+using bench::on_host;
 using Context = attn::nn::Context<Exec>;
 
-double peak = 0;
+/// Of a square product of T, measured once.
+template <class T>
+double peak() {
+  static double const rate = bench::gemm_peak<T>();
+  return rate;
+}
 
 struct Case {
   Index image, patch, channels, width, depth, heads, classes, batch;
@@ -44,10 +52,21 @@ struct Case {
   }
 };
 
-Case const demo{28, 7, 1, 64, 4, 2, 10, 64};        // train_vision --demo, whose head sees a mean of the tokens
-Case const tiny{224, 16, 3, 192, 12, 3, 1000, 32};  // ViT-Ti/16
+Case const demo{28, 7, 1, 64, 4, 2, 10, 64};  // train_vision --demo, whose head sees a mean of the tokens
+Case const tiny{224, 16, 3, 192, 12, 3, 1000, on_host ? 32 : 256};  // ViT-Ti/16
+Case const base{224, 16, 3, 768, 12, 12, 1000, 128};                // ViT-B/16
+std::vector<Case const*> const cases = on_host ? std::vector{&demo, &tiny} : std::vector{&demo, &tiny, &base};
 
-template <class Activation>
+/// Adds the gradients of the loss; what passes between modules is stored in the scalar of `ctx`.
+template <class Ctx, class Model>
+void add_gradients(Ctx& ctx, Model const& model, attn::Tensor<float const, 4> images,
+                   attn::Tensor<std::int32_t const, 1> labels) {
+  auto [logits, tape] = model.forward(ctx, attn::nn::converted<typename Ctx::Scalar>(ctx, images));
+  auto [loss, d_logits] = attn::nn::cross_entropy(ctx, logits, labels);
+  model.backward(ctx, std::move(tape), d_logits);
+}
+
+template <class T, class Activation>
 void train_step(benchmark::State& state, Case const& c) {
   Context ctx(1);
   attn::models::Vit<attn::models::VitBlock<Activation>> const model(ctx, {.width = c.width,
@@ -62,21 +81,20 @@ void train_step(benchmark::State& state, Case const& c) {
   attn::optim::AdamW adamw(ctx, {.learning_rate = 1e-3, .weight_decay = 0.05});
   Kokkos::View<float****, Kokkos::LayoutRight, Exec> const images("images", c.batch, c.channels, c.image, c.image);
   Kokkos::View<std::int32_t*, Exec> const labels("labels", c.batch);
-  auto const host_images = Kokkos::create_mirror_view(images);
+  bench::fill_at_random(ctx.exec, images, 2);
   auto const host_labels = Kokkos::create_mirror_view(labels);
-  for (std::size_t i = 0; i < host_images.size(); ++i) {
-    host_images.data()[i] = attn::normal<float>(attn::RandomKey{.seed = 2}, i);
-  }
   for (Index b = 0; b < c.batch; ++b) host_labels(b) = static_cast<std::int32_t>(b % c.classes);
-  Kokkos::deep_copy(images, host_images);
   Kokkos::deep_copy(labels, host_labels);
 
   auto const step = [&] {
     ctx.begin_step();
     ctx.parameters.zero_gradients(ctx.exec);
-    auto [logits, tape] = model.forward(ctx, attn::nn::ConstTensorOf<Context, 4>(images));
-    auto [loss, d_logits] = attn::nn::cross_entropy(ctx, logits, attn::Tensor<std::int32_t const, 1>(labels));
-    model.backward(ctx, std::move(tape), d_logits);
+    if constexpr (std::same_as<T, float>) {
+      add_gradients(ctx, model, images, labels);
+    } else {
+      attn::nn::Context<Exec, T> narrow(ctx);
+      add_gradients(narrow, model, images, labels);
+    }
     adamw.step(ctx);
     ctx.exec.fence();
     ++ctx.step;
@@ -87,16 +105,22 @@ void train_step(benchmark::State& state, Case const& c) {
   double const flops = 6 * c.multiply_adds() * images_done * 1e-9;
   state.counters["images/s"] = benchmark::Counter(images_done, benchmark::Counter::kIsRate);
   state.counters["GFLOP/s"] = benchmark::Counter(flops, benchmark::Counter::kIsRate);
-  state.counters["of_gemm"] = benchmark::Counter(flops / peak, benchmark::Counter::kIsRate);
+  state.counters["of_gemm"] = benchmark::Counter(flops / peak<T>(), benchmark::Counter::kIsRate);
+}
+
+template <class T, class Activation>
+void add(std::string const& name, Case const& c) {
+  benchmark::RegisterBenchmark(name.c_str(), [&c](benchmark::State& state) { train_step<T, Activation>(state, c); })
+      ->UseRealTime()
+      ->MinTime(2)
+      ->Unit(benchmark::kMillisecond);
 }
 
 template <class Activation>
 void add(std::string const& activation, Case const& c) {
-  benchmark::RegisterBenchmark(("train_step/" + activation + c.name()).c_str(),
-                               [&c](benchmark::State& state) { train_step<Activation>(state, c); })
-      ->UseRealTime()
-      ->MinTime(2)
-      ->Unit(benchmark::kMillisecond);
+  std::string const name = "train_step/" + activation + c.name();
+  add<float, Activation>(name, c);
+  if constexpr (!on_host) add<attn::BFloat16, Activation>(name + "/bf16", c);
 }
 
 }  // namespace
@@ -106,21 +130,25 @@ int main(int argc, char** argv) {
   Kokkos::ScopeGuard const kokkos(argc, argv);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  peak = bench::gemm_peak();
-  bench::describe_run(bench::fma_peak(), peak);
-  for (Case const* c : {&demo, &tiny}) {
+  bench::describe_run(bench::fma_peak(), peak<float>());
+  for (Case const* c : cases) {
     add<attn::Softmax>("softmax", *c);
     add<attn::Poly<3>>("poly3", *c);
     add<attn::Poly<3, attn::DynamicScale>>("poly3_dynamic", *c);
   }
   bench::Recorder recorder;
   benchmark::RunSpecifiedBenchmarks(&recorder);
-  bool const on_host = attn::HostExecutionSpace<Exec>;
-  std::string const threads = on_host ? "--threads " + std::to_string(Exec().concurrency()) : "--device cuda";
-  for (Case const* c : {&demo, &tiny}) {
-    if (python.empty()) break;
-    bench::compare(recorder, python, "train_step.py", threads + c->flags());
-    bench::compare(recorder, python, "train_step.py", threads + c->flags() + " --activation poly --scale dynamic");
+  if (python.empty()) return 0;
+  std::vector<std::string> ways = {"--threads " + std::to_string(Exec().concurrency())};
+  if (!on_host) {
+    ways = {"--device cuda", "--device cuda --compile", "--device cuda --autocast",
+            "--device cuda --autocast --compile"};
+  }
+  for (Case const* c : cases) {
+    for (std::string const& way : ways) {
+      bench::compare(recorder, python, "train_step.py", way + c->flags());
+      bench::compare(recorder, python, "train_step.py", way + c->flags() + " --activation poly --scale dynamic");
+    }
   }
   return 0;
 }

@@ -15,7 +15,8 @@ network.POINTS_X = network.POINTS_T = 51
 TOKENS = 5 * (3 * 51 * 51 + 3 * 51)
 LINEAR = 64 + 2 * (4 * 32**2 + 2 * 32 * 256 + 256**2) + 32 * 512 + 512**2 + 512
 
-a = peer.parse(__doc__, lambda parser: None)
+a = peer.parse(__doc__, lambda parser: parser.add_argument("--device", default="cpu", help="of PyTorch"))
+torch.set_default_device(a.device)
 peak = peer.gemm(4096, 512, 512, a.min_time)
 for activation in ("softmax", "poly3"):
     model = network.PinnsFormer(width=32, heads=2, hidden=256, head_hidden=512, activation=activation)
@@ -26,6 +27,7 @@ for activation in ("softmax", "poly3"):
     def step(model=model):
         model.zero_grad()
         network.loss_terms(model, "convection")[0].sum().backward()
+        peer.wait()
 
     seconds = peer.measure(step, a.min_time)
     for name in (activation, activation + "/column"):

@@ -1,7 +1,8 @@
 """What the peer scripts share: their common flags, the timing loop, and the line of JSON that each case prints.
 
-A line has: name, seconds (median), min_seconds, repeats, flops, gflops, threads, torch. Programs that run these scripts
-as a child process read standard output line by line; everything else goes to standard error.
+A line has: name, seconds (median), min_seconds, repeats, flops, gflops, threads, torch, and `variant` where one case runs in
+several ways. Programs that run these scripts as a child process read standard output line by line; everything else goes to
+standard error.
 """
 
 import argparse
@@ -75,4 +76,10 @@ def report(name, seconds, flops, peak=None, **more):
 def gemm(m, k, n, min_time):
     """(m, k) times (k, n), float32, into a matrix that is there already."""
     a, b, c = torch.randn(m, k), torch.randn(k, n), torch.empty(m, n)
-    return report(f"gemm/{m}/{k}/{n}", measure(lambda: torch.mm(a, b, out=c), min_time), 2 * m * k * n)
+    return report(f"gemm/{m}/{k}/{n}", measure(lambda: (torch.mm(a, b, out=c), wait()), min_time), 2 * m * k * n)
+
+
+def wait():
+    """Until the work of the default device is done."""
+    if torch.get_default_device().type == "cuda":
+        torch.cuda.synchronize()

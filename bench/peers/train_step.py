@@ -46,6 +46,7 @@ def flags(parser):
     parser.add_argument("--power", type=int, default=3, help="of the polynomial")
     parser.add_argument("--scale", choices=["none", "fixed", "dynamic"], default="none", help="of the polynomial")
     parser.add_argument("--device", default="cpu", help="of PyTorch")
+    parser.add_argument("--autocast", action="store_true", help="products in bf16 by torch.autocast")
     parser.add_argument("--compile", action="store_true", help="the model through torch.compile (needs a C++ compiler)")
 
 
@@ -59,27 +60,29 @@ def multiply_adds(model, a):
 
 
 a = peer.parse(__doc__, flags)
+torch.set_default_device(a.device)
 for activation in a.activation or ["softmax", "poly"]:
     attention = Attention if activation == "softmax" else attention_with(a.power, a.scale)
     model = VisionTransformer(img_size=a.image, patch_size=a.patch, in_chans=a.channels, num_classes=a.classes,
-                              embed_dim=a.width, depth=a.depth, num_heads=a.heads, attn_layer=attention).train().to(a.device)
+                              embed_dim=a.width, depth=a.depth, num_heads=a.heads, attn_layer=attention).train()
     optimizer = torch.optim.AdamW(param_groups_weight_decay(model, 0.05, no_weight_decay_list=model.no_weight_decay()),
                                   lr=1e-3, fused=True)
     step_model = torch.compile(model) if a.compile else model
-    images = torch.randn(a.batch, a.channels, a.image, a.image, device=a.device)
-    labels = torch.randint(a.classes, (a.batch,), device=a.device)
+    images = torch.randn(a.batch, a.channels, a.image, a.image)
+    labels = torch.randint(a.classes, (a.batch,))
 
     def step():
-        loss = nn.functional.cross_entropy(step_model(images), labels)
+        with torch.autocast(a.device, dtype=torch.bfloat16, enabled=a.autocast):
+            loss = nn.functional.cross_entropy(step_model(images), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if a.device != "cpu":
-            torch.cuda.synchronize()
+        peer.wait()
 
     seconds = peer.measure(step, a.min_time)
     case = "softmax" if activation == "softmax" else f"poly{a.power}" + ("" if a.scale == "none" else f"_{a.scale}")
     name = f"train_step/{case}/{a.image}/{a.patch}/{a.channels}/{a.width}/{a.depth}/{a.heads}/{a.batch}"
-    peer.report(name, seconds, 6 * a.batch * multiply_adds(model, a), compiled=a.compile,
+    peer.report(name + ("/bf16" if a.autocast else ""), seconds, 6 * a.batch * multiply_adds(model, a),
+                variant="compiled" if a.compile else "eager",
                 images_per_second=a.batch / statistics.median(seconds),
                 parameters=sum(p.numel() for p in model.parameters()))
