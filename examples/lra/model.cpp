@@ -1,12 +1,12 @@
 #include "lra/model.hpp"
 
 #include "lra/make_model.hpp"
+#include "power_name.hpp"
 
 namespace lra {
 
 std::string ModelSettings::name() const {
-  char const* const powers[] = {"x", "x²", "x³", "x⁴", "x⁵", "x⁶"};
-  std::string text = is_poly() ? powers[power - 1] + (scale == "none" ? "" : " " + scale) : activation;
+  std::string text = is_poly() ? power_name(power) + (scale == "none" ? "" : " " + scale) : activation;
   if (attention == "full") return text + ", full attention";
   return factors == "all" ? text : text + ", " + factors + " factors";
 }

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "power_name.hpp"
 #include "theory/fit.hpp"
 #include "theory/registry.hpp"
 
@@ -102,8 +103,7 @@ struct Add {
 
 std::string Choice::label() const {
   if (name != "poly") return name;
-  static char const* const powers[] = {"", "x", "x²", "x³", "x⁴", "x⁵", "x⁶", "x⁷", "x⁸"};
-  std::string const x = power <= 8 ? powers[power] : "x^" + std::to_string(power);
+  std::string const x = power_name(power);
   if (factor == 0) return x + "/√N";
   if (factor == 1) return x;
   char text[32];

@@ -28,7 +28,8 @@ inline Judgement judge(Context& ctx, Classifier const& model, attn::data::Evalua
   while (auto const* batch = batches.next()) {
     ctx.begin_step();
     auto const logits = model.logits(ctx, attn::data::on_device(ctx, batch->images()));
-    auto const [loss, correct] = attn::nn::cross_entropy(ctx, logits, attn::data::on_device(ctx, batch->labels())).loss.read();
+    auto const [loss, correct] =
+        attn::nn::cross_entropy(ctx, logits, attn::data::on_device(ctx, batch->labels())).loss.read();
     double const size = static_cast<double>(batch->size());
     sum.loss += static_cast<double>(loss) * size;
     sum.accuracy += static_cast<double>(correct);
@@ -65,7 +66,8 @@ class VisionTask {
   attn::Tensor<float const, 1> step(Context& ctx, bool observe) {
     auto const& batch = train_->next();
     return model_
-        .train(ctx, attn::data::on_device(ctx, batch.images()), attn::data::on_device(ctx, batch.targets()), observe ? &norms_ : nullptr)
+        .train(ctx, attn::data::on_device(ctx, batch.images()), attn::data::on_device(ctx, batch.targets()),
+               observe ? &norms_ : nullptr)
         .numbers();
   }
 
