@@ -242,16 +242,6 @@ TEST(Jet, OfJetsDifferentiatesTwice) {
   EXPECT_DOUBLE_EQ(y.coefficients[1].coefficients[1], -std::sin(0.7));
 }
 
-TEST(Jet, OfPacksDifferentiatesEachLane) {
-  using P = attn::Pack<double>;
-  P x(0.0);
-  for (int lane = 0; lane < P::width; ++lane) x.lanes[lane] = 0.25 * lane;
-  auto const y = attn::exp(Jet<P, 1>::variable(x) * P(2.0));
-  for (int lane = 0; lane < P::width; ++lane) {
-    EXPECT_NEAR(y.coefficients[1][lane], 2 * std::exp(0.5 * lane), 1e-13);
-  }
-}
-
 /// With f(x) = b x and any loss L(f), the gradient by x is the transpose of multiplication by b. Stored with reversed
 /// coefficients, it is multiplication by b: d_x = b d_f.
 TEST(Jet, MultipliesReversedAdjointsAsWritten) {

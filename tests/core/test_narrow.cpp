@@ -1,7 +1,5 @@
 #include "attn/core/narrow.hpp"
 
-#include "attn/attention/detail/host_tile.hpp"
-
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -89,27 +87,6 @@ void expect_all_kept() {
 TEST(Narrow, WhatIsNarrowAlreadyIsKept) {
   expect_all_kept<Float16>();
   expect_all_kept<BFloat16>();
-}
-
-template <class Narrow>
-void expect_packs_agree() {
-  using Pack = attn::Pack<float>;
-  auto numbers = many();
-  numbers.resize((numbers.size() + Pack::width - 1) / Pack::width * Pack::width, NAN);
-  for (std::size_t i = 0; i < numbers.size(); i += Pack::width) {
-    Narrow narrow[Pack::width];
-    attn::detail::host::lanes::store(Pack::load(numbers.data() + i), narrow);
-    Pack const wide = attn::detail::host::lanes::load<Pack>(narrow);
-    for (int l = 0; l < Pack::width; ++l) {
-      float const x = numbers[i + std::size_t(l)];
-      EXPECT_EQ(narrow[l].bits, Narrow(x).bits) << x;
-      if (!std::isnan(x)) EXPECT_EQ(wide[l], float(Narrow(x)));
-    }
-  }
-}
-TEST(Narrow, PacksAreConvertedAsSingleNumbers) {
-  expect_packs_agree<Float16>();
-  expect_packs_agree<BFloat16>();
 }
 
 }  // namespace

@@ -1,8 +1,13 @@
 #include "attn/core/pack.hpp"
 
+#include "attn/attention/detail/host_tile.hpp"
+#include "attn/core/jet.hpp"
+
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -150,6 +155,37 @@ TEST(PackOfDouble, ComputesWithTheStandardLibrary) {
   EXPECT_EQ(attn::tanh(Doubles(x))[0], std::tanh(x));
   EXPECT_NEAR(attn::exp_nonpositive(Doubles(-x))[0], std::exp(-x), 1e-15);
   EXPECT_EQ(Doubles::width * 2, Floats::width);
+}
+
+TEST(Pack, AsTheScalarOfAJetDifferentiatesEachLane) {
+  using P = attn::Pack<double>;
+  P x(0.0);
+  for (int lane = 0; lane < P::width; ++lane) x.lanes[lane] = 0.25 * lane;
+  auto const y = attn::exp(attn::Jet<P, 1>::variable(x) * P(2.0));
+  for (int lane = 0; lane < P::width; ++lane) {
+    EXPECT_NEAR(y.coefficients[1][lane], 2 * std::exp(0.5 * lane), 1e-13);
+  }
+}
+
+template <class Narrow>
+void expect_conversions_of_single_numbers() {
+  namespace lanes = attn::detail::host::lanes;
+  for (std::uint32_t first = 0; first < 65536; first += Floats::width) {
+    Narrow narrow[Floats::width], rounded[Floats::width];
+    for (int l = 0; l < Floats::width; ++l) {
+      narrow[l] = std::bit_cast<Narrow>(static_cast<std::uint16_t>(first + std::uint32_t(l)));
+    }
+    Floats const wide = lanes::load<Floats>(narrow), between = wide * Floats(1.003f);
+    lanes::store(between, rounded);
+    for (int l = 0; l < Floats::width; ++l) {
+      EXPECT_EQ(std::bit_cast<std::uint32_t>(wide[l]), std::bit_cast<std::uint32_t>(float(narrow[l]))) << first + l;
+      EXPECT_EQ(rounded[l].bits, Narrow(between[l]).bits) << between[l];
+    }
+  }
+}
+TEST(Pack, ConvertsNarrowNumbersAsOneByOne) {
+  expect_conversions_of_single_numbers<attn::Float16>();
+  expect_conversions_of_single_numbers<attn::BFloat16>();
 }
 
 }  // namespace
