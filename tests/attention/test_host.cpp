@@ -112,6 +112,23 @@ TYPED_TEST(HostAttention, AgreesWithTheTextbookForFewQueriesOfWholePacks) {
   }
 }
 
+TYPED_TEST(HostAttention, AgreesWithTheTextbookForManyShortSequences) {
+  using F = HostAttention<TypeParam>;
+  Index const p = F::pack;
+  for (Index const tokens : std::set<Index>{1, 2, std::max<Index>(p / 2 - 1, 1), p / 2}) {
+    for (Index const batch : {p, 2 * p + 3}) {
+      Shape const s{.batch = batch, .heads = 4, .kv_heads = 2, .queries = tokens, .keys = tokens};
+      std::vector<int> every_other;
+      for (Index b = 0; b < batch; ++b) every_other.push_back(b < p ? int(tokens) : int(b % (tokens + 1)));
+      F::expect_textbook_for_all(s, full());
+      F::expect_textbook_for_all(s, causal(0));
+      F::expect_textbook_for_all(s, causal(-1));            // the first query sees nothing
+      F::expect_textbook_for_all(s, lengths(every_other));  // the first group is alike, the others are not
+      F::expect_textbook("square", s, plain(NormalisedSquare{}), full());
+    }
+  }
+}
+
 TYPED_TEST(HostAttention, AgreesWithTheTextbookForKeysAroundEveryTile) {
   using F = HostAttention<TypeParam>;
   std::set<Index> sizes{1, 2, 3, 7, 8, 9};
@@ -179,6 +196,9 @@ TYPED_TEST(HostAttention, OfNothingIsNothing) {
   F::expect_textbook_for_all({.queries = 0}, full());
   F::expect_textbook_for_all({.keys = 0}, full());
   F::expect_textbook_for_all({.value_width = 0}, full());
+  F::expect_textbook_for_all({.batch = 64, .queries = 0}, full());
+  F::expect_textbook_for_all({.batch = 64, .keys = 0}, full());
+  F::expect_textbook_for_all({.batch = 64, .queries = 1, .keys = 1, .value_width = 0}, full());
 }
 
 }  // namespace

@@ -21,6 +21,11 @@ struct Backward {
 
   template <HostExecutionSpace Exec>
   void run(std::string const& name, Exec const& exec) const {
+    if constexpr (!Block::biased) {
+      if (ShortSequences<T, Block> const short_ones(call); short_ones.serves()) {
+        return run_short(name, exec, short_ones);
+      }
+    }
     Index const key_heads = shape.batch * shape.key_heads, blocks = shape.query_blocks<T>();
     Index const units = shape.group() * blocks;  // blocks of queries that see a key head
     Index const parts = parts_of(key_heads, units), items = key_heads * parts;
@@ -71,6 +76,46 @@ struct Backward {
   }
 
  private:
+  /// The same for short sequences, several at once; one after the other where a mask treats them differently.
+  template <class Exec, class Short>
+  void run_short(std::string const& name, Exec const& exec, Short const& short_ones) const {
+    Index const items = short_ones.groups() * shape.key_heads, sums = call.gradient_numbers();
+    int const threads = workers(exec, items);
+    Index const bytes =
+        std::max(static_cast<Index>(call.cut_tiles(Carver()).bytes), short_ones.scratch_bytes());
+    Index const n_partials = shape.batch * shape.heads * shape.query_blocks<T>() * Block::n_parameters;
+    Carver count;
+    auto const carve = [&](Carver& c) {
+      return std::tuple(c.take<std::byte>(threads * bytes), c.take<T>(threads * sums), c.take<double>(n_partials));
+    };
+    carve(count);
+    Scratch const scratch(count.used());
+    Carver carver(scratch.data());
+    auto const [tiles, gradients, partials] = carve(carver);
+    std::fill_n(partials, n_partials, 0.0);
+
+    share(name, exec, items, std::max<Index>(1, items / (threads * 16)),
+          [&, tiles = tiles, gradients = gradients, partials = partials](Index first, Index last, int worker) {
+            for (Index item = first; item < last; ++item) {
+              Index const group = item / shape.key_heads, key_head = item % shape.key_heads;
+              Carver const own(tiles + worker * bytes);
+              if (short_ones.are_alike(group)) {
+                short_ones.backward(group, key_head, own, [&](Index sequence, Index head) {
+                  return partials + (sequence * shape.heads + head) * shape.query_blocks<T>() * Block::n_parameters;
+                });
+                continue;
+              }
+              T* const sum = gradients + worker * sums;
+              for (int lane = 0; lane < short_ones.lanes_of(group); ++lane) {
+                Index const all_heads = (group * Pack<T>::width + lane) * shape.key_heads + key_head;
+                piece({all_heads, 0}, {-1, 0}, 1, own, {sum, {}, false, partials});
+                write_keys(all_heads, 0, shape.n_keys, sum, 1);
+              }
+            }
+          });
+    if constexpr (Block::n_parameters > 0) add_parameter_gradients(partials, shape.query_blocks<T>());
+  }
+
   /// One key head and one part of its queries; what the piece `next` reads first, if there is one, is asked for.
   void piece(Piece const& now, Piece const& next, Index parts, Carver tiles, Gradients const& to) const {
     Index const units = shape.group() * shape.query_blocks<T>();

@@ -4,6 +4,7 @@
 
 #include "attn/attention/detail/host_bias.hpp"
 #include "attn/attention/detail/host_few_queries.hpp"
+#include "attn/attention/detail/host_short_sequences.hpp"
 
 namespace attn::detail::host {
 
@@ -169,7 +170,7 @@ struct BackwardBlock {
     copy_rows(d_out, b, h, query, n, T(1), value_width, tiles.d_out_rows);
     T* const d_q_rows = tiles.d_q_lanes;
     std::fill_n(d_q_rows, n * width, T(0));
-    Rows<P, most> rows;
+    Rows<P, most> rows{};
     for (int i = 0; i < n; ++i) {
       if constexpr (normalised) load_row(at, i, tiles.d_out_rows + i * value_width, rows);
     }

@@ -15,7 +15,7 @@ namespace attn::detail::host {
 
 /// The most queries of such a block.
 template <class T>
-inline constexpr int few_queries = pack_width<T> / 2;
+inline constexpr int few_queries = std::max(2, pack_width<T> / 2);
 
 /// Whether a block of n queries is one of few. In cycles, as measured: with queries in lanes each key takes D + E
 /// multiply-adds, however few they are, and transposes cost as much as five keys; here each query and key takes

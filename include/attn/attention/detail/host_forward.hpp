@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attn/attention/detail/host_few_queries.hpp"
+#include "attn/attention/detail/host_short_sequences.hpp"
 #include "attn/attention/detail/norm_sums.hpp"
 
 namespace attn::detail::host {
@@ -25,6 +26,11 @@ struct Forward {
 
   template <HostExecutionSpace Exec>
   void run(std::string const& name, Exec const& exec) const {
+    if constexpr (!norms && !biased) {
+      if (ShortSequences<T, Forward> const short_ones(*this); short_ones.serves()) {
+        return run_short(name, exec, short_ones);
+      }
+    }
     Index const blocks = shape.query_blocks<T>(), items = shape.batch * shape.heads * blocks;
     int const threads = workers(exec, items);
     Carver total;
@@ -41,16 +47,7 @@ struct Forward {
         // Of a short sequence the same block of the next head, so that a rest of few queries has little to ask for.
         Index const next = item + (blocks <= 2 ? blocks : 1);
         if (next < last) will_read(query_block<T>(shape, next), soon);
-        Carver const own(tiles + worker * bytes);
-        if constexpr (!norms) {
-          if (are_few<T>(at.n, shape)) {
-            few_queries_block(at, own, soon);
-            continue;
-          }
-        }
-        with_block_of<T>(at.n, [&]<class P, int Columns>(std::type_identity<P>, std::integral_constant<int, Columns>) {
-          block<P, Columns>(at, own, norms ? partial + item : nullptr, soon);
-        });
+        any_block(at, Carver(tiles + worker * bytes), norms ? partial + item : nullptr, soon);
       }
     });
     if constexpr (norms) write_norms(partial, blocks);
@@ -70,6 +67,42 @@ struct Forward {
     t.values = carver.take<T>(must_widen<T, V> ? Index(last_key_tile) * shape.value_width : 0);
     t.bytes = carver.used();
     return t;
+  }
+
+  /// The same for short sequences, several at once; one after the other where a mask treats them differently.
+  template <class Exec, class Short>
+  void run_short(std::string const& name, Exec const& exec, Short const& short_ones) const {
+    Index const items = short_ones.groups() * shape.heads, blocks = shape.query_blocks<T>();
+    int const threads = workers(exec, items);
+    Index const bytes = std::max(static_cast<Index>(cut_tiles(Carver()).bytes), short_ones.scratch_bytes());
+    Scratch const scratch(static_cast<std::size_t>(threads * bytes));
+    std::byte* const tiles = scratch.data();
+    share(name, exec, items, std::max<Index>(1, items / (threads * 16)), [&](Index first, Index last, int worker) {
+      for (Index item = first; item < last; ++item) {
+        Index const group = item / shape.heads, head = item % shape.heads;
+        Carver const own(tiles + worker * bytes);
+        if (short_ones.are_alike(group)) {
+          short_ones.forward(group, head, own);
+          continue;
+        }
+        for (int lane = 0; lane < short_ones.lanes_of(group); ++lane) {
+          Index const sequence = group * Pack<T>::width + lane;
+          for (Index block = 0; block < blocks; ++block) {
+            Prefetcher nothing;
+            any_block(query_block<T>(shape, (sequence * shape.heads + head) * blocks + block), own, nullptr, nothing);
+          }
+        }
+      }
+    });
+  }
+
+  void any_block(QueryBlock const& at, Carver scratch, NormSums<double>* partial, Prefetcher& soon) const {
+    if constexpr (!norms) {
+      if (are_few<T>(at.n, shape)) return few_queries_block(at, scratch, soon);
+    }
+    with_block_of<T>(at.n, [&]<class P, int Columns>(std::type_identity<P>, std::integral_constant<int, Columns>) {
+      block<P, Columns>(at, scratch, partial, soon);
+    });
   }
 
   void will_read(QueryBlock const& next, Prefetcher& soon) const {

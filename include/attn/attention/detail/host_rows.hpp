@@ -92,32 +92,44 @@ struct RowStatistics<A, P, Columns> {
   typename StatsNumbers<A, P>::Type of[Columns];
 };
 
-/// The statistics of the first `n` lanes, each written to its own row.
+/// The statistics of the first `n` lanes, each written to its own row, `step` apart.
 template <class A, class P>
-void save_stats(typename A::template Stats<P> const& stats, typename A::template Stats<RealOf<P>>* rows, int n) {
+void save_stats(typename A::template Stats<P> const& stats, typename A::template Stats<RealOf<P>>* rows, int n,
+                Index step = 1) {
   using T = RealOf<P>;
   P packed[StatsNumbers<A, P>::size];
   StatsNumbers<A, P>::unpack(stats, packed);
   for (int l = 0; l < n; ++l) {
     T numbers[StatsNumbers<A, T>::size];
     for (int k = 0; k < StatsNumbers<A, T>::size; ++k) numbers[k] = packed[k][l];
-    StatsNumbers<A, T>::pack(numbers, rows[l]);
+    StatsNumbers<A, T>::pack(numbers, rows[l * step]);
   }
 }
 
 /// The statistics of `n` rows in lanes; lanes behind them repeat the last.
 template <class A, class P>
-typename A::template Stats<P> load_stats(typename A::template Stats<RealOf<P>> const* rows, int n) {
+typename A::template Stats<P> load_stats(typename A::template Stats<RealOf<P>> const* rows, int n, Index step = 1) {
   using T = RealOf<P>;
   P packed[StatsNumbers<A, P>::size];
   for (int l = 0; l < P::width; ++l) {
     T numbers[StatsNumbers<A, T>::size];
-    StatsNumbers<A, T>::unpack(rows[std::min(l, n - 1)], numbers);
+    StatsNumbers<A, T>::unpack(rows[std::min(l, n - 1) * step], numbers);
     for (int k = 0; k < StatsNumbers<A, T>::size; ++k) packed[k].lanes[l] = numbers[k];
   }
   typename A::template Stats<P> stats;
   StatsNumbers<A, P>::pack(packed, stats);
   return stats;
+}
+
+/// Adds the visible scores of whole rows to empty statistics, and turns them into numerators.
+template <class A, class P>
+void take_numerators(A const& a, typename A::template Stats<P>& stats, ScoreTile<P> const& row) {
+  if constexpr (requires { a.absorb_tile(stats, row); }) {
+    a.absorb_tile(stats, row);
+  } else {
+    for (int j = 0; j < row.size(); ++j) a.absorb(stats, row[j]);
+    for (int j = 0; j < row.size(); ++j) row.set(j, a.numerator(row[j], stats));
+  }
 }
 
 /// Adds a tile of scores, the keys from `key` on, to the statistics of one column of queries, and turns the scores into
