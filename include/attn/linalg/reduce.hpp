@@ -62,8 +62,8 @@ template <class T, class Memory, class Exec, class Terms>
 struct TeamColumnSums {
   using Policy = Kokkos::TeamPolicy<Exec>;
   using Scratch = Kokkos::View<T*, typename Exec::scratch_memory_space, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
-  static constexpr int team_columns = 32;
-  static constexpr int team_rows = 16;
+  static constexpr int team_columns = 8;  // 32 bytes, the least that GPUs fetch; narrow teams are many
+  static constexpr int team_rows = 64;
 
   Terms term;
   Index rows, columns;
