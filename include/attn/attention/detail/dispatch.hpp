@@ -51,7 +51,8 @@ void attention_forward(Exec const& exec, A const& a, Q const& q, K const& k, V c
   if constexpr (forwards_on_host<Exec, A, typename O::Scalar, decltype(options.norms)>) {
     static std::string const name = host_kernel_name<T>("attention");
     ProfilingRegion const region(name);
-    host::Forward<T, A, Q, K, V, O, Saved, Options>{a, q, k, v, out, saved, options}.run(name, exec);
+    using Block = host::ForwardBlock<T, A, Q, K, V, O, Saved, Options>;
+    host::Forward<T, Block>{Block{a, q, k, v, out, saved, options}}.run(name, exec);
   } else {
 #if defined(__CUDACC__) && defined(KOKKOS_ENABLE_CUDA)
     if constexpr (may_use_tensor_cores<Exec, decltype(options.bias), Q, K, V, O>) {

@@ -15,7 +15,7 @@
 
 namespace attn::detail::host {
 
-/// `Call` is a Forward or a BackwardBlock.
+/// `Call` is a ForwardBlock or a BackwardBlock.
 template <class T, class Call>
 class ShortSequences {
   using P = Pack<T>;
