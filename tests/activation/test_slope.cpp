@@ -1,5 +1,4 @@
 #include "attn/activation/slope.hpp"
-#include "attn/core/pack.hpp"
 
 #include <gtest/gtest.h>
 
@@ -41,17 +40,6 @@ TEST(WeightAndSlope, OfAJetIsAJet) {
   EXPECT_DOUBLE_EQ(result.weight.coefficients[1], std::cos(0.75));
   EXPECT_DOUBLE_EQ(result.slope.coefficients[0], std::cos(0.75));
   EXPECT_DOUBLE_EQ(result.slope.coefficients[1], -std::sin(0.75));
-}
-
-TEST(WeightAndSlope, OfAPackIsThatOfEachLane) {
-  using P = attn::Pack<float>;
-  P s(0.0f);
-  for (int lane = 0; lane < P::width; ++lane) s.lanes[lane] = 0.1f * float(lane) - 0.4f;
-  auto const result = weight_and_slope(Sine{}, s, Row{});
-  for (int lane = 0; lane < P::width; ++lane) {
-    EXPECT_NEAR(result.weight[lane], std::sin(s[lane]), 1e-6);
-    EXPECT_NEAR(result.slope[lane], std::cos(s[lane]), 1e-6);
-  }
 }
 
 }  // namespace

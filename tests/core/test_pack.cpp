@@ -1,5 +1,6 @@
 #include "attn/core/pack.hpp"
 
+#include "attn/activation/slope.hpp"
 #include "attn/attention/detail/host_tile.hpp"
 #include "attn/core/jet.hpp"
 
@@ -164,6 +165,23 @@ TEST(Pack, AsTheScalarOfAJetDifferentiatesEachLane) {
   auto const y = attn::exp(attn::Jet<P, 1>::variable(x) * P(2.0));
   for (int lane = 0; lane < P::width; ++lane) {
     EXPECT_NEAR(y.coefficients[1][lane], 2 * std::exp(0.5 * lane), 1e-13);
+  }
+}
+
+struct Sine {
+  template <class T>
+  ATTN_FUNCTION T operator()(T s, attn::Row) const {
+    return attn::sin(s);
+  }
+};
+
+TEST(Pack, HasTheWeightAndSlopeOfEachLane) {
+  Floats s(0.0f);
+  for (int lane = 0; lane < Floats::width; ++lane) s.lanes[lane] = 0.1f * float(lane) - 0.4f;
+  auto const result = attn::weight_and_slope(Sine{}, s, attn::Row{});
+  for (int lane = 0; lane < Floats::width; ++lane) {
+    EXPECT_NEAR(result.weight[lane], std::sin(s[lane]), 1e-6);
+    EXPECT_NEAR(result.slope[lane], std::cos(s[lane]), 1e-6);
   }
 }
 

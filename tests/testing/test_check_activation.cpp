@@ -56,7 +56,7 @@ struct SlopeThatIsAConstant : Cube {  // right in value, but a jet loses its der
     }
   }
   template <class T>
-  static T value_of(T s) {
+  static ATTN_FUNCTION T value_of(T s) {
     return s;
   }
   template <class T, int... Orders>
@@ -132,7 +132,9 @@ TEST(CheckActivation, FindsAPoleAtZeroAndAnOverflow) {
   EXPECT_TRUE(check_activation(Exponential{}, {.largest_score = 20}));
 }
 
-TEST(CheckActivation, FindsAnotherAnswerForPacks) { EXPECT_TRUE(finds(AnotherFunctionInPacks{}, "pack")); }
+TEST(CheckActivation, FindsAnotherAnswerForPacks) {
+  EXPECT_EQ(finds(AnotherFunctionInPacks{}, "pack"), attn::has_packs);
+}
 
 TEST(CheckActivation, FindsATypeThatADeviceCannotCopy) {
   EXPECT_EQ(kinds(KeepsAVector{}), std::vector<std::string>{"type"});

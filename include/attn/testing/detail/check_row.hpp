@@ -13,12 +13,14 @@ namespace attn::testing::detail {
 /// The scores of a tile as `absorb_tile` wants them: it overwrites each with its numerator.
 template <class T>
 struct TrialTile {
-  std::vector<T>* values;
-  int size() const { return static_cast<int>(values->size()); }
-  T operator[](int j) const { return (*values)[std::size_t(j)]; }
-  void set(int j, T numerator) const { (*values)[std::size_t(j)] = numerator; }
-  T row_max(T x) const { return x; }
-  T row_sum(T x) const { return x; }
+  T* values;
+  int count;
+  explicit TrialTile(std::vector<T>& v) : values(v.data()), count(static_cast<int>(v.size())) {}
+  ATTN_FUNCTION int size() const { return count; }
+  ATTN_FUNCTION T operator[](int j) const { return values[j]; }
+  ATTN_FUNCTION void set(int j, T numerator) const { values[j] = numerator; }
+  ATTN_FUNCTION T row_max(T x) const { return x; }
+  ATTN_FUNCTION T row_sum(T x) const { return x; }
 };
 
 template <class A>
@@ -117,7 +119,7 @@ struct RowCheck {
                  ": absorb must return what earlier numerators are multiplied by");
     }
     std::vector<double> tile(scores.begin() + std::ptrdiff_t(scores.size() / 2), scores.end());
-    if constexpr (requires { a.absorb_tile(stats, TrialTile<double>{&tile}); }) {
+    if constexpr (requires { a.absorb_tile(stats, TrialTile<double>(tile)); }) {
       stats = {};
       sum = 0;
       for (std::size_t j = 0; j < scores.size() / 2; ++j) {
@@ -125,7 +127,7 @@ struct RowCheck {
         sum = sum * factor + a.numerator(scores[j], stats);
       }
       tile.push_back(lowest<double>);  // a key that a mask hides: it must not matter, and its numerator is not used
-      double const factor = a.absorb_tile(stats, TrialTile<double>{&tile});
+      double const factor = a.absorb_tile(stats, TrialTile<double>(tile));
       sum = std::accumulate(tile.begin(), tile.end() - 1, sum * factor);
       if (!close(sum / a.normalizer(stats), expected, 1e-10 * (std::abs(expected) + largest(w)))) {
         report.add("absorb_tile", "weights sum to ", sum / a.normalizer(stats), ", and by absorb to ", expected,
