@@ -95,10 +95,10 @@ bool cublas_gemm_bias(Kokkos::Cuda const& exec, Tensor<S const, 2, Memory> a, Te
                                          .alignment_a = alignment_of(b.data()),
                                          .alignment_b = alignment_of(a.data()),
                                          .alignment_c = alignment_of(addend),
-                                         .alignment_d = alignment_of(c.data())});
+                                         .alignment_d = alignment_of(c.data())},
+                                        bias);
   if (!plan.exists) return false;
   AccumulatorOf<T> const one = 1, beta = source == nullptr ? 0 : 1;
-  cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias);
   auto const status = cublasLtMatmul(library.lt(), plan.operation, &one, b.data(), plan.a, a.data(), plan.b, &beta,
                                      addend, plan.c, c.data(), plan.c, &plan.algorithm, library.workspace.data(),
                                      library.workspace.extent(0), exec.cuda_stream());

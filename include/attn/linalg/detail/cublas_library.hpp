@@ -35,7 +35,8 @@ struct CublasPlan {
   cublasLtMatmulAlgo_t algorithm = {};
   bool exists = false;  ///< whether the library has such a kernel
 
-  CublasPlan(cublasLtHandle_t handle, CublasShape const& s, std::size_t workspace_bytes) {
+  /// The choice of a kernel may look at the bias too; `add_bias` names that of the next product.
+  CublasPlan(cublasLtHandle_t handle, CublasShape const& s, std::size_t workspace_bytes, void const* bias) {
     auto const scale = s.compute == CUBLAS_COMPUTE_64F ? CUDA_R_64F : CUDA_R_32F;
     cublasLtMatmulDescCreate(&operation, cublasComputeType_t(s.compute), scale);
     auto const set = [&](cublasLtMatmulDescAttributes_t attribute, auto value) {
@@ -44,6 +45,7 @@ struct CublasPlan {
     set(CUBLASLT_MATMUL_DESC_TRANSA, std::int32_t(s.operation_a));
     set(CUBLASLT_MATMUL_DESC_TRANSB, std::int32_t(s.operation_b));
     set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+    add_bias(bias);
     auto const layout = [](cublasLtMatrixLayout_t& to, int type, int operation, int rows, int columns, int leading) {
       if (operation == CUBLAS_OP_T) std::swap(rows, columns);
       cublasLtMatrixLayoutCreate(&to, cudaDataType_t(type), std::uint64_t(rows), std::uint64_t(columns), leading);
@@ -58,6 +60,7 @@ struct CublasPlan {
       cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value);
     };
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t(workspace_bytes));
+    prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, std::uint32_t(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, std::uint32_t(s.alignment_a));
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, std::uint32_t(s.alignment_b));
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, std::uint32_t(s.alignment_c));
@@ -75,6 +78,10 @@ struct CublasPlan {
     cublasLtMatrixLayoutDestroy(c);
     cublasLtMatmulDescDestroy(operation);
   }
+  void add_bias(void const* bias) const {
+    cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias);
+  }
+
   CublasPlan(CublasPlan const&) = delete;
   CublasPlan& operator=(CublasPlan const&) = delete;
 };
@@ -94,6 +101,8 @@ struct Cublas {
     ATTN_CHECK(status == CUBLAS_STATUS_SUCCESS, "gemm: cublasCreate failed with status ", int(status));
     cublasSetStream(handle, exec.cuda_stream());  // resets the workspace, so it comes first
     cublasSetWorkspace(handle, workspace.data(), workspace_bytes);
+    // Parts of a sum of narrow numbers are fp32 too.
+    cublasSetMathMode(handle, cublasMath_t(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION));
   }
   ~Cublas() {
     plans.clear();
@@ -104,8 +113,11 @@ struct Cublas {
 
   cublasLtHandle_t lt() const { return reinterpret_cast<cublasLtHandle_t>(handle); }  // every handle is one of both
 
-  CublasPlan const& plan(CublasShape const& shape) {
-    return plans.try_emplace(shape, lt(), shape, workspace_bytes).first->second;
+  /// What d = a b + bias (+ c) of this shape runs by.
+  CublasPlan const& plan(CublasShape const& shape, void const* bias) {
+    CublasPlan const& plan = plans.try_emplace(shape, lt(), shape, workspace_bytes, bias).first->second;
+    plan.add_bias(bias);
+    return plan;
   }
 };
 
