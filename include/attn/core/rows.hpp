@@ -61,13 +61,20 @@ T combine_lanes(T a, Combine) {
 }
 template <class T, int W, class Combine>
 T combine_lanes(Pack<T, W> a, Combine combine) {
-  if constexpr (W == 1) {
+  if constexpr (W * sizeof(T) <= 16) {  // below a register there are no halves
+    for (int n = W / 2; n > 0; n /= 2) {
+      Pack<T, W> other = a;
+      for (int l = 0; l < n; ++l) other.lanes[l] = a[l + n];
+      a = combine(a, other);
+    }
     return a[0];
   } else {
-    using Half = Pack<T, W / 2>;
-    T lanes[W];  // a copy, so that `a` can stay in a register
-    a.store(lanes);
-    return combine_lanes(combine(Half::load(lanes), Half::load(lanes + W / 2)), combine);
+    return [&]<int... L>(std::integer_sequence<int, L...>) {
+      Pack<T, W / 2> const low = __builtin_shufflevector(a.lanes, a.lanes, L...);
+      Pack<T, W / 2> const high = __builtin_shufflevector(a.lanes, a.lanes, (L + W / 2)...);
+      return combine_lanes(combine(low, high), combine);
+    }
+    (std::make_integer_sequence<int, W / 2>());
   }
 }
 
