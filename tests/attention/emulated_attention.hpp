@@ -122,6 +122,12 @@ struct EmulatedInputs {
   Layout layout = {};
   double score_scale = 0;
   bool padding_is_nan = false;  ///< keys and values behind a sequence's length
+
+  Index rows() const { return shape.batch * shape.heads * shape.queries; }
+  float scale() const {
+    attn::AttentionOptions<AnyMask> const options{.mask = mask, .score_scale = score_scale};
+    return attn::reference::detail::score_scale<float>(options, shape.width);
+  }
 };
 
 /// The same random numbers for all kernels, rounded to X.
@@ -158,63 +164,100 @@ struct EmulatedOutputs {
   long conflicts = 0;
 };
 
+/// What a backward pass is given, and what it makes.
+template <class X, class A>
+struct EmulatedBackward {
+  using T = attn::Tensor<X, 4, Kokkos::HostSpace>;
+  using Stats = attn::detail::StatsOf<A, float>;
+  using Inputs = attn::detail::TeamBackwardInputs<A, T, T, T, T, T, AnyMask, attn::NoBias, Stats, float>;
+  static constexpr int n_parameters = attn::detail::parameter_count<A, float>;
+
+  Inputs inputs;
+  std::vector<float> facts, parts;
+  Stored<X> d_q, d_k, d_v;
+
+  EmulatedBackward(EmulatedInputs<A> const& in, StoredInputs<X> const& stored, Stored<X> const& out, Stats* saved)
+      : inputs{in.activation,
+               stored.q.tensor(),
+               stored.k.tensor(),
+               stored.v.tensor(),
+               out.tensor(),
+               stored.d_out.tensor(),
+               saved,
+               in.mask,
+               attn::NoBias(),
+               in.scale()},
+        facts(std::size_t(2 * in.rows())),
+        parts(std::size_t(in.rows() * n_parameters + 1)),
+        d_q({in.shape.batch, in.shape.heads, in.shape.queries, in.shape.width}, in.layout),
+        d_k({in.shape.batch, in.shape.kv_heads, in.shape.keys, in.shape.width}, in.layout),
+        d_v({in.shape.batch, in.shape.kv_heads, in.shape.keys, in.shape.value_width}, in.layout) {}
+
+  void put_into(EmulatedOutputs& result) const {
+    result.d_q = d_q.numbers();
+    result.d_k = d_k.numbers();
+    result.d_v = d_v.numbers();
+    double sum = 0;
+    for (float const part : parts) sum += part;
+    if (n_parameters > 0) result.parts = {sum};
+    result.gaps_are_untouched &= d_q.gaps_are_untouched() && d_k.gaps_are_untouched() && d_v.gaps_are_untouched();
+  }
+};
+
+/// The statistics of all rows, and their normalizers.
+template <class A>
+struct EmulatedStats {
+  std::vector<attn::detail::StatsOf<A, float>> rows;
+
+  explicit EmulatedStats(EmulatedInputs<A> const& in) : rows(std::size_t(in.rows())) {}
+  auto* saved() { return attn::RowActivation<A, float> ? rows.data() : nullptr; }
+  std::vector<double> normalizers(A const& a) const {
+    std::vector<double> all;
+    if constexpr (attn::RowActivation<A, float>) {
+      for (auto const& row : rows) all.push_back(a.normalizer(row));
+    }
+    return all;
+  }
+};
+
 /// Forward and backward by the kernels that CUDA would run.
 template <class K, class A>
 EmulatedOutputs run_emulated(EmulatedInputs<A> const& in, bool backward = true) {
   using X = typename K::X;
   using T = attn::Tensor<X, 4, Kokkos::HostSpace>;
-  using Stats = attn::detail::StatsOf<A, float>;
   constexpr cuda::Format F = K::format;
   Shape const& s = in.shape;
   StoredInputs<X> const stored(in);
   auto const& [q, k, v, d_out] = stored;
-  Stored<X> const out({s.batch, s.heads, s.queries, s.value_width}, in.layout),
-      d_q({s.batch, s.heads, s.queries, s.width}, in.layout), d_k({s.batch, s.kv_heads, s.keys, s.width}, in.layout),
-      d_v({s.batch, s.kv_heads, s.keys, s.value_width}, in.layout);
+  Stored<X> const out({s.batch, s.heads, s.queries, s.value_width}, in.layout);
   bool const aligned = cuda::has_aligned_rows(q.tensor()) && cuda::has_aligned_rows(k.tensor()) &&
                        cuda::has_aligned_rows(v.tensor()) && cuda::has_aligned_rows(out.tensor());
-  attn::AttentionOptions<AnyMask> const options{.mask = in.mask, .score_scale = in.score_scale};
-  float const scale = attn::reference::detail::score_scale<float>(options, s.width);
-  std::size_t const rows = std::size_t(s.batch * s.heads * s.queries);
-  std::vector<Stats> stats(rows);
-  Stats* const saved = attn::RowActivation<A, float> ? stats.data() : nullptr;
+  EmulatedStats<A> stats(in);
 
   using ForwardCut = cuda::ForwardCut<F, K::width, K::length>;
   EmulatedOutputs result;
   result.conflicts = emulate(cuda::Forward<F, K::width, ForwardCut, A, T, T, T, T, AnyMask>{
-      in.activation, q.tensor(), k.tensor(), v.tensor(), out.tensor(), saved, in.mask, scale, aligned});
+      in.activation, q.tensor(), k.tensor(), v.tensor(), out.tensor(), stats.saved(), in.mask, in.scale(), aligned});
   result.out = out.numbers();
   result.gaps_are_untouched = out.gaps_are_untouched();
-  if constexpr (attn::RowActivation<A, float>) {
-    for (Stats const& row : stats) result.stats.push_back(in.activation.normalizer(row));
-  }
+  result.stats = stats.normalizers(in.activation);
   if (!backward) return result;
 
-  constexpr int n_parameters = attn::detail::parameter_count<A, float>;
-  using Inputs = attn::detail::TeamBackwardInputs<A, T, T, T, T, T, AnyMask, attn::NoBias, Stats, float>;
-  Inputs const inputs{in.activation,  q.tensor(), k.tensor(), v.tensor(),     out.tensor(),
-                      d_out.tensor(), saved,      in.mask,    attn::NoBias(), scale};
-  std::vector<float> facts(2 * rows), parts(rows * n_parameters + 1);
+  EmulatedBackward<X, A> b(in, stored, out, stats.saved());
   auto const gradient = [&](auto part, T const& first, T const& second) {
     using Cut = cuda::BackwardCut<F, K::width, part(), K::length>;
-    result.conflicts += emulate(cuda::Gradient<F, K::width, Cut, part(), Inputs, T, T>{
-        inputs, first, second, facts.data(), parts.data(), aligned});
+    using Kernel = cuda::Gradient<F, K::width, Cut, part(), typename EmulatedBackward<X, A>::Inputs, T, T>;
+    result.conflicts += emulate(Kernel{{b.inputs, b.facts.data(), b.parts.data()}, first, second, aligned});
   };
   using cuda::Part;
-  gradient(std::integral_constant<Part, Part::queries>(), d_q.tensor(), T());
+  gradient(std::integral_constant<Part, Part::queries>(), b.d_q.tensor(), T());
   if constexpr (cuda::joins_keys_and_values<K::width>) {
-    gradient(std::integral_constant<Part, Part::keys_and_values>(), d_k.tensor(), d_v.tensor());
+    gradient(std::integral_constant<Part, Part::keys_and_values>(), b.d_k.tensor(), b.d_v.tensor());
   } else {
-    gradient(std::integral_constant<Part, Part::keys>(), d_k.tensor(), T());
-    gradient(std::integral_constant<Part, Part::values>(), T(), d_v.tensor());
+    gradient(std::integral_constant<Part, Part::keys>(), b.d_k.tensor(), T());
+    gradient(std::integral_constant<Part, Part::values>(), T(), b.d_v.tensor());
   }
-  result.d_q = d_q.numbers();
-  result.d_k = d_k.numbers();
-  result.d_v = d_v.numbers();
-  double sum = 0;
-  for (float const part : parts) sum += part;
-  if (n_parameters > 0) result.parts = {sum};
-  result.gaps_are_untouched &= d_q.gaps_are_untouched() && d_k.gaps_are_untouched() && d_v.gaps_are_untouched();
+  b.put_into(result);
   return result;
 }
 
@@ -253,10 +296,9 @@ EmulatedOutputs run_reference(EmulatedInputs<A> const& in) {
   return result;
 }
 
-/// Whether all results are within `tolerance` of the reference, relative in the Frobenius norm.
-template <class K, class A>
-attn::testing::Verdict emulated_is_right(EmulatedInputs<A> const& in, double tolerance = promised_error(K::format)) {
-  auto const got = run_emulated<K>(in), want = run_reference<typename K::X>(in);
+/// Whether all results are within `tolerance` of those of the reference, relative in the Frobenius norm.
+inline attn::testing::Verdict are_right(EmulatedOutputs const& got, EmulatedOutputs const& want, Shape const& shape,
+                                        double tolerance) {
   attn::testing::Verdict verdict;
   auto const compare = [&](char const* name, std::vector<double> const& x, std::vector<double> const& y) {
     double const error = relative_error(x, y);
@@ -270,7 +312,7 @@ attn::testing::Verdict emulated_is_right(EmulatedInputs<A> const& in, double tol
   compare("d_k", got.d_k, want.d_k);
   compare("d_v", got.d_v, want.d_v);
   if (!want.parts.empty()) {  // terms of both signs: the error is relative to what as many of them add up to by chance
-    double const chance = std::sqrt(double(in.shape.out_size()));
+    double const chance = std::sqrt(double(shape.out_size()));
     compare("d_parameter", {got.parts[0], chance}, {want.parts[0], chance});
   }
   if (got.conflicts > 0) {
@@ -278,6 +320,10 @@ attn::testing::Verdict emulated_is_right(EmulatedInputs<A> const& in, double tol
   }
   if (!got.gaps_are_untouched) verdict &= attn::testing::Verdict("memory between the rows was written");
   return verdict;
+}
+template <class K, class A>
+attn::testing::Verdict emulated_is_right(EmulatedInputs<A> const& in) {
+  return are_right(run_emulated<K>(in), run_reference<typename K::X>(in), in.shape, promised_error(K::format));
 }
 
 }  // namespace attn_test

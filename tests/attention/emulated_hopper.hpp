@@ -81,6 +81,7 @@ class HopperEmulator : public EmulatedThreads {
     threads_.assign(std::size_t(n_threads), {Clock(agents()), {}, {}});
     for (int t = 0; t < n_threads; ++t) thread(t).clock[t] = 1;
     barriers_.clear();
+    read_by_.clear();
     crowds_.clear();
     engine_time_.assign(std::size_t(2 * n_warps_), 0);
     EmulatedThreads::run(body);
@@ -148,6 +149,7 @@ class HopperEmulator : public EmulatedThreads {
   void load_box(int t, unsigned to, EmulatedMap const& map, cuda::BoxPlace const& place, unsigned at) {
     ATTN_CHECK(to % 1024 == 0, "EmulatedHopper: a swizzled box at ", to, ", not a multiple of 1024");
     Barrier& b = barrier(t, at);
+    ATTN_CHECK(is_published(b.made_by, b.made_at), "EmulatedHopper: TMA does not know of the barrier at ", at);
     int const bytes = map.rows * 128;
     for (unsigned w = to / 4; w < (to + unsigned(bytes)) / 4; ++w) {
       check_overwrite(t, w, true);
@@ -184,6 +186,13 @@ class HopperEmulator : public EmulatedThreads {
     for (unsigned w = to / 4; w < (to + bytes) / 4; ++w) {
       check_overwrite(t, w, false);
       words_[w] = {t, thread(t).clock[t], true};
+    }
+  }
+  void reads(int t, unsigned from, unsigned bytes) {
+    ATTN_CHECK(from % bytes == 0 && from + bytes <= memory.size(), "EmulatedHopper: ", bytes, " bytes at ", from);
+    for (unsigned w = from / 4; w < (from + bytes) / 4; ++w) {
+      check_known(t, w);
+      read_by_[w][t] = thread(t).clock[t];
     }
   }
   void publish_writes(int t) {
@@ -262,7 +271,7 @@ class HopperEmulator : public EmulatedThreads {
   Barrier& barrier(int t, unsigned at) {
     auto const b = barriers_.find(at);
     ATTN_CHECK(b != barriers_.end(), "EmulatedHopper: nobody has initialised a barrier at ", at);
-    ATTN_CHECK(b->second.made_by == t || thread(t).clock[b->second.made_by] > b->second.made_at,
+    ATTN_CHECK(b->second.made_by == t || thread(t).clock[b->second.made_by] >= b->second.made_at,
                "EmulatedHopper: thread ", t, " does not know of the barrier at ", at);
     return b->second;
   }
@@ -305,6 +314,13 @@ class HopperEmulator : public EmulatedThreads {
     ATTN_CHECK(word.writer < 0 || word.writer == t || known[word.writer] >= word.time, "EmulatedHopper: thread ", t,
                " overwrites byte ", 4 * w, ", written by ", word.writer, " without its knowing");
     if (by_copy && word.by_thread) check_published(t, w);
+    if (auto const readers = read_by_.find(w); readers != read_by_.end()) {
+      for (auto const& [reader, time] : readers->second) {
+        ATTN_CHECK(reader == t || known[reader] >= time, "EmulatedHopper: thread ", t, " overwrites byte ", 4 * w,
+                   ", which thread ", reader, " may still read");
+      }
+      read_by_.erase(readers);
+    }
     for (int engine = 0; engine < 2 * n_warps_; ++engine) {
       ATTN_CHECK(known[n_threads + engine] >= reader(w, engine), "EmulatedHopper: thread ", t, " overwrites byte ",
                  4 * w, ", which a ", engine < n_warps_ ? "product" : "store", " of warp ", engine % n_warps_,
@@ -314,10 +330,18 @@ class HopperEmulator : public EmulatedThreads {
   /// A product or a store of thread t reads a word.
   void check_seen(int t, unsigned w) {
     Word const& word = words_[w];
-    ATTN_CHECK(word.writer >= 0, "EmulatedHopper: an engine reads byte ", 4 * w, ", which nobody wrote");
-    ATTN_CHECK(word.writer == t || thread(t).clock[word.writer] >= word.time, "EmulatedHopper: thread ", t,
-               " lets an engine read byte ", 4 * w, " before it knows that it is there");
+    check_known(t, w);
     if (word.by_thread) check_published(t, w);
+  }
+  void check_known(int t, unsigned w) {
+    Word const& word = words_[w];
+    ATTN_CHECK(word.writer >= 0, "EmulatedHopper: a read of byte ", 4 * w, ", which nobody wrote");
+    ATTN_CHECK(word.writer == t || thread(t).clock[word.writer] >= word.time, "EmulatedHopper: thread ", t,
+               " reads byte ", 4 * w, " before it knows that it is there");
+  }
+  bool is_published(int writer, unsigned time) {
+    std::vector<unsigned> const& times = thread(writer).published;
+    return !times.empty() && times.back() >= time;
   }
   void check_published(int t, unsigned w) {
     Word const& word = words_[w];
@@ -333,6 +357,7 @@ class HopperEmulator : public EmulatedThreads {
   Word last_checked_ = unwritten;  ///< no check passes it
   std::vector<unsigned> readers_, engine_time_;
   std::vector<Thread> threads_;
+  std::map<unsigned, std::map<int, unsigned>> read_by_;  ///< threads' last reads of a word
   std::map<unsigned, Barrier> barriers_;
   std::map<std::pair<int, int>, Crowd> crowds_;
 };

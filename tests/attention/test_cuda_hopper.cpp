@@ -18,34 +18,56 @@ struct HopperKernels {
   static constexpr int width = width_, consumers = consumers_;
 };
 
-/// Two blocks take the tiles of queries in turn.
-template <class K, class A>
-EmulatedOutputs run_hopper(EmulatedInputs<A> const& in) {
-  using Cut = cuda::HopperCut<K::width, K::consumers>;
-  using Kernel = cuda::HopperForward<K::format, K::width, Cut, A, EmulatedMap, AnyMask>;
-  Shape const& s = in.shape;
-  StoredInputs<typename K::X> const stored(in);
-  Stored<typename K::X> const out({s.batch, s.heads, s.queries, s.value_width}, in.layout);
-  attn::AttentionOptions<AnyMask> const options{.mask = in.mask, .score_scale = in.score_scale};
-  std::vector<typename Kernel::Stats> stats(std::size_t(s.batch * s.heads * s.queries));
-  Kernel const kernel{in.activation,
-                      {stored.q.tensor(), 64},
-                      {stored.k.tensor(), Cut::streamed},
-                      {stored.v.tensor(), Cut::streamed},
-                      {out.tensor(), 64},
-                      attn::RowActivation<A, float> ? stats.data() : nullptr,
-                      in.mask,
-                      {int(s.batch), int(s.heads), int(s.kv_heads), int(s.queries), int(s.keys)},
-                      attn::reference::detail::score_scale<float>(options, s.width)};
-  WarpgroupEmulator emulator(Cut::warps, Kernel::shared_bytes);
+/// Two blocks take the tiles of a kernel in turn.
+template <class Kernel>
+void run_in_turn(Kernel const& kernel) {
+  WarpgroupEmulator emulator(Kernel::Shape::warps, Kernel::shared_bytes);
   for (long i = 0; i < 2; ++i) {
     emulator.run([&](int thread) { kernel(EmulatedHopperBlock(emulator, thread, i, 2)); });
   }
+}
+
+/// Forward and, for widths that have kernels for it, backward.
+template <class K, class A>
+EmulatedOutputs run_hopper(EmulatedInputs<A> const& in) {
+  using X = typename K::X;
+  Shape const& s = in.shape;
+  StoredInputs<X> const stored(in);
+  Stored<X> const out({s.batch, s.heads, s.queries, s.value_width}, in.layout);
+  EmulatedStats<A> stats(in);
+  using Cut = cuda::HopperCut<K::width, K::consumers>;
+  run_in_turn(cuda::HopperForward<K::format, K::width, Cut, A, EmulatedMap, AnyMask>{
+      in.activation,
+      {stored.q.tensor(), 64},
+      {stored.k.tensor(), Cut::streamed},
+      {stored.v.tensor(), Cut::streamed},
+      {out.tensor(), 64},
+      stats.saved(),
+      in.mask,
+      {int(s.batch), int(s.heads), int(s.kv_heads), int(s.queries), int(s.keys)},
+      in.scale()});
   EmulatedOutputs result;
   result.out = out.numbers();
   result.gaps_are_untouched = out.gaps_are_untouched();
-  if constexpr (attn::RowActivation<A, float>) {
-    for (auto const& row : stats) result.stats.push_back(in.activation.normalizer(row));
+  result.stats = stats.normalizers(in.activation);
+  if constexpr (cuda::has_hopper_backward<K::format, K::width>) {
+    EmulatedBackward<X, A> b(in, stored, out, stats.saved());
+    auto const map = [](Stored<X> const& x) { return EmulatedMap(x.tensor(), 64); };
+    auto const gradient = [&](auto part, auto consumers, EmulatedMap const& own1, EmulatedMap const& own2,
+                              EmulatedMap const& streamed1, EmulatedMap const& streamed2, EmulatedMap const& first,
+                              EmulatedMap const& second) {
+      using BackwardCut = cuda::HopperBackwardCut<K::width, consumers()>;
+      using Inputs = typename EmulatedBackward<X, A>::Inputs;
+      run_in_turn(cuda::HopperGradient<K::format, K::width, BackwardCut, part(), Inputs, EmulatedMap>{
+          {b.inputs, b.facts.data(), b.parts.data()}, own1, own2, streamed1, streamed2, first, second});
+    };
+    auto const q = map(stored.q), k = map(stored.k), v = map(stored.v), d_out = map(stored.d_out);
+    using cuda::Part;
+    gradient(std::integral_constant<Part, Part::queries>(), std::integral_constant<int, K::consumers>(), q, d_out, k, v,
+             map(b.d_q), EmulatedMap());
+    gradient(std::integral_constant<Part, Part::keys_and_values>(), std::integral_constant<int, 2>(), k, v, q, d_out,
+             map(b.d_k), map(b.d_v));
+    b.put_into(result);
   }
   return result;
 }
@@ -54,8 +76,9 @@ template <class K, class A>
 void expect_right(EmulatedInputs<A> const& in) {
   SCOPED_TRACE(name_of(in.shape));
   auto const got = run_hopper<K>(in);
-  EXPECT_LE(relative_error(got.out, run_reference<typename K::X>(in).out), promised_error(K::format));
-  EXPECT_TRUE(got.gaps_are_untouched);
+  auto want = run_reference<typename K::X>(in);
+  if constexpr (!cuda::has_hopper_backward<K::format, K::width>) want.d_q = want.d_k = want.d_v = want.parts = {};
+  EXPECT_SOUND(are_right(got, want, in.shape, promised_error(K::format)));
 }
 
 TEST(CudaHopper, AgreesWithTheReference_AtAllLengths) {

@@ -211,6 +211,29 @@ TEST(EmulatedHopper, FindsWritesThatNobodyPublished) {
   });
 }
 
+TEST(EmulatedHopper, FindsReadsAndWritesOfThreadsThatDoNotKnowOfOneAnother) {
+  auto const pass = [](EmulatedHopperBlock const& block, bool waits_to_read, bool waits_to_write) {
+    if (block.thread() == 0) {
+      block.init_barrier(landed, 1);
+      block.init_barrier(free_again, 1);
+    }
+    block.barrier();
+    if (block.thread() == 0) {
+      block.write(place, 5);
+      block.arrive(landed);
+      if (waits_to_write) block.wait(free_again, 0);
+      block.write(place, 6);
+    } else if (block.thread() == 1) {
+      if (waits_to_read) block.wait(landed, 0);
+      ATTN_CHECK(block.read<int>(place) == 5, "another number");
+      block.arrive(free_again);
+    }
+  };
+  EXPECT_EQ(fault_of([&](EmulatedHopperBlock const& b) { pass(b, true, true); }), "");
+  expect_fault("before it knows", [&](EmulatedHopperBlock const& b) { pass(b, false, true); });
+  expect_fault("before it knows", [&](EmulatedHopperBlock const& b) { pass(b, true, false); });
+}
+
 TEST(EmulatedHopper, FindsWrongUseOfBarriers) {
   expect_fault("more arrivals", [](EmulatedHopperBlock const& block) {
     if (block.thread() > 0) return;
@@ -229,6 +252,11 @@ TEST(EmulatedHopper, FindsWrongUseOfBarriers) {
     block.wait(0, 0);
   });
   Matrix const matrix(7);
+  expect_fault("TMA does not know of the barrier", [&](EmulatedHopperBlock const& block) {
+    if (block.thread() > 0) return;
+    block.init_barrier(landed, 1);
+    block.load_box(place, matrix.map, {}, landed);
+  });
   expect_fault("that nobody waits for", [&](EmulatedHopperBlock const& block) { copy(block, matrix); });
   expect_fault("not a multiple of 1024", [&](EmulatedHopperBlock const& block) {
     if (block.thread() == 0) block.load_box(512, matrix.map, {}, 0);

@@ -81,17 +81,19 @@ TEST(MachineCode, KernelsForHopper_MultiplyByWarpgroupsWhatTmaCopies) {
     for (auto [kernel, counts] : count_instructions(read_file(file + ".cubin"))) {
       if (!is_for_hopper(kernel)) continue;
       ++kernels;
+      bool const forward = contains(kernel, "HopperForward"), of_queries = contains(kernel, "PartE0E");
       int const width = contains(kernel, "ELi64E") ? 64 : contains(kernel, "ELi128E") ? 128 : 256;
-      int const keys = width == 256 ? 64 : 128, parts = width == 256 ? 2 : 1;
-      // Scores of the first tile and of the others; sums of the last tile and of those before; 16 numbers at a time.
+      int const rows = forward && width < 256 ? 128 : 64, parts = width == 256 ? 2 : 1;
+      // 16 numbers at a time. Forward: scores of the first tile and of the others, sums of the last tile and of those
+      // before. Backward: scores and their gradients; one sum or two.
       EXPECT_EQ(counts[hgmma], 2 * width / 16) << kernel;
-      EXPECT_EQ(counts[hgmma_by_registers], 2 * parts * keys / 16) << kernel;
+      EXPECT_EQ(counts[hgmma_by_registers], (of_queries ? 1 : 2) * parts * rows / 16) << kernel;
       EXPECT_GE(counts[utmaldg], 3) << "queries, keys and values: " << kernel;
       EXPECT_GE(counts[utmastg], 1) << kernel;
       EXPECT_EQ(counts[usetmaxreg], 2) << "one warpgroup gives registers, the others take them: " << kernel;
     }
   }
-  EXPECT_EQ(kernels, 6) << "two activations with two and three warpgroups, two wide heads";
+  EXPECT_EQ(kernels, 12) << "two activations, forward and for queries with two and three warpgroups; two wide heads";
 }
 
 // ptxas has codes for what it makes of warpgroups: products one after the other, fences of its own, registers that

@@ -44,7 +44,7 @@ bool with_tensor_cores(Kokkos::Cuda const& exec, Index width, Index value_width,
   return serves;
 }
 
-/// Whether the kernel for Hopper makes the forward pass of a call that tensor cores serve.
+/// Whether kernels for Hopper serve a call that tensor cores serve.
 template <Format F, int width, class... Tensors>
 bool takes_hopper([[maybe_unused]] Kokkos::Cuda const& exec, [[maybe_unused]] Tensors const&... tensors) {
 #if defined(ATTN_CUDA_HOPPER)
@@ -114,8 +114,6 @@ bool backward(Kokkos::Cuda const& exec, A const& a, Q const& q, K const& k, V co
               Options const& options) {
   constexpr Format F = format_for<typename O::Scalar, typename Options::Products>;
   return with_tensor_cores<F>(exec, q.extent(3), v.extent(3), [&](auto width) {
-    static std::string const name = kernel_name("attention_backward", F, width());
-    ProfilingRegion const region(name);
     using Inputs = TeamBackwardInputs<A, Input<Q>, Input<K>, Input<V>, Input<O>, Input<DO>, decltype(options.mask),
                                       NoBias, StatsOf<A, float>, float>;
     Inputs const inputs{a,
@@ -128,16 +126,29 @@ bool backward(Kokkos::Cuda const& exec, A const& a, Q const& q, K const& k, V co
                         options.mask,
                         NoBias(),
                         reference::detail::score_scale<float>(options, q.extent(3))};
-    bool const aligned = has_aligned_rows(q) && has_aligned_rows(k) && has_aligned_rows(v) && has_aligned_rows(d_out) &&
-                         has_aligned_rows(d_q) && has_aligned_rows(d_k) && has_aligned_rows(d_v);
     float* const parts = parameter_parts<float>(a, saved, out.size() == 0);
     float* const row_facts = saved_facts(saved);
+#if defined(ATTN_CUDA_HOPPER)
+    if constexpr (has_hopper_backward<F, width()>) {
+      if (takes_hopper<F, width()>(exec, q, k, v, d_out, d_q, d_k, d_v)) {
+        static std::string const name = kernel_name("attention_backward", F, width(), hopper_cores);
+        ProfilingRegion const region(name);
+        backward_on_hopper<F, width()>(exec, inputs, row_facts, parts, Output<DQ>(d_q), Output<DK>(d_k),
+                                       Output<DV>(d_v));
+        return add_parameter_parts<float>(exec, a, parts, out, tiles_of(q.extent(2), hopper_part));
+      }
+    }
+#endif
+    static std::string const name = kernel_name("attention_backward", F, width());
+    ProfilingRegion const region(name);
+    bool const aligned = has_aligned_rows(q) && has_aligned_rows(k) && has_aligned_rows(v) && has_aligned_rows(d_out) &&
+                         has_aligned_rows(d_q) && has_aligned_rows(d_k) && has_aligned_rows(d_v);
     auto const gradient = [&](auto part, Index own, Index streamed, auto const& first, auto const& second) {
       int own_rows = 0;
       with_length(own, streamed, [&](auto length) {
         using Cut = BackwardCut<F, width(), part(), length()>;
         using Kernel = Gradient<F, width(), Cut, part(), Inputs, Output<DQ>, Output<DV>>;
-        launch(exec, Kernel{inputs, first, second, row_facts, parts, aligned});
+        launch(exec, Kernel{{inputs, row_facts, parts}, first, second, aligned});
         own_rows = Cut::own;
       });
       return own_rows;

@@ -1,107 +1,61 @@
-/// The backward kernels on tensor cores: one text for the gradients of queries and of keys and values.
+/// The backward kernels by mma.sync, for the gradients of queries and of keys and values.
 ///
-/// A block keeps `own` rows and streams tiles of the others through two buffers, as the forward kernel does:
-///
-///     gradient of   own         streamed    x = own1 streamed1^T   y = own2 streamed2^T   sums
-///     queries       q, d_out    k, v        s                      d_w                    d_q += d_s k
-///     keys, values  k, v        q, d_out    s^T                    d_w^T                  d_k += d_s^T q, d_v += w^T
-///     d_out
-///
-/// No two blocks add to one number: no atomics, and the same bits in each run. The scores are made twice for that,
-/// seven products of N x M x D in place of five.
+/// A block streams tiles through two buffers, as the forward kernel does.
 #pragma once
 
-#include "attn/attention/detail/cuda_forward.hpp"
-#include "attn/attention/detail/team_backward.hpp"
+#include "attn/attention/detail/cuda_gradients.hpp"
 
 namespace attn::detail::cuda {
 
-/// What a launch makes. Keys and values are made apart where both sums do not fit into registers.
-enum class Part { queries, keys_and_values, keys, values };
-
-/// What the backward pass knows of a query's row: delta = <d_out, out>, the statistics and the inverse of the
-/// normalizer.
-template <class A>
-struct RowFacts {};
-template <class A>
-requires RowActivation<A, float>
-struct RowFacts<A> {
-  typename A::template Stats<float> stats = {};
-  float delta = 0, inverse = 0;
-};
-
-/// forward: w = a(s); hence d_s = pullback of d_w
-template <class A, class Facts>
-ATTN_FUNCTION WeightAndScoreGradient<float> weight_and_score_gradient(A const& a, float s, float d_w, Row row,
-                                                                      [[maybe_unused]] Facts const& facts) {
-  if constexpr (RowActivation<A, float>) {
-    float const w = a.numerator(s, facts.stats) * facts.inverse;
-    return {w, pull_back(a, s, w, d_w, facts.delta, facts.stats)};
-  } else {
-    auto const w = weight_and_slope(a, s, row);
-    return {w.weight, w.slope * d_w};
-  }
-}
-
-/// `x.saved` holds statistics (B, H, N); `row_facts` (B, H, N, 2) gets delta and the inverse normalizer of each row
-/// from the launch for queries, which comes first. Results: d_q, or d_k and d_v, or one of these.
+/// Results: d_q, or d_k and d_v, or one of these.
 template <Format F, int width, class Cut, Part part, class Inputs, class First, class Second>
 struct Gradient {
-  using A = decltype(Inputs::a);
+  using Rows = Gradients<part, Cut::m_tiles, Cut::streamed, Inputs>;
   using Shape = Cut;
-  using Stats = StatsOf<A, float>;
-  static constexpr bool of_queries = part == Part::queries, is_row = RowActivation<A, float>;
   static constexpr bool has_first = part != Part::values, has_second = part != Part::queries && part != Part::keys;
-  static constexpr int n_parameters = of_queries ? parameter_count<A, float> : 0;
+  static constexpr int n_parameters = Rows::n_parameters;
   static constexpr int row_bytes = width * element_bytes<F>, own = Cut::own, streamed = Cut::streamed;
   static constexpr int own_bytes = own * row_bytes, streamed_bytes = streamed * row_bytes;
   static constexpr int m_tiles = Cut::m_tiles, n_tiles = streamed / 8, width_tiles = width / 8;
-  static constexpr bool streams_facts = is_row && !of_queries;
-  static constexpr int fact_words = streams_facts ? int(sizeof(Stats)) / 4 + 2 : 0;
-  static constexpr int facts_start = 2 * own_bytes + 4 * streamed_bytes;
-  static constexpr unsigned shared_bytes = unsigned(round_up(facts_start + 2 * streamed * fact_words * 4, 128));
+  static constexpr int facts_start = 2 * own_bytes + 4 * streamed_bytes, facts_bytes = streamed * Rows::fact_words * 4;
+  static constexpr unsigned shared_bytes = unsigned(round_up(facts_start + 2 * facts_bytes, 128));
   using Tile = SharedTile<row_bytes>;
 
-  Inputs x;
+  Rows rows;
   First d_first;    ///< d_q or d_k
   Second d_second;  ///< d_v
-  float* row_facts;
-  float* parts;  ///< (B, H, N, n_parameters), of which the first tiles of a head are written; or null
   bool aligned;
 
-  ATTN_FUNCTION auto const& own_first() const { return choose(x.q, x.k); }
-  ATTN_FUNCTION auto const& own_second() const { return choose(x.d_out, x.v); }
-  ATTN_FUNCTION auto const& streamed_first() const { return choose(x.k, x.q); }
-  ATTN_FUNCTION auto const& streamed_second() const { return choose(x.v, x.d_out); }
-
   ATTN_FUNCTION Index blocks() const {
-    return own_first().extent(0) * own_first().extent(1) * tiles_of(own_first().extent(2), own);
+    return rows.own_first().extent(0) * rows.own_first().extent(1) * tiles_of(rows.own_first().extent(2), own);
   }
 
   template <class Block>
   ATTN_FUNCTION void operator()(Block const& block) const {
-    int const own_rows = int(own_first().extent(2));
-    int const width1 = int(x.q.extent(3)), width2 = int(x.v.extent(3));
-    TeamPlace const at(int(block.index()), int(own_first().extent(1)), tiles_of(own_rows, own));
+    int const own_rows = int(rows.own_first().extent(2));
+    int const width1 = int(rows.x.q.extent(3)), width2 = int(rows.x.v.extent(3));
+    TeamPlace const at(int(block.index()), int(rows.own_first().extent(1)), tiles_of(own_rows, own));
     int const first = at.tile * own, count = own_rows - first < own ? own_rows - first : own;
     int const warp_row = block.thread() / 32 * 16 * m_tiles;
 
     Tile const own1{0}, own2{unsigned(own_bytes)};
     auto const buffer = [](int which) { return Tile{unsigned(2 * own_bytes + which * streamed_bytes)}; };
     auto const load = [&](Streamed const& s, int stage) {
-      load_rows<streamed, Cut::threads>(block, buffer(2 * stage), head_rows(streamed_first(), at.batch, s.head),
+      load_rows<streamed, Cut::threads>(block, buffer(2 * stage), head_rows(rows.streamed_first(), at.batch, s.head),
                                         s.first, s.count, width1, aligned);
-      load_rows<streamed, Cut::threads>(block, buffer(2 * stage + 1), head_rows(streamed_second(), at.batch, s.head),
-                                        s.first, s.count, width2, aligned);
+      load_rows<streamed, Cut::threads>(block, buffer(2 * stage + 1),
+                                        head_rows(rows.streamed_second(), at.batch, s.head), s.first, s.count, width2,
+                                        aligned);
       load_facts(block, at.batch, s, stage);
     };
-    load_rows<own, Cut::threads>(block, own1, head_rows(own_first(), at.batch, at.head), first, count, width1, aligned);
-    load_rows<own, Cut::threads>(block, own2, head_rows(own_second(), at.batch, at.head), first, count, width2,
+    load_rows<own, Cut::threads>(block, own1, head_rows(rows.own_first(), at.batch, at.head), first, count, width1,
                                  aligned);
-    Streamed tile = begin(at, first, count);
+    load_rows<own, Cut::threads>(block, own2, head_rows(rows.own_second(), at.batch, at.head), first, count, width2,
+                                 aligned);
+    Streamed tile = rows.begin(at, first, count);
     if (tile.count > 0) load(tile, 0);
-    RowFacts<A> own_facts[m_tiles][2];
-    if constexpr (of_queries && is_row) find_facts(block, at, first + warp_row, own_facts);
+    typename Rows::OwnFacts own_facts;
+    if constexpr (Rows::finds_facts) rows.find_facts(block, at, first + warp_row, own_facts);
 
     float sum1[has_first ? m_tiles : 1][width_tiles][4], sum2[has_second ? m_tiles : 1][width_tiles][4];
     set_zero(sum1);
@@ -111,16 +65,16 @@ struct Gradient {
     while (tile.count > 0) {
       block.wait_for_copies();
       block.barrier();  // this tile is there, and nobody reads the one before it any more
-      Streamed const following = next(tile, at, first, count);
+      Streamed const following = rows.next(tile, at, first, count);
       if (following.count > 0) load(following, stage ^ 1);
-      Pair const pair(*this, at, first + warp_row, tile);
-      if (pair.any(x.mask)) {
+      typename Rows::template Pair<16 * m_tiles> const pair(rows, at, first + warp_row, tile);
+      if (pair.any(rows.x.mask)) {
         float s[m_tiles][n_tiles][4], y[m_tiles][n_tiles][4];
         set_zero(s);
         set_zero(y);
         multiply_by_rows<F>(block, s, LeftRows<F, row_bytes>(block, own1, warp_row), buffer(2 * stage));
         multiply_by_rows<F>(block, y, LeftRows<F, row_bytes>(block, own2, warp_row), buffer(2 * stage + 1));
-        take_gradients(block, pair, stage, own_facts, s, y, d_parameters);
+        rows.take_gradients(block, pair, facts_of(stage), own_facts, s, y, d_parameters);
         // forward: s_ij = scale q_i.k_j, out_i += w_ij v_j; hence d_q_i += scale d_s_ij k_j, d_k_j += scale d_s_ij q_i,
         // d_v_j += w_ij d_out_i
         if constexpr (has_first) multiply_by_columns<F>(block, sum1, y, buffer(2 * stage));
@@ -133,7 +87,7 @@ struct Gradient {
     block.wait_for_copies();
     block.barrier();  // the places of own rows are free for the results
     if constexpr (has_first) {
-      put_sum<typename First::Scalar>(block, sum1, own1, warp_row, [&](int, int) { return x.score_scale; });
+      put_sum<typename First::Scalar>(block, sum1, own1, warp_row, [&](int, int) { return rows.x.score_scale; });
     }
     if constexpr (has_second) {
       put_sum<typename Second::Scalar>(block, sum2, own2, warp_row, [](int, int) { return 1.0f; });
@@ -149,189 +103,25 @@ struct Gradient {
   }
 
  private:
-  /// A tile of streamed rows; none where `count` is 0.
-  struct Streamed {
-    int head, first, count;
-  };
-
-  template <class X, class Y>
-  static ATTN_FUNCTION auto const& choose(X const& for_queries, Y const& for_keys) {
-    if constexpr (of_queries) {
-      return for_queries;
-    } else {
-      return for_keys;
-    }
-  }
-  ATTN_FUNCTION int group() const { return int(x.q.extent(1)) / int(x.k.extent(1)); }
-
-  /// The keys that a tile of queries sees, or the first tile of queries, of any head, that sees a tile of keys.
-  ATTN_FUNCTION Streamed begin(TeamPlace const& at, int first, int count) const {
-    if constexpr (of_queries) {
-      Query const query{at.batch, first, int(x.q.extent(2)), int(x.k.extent(2))};
-      KeyRange const all = hull(x.mask, query, count);
-      return {at.head / group(), all.begin, clamp_to(all.end - all.begin, 0, streamed)};
-    } else {
-      return seek({at.head * group(), 0, 0}, at, first, count);
-    }
-  }
-  ATTN_FUNCTION Streamed next(Streamed tile, TeamPlace const& at, int first, int count) const {
-    tile.first += streamed;
-    if constexpr (of_queries) {
-      Query const query{at.batch, first, int(x.q.extent(2)), int(x.k.extent(2))};
-      tile.count = clamp_to(hull(x.mask, query, count).end - tile.first, 0, streamed);
-      return tile;
-    } else {
-      return seek(tile, at, first, count);
-    }
-  }
-  ATTN_FUNCTION Streamed seek(Streamed tile, TeamPlace const& at, int k0, int keys) const {
-    int const n = int(x.q.extent(2)), m = int(x.k.extent(2));
-    for (; tile.head < (at.head + 1) * group(); ++tile.head, tile.first = 0) {
-      for (; tile.first < n; tile.first += streamed) {
-        tile.count = n - tile.first < streamed ? n - tile.first : streamed;
-        if (WarpKeys(x.mask, {at.batch, tile.first, n, m}, tile.count).any(k0, keys)) return tile;
-      }
-    }
-    tile.count = 0;
-    return tile;
-  }
-
-  /// The meeting of a warp's own rows with a tile of streamed ones.
-  struct Pair {
-    Query query;  ///< the first
-    int queries, k0;
-    Row row;
-
-    ATTN_FUNCTION Pair(Gradient const& g, TeamPlace const& at, int own_row, Streamed const& tile)
-        : query{at.batch, of_queries ? own_row : tile.first, int(g.x.q.extent(2)), int(g.x.k.extent(2))},
-          queries(of_queries ? clamp_to(query.n_queries - own_row, 0, 16 * m_tiles) : tile.count),
-          k0(of_queries ? tile.first : own_row),
-          row{g.x.mask.length(at.batch, query.n_keys), of_queries ? at.head : tile.head} {}
-
-    template <class M>
-    ATTN_FUNCTION bool any(M const& mask) const {
-      return WarpKeys(mask, query, queries).any(k0, of_queries ? streamed : 16 * m_tiles);
-    }
-    /// Whether every query, none of them behind the last, sees every key.
-    template <class M>
-    ATTN_FUNCTION bool every(M const& mask) const {
-      return queries == (of_queries ? 16 * m_tiles : streamed) &&
-             WarpKeys(mask, query, queries).every(k0, of_queries ? streamed : 16 * m_tiles);
-    }
-    /// The keys that the query `offset` behind the first sees.
-    template <class M>
-    ATTN_FUNCTION KeyRange keys(M const& mask, int offset) const {
-      if (offset >= queries) return {};
-      return mask.keys({query.batch, query.index + offset, query.n_queries, query.n_keys});
-    }
-  };
-
-  /// Scores s become weights, gradients of weights d_w become gradients of scores; what the mask hides becomes zero.
-  template <class Block>
-  ATTN_FUNCTION void take_gradients(Block const& block, Pair const& pair, int stage,
-                                    RowFacts<A> const (&own_facts)[m_tiles][2], float (&s)[m_tiles][n_tiles][4],
-                                    float (&d_w)[m_tiles][n_tiles][4],
-                                    Kokkos::Array<float, n_parameters>& d_parameters) const {
-    auto const weigh = for_row(x.a, pair.row);
-    bool const all_visible = pair.every(x.mask);
-    int const lane = block.thread() % 32;
-    auto const row_of = [&](int i) { return 8 * i + lane / 4; };                     // i: 2 m + half
-    auto const column_of = [&](int i) { return i / 2 * 8 + lane % 4 * 2 + i % 2; };  // i: 2 n + which of two
-    constexpr int queries = of_queries ? 2 * m_tiles : 2 * n_tiles, keys = of_queries ? 2 * n_tiles : 2 * m_tiles;
-    ATTN_UNROLL
-    for (int i = 0; i < queries; ++i) {
-      int const query = of_queries ? row_of(i) : column_of(i);
-      RowFacts<A> facts;
-      if constexpr (streams_facts) {
-        facts = read_facts(block, stage, query);
-      } else if constexpr (is_row) {
-        facts = own_facts[i / 2][i % 2];
-      }
-      KeyRange seen{};
-      if (!all_visible) seen = pair.keys(x.mask, query);
-      ATTN_UNROLL
-      for (int j = 0; j < keys; ++j) {
-        int const r = of_queries ? i : j, c = of_queries ? j : i;
-        float& score = s[r / 2][c / 2][r % 2 * 2 + c % 2];
-        float& gradient = d_w[r / 2][c / 2][r % 2 * 2 + c % 2];
-        bool const visible = all_visible || sees(seen, pair.k0 + (of_queries ? column_of(j) : row_of(j)));
-        float const scaled = score * x.score_scale;
-        auto const g = weight_and_score_gradient(weigh, scaled, gradient, pair.row, facts);
-        if constexpr (n_parameters > 0) {
-          auto const slopes = x.a.parameter_slopes(scaled, pair.row);
-          for (int p = 0; p < n_parameters; ++p) d_parameters[p] += visible ? slopes[p] * gradient : 0.0f;
-        }
-        score = visible ? g.weight : 0.0f;
-        gradient = visible ? g.d_score : 0.0f;
-      }
-    }
-  }
-
-  /// The facts of own queries, for this launch and for the one that makes the gradients of keys.
-  template <class Block>
-  ATTN_FUNCTION void find_facts(Block const& block, TeamPlace const& at, int own_row,
-                                RowFacts<A> (&facts)[m_tiles][2]) const {
-    int const n = int(x.q.extent(2)), value_width = int(x.v.extent(3)), lane = block.thread() % 32;
-    auto const out = head_rows(x.out, at.batch, at.head);
-    auto const d_out = head_rows(x.d_out, at.batch, at.head);
-    Index const head_row = (Index(at.batch) * x.q.extent(1) + at.head) * n;
-    ATTN_UNROLL
-    for (int i = 0; i < 2 * m_tiles; ++i) {
-      int const query = own_row + 8 * i + lane / 4;
-      bool const is_there = query < n;
-      float delta = 0;
-      for (int e = lane % 4; is_there && e < value_width; e += 4) {
-        delta += static_cast<float>(out.first[query * out.step + e]) *
-                 static_cast<float>(d_out.first[query * d_out.step + e]);
-      }
-      delta += block.exchange(delta, 1);
-      delta += block.exchange(delta, 2);
-      RowFacts<A>& f = facts[i / 2][i % 2];
-      if (is_there) f.stats = x.saved[head_row + query];
-      f.delta = delta;
-      f.inverse = 1.0f / x.a.normalizer(f.stats);  // a row without keys has no use for it
-      if (is_there && lane % 4 == 0) {
-        row_facts[2 * (head_row + query)] = f.delta;
-        row_facts[2 * (head_row + query) + 1] = f.inverse;
-      }
-    }
-  }
-
-  static ATTN_FUNCTION unsigned facts_place(int stage, int row) {
-    return unsigned(facts_start + (stage * streamed + row) * fact_words * 4);
-  }
+  static ATTN_FUNCTION unsigned facts_of(int stage) { return unsigned(facts_start + stage * facts_bytes); }
   template <class Block>
   ATTN_FUNCTION void load_facts(Block const& block, int batch, Streamed const& tile, int stage) const {
-    if constexpr (streams_facts) {
-      constexpr int stats_words = fact_words - 2;
-      Index const first = (Index(batch) * x.q.extent(1) + tile.head) * x.q.extent(2) + tile.first;
-      for (int i = block.thread(); i < streamed * fact_words; i += Cut::threads) {
-        int const row = i / fact_words, word = i % fact_words;
+    if constexpr (Rows::streams_facts) {
+      for (int i = block.thread(); i < streamed * Rows::fact_words; i += Cut::threads) {
+        int const row = i / Rows::fact_words, word = i % Rows::fact_words;
         bool const is_there = row < tile.count;
-        Index const at = is_there ? first + row : 0;
-        float const* const from = word < stats_words ? reinterpret_cast<float const*>(x.saved + at) + word
-                                                     : row_facts + 2 * at + (word - stats_words);
-        block.copy_word(facts_place(stage, row) + unsigned(4 * word), from, is_there ? 4 : 0);
+        block.copy_word(facts_of(stage) + unsigned(4 * i), rows.fact(batch, tile, is_there ? row : 0, word),
+                        is_there ? 4 : 0);
       }
     }
-  }
-  template <class Block>
-  ATTN_FUNCTION RowFacts<A> read_facts(Block const& block, int stage, int row) const {
-    constexpr int stats_words = fact_words - 2;
-    unsigned const place = facts_place(stage, row);
-    Kokkos::Array<float, stats_words> words;
-    ATTN_UNROLL
-    for (int w = 0; w < stats_words; ++w) words[w] = block.template read<float>(place + unsigned(4 * w));
-    return {std::bit_cast<Stats>(words), block.template read<float>(place + unsigned(4 * stats_words)),
-            block.template read<float>(place + unsigned(4 * stats_words + 4))};
   }
 
   /// The block's part of the gradients of the activation's parameters, added up in a fixed order.
   template <class Block>
   ATTN_FUNCTION void add_parts(Block const& block, TeamPlace const& at,
                                Kokkos::Array<float, n_parameters> const& d_parameters) const {
-    if (parts == nullptr) return;
-    Index const head_row = (Index(at.batch) * x.q.extent(1) + at.head) * x.q.extent(2);
+    if (rows.parts == nullptr) return;
+    Index const head_row = (Index(at.batch) * rows.x.q.extent(1) + at.head) * rows.x.q.extent(2);
     for (int p = 0; p < n_parameters; ++p) {
       float sum = d_parameters[p];
       for (int lanes = 16; lanes > 0; lanes /= 2) sum += block.exchange(sum, lanes);
@@ -340,7 +130,7 @@ struct Gradient {
       block.barrier();
       if (block.thread() != 0) continue;
       for (int w = 1; w < Cut::warps; ++w) sum += block.template read<float>(unsigned(4 * w));
-      parts[(head_row + at.tile) * n_parameters + p] = sum;
+      rows.parts[(head_row + at.tile) * n_parameters + p] = sum;
     }
   }
 };

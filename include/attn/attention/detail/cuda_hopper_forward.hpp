@@ -17,19 +17,13 @@
 
 namespace attn::detail::cuda {
 
-/// `consumers` warpgroups of 64 queries each. 65536 registers and 227 KiB of shared memory are there for one block: a
-/// warpgroup of three holds scores and weights of 128 keys and 64 columns of sums, one of two 128 columns, or 256
-/// beside 64 keys.
-template <int width, int consumers_>
-struct HopperCut {
-  static constexpr int consumers = consumers_, threads = warpgroup * (consumers + 1), warps = threads / 32;
+/// Registers of three warpgroups hold scores and weights of 128 keys and 64 columns of sums, those of two 128 columns,
+/// or 256 beside 64 keys.
+template <int width, int consumers>
+struct HopperCut : HopperThreads<consumers> {
   static constexpr int own = 64 * consumers, streamed = width <= 128 ? 128 : 64;
-  static constexpr int producer_registers = consumers == 2 ? 24 : 32;
-  static constexpr int consumer_registers = consumers == 2 ? 240 : 160;
   static constexpr int query_bytes = own * width * 2, key_bytes = streamed * width * 2;
-  static constexpr int query_slots = width <= 128 ? 2 : 1;
-  static constexpr int rest = (226 * 1024 - query_slots * query_bytes) / key_bytes;
-  static constexpr int slots = rest < 8 ? rest : 8;
+  static constexpr int query_slots = width <= 128 ? 2 : 1, slots = ring_slots(query_slots * query_bytes, key_bytes);
 };
 
 /// A block computes tiles of `own` rows of out (B, H, N, E), E and D at most `width`. `Map`: what TMA knows of a
@@ -45,7 +39,6 @@ struct HopperForward {
   static constexpr unsigned barriers = Queries::all_bytes + Tiles::all_bytes;
   static constexpr unsigned landed = barriers + Queries::barrier_bytes + Tiles::barrier_bytes;
   static constexpr unsigned shared_bytes = landed + 8;
-  static_assert(shared_bytes <= 227 * 1024);
 
   struct Sizes {
     int batch, heads, kv_heads, queries, keys;
@@ -63,8 +56,8 @@ struct HopperForward {
   template <class Block>
   ATTN_FUNCTION void operator()(Block const& block) const {
     if (block.thread() == 0) {
-      query_ring().init(block, Cut::consumers);
-      tile_ring().init(block, 4 * Cut::consumers);  // a warp each
+      query_ring().init(block, 1, Cut::consumers);
+      tile_ring().init(block, 1, 4 * Cut::consumers);  // each warp reads
       block.init_barrier(landed, 1);
       block.publish_barriers();
     }
@@ -113,8 +106,8 @@ struct HopperForward {
       if (issues) {
         block.arrive_expecting(queries.full(query_use), Cut::query_bytes);
         for (int g = 0; g < Cut::consumers; ++g) {
-          load<64>(block, q, rows_of_group(query_use, g), {0, work.first + 64 * g, work.at.head, work.at.batch},
-                   queries.full(query_use));
+          load_panels<panels>(block, q, rows_of_group(query_use, g),
+                              {0, work.first + 64 * g, work.at.head, work.at.batch}, queries.full(query_use));
         }
       }
       for (int t = 0; t < work.n_tiles; ++t, use += 2) {
@@ -123,22 +116,19 @@ struct HopperForward {
         tiles.wait_empty(block, use);
         if (issues) {
           block.arrive_expecting(tiles.full(use), Cut::key_bytes);
-          load<streamed>(block, k, {tiles.place(use)}, place, tiles.full(use));
+          load_panels<panels>(block, k, tile(use), place, tiles.full(use));
         }
         tiles.wait_empty(block, use + 1);
-        // Nobody knows what lies behind a sequence's end. A weight of zero does not help where a value is not a number.
         int const length = mask.length(work.at.batch, size.keys);
-        bool const is_cut = length < size.keys && length - k0 < streamed;
+        bool const is_cut = reaches_padding(length, size.keys, k0, streamed);
         unsigned const barrier = is_cut ? landed : tiles.full(use + 1);
         if (issues) {
           block.arrive_expecting(barrier, Cut::key_bytes);
-          load<streamed>(block, v, {tiles.place(use + 1)}, place, barrier);
+          load_panels<panels>(block, v, tile(use + 1), place, barrier);
         }
         if (is_cut) {
           block.wait(landed, cuts++ % 2);
-          clear_rows(block, {tiles.place(use + 1)}, length > k0 ? length - k0 : 0);
-          block.publish_writes();
-          block.warp_barrier();
+          clear_rows<panels>(block, tile(use + 1), length - k0);
           if (issues) block.arrive(tiles.full(use + 1));
         }
       }
@@ -149,20 +139,7 @@ struct HopperForward {
   static ATTN_FUNCTION Panels<64> rows_of_group(unsigned use, int group) {
     return {query_ring().place(use) + unsigned(group * 64 * width * 2)};
   }
-  template <int rows, class Block>
-  static ATTN_FUNCTION void load(Block const& block, Map const& map, Panels<rows> to, BoxPlace place,
-                                 unsigned barrier) {
-    for (int p = 0; p < panels; ++p, place.column += 64) block.load_box(to.panel(p), map, place, barrier);
-  }
-  /// By the lanes of a warp: rows from `first` on become zero.
-  template <class Block>
-  static ATTN_FUNCTION void clear_rows(Block const& block, Panels<streamed> tile, int first) {
-    for (int p = 0; p < panels; ++p) {
-      for (int at = first * 128 + block.thread() % 32 * 16; at < tile.panel_bytes; at += 32 * 16) {
-        block.write(tile.panel(p) + unsigned(at), Chunk{});
-      }
-    }
-  }
+  static ATTN_FUNCTION Panels<streamed> tile(unsigned use) { return {tile_ring().place(use)}; }
 
   template <class Block>
   ATTN_FUNCTION void consume(Block const& block, int group) const {
@@ -200,13 +177,13 @@ struct HopperForward {
     auto const start_scores_of = [&](int t) {
       tiles.wait_full(block, use + unsigned(2 * t));
       block.begin_products();
-      start_scores<F, width>(block, s, own_rows, Panels<streamed>{tiles.place(use + unsigned(2 * t))});
+      start_scores<F, width>(block, s, own_rows, tile(use + unsigned(2 * t)));
       block.commit_products();
     };
     auto const start_sums_of = [&](int t) {
       tiles.wait_full(block, use + unsigned(2 * t + 1));
       block.begin_products();
-      start_sums(block, sum, weights, Panels<streamed>{tiles.place(use + unsigned(2 * t + 1))});
+      start_sums(block, sum, weights, tile(use + unsigned(2 * t + 1)));
       block.commit_products();
     };
     auto const finish_sums_of = [&](int t) {
@@ -224,10 +201,6 @@ struct HopperForward {
                                     score_scale, RowScores<n_tiles, Block>{block, s, half}, stats[half]);
       }
     };
-    auto const take_operand = [&] {
-      ATTN_UNROLL
-      for (int step = 0; step < streamed / 16; ++step) weights[step] = sum_as_left_operand<F>(s, step);
-    };
     auto const skip = [&](int from, int to) {
       for (unsigned i = use + unsigned(2 * from); i < use + unsigned(2 * to); ++i) {
         tiles.wait_full(block, i);
@@ -243,7 +216,7 @@ struct HopperForward {
       start_scores_of(begin);
       block.template wait_for_products<0>(s);
       activate(begin);
-      take_operand();
+      take_operand<F>(weights, s);
       for (int t = begin + 1; t < end; ++t) {
         start_scores_of(t);
         start_sums_of(t - 1);
@@ -254,7 +227,7 @@ struct HopperForward {
           ATTN_UNROLL
           for (int i = 0; i < 2 * parts; ++i) scale_row(sum[i / 2][0], i % 2, factor[i % 2]);
         }
-        take_operand();
+        take_operand<F>(weights, s);
       }
       start_sums_of(end - 1);
       finish_sums_of(end - 1);
@@ -266,8 +239,7 @@ struct HopperForward {
   /// The result goes to the place of the warpgroup's queries, and from there to memory.
   template <class Block>
   ATTN_FUNCTION void store(Block const& block, Work const& work, int group, unsigned query_use, Query const& warp_query,
-                           float (&sum)[parts][1][part_tiles][4], Stats const (&stats)[2]) const {
-    using X = std::conditional_t<F == Format::bf16, BFloat16, Float16>;
+                           float const (&sum)[parts][1][part_tiles][4], Stats const (&stats)[2]) const {
     Panels<64> const rows = rows_of_group(query_use, group);
     Index const head_row = (Index(work.at.batch) * size.heads + work.at.head) * size.queries;
     float factor[2];
@@ -275,16 +247,11 @@ struct HopperForward {
     for (int half = 0; half < 2; ++half) {
       factor[half] = finish_row(block, a, mask, stats[half], query_of(block, warp_query, half), saved, head_row);
     }
-    ATTN_UNROLL
-    for (int part = 0; part < parts; ++part) {
-      put_sum<X>(block, sum[part], Panels<64>{rows.panel(part * part_tiles / 8)},
-                 block.anew(block.thread() % warpgroup / 32 * 16), [&](int, int half) { return factor[half]; });
-    }
+    put_panels<F>(block, sum, rows, [&](int half) { return factor[half]; });
     block.publish_writes();
     block.group_barrier(group);
     if (block.thread() % warpgroup == 0) {
-      BoxPlace place{0, work.first + 64 * group, work.at.head, work.at.batch};
-      for (int p = 0; p < panels; ++p, place.column += 64) block.store_box(out, place, rows.panel(p));
+      store_panels<panels>(block, out, {0, work.first + 64 * group, work.at.head, work.at.batch}, rows);
       block.wait_for_stores();
       block.arrive(query_ring().empty(query_use));
     }

@@ -1,7 +1,7 @@
-/// Launches of the kernel for Hopper, and which calls it serves.
+/// Launches of the kernels for Hopper, and which calls they serve: forward and backward passes of bf16 and fp16.
 #pragma once
 
-#include "attn/attention/detail/cuda_hopper_forward.hpp"
+#include "attn/attention/detail/cuda_hopper_backward.hpp"
 #include "attn/attention/detail/cuda_launch.hpp"
 
 #include <algorithm>
@@ -20,14 +20,17 @@ bool has_boxes(Tensor<X, 4, Memory> const& x) {
 }
 
 template <Format F, int width>
-inline constexpr bool has_hopper_kernel = is_narrow<F>&& width >= 64;
+inline constexpr bool has_hopper_kernel = is_narrow<F> && (width >= 64);
+/// Two sums of 256 columns do not fit into the registers of a warpgroup.
+template <Format F, int width>
+inline constexpr bool has_hopper_backward = has_hopper_kernel<F, width> && (width <= 128);
 
-/// Whether the kernel serves these tensors on a GPU that has its instructions. Up to 64 queries are better served by
-/// the small tiles of mma.sync.
-template <Format F, int width, class Q, class K, class V, class O>
-bool serves_hopper(Q const& q, K const& k, V const& v, O const& out) {
+/// Whether these kernels serve a call on a GPU that has their instructions. Up to 64 queries are better served by the
+/// small tiles of mma.sync.
+template <Format F, int width, class Q, class K, class... Others>
+bool serves_hopper(Q const& q, K const& k, Others const&... others) {
   return has_hopper_kernel<F, width> && length_of(q.extent(2), k.extent(2)) == Length::any && has_boxes(q) &&
-         has_boxes(k) && has_boxes(v) && has_boxes(out);
+         has_boxes(k) && (has_boxes(others) && ...);
 }
 
 /// Three warpgroups share keys and values better than two, unless their tiles leave an eighth more rows empty.
@@ -88,26 +91,52 @@ __global__ void __launch_bounds__(Kernel::Shape::threads, 1) run_hopper_kernel(_
   kernel(block);
 }
 
-/// See `attention`, for tensors that `serves_hopper` is true for. Asynchronous on `exec`.
+/// Asynchronous on `exec`. `rows` (B, H, N, .) are shared out to blocks in tiles.
+template <class Kernel, class Rows>
+void launch_on_hopper(Kokkos::Cuda const& exec, Kernel const& kernel, Rows const& rows) {
+  check_blocks(rows.extent(0) * rows.extent(1) * tiles_of(rows.extent(2), Kernel::own));
+  int const blocks = std::min(kernel.works(), exec.cuda_device_prop().multiProcessorCount);
+  launch(exec, run_hopper_kernel<Kernel>, kernel, blocks, Kernel::Shape::threads, Kernel::shared_bytes);
+}
+
+/// See `attention`, for tensors that `serves_hopper` is true for.
 template <Format F, int width, class A, class Q, class K, class V, class O, class M>
 void forward_on_hopper(Kokkos::Cuda const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
                        StatsOf<A, float>* saved, M const& mask, float score_scale) {
   with_consumers<width>(q.extent(2), [&](auto consumers) {
     using Cut = HopperCut<width, consumers()>;
-    using Kernel = HopperForward<F, width, Cut, A, CUtensorMap, M>;
-    Kernel const kernel{a,
-                        tensor_map(q, 64),
-                        tensor_map(k, Cut::streamed),
-                        tensor_map(v, Cut::streamed),
-                        tensor_map(out, 64),
-                        saved,
-                        mask,
-                        {int(q.extent(0)), int(q.extent(1)), int(k.extent(1)), int(q.extent(2)), int(k.extent(2))},
-                        score_scale};
-    check_blocks(q.extent(0) * q.extent(1) * tiles_of(q.extent(2), Cut::own));
-    int const blocks = std::min(kernel.works(), exec.cuda_device_prop().multiProcessorCount);
-    launch(exec, run_hopper_kernel<Kernel>, kernel, blocks, Cut::threads, Kernel::shared_bytes);
+    HopperForward<F, width, Cut, A, CUtensorMap, M> const kernel{
+        a,
+        tensor_map(q, 64),
+        tensor_map(k, Cut::streamed),
+        tensor_map(v, Cut::streamed),
+        tensor_map(out, 64),
+        saved,
+        mask,
+        {int(q.extent(0)), int(q.extent(1)), int(k.extent(1)), int(q.extent(2)), int(k.extent(2))},
+        score_scale};
+    launch_on_hopper(exec, kernel, q);
   });
+}
+
+/// Of how many queries a part of the gradients of parameters is.
+inline constexpr int hopper_part = 16;
+
+/// See `attention_backward`, for tensors that `serves_hopper` is true for. Parts are not added up.
+template <Format F, int width, class Inputs, class DQ, class DK, class DV>
+void backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, float* row_facts, float* parts, DQ const& d_q,
+                        DK const& d_k, DV const& d_v) {
+  CUtensorMap const q = tensor_map(x.q, 64), k = tensor_map(x.k, 64), v = tensor_map(x.v, 64),
+                    d_out = tensor_map(x.d_out, 64);
+  with_consumers<width>(x.q.extent(2), [&](auto consumers) {
+    using Cut = HopperBackwardCut<width, consumers()>;
+    HopperGradient<F, width, Cut, Part::queries, Inputs, CUtensorMap> const kernel{
+        {x, row_facts, parts}, q, d_out, k, v, tensor_map(d_q, 64), {}};
+    launch_on_hopper(exec, kernel, x.q);
+  });
+  HopperGradient<F, width, HopperBackwardCut<width, 2>, Part::keys_and_values, Inputs, CUtensorMap> const kernel{
+      {x, row_facts, nullptr}, k, v, q, d_out, tensor_map(d_k, 64), tensor_map(d_v, 64)};
+  launch_on_hopper(exec, kernel, x.k);
 }
 
 #endif

@@ -1,10 +1,18 @@
-/// Tiles as Hopper's warpgroups multiply them, and rings of places through which they stream.
+/// Tiles as Hopper's warpgroups multiply them, rings of places through which they stream, and who does what.
 #pragma once
 
 #include "attn/attention/detail/cuda_hopper_block.hpp"
 #include "attn/attention/detail/cuda_tile.hpp"
 
 namespace attn::detail::cuda {
+
+/// `consumers` warpgroups multiply, one behind them copies; 65536 registers are there for all.
+template <int consumers_>
+struct HopperThreads {
+  static constexpr int consumers = consumers_, threads = warpgroup * (consumers + 1), warps = threads / 32;
+  static constexpr int producer_registers = consumers == 2 ? 40 : 32;
+  static constexpr int consumer_registers = consumers == 2 ? 232 : 160;
+};
 
 /// An operand in shared memory ("Matrix descriptor" in the PTX ISA) whose 16-byte chunks are swizzled over 128 bytes:
 /// where it starts, and how far apart its parts lie, all multiples of 16 bytes.
@@ -51,9 +59,9 @@ struct Ring {
   ATTN_FUNCTION unsigned empty(unsigned i) const { return full(i) + 8; }
 
   template <class Block>
-  ATTN_FUNCTION void init(Block const& block, int readers) const {
+  ATTN_FUNCTION void init(Block const& block, int writers, int readers) const {
     for (unsigned i = 0; i < slots; ++i) {
-      block.init_barrier(full(i), 1);
+      block.init_barrier(full(i), writers);
       block.init_barrier(empty(i), readers);
     }
   }
@@ -67,6 +75,39 @@ struct Ring {
     block.wait(empty(i), (i / slots + 1) % 2);
   }
 };
+
+/// How many places of `bytes`, at most 8, there are in 227 KiB beside `others` and barriers.
+constexpr int ring_slots(int others, int bytes) {
+  int const n = (226 * 1024 - others) / bytes;
+  return n < 8 ? n : 8;
+}
+
+/// Starts to copy boxes of 64 columns from `place` on to panels, or back.
+template <int panels, int rows, class Block, class Map>
+ATTN_FUNCTION void load_panels(Block const& block, Map const& map, Panels<rows> to, BoxPlace place, unsigned barrier) {
+  for (int p = 0; p < panels; ++p, place.column += 64) block.load_box(to.panel(p), map, place, barrier);
+}
+template <int panels, int rows, class Block, class Map>
+ATTN_FUNCTION void store_panels(Block const& block, Map const& map, BoxPlace place, Panels<rows> from) {
+  for (int p = 0; p < panels; ++p, place.column += 64) block.store_box(map, place, from.panel(p));
+}
+
+/// Whether a tile of keys reaches behind the end of its sequence of `length` keys. Nobody knows what lies there, and a
+/// weight of zero does not help where a value is not a number.
+ATTN_FUNCTION constexpr bool reaches_padding(int length, int n_keys, int first, int rows) {
+  return length < n_keys && length - first < rows;
+}
+/// By a warp: rows from `first` on, which TMA has brought, become zero.
+template <int panels, int rows, class Block>
+ATTN_FUNCTION void clear_rows(Block const& block, Panels<rows> tile, int first) {
+  for (int p = 0; p < panels; ++p) {
+    for (int at = (first > 0 ? first : 0) * 128 + block.thread() % 32 * 16; at < tile.panel_bytes; at += 32 * 16) {
+      block.write(tile.panel(p) + unsigned(at), Chunk{});
+    }
+  }
+  block.publish_writes();
+  block.warp_barrier();
+}
 
 /// Starts s (64, 8 n) = q k^T over `width` columns.
 template <Format F, int width, int n_tiles, int q_rows, int k_rows, class Block>
@@ -87,6 +128,25 @@ ATTN_FUNCTION void start_sums(Block const& block, float (&sum)[parts][1][n_tiles
     for (int part = 0; part < parts; ++part) {
       block.template multiply_by_columns<F>(sum[part][0], w[step].bits, v.rows_of(block, step, part * n_tiles / 8));
     }
+  }
+}
+
+/// A sum (64, 8 n_tiles) as a left operand.
+template <Format F, int steps, int n_tiles>
+ATTN_FUNCTION void take_operand(Registers<F, 4> (&left)[steps], float const (&sum)[n_tiles][4]) {
+  ATTN_UNROLL
+  for (int step = 0; step < steps; ++step) left[step] = sum_as_left_operand<F>(sum, step);
+}
+
+/// Rounds a sum (64, width) in parts, times `factor(half)`, and puts it into panels.
+template <Format F, int parts, int n_tiles, class Block, class Factor>
+ATTN_FUNCTION void put_panels(Block const& block, float const (&sum)[parts][1][n_tiles][4], Panels<64> to,
+                              Factor const& factor) {
+  using X = std::conditional_t<F == Format::bf16, BFloat16, Float16>;
+  ATTN_UNROLL
+  for (int part = 0; part < parts; ++part) {
+    put_sum<X>(block, sum[part], Panels<64>{to.panel(part * n_tiles / 8)},
+               block.anew(block.thread() % warpgroup / 32 * 16), [&](int, int half) { return factor(half); });
   }
 }
 

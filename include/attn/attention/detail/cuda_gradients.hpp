@@ -1,0 +1,241 @@
+/// What the backward kernels on tensor cores make of a tile of scores: one text for the gradients of queries and of
+/// keys and values, and for mma.sync and wgmma.
+///
+/// A block keeps own rows and streams tiles of the others:
+///
+///     gradient of   own         streamed    x = own1 streamed1^T   y = own2 streamed2^T   sums
+///     queries       q, d_out    k, v        s                      d_w                    d_q += d_s k
+///     keys, values  k, v        q, d_out    s^T                    d_w^T                  d_k += d_s^T q, d_v += w^T
+///     d_out
+///
+/// No two blocks add to one number: no atomics, and the same bits in each run. The scores are made twice for that,
+/// seven products of N x M x D in place of five.
+#pragma once
+
+#include "attn/attention/detail/cuda_forward.hpp"
+#include "attn/attention/detail/team_backward.hpp"
+
+namespace attn::detail::cuda {
+
+/// What a launch makes. Keys and values are made apart where both sums do not fit into registers.
+enum class Part { queries, keys_and_values, keys, values };
+
+/// What the backward pass knows of a query's row: delta = <d_out, out>, the statistics and the inverse of the
+/// normalizer.
+template <class A>
+struct RowFacts {};
+template <class A>
+requires RowActivation<A, float>
+struct RowFacts<A> {
+  typename A::template Stats<float> stats = {};
+  float delta = 0, inverse = 0;
+};
+
+/// forward: w = a(s); hence d_s = pullback of d_w
+template <class A, class Facts>
+ATTN_FUNCTION WeightAndScoreGradient<float> weight_and_score_gradient(A const& a, float s, float d_w, Row row,
+                                                                      [[maybe_unused]] Facts const& facts) {
+  if constexpr (RowActivation<A, float>) {
+    float const w = a.numerator(s, facts.stats) * facts.inverse;
+    return {w, pull_back(a, s, w, d_w, facts.delta, facts.stats)};
+  } else {
+    auto const w = weight_and_slope(a, s, row);
+    return {w.weight, w.slope * d_w};
+  }
+}
+
+/// A tile of streamed rows of a head; none where `count` is 0.
+struct Streamed {
+  int head, first, count;
+};
+
+/// A warp has 16 m_tiles own rows; `streamed` rows pass at a time. `x.saved` holds statistics (B, H, N); `row_facts`
+/// (B, H, N, 2) gets delta and the inverse normalizer of each row from the launch for queries, which comes first.
+template <Part part, int m_tiles, int streamed, class Inputs>
+struct Gradients {
+  using A = decltype(Inputs::a);
+  using Stats = StatsOf<A, float>;
+  static constexpr bool of_queries = part == Part::queries, is_row = RowActivation<A, float>;
+  static constexpr int n_tiles = streamed / 8, n_parameters = of_queries ? parameter_count<A, float> : 0;
+  /// Of streamed queries, in words of 4 bytes: statistics, delta, inverse.
+  static constexpr bool streams_facts = is_row && !of_queries;
+  static constexpr int fact_words = streams_facts ? int(sizeof(Stats)) / 4 + 2 : 0;
+  /// Of own queries.
+  static constexpr bool finds_facts = is_row && of_queries;
+  using OwnFacts = RowFacts<A>[m_tiles][2];
+
+  Inputs x;
+  float* row_facts;
+  float* parts;  ///< (B, H, N, n_parameters), of which the first tiles of a head are written; or null
+
+  ATTN_FUNCTION auto const& own_first() const { return choose(x.q, x.k); }
+  ATTN_FUNCTION auto const& own_second() const { return choose(x.d_out, x.v); }
+  ATTN_FUNCTION auto const& streamed_first() const { return choose(x.k, x.q); }
+  ATTN_FUNCTION auto const& streamed_second() const { return choose(x.v, x.d_out); }
+
+  template <class X, class Y>
+  static ATTN_FUNCTION auto const& choose(X const& for_queries, Y const& for_keys) {
+    if constexpr (of_queries) {
+      return for_queries;
+    } else {
+      return for_keys;
+    }
+  }
+  ATTN_FUNCTION int group() const { return int(x.q.extent(1)) / int(x.k.extent(1)); }
+
+  /// The keys that a tile of queries sees, or the first tile of queries, of any head, that sees a tile of keys.
+  ATTN_FUNCTION Streamed begin(TeamPlace const& at, int first, int count) const {
+    if constexpr (of_queries) {
+      Query const query{at.batch, first, int(x.q.extent(2)), int(x.k.extent(2))};
+      KeyRange const all = hull(x.mask, query, count);
+      return {at.head / group(), all.begin, clamp_to(all.end - all.begin, 0, streamed)};
+    } else {
+      return seek({at.head * group(), 0, 0}, at, first, count);
+    }
+  }
+  ATTN_FUNCTION Streamed next(Streamed tile, TeamPlace const& at, int first, int count) const {
+    tile.first += streamed;
+    if constexpr (of_queries) {
+      Query const query{at.batch, first, int(x.q.extent(2)), int(x.k.extent(2))};
+      tile.count = clamp_to(hull(x.mask, query, count).end - tile.first, 0, streamed);
+      return tile;
+    } else {
+      return seek(tile, at, first, count);
+    }
+  }
+  ATTN_FUNCTION Streamed seek(Streamed tile, TeamPlace const& at, int k0, int keys) const {
+    int const n = int(x.q.extent(2)), m = int(x.k.extent(2));
+    for (; tile.head < (at.head + 1) * group(); ++tile.head, tile.first = 0) {
+      for (; tile.first < n; tile.first += streamed) {
+        tile.count = n - tile.first < streamed ? n - tile.first : streamed;
+        if (WarpKeys(x.mask, {at.batch, tile.first, n, m}, tile.count).any(k0, keys)) return tile;
+      }
+    }
+    tile.count = 0;
+    return tile;
+  }
+
+  /// The meeting of `own` rows with a tile of streamed ones.
+  template <int own>
+  struct Pair {
+    Query query;  ///< the first
+    int queries, k0;
+    Row row;
+
+    ATTN_FUNCTION Pair(Gradients const& g, TeamPlace const& at, int own_row, Streamed const& tile)
+        : query{at.batch, of_queries ? own_row : tile.first, int(g.x.q.extent(2)), int(g.x.k.extent(2))},
+          queries(of_queries ? clamp_to(query.n_queries - own_row, 0, own) : tile.count),
+          k0(of_queries ? tile.first : own_row),
+          row{g.x.mask.length(at.batch, query.n_keys), of_queries ? at.head : tile.head} {}
+
+    template <class M>
+    ATTN_FUNCTION bool any(M const& mask) const {
+      return WarpKeys(mask, query, queries).any(k0, of_queries ? streamed : own);
+    }
+    /// Whether every query, none of them behind the last, sees every key.
+    template <class M>
+    ATTN_FUNCTION bool every(M const& mask) const {
+      return queries == (of_queries ? own : streamed) &&
+             WarpKeys(mask, query, queries).every(k0, of_queries ? streamed : own);
+    }
+    /// The keys that the query `offset` behind the first sees.
+    template <class M>
+    ATTN_FUNCTION KeyRange keys(M const& mask, int offset) const {
+      if (offset >= queries) return {};
+      return mask.keys({query.batch, query.index + offset, query.n_queries, query.n_keys});
+    }
+  };
+
+  /// Scores s become weights, gradients of weights d_w become gradients of scores; what the mask hides becomes zero.
+  /// `facts_start`: where those of streamed queries lie.
+  template <class Block>
+  ATTN_FUNCTION void take_gradients(Block const& block, Pair<16 * m_tiles> const& pair, unsigned facts_start,
+                                    OwnFacts const& own_facts, float (&s)[m_tiles][n_tiles][4],
+                                    float (&d_w)[m_tiles][n_tiles][4],
+                                    Kokkos::Array<float, n_parameters>& d_parameters) const {
+    auto const weigh = for_row(x.a, pair.row);
+    bool const all_visible = pair.every(x.mask);
+    int const lane = block.thread() % 32;
+    auto const row_of = [&](int i) { return 8 * i + lane / 4; };                     // i: 2 m + half
+    auto const column_of = [&](int i) { return i / 2 * 8 + lane % 4 * 2 + i % 2; };  // i: 2 n + which of two
+    constexpr int queries = of_queries ? 2 * m_tiles : 2 * n_tiles, keys = of_queries ? 2 * n_tiles : 2 * m_tiles;
+    ATTN_UNROLL
+    for (int i = 0; i < queries; ++i) {
+      int const query = of_queries ? row_of(i) : column_of(i);
+      RowFacts<A> facts;
+      if constexpr (streams_facts) {
+        facts = read_facts(block, facts_place(facts_start, query));
+      } else if constexpr (is_row) {
+        facts = own_facts[i / 2][i % 2];
+      }
+      KeyRange seen{};
+      if (!all_visible) seen = pair.keys(x.mask, query);
+      ATTN_UNROLL
+      for (int j = 0; j < keys; ++j) {
+        int const r = of_queries ? i : j, c = of_queries ? j : i;
+        float& score = s[r / 2][c / 2][r % 2 * 2 + c % 2];
+        float& gradient = d_w[r / 2][c / 2][r % 2 * 2 + c % 2];
+        bool const visible = all_visible || sees(seen, pair.k0 + (of_queries ? column_of(j) : row_of(j)));
+        float const scaled = score * x.score_scale;
+        auto const g = weight_and_score_gradient(weigh, scaled, gradient, pair.row, facts);
+        if constexpr (n_parameters > 0) {
+          auto const slopes = x.a.parameter_slopes(scaled, pair.row);
+          for (int p = 0; p < n_parameters; ++p) d_parameters[p] += visible ? slopes[p] * gradient : 0.0f;
+        }
+        score = visible ? g.weight : 0.0f;
+        gradient = visible ? g.d_score : 0.0f;
+      }
+    }
+  }
+
+  /// The facts of own queries, for this launch and for the one that makes the gradients of keys.
+  template <class Block>
+  ATTN_FUNCTION void find_facts(Block const& block, TeamPlace const& at, int own_row, OwnFacts& facts) const {
+    int const n = int(x.q.extent(2)), value_width = int(x.v.extent(3)), lane = block.thread() % 32;
+    auto const out = head_rows(x.out, at.batch, at.head);
+    auto const d_out = head_rows(x.d_out, at.batch, at.head);
+    Index const head_row = (Index(at.batch) * x.q.extent(1) + at.head) * n;
+    ATTN_UNROLL
+    for (int i = 0; i < 2 * m_tiles; ++i) {
+      int const query = own_row + 8 * i + lane / 4;
+      bool const is_there = query < n;
+      float delta = 0;
+      for (int e = lane % 4; is_there && e < value_width; e += 4) {
+        delta += static_cast<float>(out.first[query * out.step + e]) *
+                 static_cast<float>(d_out.first[query * d_out.step + e]);
+      }
+      delta += block.exchange(delta, 1);
+      delta += block.exchange(delta, 2);
+      RowFacts<A>& f = facts[i / 2][i % 2];
+      if (is_there) f.stats = x.saved[head_row + query];
+      f.delta = delta;
+      f.inverse = 1.0f / x.a.normalizer(f.stats);  // a row without keys has no use for it
+      if (is_there && lane % 4 == 0) {
+        row_facts[2 * (head_row + query)] = f.delta;
+        row_facts[2 * (head_row + query) + 1] = f.inverse;
+      }
+    }
+  }
+
+  /// Where the facts of a streamed row lie, and where a word of them comes from.
+  static ATTN_FUNCTION unsigned facts_place(unsigned start, int row) { return start + unsigned(row * fact_words * 4); }
+  ATTN_FUNCTION float const* fact(int batch, Streamed const& tile, int row, int word) const {
+    constexpr int stats_words = fact_words - 2;
+    Index const at = (Index(batch) * x.q.extent(1) + tile.head) * x.q.extent(2) + tile.first + row;
+    return word < stats_words ? reinterpret_cast<float const*>(x.saved + at) + word
+                              : row_facts + 2 * at + (word - stats_words);
+  }
+
+ private:
+  template <class Block>
+  ATTN_FUNCTION RowFacts<A> read_facts(Block const& block, unsigned place) const {
+    constexpr int stats_words = fact_words - 2;
+    Kokkos::Array<float, stats_words> words;
+    ATTN_UNROLL
+    for (int w = 0; w < stats_words; ++w) words[w] = block.template read<float>(place + unsigned(4 * w));
+    return {std::bit_cast<Stats>(words), block.template read<float>(place + unsigned(4 * stats_words)),
+            block.template read<float>(place + unsigned(4 * stats_words + 4))};
+  }
+};
+
+}  // namespace attn::detail::cuda

@@ -1,0 +1,233 @@
+/// The backward kernels for Hopper, for the gradients of queries and of keys and values (cuda_gradients.hpp).
+///
+/// As in the forward kernel, a block stays on its multiprocessor, one warp copies, and each other warpgroup has 64 own
+/// rows. A warpgroup makes products and takes gradients in turn; the others' products fill the tensor cores meanwhile.
+#pragma once
+
+#include "attn/attention/detail/cuda_gradients.hpp"
+#include "attn/attention/detail/cuda_hopper_forward.hpp"
+
+namespace attn::detail::cuda {
+
+/// 64 streamed rows: scores, their gradients and two sums of 64 columns, or one of 128, are what registers hold.
+template <int width, int consumers>
+struct HopperBackwardCut : HopperThreads<consumers> {
+  static constexpr int own = 64 * consumers, streamed = 64;
+  static constexpr int own_bytes = own * width * 2, streamed_bytes = streamed * width * 2;
+};
+
+/// Results: d_q, or d_k and d_v, or one of these. `Map`: what TMA knows of a tensor, in boxes of 64 columns and rows.
+template <Format F, int width, class Cut, Part part, class Inputs, class Map>
+struct HopperGradient {
+  using Rows = Gradients<part, 1, Cut::streamed, Inputs>;
+  using A = typename Rows::A;
+  using Shape = Cut;
+  static constexpr bool has_first = part != Part::values, has_second = part != Part::queries && part != Part::keys;
+  static constexpr int own = Cut::own, streamed = Cut::streamed, n_tiles = streamed / 8, panels = width / 64;
+  static constexpr int part_tiles = width == 64 ? 8 : 16, parts = width / 8 / part_tiles;
+  static constexpr int facts_bytes = round_up(streamed * Rows::fact_words * 4, 1024);
+  // A place holds both tiles, one behind the other; that of streamed rows also the facts of queries.
+  using Own = Ring<1, 2 * Cut::own_bytes>;
+  static constexpr int tile_bytes = 2 * Cut::streamed_bytes + facts_bytes;
+  using Tiles = Ring<ring_slots(Own::all_bytes, tile_bytes), tile_bytes>;
+  static constexpr unsigned barriers = Own::all_bytes + Tiles::all_bytes;
+  static constexpr unsigned landed = barriers + Own::barrier_bytes + Tiles::barrier_bytes;
+  static constexpr unsigned shared_bytes = landed + 8;
+  using Sum = float[parts][1][part_tiles][4];
+
+  Rows rows;
+  Map own_first, own_second, streamed_first, streamed_second, d_first, d_second;
+
+  ATTN_FUNCTION int works() const { return int(own_tensor().extent(0)) * heads() * tiles_of(own_rows(), own); }
+
+  template <class Block>
+  ATTN_FUNCTION void operator()(Block const& block) const {
+    if (block.thread() == 0) {
+      own_ring().init(block, 1, Cut::consumers);
+      tile_ring().init(block, Rows::streams_facts ? 2 : 1, 4 * Cut::consumers);
+      block.init_barrier(landed, 1);
+      block.publish_barriers();
+    }
+    block.barrier();
+    if (int const group = block.group(); group == Cut::consumers) {
+      block.template give_registers<Shape::producer_registers>();
+      if (block.thread() % warpgroup < 32) produce(block);
+    } else {
+      block.template take_registers<Shape::consumer_registers>();
+      unsigned use = 0, own_use = 0;
+      for (int w = int(block.index()); w < works(); w += int(block.blocks()), ++own_use) {
+        use = consume(block, Work(*this, w), group, own_use, use);
+      }
+    }
+  }
+
+ private:
+  ATTN_FUNCTION auto const& own_tensor() const { return rows.own_first(); }
+  ATTN_FUNCTION int heads() const { return int(own_tensor().extent(1)); }
+  ATTN_FUNCTION int own_rows() const { return int(own_tensor().extent(2)); }
+  static ATTN_FUNCTION constexpr Own own_ring() { return {0, barriers}; }
+  static ATTN_FUNCTION constexpr Tiles tile_ring() { return {Own::all_bytes, barriers + unsigned(Own::barrier_bytes)}; }
+
+  /// A tile of own rows of a head.
+  struct Work {
+    TeamPlace at;
+    int first, count;
+
+    ATTN_FUNCTION Work(HopperGradient const& g, int index)
+        : at(index, g.heads(), tiles_of(g.own_rows(), own)),
+          first(at.tile * own),
+          count(g.own_rows() - first < own ? g.own_rows() - first : own) {}
+  };
+
+  /// The 64 own rows of a warpgroup in the first or second tile of their place.
+  static ATTN_FUNCTION Panels<64> rows_of_group(unsigned use, int which, int group) {
+    return {own_ring().place(use) + unsigned(which * Cut::own_bytes + group * 64 * width * 2)};
+  }
+  static ATTN_FUNCTION Panels<streamed> streamed_tile(unsigned use, int which) {
+    return {tile_ring().place(use) + unsigned(which * Cut::streamed_bytes)};
+  }
+  static ATTN_FUNCTION unsigned facts_of(unsigned use) {
+    return tile_ring().place(use) + unsigned(2 * Cut::streamed_bytes);
+  }
+
+  template <class Block>
+  ATTN_FUNCTION void produce(Block const& block) const {
+    bool const issues = block.thread() % 32 == 0;
+    Own const own_places = own_ring();
+    Tiles const tiles = tile_ring();
+    unsigned use = 0, own_use = 0, cuts = 0;
+    for (int w = int(block.index()); w < works(); w += int(block.blocks()), ++own_use) {
+      Work const work(*this, w);
+      own_places.wait_empty(block, own_use);
+      if (issues) {
+        unsigned const full = own_places.full(own_use);
+        block.arrive_expecting(full, 2 * Cut::own_bytes);
+        for (int g = 0; g < Cut::consumers; ++g) {
+          BoxPlace const place{0, work.first + 64 * g, work.at.head, work.at.batch};
+          load_panels<panels>(block, own_first, rows_of_group(own_use, 0, g), place, full);
+          load_panels<panels>(block, own_second, rows_of_group(own_use, 1, g), place, full);
+        }
+      }
+      for (Streamed tile = rows.begin(work.at, work.first, work.count); tile.count > 0;
+           tile = rows.next(tile, work.at, work.first, work.count), ++use) {
+        tiles.wait_empty(block, use);
+        int const length = rows.x.mask.length(work.at.batch, int(rows.x.k.extent(2)));
+        bool const is_cut = Rows::of_queries && reaches_padding(length, int(rows.x.k.extent(2)), tile.first, streamed);
+        unsigned const full = tiles.full(use), barrier = is_cut ? landed : full;
+        if (issues) {
+          BoxPlace const place{0, tile.first, tile.head, work.at.batch};
+          block.arrive_expecting(barrier, 2 * Cut::streamed_bytes);
+          load_panels<panels>(block, streamed_first, streamed_tile(use, 0), place, barrier);
+          load_panels<panels>(block, streamed_second, streamed_tile(use, 1), place, barrier);
+        }
+        if (is_cut) {
+          block.wait(landed, cuts++ % 2);
+          clear_rows<panels>(block, streamed_tile(use, 0), length - tile.first);
+          if (issues) block.arrive(full);
+        }
+        if constexpr (Rows::streams_facts) {
+          write_facts(block, work.at.batch, tile, facts_of(use));
+          block.warp_barrier();
+          if (issues) block.arrive(full);
+        }
+      }
+    }
+  }
+  /// By the lanes of a warp.
+  template <class Block>
+  ATTN_FUNCTION void write_facts(Block const& block, int batch, Streamed const& tile, unsigned place) const {
+    for (int i = block.thread() % 32; i < streamed * Rows::fact_words; i += 32) {
+      int const row = i / Rows::fact_words;
+      block.write(place + unsigned(4 * i),
+                  row < tile.count ? *rows.fact(batch, tile, row, i % Rows::fact_words) : 0.0f);
+    }
+  }
+
+  /// The 64 rows of a warpgroup. Returns the number of the next use of the ring.
+  template <class Block>
+  ATTN_FUNCTION unsigned consume(Block const& block, Work const& work, int group, unsigned own_use,
+                                 unsigned use) const {
+    Tiles const tiles = tile_ring();
+    int const first = work.first + 64 * group, warp = block.thread() % warpgroup / 32;
+    Panels<64> const own1 = rows_of_group(own_use, 0, group), own2 = rows_of_group(own_use, 1, group);
+
+    typename Rows::OwnFacts own_facts;
+    if constexpr (Rows::finds_facts) rows.find_facts(block, work.at, first + 16 * warp, own_facts);
+    Sum sum1, sum2;
+    Registers<F, 4> left1[streamed / 16], left2[streamed / 16];
+    Kokkos::Array<float, Rows::n_parameters> d_parameters{};
+    ATTN_UNROLL
+    for (int p = 0; p < parts; ++p) {
+      if constexpr (has_first) set_zero(sum1[p]);
+      if constexpr (has_second) set_zero(sum2[p]);
+    }
+    own_ring().wait_full(block, own_use);
+    for (Streamed tile = rows.begin(work.at, work.first, work.count); tile.count > 0;
+         tile = rows.next(tile, work.at, work.first, work.count), ++use) {
+      tiles.wait_full(block, use);
+      if (typename Rows::template Pair<64>(rows, work.at, first, tile).any(rows.x.mask)) {
+        Panels<streamed> const tile1 = streamed_tile(use, 0), tile2 = streamed_tile(use, 1);
+        float s[1][n_tiles][4], y[1][n_tiles][4];
+        block.begin_products();
+        start_scores<F, width>(block, s[0], own1, tile1);
+        start_scores<F, width>(block, y[0], own2, tile2);
+        block.commit_products();
+        block.template wait_for_products<0>(s[0]);
+        block.template wait_for_products<0>(y[0]);
+        typename Rows::template Pair<16> const pair(rows, work.at, first + 16 * warp, tile);
+        rows.take_gradients(block, pair, facts_of(use), own_facts, s, y, d_parameters);
+        // forward: s_ij = scale q_i.k_j, out_i += w_ij v_j; hence d_q_i += scale d_s_ij k_j, d_k_j += scale d_s_ij q_i,
+        // d_v_j += w_ij d_out_i
+        if constexpr (has_first) take_operand<F>(left1, y[0]);
+        if constexpr (has_second) take_operand<F>(left2, s[0]);
+        block.begin_products();
+        if constexpr (has_first) start_sums<F>(block, sum1, left1, tile1);
+        if constexpr (has_second) start_sums<F>(block, sum2, left2, tile2);
+        block.commit_products();
+        ATTN_UNROLL
+        for (int p = 0; p < parts; ++p) {
+          if constexpr (has_first) block.template wait_for_products<0>(sum1[p][0]);
+          if constexpr (has_second) block.template wait_for_products<0>(sum2[p][0]);
+        }
+      }
+      if constexpr (Rows::streams_facts) block.warp_barrier();  // each lane has read some
+      if (block.thread() % 32 == 0) block.arrive(tiles.empty(use));
+    }
+    store(block, work, group, own_use, sum1, sum2);
+    if constexpr (Rows::n_parameters > 0) add_parts(block, work.at, first + 16 * warp, d_parameters);
+    return use;
+  }
+
+  /// The results go to the places of the warpgroup's rows, and from there to memory.
+  template <class Block>
+  ATTN_FUNCTION void store(Block const& block, Work const& work, int group, unsigned own_use, Sum const& sum1,
+                           Sum const& sum2) const {
+    Panels<64> const place1 = rows_of_group(own_use, 0, group), place2 = rows_of_group(own_use, 1, group);
+    if constexpr (has_first) put_panels<F>(block, sum1, place1, [&](int) { return rows.x.score_scale; });
+    if constexpr (has_second) put_panels<F>(block, sum2, place2, [](int) { return 1.0f; });
+    block.publish_writes();
+    block.group_barrier(group);
+    if (block.thread() % warpgroup == 0) {
+      BoxPlace const place{0, work.first + 64 * group, work.at.head, work.at.batch};
+      if constexpr (has_first) store_panels<panels>(block, d_first, place, place1);
+      if constexpr (has_second) store_panels<panels>(block, d_second, place, place2);
+      block.wait_for_stores();
+      block.arrive(own_ring().empty(own_use));
+    }
+  }
+
+  /// A warp's part of the gradients of the activation's parameters, that of 16 queries.
+  template <class Block>
+  ATTN_FUNCTION void add_parts(Block const& block, TeamPlace const& at, int first,
+                               Kokkos::Array<float, Rows::n_parameters> const& d_parameters) const {
+    if (rows.parts == nullptr || first >= own_rows()) return;
+    Index const head_row = (Index(at.batch) * heads() + at.head) * own_rows();
+    for (int p = 0; p < Rows::n_parameters; ++p) {
+      float sum = d_parameters[p];
+      for (int lanes = 16; lanes > 0; lanes /= 2) sum += block.exchange(sum, lanes);
+      if (block.thread() % 32 == 0) rows.parts[(head_row + first / 16) * Rows::n_parameters + p] = sum;
+    }
+  }
+};
+
+}  // namespace attn::detail::cuda
