@@ -70,8 +70,9 @@ CUtensorMap tensor_map(Tensor<X, 4, Memory> const& x, int rows) {
   }();
   cuuint64_t extents[4], steps[3];
   for (int r = 0; r < 4; ++r) extents[r] = cuuint64_t(x.extent(3 - r));
-  for (int r = 0; r < 3; ++r) {  // a step that nobody takes may be any multiple of 16
-    steps[r] = x.extent(2 - r) > 1 ? cuuint64_t(x.stride(2 - r)) * sizeof(X) : 16;
+  for (int r = 0; r < 3; ++r) {  // a step that nobody takes is as if there were no gaps, yet a multiple of 16
+    cuuint64_t const dense = r == 0 ? (extents[0] * sizeof(X) + 15) / 16 * 16 : steps[r - 1] * extents[r];
+    steps[r] = x.extent(2 - r) > 1 ? cuuint64_t(x.stride(2 - r)) * sizeof(X) : dense;
   }
   cuuint32_t const box[] = {64, cuuint32_t(rows), 1, 1}, every[] = {1, 1, 1, 1};
   CUtensorMap map;
