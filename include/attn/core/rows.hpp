@@ -69,12 +69,20 @@ T combine_lanes(Pack<T, W> a, Combine combine) {
     }
     return a[0];
   } else {
-    return [&]<int... L>(std::integer_sequence<int, L...>) {
-      Pack<T, W / 2> const low = __builtin_shufflevector(a.lanes, a.lanes, L...);
-      Pack<T, W / 2> const high = __builtin_shufflevector(a.lanes, a.lanes, (L + W / 2)...);
-      return combine_lanes(combine(low, high), combine);
-    }
-    (std::make_integer_sequence<int, W / 2>());
+    static_assert(W == 16 || W == 8 || W == 4);
+    using Half = Pack<T, W / 2>;
+    auto const halves = [&]() -> Kokkos::Array<Half, 2> {
+      auto const v = a.lanes;
+      if constexpr (W == 16) {  // lists, because nvcc expands no parameter pack here
+        return {Half(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7)),
+                Half(__builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15))};
+      } else if constexpr (W == 8) {
+        return {Half(__builtin_shufflevector(v, v, 0, 1, 2, 3)), Half(__builtin_shufflevector(v, v, 4, 5, 6, 7))};
+      } else {
+        return {Half(__builtin_shufflevector(v, v, 0, 1)), Half(__builtin_shufflevector(v, v, 2, 3))};
+      }
+    }();
+    return combine_lanes(combine(halves[0], halves[1]), combine);
   }
 }
 
