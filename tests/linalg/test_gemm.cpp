@@ -105,10 +105,8 @@ TYPED_TEST(NarrowGemm, SumsInFp32AndRoundsItsResultAlone) {
       Framed<S> const a(m, k, which & 1, 1), b(k, n, which & 2, 2), narrow(m, n, false, 3);
       Framed<float> const wide(m, n, false, 3);
       auto const outside = narrow.outside();
-      auto const add_to = [&](auto const& c) {
-        return product(1.5, a.numbers(), b.numbers(), which * 0.5, c.numbers(), m, n, k);
-      };
-      auto const want_wide = add_to(wide), want_narrow = add_to(narrow);
+      auto const want_wide = product(1.5, a.numbers(), b.numbers(), which * 0.5, wide.numbers(), m, n, k);
+      auto const want_narrow = product(1.5, a.numbers(), b.numbers(), which * 0.5, narrow.numbers(), m, n, k);
       attn::linalg::gemm(Exec(), 1.5f, a.matrix(), b.matrix(), float(which) * 0.5f, wide.matrix());
       attn::linalg::gemm(Exec(), 1.5f, a.matrix(), b.matrix(), float(which) * 0.5f, narrow.matrix());
       ASSERT_TRUE(allclose(wide.matrix(), want_wide, attn::testing::tolerance<float>(double(k))));
