@@ -37,9 +37,10 @@ struct Shape {
   Index heads, tokens, width;  // all heads of the batch
   Index batch = 1;
 };
-Shape const windows{2048, 49, 32, 256};  // Swin's
+Shape const windows{2048, 49, 32, 256};     // Swin's
+Shape const sequences{5202, 5, 16, 2601};  // PINNsFormer's
 std::vector<Shape> const shapes = {{96, 197, 64}, {12, 256, 64},  {16, 1024, 64}, {8, 2048, 64},
-                                   {2, 4096, 32}, {64, 1024, 32}, windows,        {5202, 5, 16, 2601}};
+                                   {2, 4096, 32}, {64, 1024, 32}, windows,        sequences};
 
 std::string name_of(std::string const& activation, std::string const& pass, Shape const& s) {
   return "attention/" + activation + "/" + pass + "/" + std::to_string(s.heads) + "/" + std::to_string(s.tokens) + "/" +
@@ -125,6 +126,38 @@ void backward(benchmark::State& state, A const& a, M const& mask, Shape const& s
   state.SetLabel(attn::describe(exec, a, q, k, v, out, options));
 }
 
+/// Values with one derivative each, in planes: a product of two such numbers is three of floats.
+using Derivative = attn::Jet<float, 1>;
+struct Derivatives {
+  Kokkos::View<float*****, Kokkos::LayoutRight, Exec> planes;  // (2, B, H, N, D)
+  attn::Tensor<Derivative, 4, Memory> tensor;
+
+  Derivatives(Shape const& s, std::uint64_t stream)
+      : planes("planes", 2, s.batch, s.heads / s.batch, s.tokens, s.width) {
+    for (Index p = 0; p < 2; ++p) {
+      auto const plane = Kokkos::subview(planes, p, Kokkos::ALL, Kokkos::ALL, Kokkos::ALL, Kokkos::ALL);
+      Kokkos::deep_copy(plane, random_tensor<float>(s, stream + 100 * std::uint64_t(p)));
+    }
+    tensor = {attn::Tensor<float, 4, Memory>(planes.data(), {s.batch, s.heads / s.batch, s.tokens, s.width}),
+              Index(planes.size()) / 2, attn::JetPlanes<Derivative>()};
+  }
+};
+template <class A>
+void with_derivatives(benchmark::State& state, A const& a, Shape const& s, bool backward) {
+  Exec const exec;
+  Derivatives const q(s, 1), k(s, 2), v(s, 3), out(s, 4), d_out(s, 5), d_q(s, 6), d_k(s, 7), d_v(s, 8);
+  auto const saved = attn::attention(exec, a, q.tensor, k.tensor, v.tensor, out.tensor);
+  measure<float>(state, s, 3 * (backward ? 5 : 2), 2 * (backward ? 8 : 4), [&] {
+    if (backward) {
+      attn::attention_backward(exec, a, q.tensor, k.tensor, v.tensor, out.tensor, saved, d_out.tensor.adjoint(),
+                               d_q.tensor.adjoint(), d_k.tensor.adjoint(), d_v.tensor.adjoint());
+    } else {
+      attn::attention(exec, a, q.tensor, k.tensor, v.tensor, out.tensor, saved);
+    }
+    exec.fence();
+  });
+}
+
 template <class T = float, class Bias = attn::NoBias, class A, class M = attn::Full>
 void add(std::string const& activation, A const& a, Shape const& s, M const& mask = {}) {
   auto const one = [&](char const* pass, auto const& run) {
@@ -153,6 +186,16 @@ int main(int argc, char** argv) {
   }
   add<float, WithBias>("poly3_bias", attn::Poly<3>{}, windows);
   add<float, WithBias>("softmax_bias", attn::Softmax{}, windows);
+  for (bool const backward : {false, true}) {
+    auto const add_derivatives = [&](std::string const& activation, auto const& a) {
+      benchmark::RegisterBenchmark(name_of(activation, backward ? "backward" : "forward", sequences).c_str(),
+                                   [=](benchmark::State& state) { with_derivatives(state, a, sequences, backward); })
+          ->UseRealTime()
+          ->Unit(benchmark::kMillisecond);
+    };
+    add_derivatives("poly3_jets", attn::Poly<3>{});
+    add_derivatives("softmax_jets", attn::Softmax{});
+  }
   Shape const middle{16, 1024, 64}, long_one{8, 2048, 64};
   add("poly2", attn::Poly<2>{}, middle);
   add("squared_relu", SquaredRelu{}, middle);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "attn/activation/slope.hpp"
+#include "attn/attention/detail/host_tile.hpp"
 #include "attn/attention/reference.hpp"
 #include "attn/core/jet_tensor.hpp"
 
@@ -24,6 +25,9 @@ struct JetOfPacks<Jet<R, Orders...>> {
 /// The tokens (tokens, width) of one head of `lanes` sequences.
 template <class S>
 class JetTokens {
+  using P = decltype(S{}.value());
+  using R = RealOf<S>;
+
  public:
   static constexpr int size = S::size;
 
@@ -42,11 +46,16 @@ class JetTokens {
       auto const* const plane = (x.data() + (first * x.stride(0) + head * x.stride(1))).plane(c);
       for (Index token = 0; token < x.extent(2); ++token) {
         S* const to = (*this)[token];
-        for (Index d = 0; d < width_; ++d) to[d].coefficients[c] = decltype(S{}.value())(RealOf<S>(0));
-        if (plane == nullptr) continue;
-        for (int lane = 0; lane < lanes; ++lane) {
-          auto const* const from = plane + (lane * x.stride(0) + token * x.stride(2)) * x.step();
-          for (Index d = 0; d < width_; ++d) to[d].coefficients[c].lanes[lane] = from[d * x.step()];
+        if (plane == nullptr) {
+          for (Index d = 0; d < width_; ++d) to[d].coefficients[c] = P(R(0));
+        } else if (x.step() == 1) {
+          host::rows_to_lanes<P>(plane + token * x.stride(2), x.stride(0), lanes, int(width_), R(1), numbers(to, c),
+                                 from_jet_to_jet, host::next_group(x, head, P::width));
+        } else {
+          for (int lane = 0; lane < lanes; ++lane) {
+            auto const* const from = plane + (lane * x.stride(0) + token * x.stride(2)) * x.step();
+            for (Index d = 0; d < width_; ++d) to[d].coefficients[c].lanes[lane] = from[d * x.step()];
+          }
         }
       }
     }
@@ -58,16 +67,25 @@ class JetTokens {
       auto* const plane = (x.data() + (first * x.stride(0) + head * x.stride(1))).plane(c);
       if (plane == nullptr) continue;
       for (Index token = 0; token < x.extent(2); ++token) {
-        S const* const from = (*this)[token];
-        for (int lane = 0; lane < lanes; ++lane) {
-          auto* const to = plane + (lane * x.stride(0) + token * x.stride(2)) * x.step();
-          for (Index d = 0; d < width_; ++d) to[d * x.step()] = from[d].coefficients[c].lanes[lane];
+        S* const from = (*this)[token];
+        if (x.step() == 1) {
+          host::lanes_to_rows<false>(numbers(from, c), from_jet_to_jet, P(R(1)), plane + token * x.stride(2),
+                                     x.stride(0), lanes, int(width_));
+        } else {
+          for (int lane = 0; lane < lanes; ++lane) {
+            auto* const to = plane + (lane * x.stride(0) + token * x.stride(2)) * x.step();
+            for (Index d = 0; d < width_; ++d) to[d * x.step()] = from[d].coefficients[c].lanes[lane];
+          }
         }
       }
     }
   }
 
  private:
+  static constexpr Index from_jet_to_jet = Index(sizeof(S) / sizeof(R));
+  /// Coefficient c of jets as numbers in lanes.
+  static R* numbers(S* jets, int c) { return reinterpret_cast<R*>(&jets->coefficients[c]); }
+
   std::vector<S> jets_;
   Index width_ = 0;
 };
@@ -121,12 +139,16 @@ StatsOf<A, S> jet_weights(A const& a, JetScratch<S>& s, KeyRange keys, Row row, 
   S const* const q = s.q[i];
   s.scores.resize(std::size_t(std::max(0, keys.end - keys.begin)));
   s.weights.resize(s.scores.size());
-  for (std::size_t r = 0; r < s.scores.size(); ++r) {
-    S const* const k = s.k[keys.begin + static_cast<Index>(r)];
-    S sum(0);
-    for (Index d = 0; d < width; ++d) sum += q[d] * k[d];
-    s.scores[r] = sum * P(scale);
-  }
+  // Some keys at once: an addition need not wait for the one before.
+  host::in_groups<S::size <= 2 ? 4 : 2>(static_cast<int>(s.scores.size()), [&](int r, auto rows) {
+    S const* const k = s.k[keys.begin + r];
+    S sum[rows];
+    for (S& x : sum) x = S(0);
+    for (Index d = 0; d < width; ++d) {
+      for (int i = 0; i < rows; ++i) sum[i] += q[d] * k[i * width + d];
+    }
+    for (int i = 0; i < rows; ++i) s.scores[static_cast<std::size_t>(r + i)] = sum[i] * P(scale);
+  });
   if constexpr (RowActivation<A, S>) {
     StatsOf<A, S> stats;
     for (S const& score : s.scores) a.absorb(stats, score);

@@ -153,12 +153,14 @@ class ShortSequences {
     return call_.options.mask.keys({sequence, i, shape_.n_queries, shape_.n_keys});
   }
 
+  /// Asks for the same tokens of the next head, or of the first head of the next group, too.
   template <class X>
   static void load(X const& x, Index first, int lanes, Index head, T factor, T* to) {
     int const width = static_cast<int>(x.extent(3));
+    Index const ahead = next_group(x, head, W);
     auto const* from = x.data() + first * x.stride(0) + head * x.stride(1);
     for (Index token = 0; token < x.extent(2); ++token, from += x.stride(2), to += width * W) {
-      rows_to_lanes<P>(from, x.stride(0), lanes, width, factor, to, W);
+      rows_to_lanes<P>(from, x.stride(0), lanes, width, factor, to, W, ahead);
     }
   }
   template <class X>

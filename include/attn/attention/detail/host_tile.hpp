@@ -207,16 +207,20 @@ ATTN_FUNCTION void store(P const& p, S* to) {
 }  // namespace lanes
 
 /// rows (n, width), 1 <= n <= W, -> columns (width, W), times `factor`. Lanes behind n repeat the last row, so that
-/// they compute with numbers that occur, and nobody reads their results.
+/// they compute with numbers that occur, and nobody reads their results. What lies `ahead` of the rows is asked for.
 template <class P, class S>
 void rows_to_lanes(S const* rows, Index row_step, int n, int width, RealOf<P> factor, RealOf<P>* columns,
-                   Index column_step) {
+                   Index column_step, Index ahead = 0) {
   constexpr int W = P::width;
   int d = 0;
   for (; d + W <= width; d += W) {
     P x[W];
 #pragma GCC unroll 16
     for (int r = 0; r < W; ++r) x[r] = lanes::load<P>(rows + std::min(r, n - 1) * row_step + d);
+    if (ahead != 0) {
+#pragma GCC unroll 16
+      for (int r = 0; r < W; ++r) __builtin_prefetch(rows + std::min(r, n - 1) * row_step + d + ahead);
+    }
     lanes::transpose(x);
 #pragma GCC unroll 16
     for (int r = 0; r < W; ++r) (x[r] * P(factor)).store(columns + (d + r) * column_step);
@@ -226,6 +230,13 @@ void rows_to_lanes(S const* rows, Index row_step, int n, int width, RealOf<P> fa
       columns[d * column_step + r] = factor * static_cast<RealOf<P>>(rows[std::min(r, n - 1) * row_step + d]);
     }
   }
+}
+
+/// From a head of sequences in lanes to the next one, or to the first head of the sequences behind them.
+template <class X>
+Index next_group(X const& x, Index head, int lanes) {
+  Index const heads = x.extent(1);
+  return head + 1 < heads ? x.stride(1) : lanes * x.stride(0) - (heads - 1) * x.stride(1);
 }
 
 /// columns (width, W), times the lanes of `factor`, -> rows (n, width), n <= W, or added to them.
