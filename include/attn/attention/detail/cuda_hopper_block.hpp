@@ -34,21 +34,30 @@ inline constexpr int warpgroup = 128;
 #define ATTN_HOPPER(...)
 #endif
 
-// Operands of wgmma: the registers of 8 tiles of a sum, and their places in the text of an instruction.
-#define ATTN_TILE(sum, i) "+f"(sum[i][0]), "+f"(sum[i][1]), "+f"(sum[i][2]), "+f"(sum[i][3])
-#define ATTN_TILES(sum, i)                                                                                       \
-  ATTN_TILE(sum, i), ATTN_TILE(sum, i + 1), ATTN_TILE(sum, i + 2), ATTN_TILE(sum, i + 3), ATTN_TILE(sum, i + 4), \
-      ATTN_TILE(sum, i + 5), ATTN_TILE(sum, i + 6), ATTN_TILE(sum, i + 7)
-#define ATTN_PLACES_0                                                                                                  \
+// wgmma of n columns: the registers of the sum, their places in the text of the instruction, and the instruction. p0
+// ... are the places of its other operands.
+#define ATTN_TILE(i) "+f"(sum[i][0]), "+f"(sum[i][1]), "+f"(sum[i][2]), "+f"(sum[i][3])
+#define ATTN_TILES(i) ATTN_TILE(i), ATTN_TILE(i + 1), ATTN_TILE(i + 2), ATTN_TILE(i + 3)
+#define ATTN_SUM_64 ATTN_TILES(0), ATTN_TILES(4)
+#define ATTN_SUM_128 ATTN_SUM_64, ATTN_TILES(8), ATTN_TILES(12)
+#define ATTN_PLACES_64                                                                                                 \
   "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30," \
   "%31"
-#define ATTN_PLACES_32                                                                                               \
-  "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59," \
+#define ATTN_PLACES_128                                                                                               \
+  ATTN_PLACES_64                                                                                                      \
+  ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59," \
   "%60,%61,%62,%63"
-// One instruction; `keep` names a number that says whether the sum's earlier value counts.
-#define ATTN_WGMMA(shape, type, places, operands, keep, transposed)                                            \
-  "{.reg .pred keep; setp.ne.b32 keep, " keep ", 0; wgmma.mma_async.sync.aligned." shape ".f32." type "." type \
-  " {" places "}, " operands ", keep, 1, 1" transposed ";}"
+#define ATTN_WGMMA(n, type) "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32." type "." type " {" ATTN_PLACES_##n "}, "
+#define ATTN_BY_ROWS(n, type, p0, p1, p2)                                                                     \
+  asm volatile("{.reg .pred keep; setp.ne.b32 keep, %" #p2 ", 0; " ATTN_WGMMA(n, type) "%" #p0 ", %" #p1      \
+                                                                                       ", keep, 1, 1, 0, 0;}" \
+               : ATTN_SUM_##n                                                                                 \
+               : "l"(a), "l"(b), "r"(int(keep)));
+#define ATTN_BY_COLUMNS(n, type, p0, p1, p2, p3, p4)                                                                \
+  asm volatile("{.reg .pred keep; setp.ne.b32 keep, 1, 0; " ATTN_WGMMA(n, type) "{%" #p0 ",%" #p1 ",%" #p2 ",%" #p3 \
+                                                                                "}, %" #p4 ", keep, 1, 1, 1;}"      \
+               : ATTN_SUM_##n                                                                                       \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
 
 template <int warps>
 class HopperBlock : public CudaBlock<warps> {
@@ -149,23 +158,13 @@ class HopperBlock : public CudaBlock<warps> {
   ATTN_FUNCTION void multiply_by_rows(float (&sum)[n_tiles][4], std::uint64_t a, std::uint64_t b, bool keep) const {
     static_assert(is_narrow<F> && (n_tiles == 8 || n_tiles == 16));
     if constexpr (n_tiles == 8 && F == Format::bf16) {
-      ATTN_HOPPER(asm volatile(ATTN_WGMMA("m64n64k16", "bf16", ATTN_PLACES_0, "%32, %33", "%34", ", 0, 0")
-                               : ATTN_TILES(sum, 0)
-                               : "l"(a), "l"(b), "r"(int(keep)));)
+      ATTN_HOPPER(ATTN_BY_ROWS(64, "bf16", 32, 33, 34))
     } else if constexpr (n_tiles == 8) {
-      ATTN_HOPPER(asm volatile(ATTN_WGMMA("m64n64k16", "f16", ATTN_PLACES_0, "%32, %33", "%34", ", 0, 0")
-                               : ATTN_TILES(sum, 0)
-                               : "l"(a), "l"(b), "r"(int(keep)));)
+      ATTN_HOPPER(ATTN_BY_ROWS(64, "f16", 32, 33, 34))
     } else if constexpr (F == Format::bf16) {
-      ATTN_HOPPER(
-          asm volatile(ATTN_WGMMA("m64n128k16", "bf16", ATTN_PLACES_0 "," ATTN_PLACES_32, "%64, %65", "%66", ", 0, 0")
-                       : ATTN_TILES(sum, 0), ATTN_TILES(sum, 8)
-                       : "l"(a), "l"(b), "r"(int(keep)));)
+      ATTN_HOPPER(ATTN_BY_ROWS(128, "bf16", 64, 65, 66))
     } else {
-      ATTN_HOPPER(
-          asm volatile(ATTN_WGMMA("m64n128k16", "f16", ATTN_PLACES_0 "," ATTN_PLACES_32, "%64, %65", "%66", ", 0, 0")
-                       : ATTN_TILES(sum, 0), ATTN_TILES(sum, 8)
-                       : "l"(a), "l"(b), "r"(int(keep)));)
+      ATTN_HOPPER(ATTN_BY_ROWS(128, "f16", 64, 65, 66))
     }
   }
   /// sum (64, 8 n_tiles) += a (64, 16) b; a as left operands of mma.sync lie in the registers of each warp, columns of
@@ -174,23 +173,13 @@ class HopperBlock : public CudaBlock<warps> {
   ATTN_FUNCTION void multiply_by_columns(float (&sum)[n_tiles][4], std::uint32_t const (&a)[4], std::uint64_t b) const {
     static_assert(is_narrow<F> && (n_tiles == 8 || n_tiles == 16));
     if constexpr (n_tiles == 8 && F == Format::bf16) {
-      ATTN_HOPPER(asm volatile(ATTN_WGMMA("m64n64k16", "bf16", ATTN_PLACES_0, "{%32,%33,%34,%35}, %36", "1", ", 1")
-                               : ATTN_TILES(sum, 0)
-                               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));)
+      ATTN_HOPPER(ATTN_BY_COLUMNS(64, "bf16", 32, 33, 34, 35, 36))
     } else if constexpr (n_tiles == 8) {
-      ATTN_HOPPER(asm volatile(ATTN_WGMMA("m64n64k16", "f16", ATTN_PLACES_0, "{%32,%33,%34,%35}, %36", "1", ", 1")
-                               : ATTN_TILES(sum, 0)
-                               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));)
+      ATTN_HOPPER(ATTN_BY_COLUMNS(64, "f16", 32, 33, 34, 35, 36))
     } else if constexpr (F == Format::bf16) {
-      ATTN_HOPPER(asm volatile(ATTN_WGMMA("m64n128k16", "bf16", ATTN_PLACES_0 "," ATTN_PLACES_32,
-                                          "{%64,%65,%66,%67}, %68", "1", ", 1")
-                               : ATTN_TILES(sum, 0), ATTN_TILES(sum, 8)
-                               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));)
+      ATTN_HOPPER(ATTN_BY_COLUMNS(128, "bf16", 64, 65, 66, 67, 68))
     } else {
-      ATTN_HOPPER(asm volatile(ATTN_WGMMA("m64n128k16", "f16", ATTN_PLACES_0 "," ATTN_PLACES_32,
-                                          "{%64,%65,%66,%67}, %68", "1", ", 1")
-                               : ATTN_TILES(sum, 0), ATTN_TILES(sum, 8)
-                               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));)
+      ATTN_HOPPER(ATTN_BY_COLUMNS(128, "f16", 64, 65, 66, 67, 68))
     }
   }
 
@@ -203,9 +192,13 @@ class HopperBlock : public CudaBlock<warps> {
 #undef ATTN_HOPPER
 #undef ATTN_TILE
 #undef ATTN_TILES
-#undef ATTN_PLACES_0
-#undef ATTN_PLACES_32
+#undef ATTN_SUM_64
+#undef ATTN_SUM_128
+#undef ATTN_PLACES_64
+#undef ATTN_PLACES_128
 #undef ATTN_WGMMA
+#undef ATTN_BY_ROWS
+#undef ATTN_BY_COLUMNS
 
 #endif
 
