@@ -9,20 +9,21 @@
 
 namespace attn::detail::cuda {
 
-/// 64 streamed rows: scores, their gradients and two sums of 64 columns, or one of 128, are what registers hold.
+/// 64 streamed rows: scores, their gradients and two sums of up to 128 columns are what registers hold.
 template <int width, int consumers>
 struct HopperBackwardCut : HopperThreads<consumers> {
   static constexpr int own = 64 * consumers, streamed = 64;
   static constexpr int own_bytes = own * width * 2, streamed_bytes = streamed * width * 2;
 };
 
-/// Results: d_q, or d_k and d_v, or one of these. `Map`: what TMA knows of a tensor, in boxes of 64 columns and rows.
+/// Results: d_q, or d_k and d_v. `Map`: what TMA knows of a tensor, in boxes of 64 columns and rows.
 template <Format F, int width, class Cut, Part part, class Inputs, class Map>
 struct HopperGradient {
   using Rows = Gradients<part, 1, Cut::streamed, Inputs>;
   using A = typename Rows::A;
   using Shape = Cut;
-  static constexpr bool has_first = part != Part::values, has_second = part != Part::queries && part != Part::keys;
+  static_assert(part == Part::queries || part == Part::keys_and_values);
+  static constexpr bool has_second = !Rows::of_queries;
   static constexpr int own = Cut::own, streamed = Cut::streamed, n_tiles = streamed / 8, panels = width / 64;
   static constexpr int part_tiles = width == 64 ? 8 : 16, parts = width / 8 / part_tiles;
   static constexpr int facts_bytes = round_up(streamed * Rows::fact_words * 4, 1024);
@@ -68,14 +69,14 @@ struct HopperGradient {
   static ATTN_FUNCTION constexpr Own own_ring() { return {0, barriers}; }
   static ATTN_FUNCTION constexpr Tiles tile_ring() { return {Own::all_bytes, barriers + unsigned(Own::barrier_bytes)}; }
 
-  /// A tile of own rows of a head.
+  /// A tile of own rows of a head. Causal masks make late queries and early keys dear: start with them.
   struct Work {
     TeamPlace at;
     int first, count;
 
     ATTN_FUNCTION Work(HopperGradient const& g, int index)
         : at(index, g.heads(), tiles_of(g.own_rows(), own)),
-          first(at.tile * own),
+          first((Rows::of_queries ? tiles_of(g.own_rows(), own) - 1 - at.tile : at.tile) * own),
           count(g.own_rows() - first < own ? g.own_rows() - first : own) {}
   };
 
@@ -158,7 +159,7 @@ struct HopperGradient {
     Kokkos::Array<float, Rows::n_parameters> d_parameters{};
     ATTN_UNROLL
     for (int p = 0; p < parts; ++p) {
-      if constexpr (has_first) set_zero(sum1[p]);
+      set_zero(sum1[p]);
       if constexpr (has_second) set_zero(sum2[p]);
     }
     own_ring().wait_full(block, own_use);
@@ -178,15 +179,15 @@ struct HopperGradient {
         rows.take_gradients(block, pair, facts_of(use), own_facts, s, y, d_parameters);
         // forward: s_ij = scale q_i.k_j, out_i += w_ij v_j; hence d_q_i += scale d_s_ij k_j, d_k_j += scale d_s_ij q_i,
         // d_v_j += w_ij d_out_i
-        if constexpr (has_first) take_operand<F>(left1, y[0]);
+        take_operand<F>(left1, y[0]);
         if constexpr (has_second) take_operand<F>(left2, s[0]);
         block.begin_products();
-        if constexpr (has_first) start_sums<F>(block, sum1, left1, tile1);
+        start_sums<F>(block, sum1, left1, tile1);
         if constexpr (has_second) start_sums<F>(block, sum2, left2, tile2);
         block.commit_products();
         ATTN_UNROLL
         for (int p = 0; p < parts; ++p) {
-          if constexpr (has_first) block.template wait_for_products<0>(sum1[p][0]);
+          block.template wait_for_products<0>(sum1[p][0]);
           if constexpr (has_second) block.template wait_for_products<0>(sum2[p][0]);
         }
       }
@@ -203,13 +204,13 @@ struct HopperGradient {
   ATTN_FUNCTION void store(Block const& block, Work const& work, int group, unsigned own_use, Sum const& sum1,
                            Sum const& sum2) const {
     Panels<64> const place1 = rows_of_group(own_use, 0, group), place2 = rows_of_group(own_use, 1, group);
-    if constexpr (has_first) put_panels<F>(block, sum1, place1, [&](int) { return rows.x.score_scale; });
+    put_panels<F>(block, sum1, place1, [&](int) { return rows.x.score_scale; });
     if constexpr (has_second) put_panels<F>(block, sum2, place2, [](int) { return 1.0f; });
     block.publish_writes();
     block.group_barrier(group);
     if (block.thread() % warpgroup == 0) {
       BoxPlace const place{0, work.first + 64 * group, work.at.head, work.at.batch};
-      if constexpr (has_first) store_panels<panels>(block, d_first, place, place1);
+      store_panels<panels>(block, d_first, place, place1);
       if constexpr (has_second) store_panels<panels>(block, d_second, place, place2);
       block.wait_for_stores();
       block.arrive(own_ring().empty(own_use));
