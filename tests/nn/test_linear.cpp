@@ -77,4 +77,13 @@ TEST(Linear, RefusesATapeThatWasNotKept) {
             std::string::npos);
 }
 
+// What cuBLASLt may do in its own kernel: of jets, rows behind the values get no bias.
+TEST(AddBias, IsAllThatFollowsAProductWhereEveryRowCarriesValues) {
+  float y[6] = {}, bias[2] = {};
+  attn::nn::detail::AddBias<float> const add{y, bias, 2, 3};
+  EXPECT_EQ(add.addends(3).bias, bias);
+  EXPECT_EQ(add.addends(3).source, nullptr);
+  EXPECT_EQ(add.addends(6).bias, nullptr);
+}
+
 }  // namespace
