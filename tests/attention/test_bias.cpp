@@ -147,6 +147,52 @@ TEST(Bias, IsInTheNorms) {
   }
 }
 
+/// The host's kernels on one thread of several.
+struct Alone {
+  using Exec = Kokkos::DefaultHostExecutionSpace;
+  static Exec thread() { return Kokkos::Experimental::partition_space(Exec(), 1, 1)[0]; }
+
+  template <class A, class X, class Saved, class Options>
+  static void forward(Exec const&, A const& a, X q, X k, X v, X out, Saved const& saved, Options const& options) {
+    attn::attention(thread(), a, q, k, v, out, saved, options);
+  }
+  template <class A, class X, class Saved, class Options>
+  static void backward(Exec const&, A const& a, X q, X k, X v, X out, Saved const& saved, X d_out, X d_q, X d_k, X d_v,
+                       Options const& options) {
+    attn::attention_backward(thread(), a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options);
+  }
+};
+struct Together {
+  using Exec = Kokkos::DefaultHostExecutionSpace;
+
+  template <class... X>
+  static void forward(Exec const& exec, X const&... x) {
+    attn::attention(exec, x...);
+  }
+  template <class... X>
+  static void backward(Exec const& exec, X const&... x) {
+    attn::attention_backward(exec, x...);
+  }
+};
+
+TEST(Bias, HasTheSameGradientForAnyNumberOfThreads) {
+  for (Index const heads : {1, 2}) {
+    for (Index const width : {16, 64}) {  // with several groups of sequences for each bias, and with fewer
+      auto const in = biased_inputs<float>({.batch = 40,
+                                            .queries = 49,
+                                            .keys = 49,
+                                            .width = width,
+                                            .value_width = 16,
+                                            .biases = 2,
+                                            .bias_heads = heads});
+      auto const one = run_biased<Alone>(in, plain(attn::Softmax{}), full());
+      auto const all = run_biased<Together>(in, plain(attn::Softmax{}), full());
+      EXPECT_EQ(one.d_bias, all.d_bias);
+      EXPECT_EQ(one.d_k, all.d_k);
+    }
+  }
+}
+
 template <class Extents>
 std::string message_of(Extents const& bias) {
   using Memory = Kokkos::DefaultHostExecutionSpace::memory_space;
