@@ -9,6 +9,10 @@ if(ATTN_CUDA_WIDTHS)  # fewer kernels to compile: attn/attention/detail/cuda_lau
   target_compile_definitions(attn_own_flags INTERFACE "ATTN_CUDA_WIDTHS=${ATTN_CUDA_WIDTHS}")
 endif()
 if(ATTN_CUDA_HOPPER)  # attn/attention/detail/cuda_hopper_block.hpp: code for sm_90a in place of that for sm_90
+  if(NOT "HOPPER90" IN_LIST Kokkos_ARCH)
+    message(FATAL_ERROR "Point Kokkos_ROOT at a Kokkos that was built with Kokkos_ARCH_HOPPER90, or configure without "
+                        "ATTN_CUDA_HOPPER: ${Kokkos_DIR} is for ${Kokkos_ARCH}.")
+  endif()
   target_compile_definitions(attn_own_flags INTERFACE ATTN_CUDA_HOPPER)
   foreach(property IN ITEMS INTERFACE_COMPILE_OPTIONS INTERFACE_LINK_OPTIONS)
     get_target_property(flags Kokkos::kokkoscore ${property})

@@ -2,8 +2,8 @@
 /// and the products of warpgroups, as "Parallel Thread Execution ISA", section on wgmma, prescribes.
 ///
 /// Sums are not numbers from the start of a product until it was waited for. The emulator throws where a kernel writes
-/// the registers of a product meanwhile, starts products without a fence after a wait, or describes operands that the
-/// kernel's own layout does not have.
+/// the registers of a product meanwhile, starts products without a fence after a wait, or describes operands without a
+/// swizzle over 128 bytes.
 #pragma once
 
 #include <deque>

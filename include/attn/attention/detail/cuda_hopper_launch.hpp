@@ -88,8 +88,12 @@ CUtensorMap tensor_map(Tensor<X, 4, Memory> const& x, int rows) {
 
 template <class Kernel>
 __global__ void __launch_bounds__(Kernel::Shape::threads, 1) run_hopper_kernel(__grid_constant__ Kernel const kernel) {
+#if defined(__CUDA_ARCH__) && !defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  __trap();  // code for other GPUs, compiled beside; nobody should launch it
+#else
   HopperBlock<Kernel::Shape::warps> const block;
   kernel(block);
+#endif
 }
 
 /// Asynchronous on `exec`. `rows` (B, H, N, .) are shared out to blocks in tiles.
