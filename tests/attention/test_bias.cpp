@@ -193,6 +193,43 @@ TEST(Bias, HasTheSameGradientForAnyNumberOfThreads) {
   }
 }
 
+TEST(Bias, OfDistancesIsTrained) {
+  using Space = Kokkos::DefaultExecutionSpace;
+  using View = Kokkos::View<float****, Kokkos::LayoutRight, Space>;
+  Space const exec;
+  Index const heads = 2, n = 12;
+  View const values("values", 1, heads, n, n), gradient("gradient", 1, heads, n, n);
+  View const q("q", 3, heads, n, 8), k("k", 3, heads, n, 8), v("v", 3, heads, n, 8), out("out", 3, heads, n, 8);
+  View const d_out("d_out", 3, heads, n, 8), d_q("d_q", 3, heads, n, 8), d_k("d_k", 3, heads, n, 8),
+      d_v("d_v", 3, heads, n, 8);
+  Kokkos::parallel_for(
+      "distances", Kokkos::RangePolicy<Space>(exec, 0, heads * n * n), KOKKOS_LAMBDA(Index const at) {
+        Index const h = at / n / n, i = at / n % n, j = at % n;
+        values(0, h, i, j) = -float(i > j ? i - j : j - i) / float(1 << h);
+        if (i == 0) v(2, h, j, 0) = float(j);
+      });
+  Kokkos::deep_copy(d_out, 1.0f);
+
+  // s_ij = q_i.k_j / sqrt(D) - |i - j| / 2^h, over the keys that are not behind
+  attn::Tensor const bias(values), d_bias(gradient);
+  auto const options = attn::with_bias(attn::AttentionOptions<attn::Causal>{}, attn::ScoreBias<float>{bias, d_bias});
+  auto const saved = attn::attention(exec, attn::Softmax{}, q, k, v, out, options);
+  attn::attention_backward(exec, attn::Softmax{}, q, k, v, out, saved, d_out, d_q, d_k, d_v, options);
+
+  auto const result = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), out);
+  auto const slope = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), gradient);
+  double sum = 0, mean = 0;
+  for (int j = 0; j <= 5; ++j) {
+    double const w = std::exp(-(5.0 - j) / 2);
+    sum += w;
+    mean += w * j;
+  }
+  mean /= sum;
+  EXPECT_NEAR(result(2, 1, 5, 0), mean, 1e-5) << "weights fall with the distance";
+  EXPECT_NEAR(slope(0, 1, 5, 3), std::exp(-1.0) / sum * (3 - mean), 1e-5);
+  EXPECT_EQ(slope(0, 1, 5, 6), 0.0f) << "hidden";
+}
+
 template <class Extents>
 std::string message_of(Extents const& bias) {
   using Memory = Kokkos::DefaultHostExecutionSpace::memory_space;
@@ -202,8 +239,7 @@ std::string message_of(Extents const& bias) {
   attn::ScoreBias<float, Memory> const b{{x.data(), bias}};
   try {
     attn::attention(Kokkos::DefaultHostExecutionSpace(), attn::Softmax{}, q, k, k, out,
-                    attn::AttentionOptions<attn::Full, attn::NoNorms, attn::Fp32Products,
-                                           attn::ScoreBias<float, Memory>>{.bias = b});
+                    attn::with_bias(attn::AttentionOptions<>{}, b));
   } catch (attn::Error const& e) {
     return e.what();
   }

@@ -81,4 +81,11 @@ struct AttentionOptions {
   Bias bias = {};
 };
 
+/// `options` with a bias: `with_bias(AttentionOptions<Causal>{}, ScoreBias<float>{values, gradient})`.
+template <class M, class Norms, class Products, class Bias>
+AttentionOptions<M, Norms, Products, Bias> with_bias(AttentionOptions<M, Norms, Products> const& options,
+                                                     Bias const& bias) {
+  return {options.mask, options.score_scale, options.norms, bias};
+}
+
 }  // namespace attn
