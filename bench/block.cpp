@@ -106,7 +106,7 @@ void layer_norm_backward(benchmark::State& state, Index rows, Index width) {
   Matrix const x = random_matrix(rows, width, 1), d_y = random_matrix(rows, width, 2), d_x = random_matrix(rows, width, 3);
   auto const [y, tape] = norm.forward(ctx, tensor(x));
   measure(state, {3, 1, 16}, 1, rows * width, [&, tape = tape] {
-    norm.backward_add(ctx, std::decay_t<decltype(tape)>(tape), tensor(d_y), attn::nn::TensorOf<Context, 2>(attn::Tensor(d_x)));
+    norm.backward_add(ctx, std::decay_t<decltype(tape)>(tape), tensor(d_y), attn::nn::TensorOf<Context, 2>(d_x));
   });
 }
 

@@ -60,7 +60,7 @@ struct SlopeThatIsAConstant : Cube {  // right in value, but a jet loses its der
     return s;
   }
   template <class T, int... Orders>
-  static T value_of(attn::Jet<T, Orders...> const& s) {
+  static ATTN_FUNCTION T value_of(attn::Jet<T, Orders...> const& s) {
     return s.value();
   }
 };
