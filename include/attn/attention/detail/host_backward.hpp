@@ -126,6 +126,11 @@ struct Backward {
       QueryBlock const at = query_block<T>(shape, number);
       Prefetcher soon;
       soon.add(call.d_q, at.batch, at.head, at.first, at.n);
+      if (unit == first && parts == 1) {  // written at the end, as far as the processor does not see where that leads
+        int const n = std::min(last_key_tile, shape.n_keys);
+        soon.add(call.d_k, at.batch, at.head / shape.group(), 0, n);
+        soon.add(call.d_v, at.batch, at.head / shape.group(), 0, n);
+      }
       // Of short sequences the same block of the next, so that a rest of few queries has little to ask for.
       if (units > 2 && unit + 1 < last) {
         call.will_read(query_block<T>(shape, number + 1), soon);

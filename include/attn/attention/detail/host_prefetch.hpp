@@ -57,7 +57,7 @@ class Prefetcher {
     int n, bytes;
   };
 
-  Rows queue_[6];
+  Rows queue_[8];
   int n_queued_ = 0, at_ = 0, quota_ = 0, offset_ = 0, lines_ = 0;
 };
 
