@@ -1,9 +1,9 @@
 # Does all device code compile, on a machine without a GPU and with a Kokkos without CUDA? nvcc reads that Kokkos' headers
-# behind an overlay of configuration headers that switch its CUDA backend on. The result is machine code that nobody runs.
+# behind an overlay of configuration headers that switch its CUDA backend on. The result is code that nobody runs.
 #
-# attn_add_cuda_check(SOURCE...): a target in `all` that compiles the device code of each source for sm_90, with the
-#   portable kernels of attention alone: those for tensor cores are many. The host's part is checked, not compiled, and
-#   nothing is optimised, which takes less than half of the time.
+# attn_add_cuda_check(SOURCE...): a target in `all` that compiles each source for sm_90, with the portable kernels of
+#   attention alone: those for tensor cores are many. Of a .cu file, which unites many, only the device code is compiled,
+#   not optimised, which takes less than half of the time; a .cpp file goes through the compiler of the host, too.
 # attn_add_machine_code(SOURCE): also compiles SOURCE, for sm_80 and, with the kernels for Hopper, sm_90a, to
 #   NAME.sm_*.cubin, and what ptxas says to NAME.sm_*.log. ATTN_MACHINE_CODE lists these files without their endings, for a test.
 # attn_unite(VARIABLE NAME SOURCE...): appends to the list one file that includes the sources. nvcc takes a quarter of a
@@ -38,7 +38,7 @@ function(attn_add_cuda_check)
     message(STATUS "CUDA check: skipped, no nvcc, or ATTN_CHECK_CUDA is off")
     return()
   endif()
-  message(STATUS "CUDA check: ${ATTN_NVCC}, device code for sm_90")
+  message(STATUS "CUDA check: ${ATTN_NVCC}, code for sm_90")
   get_target_property(include_dirs Kokkos::kokkoscore INTERFACE_INCLUDE_DIRECTORIES)
   find_path(ATTN_KOKKOS_INCLUDE_DIR KokkosCore_config.h PATHS ${include_dirs} NO_DEFAULT_PATH NO_CACHE)
   set(ATTN_CUDA_OVERLAY ${CMAKE_CURRENT_BINARY_DIR}/overlay)
@@ -67,10 +67,13 @@ function(attn_add_cuda_check)
   set(objects)
   foreach(source IN LISTS ARGN)
     cmake_path(GET source FILENAME name)
-    set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.cubin)
+    set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.o)
+    set(parts -c)
+    if(name MATCHES "\\.cu$")
+      set(parts -cubin -Xptxas=-O0)
+    endif()
     add_custom_command(OUTPUT ${object}
-      COMMAND ${command} -arch=sm_90 -Xptxas=-O0 -DATTN_CUDA_WIDTHS= -MD -MT ${object} -MF ${object}.d -cubin ${source}
-              -o ${object}
+      COMMAND ${command} -arch=sm_90 -DATTN_CUDA_WIDTHS= -MD -MT ${object} -MF ${object}.d ${parts} ${source} -o ${object}
       DEPENDS ${source} ${flags} DEPFILE ${object}.d
       COMMENT "Compiling ${name} for sm_90" VERBATIM)
     list(APPEND objects ${object})
