@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <sstream>
 
 #include "attention/cases.hpp"
@@ -202,12 +203,15 @@ TEST(Bias, OfDistancesIsTrained) {
   View const q("q", 3, heads, n, 8), k("k", 3, heads, n, 8), v("v", 3, heads, n, 8), out("out", 3, heads, n, 8);
   View const d_out("d_out", 3, heads, n, 8), d_q("d_q", 3, heads, n, 8), d_k("d_k", 3, heads, n, 8),
       d_v("d_v", 3, heads, n, 8);
-  Kokkos::parallel_for(
-      "distances", Kokkos::RangePolicy<Space>(exec, 0, heads * n * n), KOKKOS_LAMBDA(Index const at) {
-        Index const h = at / n / n, i = at / n % n, j = at % n;
-        values(0, h, i, j) = -float(i > j ? i - j : j - i) / float(1 << h);
-        if (i == 0) v(2, h, j, 0) = float(j);
-      });
+  auto const host_values = Kokkos::create_mirror_view(values), host_v = Kokkos::create_mirror_view(v);
+  for (Index h = 0; h < heads; ++h) {
+    for (Index i = 0; i < n; ++i) {
+      host_v(2, h, i, 0) = float(i);
+      for (Index j = 0; j < n; ++j) host_values(0, h, i, j) = -std::abs(float(i - j)) / float(1 << h);
+    }
+  }
+  Kokkos::deep_copy(values, host_values);
+  Kokkos::deep_copy(v, host_v);
   Kokkos::deep_copy(d_out, 1.0f);
 
   // s_ij = q_i.k_j / sqrt(D) - |i - j| / 2^h, over the keys that are not behind

@@ -1,4 +1,4 @@
-// Every mask, an activation of a user, and norms.
+// Every mask, an activation of a user, biases, and norms.
 #include "attention_calls.hpp"
 #include "attn/attention/norms.hpp"
 
@@ -36,6 +36,12 @@ void masks(A const& a, View<float> const& x, int const* lengths) {
 void masks(View<float> const& x, int const* lengths) {
   masks(attn::Softmax{}, x, lengths);
   masks(SquaredRelu{}, x, lengths);
+}
+
+void biases(View<float> const& x) {
+  attn::ScoreBias<float> const bias{attn::Tensor(x), x};
+  attend<float>(attn::Softmax{}, x, attn::with_bias(attn::AttentionOptions<>{}, bias));
+  attend<float>(SquaredRelu{}, x, attn::with_bias(attn::AttentionOptions<attn::Causal>{}, bias));
 }
 
 void norms(View<float> const& x, View<Kokkos::Experimental::half_t> const& narrow, View<double> const& wide) {

@@ -48,8 +48,8 @@ void check_bias(char const*, NoBias const&, Q const&, K const&) {}
 template <class T, class Memory, class R, class BiasMemory, class Q, class K>
 void check_bias(char const* function, ScoreBias<R, BiasMemory> const& bias, Q const& q, K const& k) {
   static_assert(std::same_as<R, T> && std::same_as<BiasMemory, Memory>,
-                "attention: give a ScoreBias in the memory of q, and of double for tensors of double, of float for others; "
-                "jets take none");
+                "attention: give a ScoreBias in the memory of q, and of double for tensors of double, of float for "
+                "others; jets take none");
   auto const check = [&](char const* name, auto const& x) {
     ATTN_CHECK(x.extent(2) == q.extent(2) && x.extent(3) == k.extent(2), function, ": give the bias's ", name,
                " a shape of (., ., ", q.extent(2), ", ", k.extent(2), "), got (., ., ", x.extent(2), ", ", x.extent(3),
@@ -100,7 +100,8 @@ void attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v,
 }
 
 /// The same, with memory of its own for what is saved: `auto saved = attention(exec, Softmax{}, q, k, v, out);`
-template <ExecutionSpace Exec, class A, class Q, class K, class V, class O, Mask M = Full, class Norms = NoNorms, class Products = Fp32Products, class Bias = NoBias>
+template <ExecutionSpace Exec, class A, class Q, class K, class V, class O, Mask M = Full, class Norms = NoNorms,
+          class Products = Fp32Products, class Bias = NoBias>
 auto attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
                AttentionOptions<M, Norms, Products, Bias> const& options = {}) {
   using Out = decltype(Tensor(out));

@@ -51,7 +51,8 @@ WeightRow<A, T> weight_row(A const& a, Q const& q, K const& k, Options const& op
 
 template <class T, class Options>
 RealOf<T> score_scale(Options const& options, Index width) {
-  return RealOf<T>(options.score_scale != 0 ? options.score_scale : 1 / std::sqrt(std::max(1.0, static_cast<double>(width))));
+  double const columns = std::max(1.0, static_cast<double>(width));
+  return RealOf<T>(options.score_scale != 0 ? options.score_scale : 1 / std::sqrt(columns));
 }
 
 inline void add_bias_gradient(NoBias const&, Index, Index, Index, Index, auto const&) {}

@@ -64,8 +64,9 @@ struct Math {
   static ATTN_FUNCTION T erf(T a) { return Kokkos::erf(a); }
 };
 
-/// The elementary functions; `where_greater(a, b, yes, no)` is `a > b ? yes : no`, lane by lane. Where two arguments are equal, `max` and `min` return the second, and a derivative of
-/// `max`, `min` or `abs` at its corner is that of the second argument (so that of 0 for `max(s, 0)`).
+/// The elementary functions; `where_greater(a, b, yes, no)` is `a > b ? yes : no`, lane by lane. Where two arguments are
+/// equal, `max` and `min` return the second, and a derivative of `max`, `min` or `abs` at its corner is that of the second
+/// argument (so that of 0 for `max(s, 0)`).
 // clang-format off
 template <class T> ATTN_FUNCTION T max(T a, T b) { return Math<T>::max(a, b); }
 template <class T> ATTN_FUNCTION T min(T a, T b) { return Math<T>::min(a, b); }

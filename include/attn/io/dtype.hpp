@@ -116,7 +116,8 @@ void convert(std::byte const* source, DType type, std::size_t count, T* destinat
       std::memcpy(&value, source + i * sizeof(S), sizeof(S));
       if constexpr (std::floating_point<T>) {
         if constexpr (std::same_as<S, std::uint16_t>) {
-          destination[i] = type == DType::f16 ? static_cast<T>(std::bit_cast<Float16>(value)) : static_cast<T>(std::bit_cast<BFloat16>(value));
+          destination[i] = type == DType::f16 ? static_cast<T>(std::bit_cast<Float16>(value))
+                                              : static_cast<T>(std::bit_cast<BFloat16>(value));
         } else {
           destination[i] = static_cast<T>(value);
         }

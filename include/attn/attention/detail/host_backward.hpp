@@ -187,7 +187,8 @@ struct Backward {
       }
     };
     write(call.d_k, gradients, shape.width, call.padded_width());
-    write(call.d_v, gradients + Index(shape.n_keys) * call.padded_width(), shape.value_width, call.padded_value_width());
+    T const* const values = gradients + Index(shape.n_keys) * call.padded_width();
+    write(call.d_v, values, shape.value_width, call.padded_value_width());
   }
 
   /// Adds the shares of all blocks in their order.

@@ -5,9 +5,9 @@
 
 namespace attn::detail::host {
 
-/// The order of the pieces of work of a backward pass, (sequence, key head, part of its queries). The sequences b, b + B',
-/// b + 2 B', ... that share a bias follow one another, cut into `groups`. A group is the work of one thread, which adds
-/// its gradients of the bias in this order. Shapes alone decide on the groups.
+/// The order of the pieces of work of a backward pass, (sequence, key head, part of its queries). The sequences b,
+/// b + B', b + 2 B', ... that share a bias follow one another, cut into `groups`. A group is the work of one thread,
+/// which adds its gradients of the bias in this order. Shapes alone decide on the groups.
 struct PieceOrder {
   Index batch, key_heads, parts;
   Index biases, groups = 1;  ///< B', and groups of the B / B' sequences that share one
@@ -40,8 +40,8 @@ struct BiasGradient {
   void add(std::string const&, Exec const&, PieceOrder const&, T*) const {}
 };
 
-/// Each group of an order gathers in an array of its own, (B', H, N, M); a single one in the gradient itself if that has
-/// all heads.
+/// Each group of an order gathers in an array of its own, (B', H, N, M); a single one in the gradient itself if that
+/// has all heads.
 template <class T, class R, class Memory>
 struct BiasGradient<T, ScoreBias<R, Memory>> {
   using Sums = Tensor<T, 4, Memory>;
@@ -84,11 +84,11 @@ struct BiasGradient<T, ScoreBias<R, Memory>> {
     Index const rows = gradient.extent(2), bias_heads = gradient.extent(1);
     share(name, exec, gradient.extent(0) * bias_heads * rows, 16, [&](Index first, Index last, int) {
       for (Index item = first; item < last; ++item) {
-        Index const b = item / rows / bias_heads, i = item % rows;
+        Index const b = item / rows / bias_heads, own_head = item / rows % bias_heads, i = item % rows;
         for (Index group = 0; group < order.groups; ++group) {
           Sums const from = sums(order, scratch, group);
-          for (Index h = item / rows % bias_heads; h < heads; h += bias_heads) {
-            for (Index j = 0; j < gradient.extent(3); ++j) gradient(b, item / rows % bias_heads, i, j) += from(b, h, i, j);
+          for (Index h = own_head; h < heads; h += bias_heads) {
+            for (Index j = 0; j < gradient.extent(3); ++j) gradient(b, own_head, i, j) += from(b, h, i, j);
           }
         }
       }

@@ -139,8 +139,8 @@ void unpack_lanes(RealOf<P> const* columns, P const (&factor)[Columns], X const&
   }
 }
 
-/// to (n_rows, width) += sum over s < n of left(row, s) right(s): left(row, s) = left[row row_step + s step], and right(s)
-/// is a row of `right`, its columns in lanes. `width` is a multiple of the pack's.
+/// to (n_rows, width) += sum over s < n of left(row, s) right(s): left(row, s) = left[row row_step + s step], and
+/// right(s) is a row of `right`, its columns in lanes. `width` is a multiple of the pack's.
 template <class T, class RowStep, class Step>
 void accumulate_rows(T const* left, RowStep row_step, Step step, int n_rows, RowsOf<T> right, int n, T* to, int width) {
   using P = Pack<T>;

@@ -1,12 +1,12 @@
 /// Attention of a few queries on the host: what a sequence leaves behind its full blocks, or one step of decoding.
 ///
-/// Queries in lanes cost as much for one query as for a pack of them. Here rows are multiplied as they lie, and keys lie
-/// in the lanes of scores:
+/// Queries in lanes cost as much for one query as for a pack of them. Here rows are multiplied as they lie, and keys
+/// lie in the lanes of scores:
 ///
-///     product                       how
-///     S = Q K^T, dW = dO V^T        dot products of a row with W rows at a time; a tree of shuffles adds up their lanes
-///     O += W V, dQ += dS K          the register block of host_tile.hpp: weights broadcast, rows of V or K in lanes
-///     dV += W^T dO, dK += dS^T Q    the same, with rows of dO or Q in lanes
+///     product                      how
+///     S = Q K^T, dW = dO V^T       dot products of a row with W rows at a time; a tree of shuffles adds up the lanes
+///     O += W V, dQ += dS K         the register block of host_tile.hpp: weights broadcast, rows of V or K in lanes
+///     dV += W^T dO, dK += dS^T Q   the same, with rows of dO or Q in lanes
 #pragma once
 
 #include "attn/attention/detail/host_call.hpp"

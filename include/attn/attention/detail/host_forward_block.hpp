@@ -168,8 +168,8 @@ struct ForwardBlock {
     put_rows(out_rows, inverse, out, b, h, query, n);
   }
 
-  /// S^T = K Q^T for the keys of a tile, added to the bias that lies there; a pointwise activation turns it into weights
-  /// before it leaves the registers.
+  /// S^T = K Q^T for the keys of a tile, added to the bias that lies there; a pointwise activation turns it into
+  /// weights before it leaves the registers.
   template <class Weigh, class P, int Columns>
   void score_tile(Weigh const& weigh, RowsOf<T> k_rows, Tiles const& tiles, int key, int n_keys, Row row,
                   VisibleKeys<P, Columns> const& visible, NormSums<P> (&sums)[Columns], Prefetcher& soon) const {

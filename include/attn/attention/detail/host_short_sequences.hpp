@@ -1,7 +1,7 @@
 /// Attention of many short sequences on the host: W of them at once, one in each lane.
 ///
-/// Where a sequence has fewer tokens than half a pack has lanes, queries cannot fill them. Here the same head of W sequences is
-/// brought into lanes, and one micro-kernel without broadcasts makes all five products, of packs with packs:
+/// Where a sequence has fewer tokens than half a pack has lanes, queries cannot fill them. Here the same head of W
+/// sequences is brought into lanes, and one micro-kernel without broadcasts makes all five products, of packs with packs:
 ///
 ///     product        for         sums over      rows of the block
 ///     S, dW          query i     D, E           keys

@@ -276,7 +276,8 @@ struct TeamBiasGradient {
   KOKKOS_FUNCTION void operator()(Team const& team) const {
     int const n = int(x.q.extent(2)), m = int(x.k.extent(2)), width = int(x.q.extent(3));
     int const value_width = int(x.v.extent(3)), batch = int(x.q.extent(0)), heads = int(x.q.extent(1));
-    int const group = heads / int(x.k.extent(1)), biases = int(gradient.extent(0)), bias_heads = int(gradient.extent(1));
+    int const group = heads / int(x.k.extent(1));
+    int const biases = int(gradient.extent(0)), bias_heads = int(gradient.extent(1));
     int const own = sizes.own, streamed = sizes.streamed;
     TeamPlace const at(team.league_rank(), bias_heads, tiles_of(n, own));
     int const first = at.tile * own, count = n - first < own ? n - first : own;
