@@ -2,7 +2,8 @@
 //
 //   attention [--peer=PYTHON] [Google Benchmark's flags]
 //
-// Cases are named attention/<activation>/<pass>/<batch times heads>/<tokens>/<head width>. Operations are counted as
+// Cases are named attention/<activation>/<pass>/<batch times heads>/<tokens>/<head width>; "_bias" adds one to the
+// scores and makes its gradient, "_jets" are values with one derivative each. Operations are counted as
 // 4 B N^2 d forward and 10 B N^2 d backward (five products: the scores are made again), for any activation; what a mask
 // skips is counted as if it had been computed. The columns Time and CPU are means; the counters belong to the best
 // call, which other work on the machine disturbs least: best_ms, GFLOP/s, its fraction of the FMA peak and of the
@@ -207,7 +208,7 @@ int main(int argc, char** argv) {
   add("softmax_causal", attn::Softmax{}, long_one, attn::Causal{});
   add("poly3_window256", attn::Poly<3>{}, {2, 4096, 32}, attn::Window{.before = 128, .after = 127});
   for (Index const width : {17, 33, 65, 100, 128}) add("poly3", attn::Poly<3>{}, {16, 512, width});
-  for (Index const tokens : {1, 7, 16, 17}) add("poly3", attn::Poly<3>{}, {2048, tokens, 32});
+  for (Index const tokens : {1, 7, 16, 17}) add("poly3", attn::Poly<3>{}, {2048, tokens, 32, 2048});
 
   bench::Recorder recorder;
   benchmark::RunSpecifiedBenchmarks(&recorder);
