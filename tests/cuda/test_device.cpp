@@ -84,8 +84,8 @@ void expect_accurate(A const& a, Index tokens, Index width, double tolerance) {
 }
 
 TEST(Device, TensorCoresServe_AndAreAsAccurateAsPromised) {
-  for (Index const tokens : {5, 49, 197}) {
-    for (Index const width : {16, 64, 100}) {
+  for (Index const tokens : {5, 49, 197, 333}) {
+    for (Index const width : {16, 64, 100, 128, 256}) {
       expect_accurate<Kokkos::Experimental::bhalf_t>(attn::Softmax{}, tokens, width, 1e-2);
       expect_accurate<Kokkos::Experimental::half_t>(attn::Softmax{}, tokens, width, 2e-3);
       expect_accurate<float>(attn::Softmax{}, tokens, width, 1e-5);
