@@ -176,7 +176,7 @@ int main(int argc, char** argv) {
         ->Unit(benchmark::kMillisecond);
   };
   // The demo's transformer with 64 images a step, ViT-Ti/16 with 32: tokens x width.
-  for (auto const [tokens, width] : {std::pair<Index, Index>(64 * 16, 64), std::pair<Index, Index>(32 * 197, 192)}) {
+  for (auto const& [tokens, width] : {std::pair<Index, Index>(64 * 16, 64), std::pair<Index, Index>(32 * 197, 192)}) {
     add("layer_norm", layer_norm_forward, tokens, width);
     add("layer_norm_backward", layer_norm_backward, tokens, width);
     add("gelu", gelu_forward, tokens, 4 * width);

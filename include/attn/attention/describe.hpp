@@ -10,7 +10,8 @@ namespace attn {
 /// "attn::attention (host, 8 keys x 3 x 16 queries, fp32)".
 template <ExecutionSpace Exec, class A, class Q, class K, class V, class O, Mask M = Full, class Norms = NoNorms,
           class Products = Fp32Products, class Bias = NoBias>
-std::string describe([[maybe_unused]] Exec const& exec, A const&, Q const& q, [[maybe_unused]] K const& k, V const& v,
+std::string describe([[maybe_unused]] Exec const& exec, A const&, [[maybe_unused]] Q const& q,
+                     [[maybe_unused]] K const& k, [[maybe_unused]] V const& v,
                      O const& out, AttentionOptions<M, Norms, Products, Bias> const& = {}) {
   using Stored = typename decltype(Tensor(out))::Scalar;
   if constexpr (detail::forwards_on_host<Exec, A, Stored, Norms>) {
