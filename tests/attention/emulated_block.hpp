@@ -134,19 +134,6 @@ class EmulatedBlock : public EmulatedLanes<BlockEmulator> {
   void copy_word(unsigned to, void const* from, int bytes) const { emulator_->start_copy(thread_, to, from, bytes, 4); }
   void wait_for_copies() const { emulator_->wait_for_copies(thread_); }
 
-  template <class T>
-  T read(unsigned from) const {
-    T value;
-    emulator_->reads(thread_, from, sizeof(T));
-    std::memcpy(&value, emulator_->memory.data() + from, sizeof(T));
-    return value;
-  }
-  template <class T>
-  void write(unsigned to, T const& value) const {
-    emulator_->wrote(thread_, to, sizeof(T));
-    std::memcpy(emulator_->memory.data() + to, &value, sizeof(T));
-  }
-
   void load_matrices(std::uint32_t (&r)[4], unsigned row) const { load(r, row, "ldmatrix", 2); }
   void load_transposed(std::uint32_t (&r)[4], unsigned row) const { load(r, row, "ldmatrix.trans", 1); }
 

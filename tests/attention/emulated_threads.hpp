@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
@@ -68,7 +69,7 @@ class EmulatedThreads {
   Fibers fibers_;
 };
 
-/// What lanes of a warp pass one another.
+/// What lanes of a warp pass one another, and what they read and write in shared memory.
 template <class Emulator>
 class EmulatedLanes {
  public:
@@ -76,6 +77,19 @@ class EmulatedLanes {
 
   int thread() const { return thread_; }
   long index() const { return index_; }
+
+  template <class T>
+  T read(unsigned from) const {
+    T value;
+    emulator_->reads(thread_, from, sizeof(T));
+    std::memcpy(&value, emulator_->memory.data() + from, sizeof(T));
+    return value;
+  }
+  template <class T>
+  void write(unsigned to, T const& value) const {
+    emulator_->wrote(thread_, to, sizeof(T));
+    std::memcpy(emulator_->memory.data() + to, &value, sizeof(T));
+  }
 
   float exchange(float x, int bits) const {
     struct Operand {

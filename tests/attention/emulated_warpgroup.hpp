@@ -278,18 +278,6 @@ class EmulatedHopperBlock : public EmulatedLanes<WarpgroupEmulator> {
   }
   void wait_for_stores() const { emulator_->wait_for_stores(thread_); }
   void publish_writes() const { emulator_->publish_writes(thread_); }
-  template <class T>
-  T read(unsigned from) const {
-    T value;
-    emulator_->reads(thread_, from, sizeof(T));
-    std::memcpy(&value, emulator_->memory.data() + from, sizeof(T));
-    return value;
-  }
-  template <class T>
-  void write(unsigned to, T const& value) const {
-    emulator_->wrote(thread_, to, sizeof(T));
-    std::memcpy(emulator_->memory.data() + to, &value, sizeof(T));
-  }
 
   void begin_products() const { emulator_->begin(thread_); }
   void commit_products() const { emulator_->commit(thread_); }
