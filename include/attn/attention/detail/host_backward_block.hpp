@@ -181,24 +181,24 @@ struct BackwardBlock {
       for (int i = 0; i < n; ++i) {
         soon.advance();
         T *const weights = tiles.weights + i * step, *const d_scores = tiles.d_scores + i * step;
+        T const* bias = nullptr;
+        T* d_bias = nullptr;
+        if constexpr (biased) {
+          bias = &bias_of(options.bias.values, b, h, key, n_keys)(0, 0, query + i, 0);
+          if (to.bias.data() != nullptr) d_bias = &bias_of(to.bias, b, h, key, n_keys)(0, 0, query + i, 0);
+        }
         multiply_by_rows(tiles.q_rows + i * width, k_rows, n_keys, width, weights);
         multiply_by_rows(tiles.d_out_rows + i * value_width, v_rows, n_keys, value_width, d_scores);
         for (int j = 0; j < n_keys; j += W) {
           P s = P::load(weights + j);
           P const d_w = P::load(d_scores + j);
-          if constexpr (biased) {
-            s = plus_row(s, &bias_of(options.bias.values, b, h, key, n_keys)(0, 0, query + i, j), n_keys - j);
-          }
+          if (bias != nullptr) s = plus_row(s, bias + j, n_keys - j);
           auto const shown = [&](P x) { return keys.choose(i, key + j, x, P(T(0))); };
           WeightAndSlope<P> const result = weight_and_d_score(weigh, s, d_w, row, rows, i);
           shown(result.weight).store(weights + j);
           P const d_s = shown(result.slope);
           d_s.store(d_scores + j);
-          if constexpr (biased) {
-            if (to.bias.data() != nullptr) {
-              add_to_row(d_s, &bias_of(to.bias, b, h, key, n_keys)(0, 0, query + i, j), n_keys - j);
-            }
-          }
+          if (d_bias != nullptr) add_to_row(d_s, d_bias + j, n_keys - j);
           if constexpr (n_parameters > 0) {
             auto const slopes = a.parameter_slopes(s, row);
             for (int p = 0; p < n_parameters; ++p) parameters[p][i] += shown(slopes[std::size_t(p)] * d_w);

@@ -134,12 +134,12 @@ struct ForwardBlock {
       for (int i = 0; i < n; ++i) {
         soon.advance();
         T* const weights = tiles.weights + i * step;
+        T const* bias = nullptr;
+        if constexpr (biased) bias = &bias_of(options.bias.values, b, h, key, n_keys)(0, 0, query + i, 0);
         multiply_by_rows(q_rows + i * width, k_rows, n_keys, width, weights);
         for (int j = 0; j < n_keys && (biased || !normalised); j += P::width) {
           P s = P::load(weights + j);
-          if constexpr (biased) {
-            s = plus_row(s, &bias_of(options.bias.values, b, h, key, n_keys)(0, 0, query + i, j), n_keys - j);
-          }
+          if (bias != nullptr) s = plus_row(s, bias + j, n_keys - j);
           if constexpr (!normalised) s = keys.choose(i, key + j, weigh(s, row), P(T(0)));
           s.store(weights + j);
         }
