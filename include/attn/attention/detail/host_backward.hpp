@@ -141,14 +141,7 @@ struct Backward {
       if constexpr (Block::biased) {
         if (to.starts_bias && to.bias.data() != nullptr) clear_bias(to.bias, at);
       }
-      double* const parameters = to.parameters + number * Block::n_parameters;
-      if (are_few<T>(at.n, shape)) {
-        call.few_queries_block(at, tiles, to, parameters, soon);
-        continue;
-      }
-      with_block_of<T>(at.n, [&]<class P, int Columns>(std::type_identity<P>, std::integral_constant<int, Columns>) {
-        call.template block<P, Columns>(at, tiles, to, parameters, soon);
-      });
+      call.any_block(at, tiles, to, to.parameters + number * Block::n_parameters, soon);
     }
   }
 

@@ -89,6 +89,13 @@ struct BackwardBlock {
     P delta[Columns];    ///< sum_j w_ij d_w_ij = d_out_i.out_i
   };
 
+  void any_block(QueryBlock const& at, Carver scratch, Gradients const& to, double* partial, Prefetcher& soon) const {
+    if (are_few<T>(at.n, shape)) return few_queries_block(at, scratch, to, partial, soon);
+    with_block_of<T>(at.n, [&]<class P, int Columns>(std::type_identity<P>, std::integral_constant<int, Columns>) {
+      block<P, Columns>(at, scratch, to, partial, soon);
+    });
+  }
+
   template <class P, int Columns>
   void block(QueryBlock const& at, Carver scratch, Gradients const& to, double* partial, Prefetcher& soon) const {
     auto const [b, h, query, n] = at;
