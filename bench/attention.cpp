@@ -38,7 +38,7 @@ struct Shape {
   Index heads, tokens, width;  // all heads of the batch
   Index batch = 1;
 };
-Shape const windows{2048, 49, 32, 256};     // Swin's
+Shape const windows{2048, 49, 32, 256};    // Swin's
 Shape const sequences{5202, 5, 16, 2601};  // PINNsFormer's
 std::vector<Shape> const shapes = {{96, 197, 64}, {12, 256, 64},  {16, 1024, 64}, {8, 2048, 64},
                                    {2, 4096, 32}, {64, 1024, 32}, windows,        sequences};

@@ -4,8 +4,8 @@
 //
 //   block [Google Benchmark's flags]
 //
-// Cases are named block/<operation>/<rows>/<width>. Counters, of the best call: best_ms, GB/s (what a call must read and
-// write), of_memory and of_arithmetic, the shares of the two limits; the larger one binds. Arithmetic counts
+// Cases are named block/<operation>/<rows>/<width>. Counters, of the best call: best_ms, GB/s (what a call must read
+// and write), of_memory and of_arithmetic, the shares of the two limits; the larger one binds. Arithmetic counts
 // instructions on packs, as the source has them: a division or square root as the 8 that this machine's divider takes,
 // any other as one; the limit starts one a cycle, as the FMA peak does.
 #include "attn/core/random.hpp"
@@ -103,7 +103,8 @@ void layer_norm_forward(benchmark::State& state, Index rows, Index width) {
 void layer_norm_backward(benchmark::State& state, Index rows, Index width) {
   Context ctx;
   attn::nn::LayerNorm const norm(ctx / "norm", {.width = width});
-  Matrix const x = random_matrix(rows, width, 1), d_y = random_matrix(rows, width, 2), d_x = random_matrix(rows, width, 3);
+  Matrix const x = random_matrix(rows, width, 1), d_y = random_matrix(rows, width, 2),
+               d_x = random_matrix(rows, width, 3);
   auto const [y, tape] = norm.forward(ctx, tensor(x));
   measure(state, {3, 1, 16}, 1, rows * width, [&, tape = tape] {
     norm.backward_add(ctx, std::decay_t<decltype(tape)>(tape), tensor(d_y), attn::nn::TensorOf<Context, 2>(d_x));
@@ -134,7 +135,8 @@ void gelu_backward(benchmark::State& state, Index rows, Index width) {
 /// What the product of a residual branch ends with: y = source + (y + bias).
 void bias_and_residual(benchmark::State& state, Index rows, Index width) {
   Context ctx;
-  Matrix const y = random_matrix(rows, width, 1), source = random_matrix(rows, width, 2), bias = random_matrix(1, width, 3);
+  Matrix const y = random_matrix(rows, width, 1), source = random_matrix(rows, width, 2),
+               bias = random_matrix(1, width, 3);
   measure(state, {2, 1, 2}, 1, rows * width, [&] {
     attn::elementwise<float>(ctx.exec, "bench::bias_and_residual", rows, width,
                              attn::nn::detail::AddBiasAndSource<float>{y.data(), bias.data(), source.data(), width});
@@ -170,7 +172,8 @@ int main(int argc, char** argv) {
   fma_rate = bench::fma_peak();
   bench::describe_run(fma_rate, bench::gemm_peak());
   auto const add = [](char const* operation, auto function, Index rows, Index width) {
-    std::string const name = std::string("block/") + operation + "/" + std::to_string(rows) + "/" + std::to_string(width);
+    std::string const name =
+        std::string("block/") + operation + "/" + std::to_string(rows) + "/" + std::to_string(width);
     benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) { function(state, rows, width); })
         ->UseRealTime()
         ->Unit(benchmark::kMillisecond);

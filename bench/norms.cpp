@@ -3,10 +3,10 @@
 //   norms [Google Benchmark's flags]
 //
 // Cases are named norms/<activation>/<what>/<batch times heads>/<tokens>/<head width>: the forward pass alone (plain),
-// with both norms (norms), with all statistics of rows but entropy (rows), with entropy (all), and the same from queries
-// and keys alone, without an output (alone). All that are to be compared run in turn within each round, so that other
-// work on the machine meets all of them. best_ms is the best of all rounds, over_plain what is added to `plain`; cpu_ms
-// and cpu_over_plain are the same by the processor time of all threads, which a busy machine disturbs less.
+// with both norms (norms), with all statistics of rows but entropy (rows), with entropy (all), and the same from
+// queries and keys alone, without an output (alone). All that are to be compared run in turn within each round, so that
+// other work on the machine meets all of them. best_ms is the best of all rounds, over_plain what is added to `plain`;
+// cpu_ms and cpu_over_plain are the same by the processor time of all threads, which a busy machine disturbs less.
 #include "attn/attention/norms.hpp"
 
 #include "attn/activation/activation.hpp"
@@ -56,12 +56,9 @@ Best best_of_rounds(A const& a, Shape const& s, int rounds) {
   auto const q = random_tensor(s, 1), k = random_tensor(s, 2), v = random_tensor(s, 3), out = random_tensor(s, 4);
   attn::Saved<A, float, Memory> const saved(1, s.heads, s.tokens);
   Kokkos::View<float*, Memory> const memory("norms", static_cast<std::size_t>(s.heads * (2 + 6 * s.tokens)));
-  auto const heads = [&](Index i) {
-    return attn::Tensor<float, 2, Memory>(memory.data() + i * s.heads, {1, s.heads});
-  };
+  auto const heads = [&](Index i) { return attn::Tensor<float, 2, Memory>(memory.data() + i * s.heads, {1, s.heads}); };
   auto const rows = [&](Index i) {
-    return attn::Tensor<float, 3, Memory>(memory.data() + 2 * s.heads + i * s.heads * s.tokens,
-                                          {1, s.heads, s.tokens});
+    return attn::Tensor<float, 3, Memory>(memory.data() + 2 * s.heads + i * s.heads * s.tokens, {1, s.heads, s.tokens});
   };
   using Norms = attn::AttentionNorms<float, Memory>;
   using Statistics = attn::AttentionStatistics<float, Memory>;
@@ -99,15 +96,20 @@ void add(std::string const& activation, A const& a, Shape const& s) {
       "/" + std::to_string(s.heads) + "/" + std::to_string(s.tokens) + "/" + std::to_string(s.width);
   for (std::size_t kind = 0; kind < 5; ++kind) {
     std::string const name = "norms/" + activation + "/" + kinds[kind] + sizes;
-    benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
-      if (!measured.count(activation + sizes)) measured[activation + sizes] = best_of_rounds(a, s, 20);
-      Best const& best = measured[activation + sizes];
-      for (auto _ : state) state.SetIterationTime(best.wall[kind]);
-      state.counters["best_ms"] = best.wall[kind] * 1e3;
-      state.counters["over_plain"] = best.wall[kind] / best.wall[0] - 1;
-      state.counters["cpu_ms"] = best.processor[kind] * 1e3;
-      state.counters["cpu_over_plain"] = best.processor[kind] / best.processor[0] - 1;
-    })->UseManualTime()->Iterations(1)->Unit(benchmark::kMillisecond);
+    benchmark::RegisterBenchmark(name.c_str(),
+                                 [=](benchmark::State& state) {
+                                   if (!measured.count(activation + sizes))
+                                     measured[activation + sizes] = best_of_rounds(a, s, 20);
+                                   Best const& best = measured[activation + sizes];
+                                   for (auto _ : state) state.SetIterationTime(best.wall[kind]);
+                                   state.counters["best_ms"] = best.wall[kind] * 1e3;
+                                   state.counters["over_plain"] = best.wall[kind] / best.wall[0] - 1;
+                                   state.counters["cpu_ms"] = best.processor[kind] * 1e3;
+                                   state.counters["cpu_over_plain"] = best.processor[kind] / best.processor[0] - 1;
+                                 })
+        ->UseManualTime()
+        ->Iterations(1)
+        ->Unit(benchmark::kMillisecond);
   }
 }
 

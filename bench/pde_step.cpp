@@ -46,7 +46,8 @@ double gemm_rate() {
 double linear_macs(attn::models::PinnsFormerConfig const& c) {
   double const width = double(c.width), hidden = double(c.hidden), head = double(c.head_hidden);
   double const layer = 4 * width * width + 2 * width * hidden + hidden * hidden;
-  return double(c.inputs) * width + 2 * double(c.layers) * layer + width * head + head * head + head * double(c.outputs);
+  return double(c.inputs) * width + 2 * double(c.layers) * layer + width * head + head * head +
+         head * double(c.outputs);
 }
 
 template <class A>
@@ -56,14 +57,15 @@ void step(benchmark::State& state, Derivative derivative, attn::Index chunk = at
   attn::models::PinnsFormerConfig const config;
   attn::models::PinnsFormer<A> const model(ctx, config);
   auto const terms = attn::pde::Convection{}.terms(51, 51);
-  attn::pde::LossOptions const options{.sequence = {.length = 5, .step = 1e-4}, .derivative = derivative, .chunk = chunk};
+  attn::pde::LossOptions const options{
+      .sequence = {.length = 5, .step = 1e-4}, .derivative = derivative, .chunk = chunk};
   for (auto _ : state) {
     benchmark::DoNotOptimize(attn::pde::loss_and_gradient<attn::pde::Convection::Orders>(ctx, model, terms, options));
     Exec().fence();
   }
-  // A backward pass costs two forward ones. The grid takes both for u and its derivative along (beta, 1); by column, both
-  // for u, a forward pass of u, and both for u and its derivative along the residual's slopes. The 153 points of the
-  // edges take both for u.
+  // A backward pass costs two forward ones. The grid takes both for u and its derivative along (beta, 1); by column,
+  // both for u, a forward pass of u, and both for u and its derivative along the residual's slopes. The 153 points of
+  // the edges take both for u.
   double const passes = derivative == Derivative::total ? 2 * 3 : 3 + 1 + 2 * 3;
   double const flops = 2 * 5 * (passes * 2601 + 3 * 153) * linear_macs(config);
   state.counters["Gflop_floor"] = flops / 1e9;

@@ -5,10 +5,10 @@ target_compile_options(attn_own_flags INTERFACE
   $<$<CXX_COMPILER_ID:GNU,Clang>:-Wall -Wextra -fno-math-errno -ffp-contract=fast>
   $<$<BOOL:${ATTN_WERROR}>:-Werror>
   $<$<AND:$<BOOL:${ATTN_NATIVE}>,$<CXX_COMPILER_ID:GNU,Clang>>:-march=native>)
-if(ATTN_CUDA_WIDTHS)  # fewer kernels to compile: attn/attention/detail/cuda_launch.hpp
+if(ATTN_CUDA_WIDTHS)  # fewer kernels to compile: attn/attention/detail/cuda/launch.hpp
   target_compile_definitions(attn_own_flags INTERFACE "ATTN_CUDA_WIDTHS=${ATTN_CUDA_WIDTHS}")
 endif()
-if(ATTN_CUDA_HOPPER)  # attn/attention/detail/cuda_hopper_block.hpp: code for sm_90a in place of that for sm_90
+if(ATTN_CUDA_HOPPER)  # attn/attention/detail/hopper/block.hpp: code for sm_90a in place of that for sm_90
   if(NOT "HOPPER90" IN_LIST Kokkos_ARCH)
     message(FATAL_ERROR "Point Kokkos_ROOT at a Kokkos that was built with Kokkos_ARCH_HOPPER90, or configure without "
                         "ATTN_CUDA_HOPPER: ${Kokkos_DIR} is for ${Kokkos_ARCH}.")

@@ -116,7 +116,8 @@ class Theory {
   }
 
   void add_recommend(CLI::App& app) {
-    app.add_option("--layers", recommend_.depth, "Blocks of the network at initialisation")->check(io::between(1, 1000));
+    app.add_option("--layers", recommend_.depth, "Blocks of the network at initialisation")
+        ->check(io::between(1, 1000));
     app.add_option("--tokens", recommend_.tokens, "Length N")->check(io::between(1, 1 << 16));
     app.add_option("--head-width", recommend_.head_width, "Width d of a head")->check(io::between(1, 4096));
     app.add_option("--n-heads", recommend_.heads, "Heads")->check(io::between(1, 4096));

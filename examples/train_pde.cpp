@@ -47,7 +47,8 @@ class TrainPde {
         ->check(io::between(0.0, 1e6));
     app.add_option("--x-points", s.x_points, "Points of the training grid in x")->check(io::between(2, 100000));
     app.add_option("--t-points", s.t_points, "Points of the training grid in t")->check(io::between(2, 100000));
-    app.add_option("--test-points", s.test_points, "Points of the test grid in x and in t")->check(io::between(2, 10000));
+    app.add_option("--test-points", s.test_points, "Points of the test grid in x and in t")
+        ->check(io::between(2, 10000));
     app.add_option("--sequence", s.sequence, "Steps of a pseudo-sequence; 0 takes 5, and 1 for pinn")
         ->check(io::between(0, 64));
     app.add_option("--sequence-step", s.sequence_step, "Time between these steps; 0 takes 1e-4, and 1e-2 for flows")
@@ -59,14 +60,18 @@ class TrainPde {
     app.add_option("--optimizer", s.optimizer, "Optimizer")->check(io::one_of({"lbfgs", "adam"}));
     app.add_option("--steps", s.steps, "Steps of the optimizer; 0 takes 500, and 1000 for wave and flows")
         ->check(io::between(0, 100000000));
-    app.add_option("--max-iterations", s.max_iterations, "Iterations of one L-BFGS step")->check(io::between(1, 1000000));
-    app.add_option("--max-evaluations", s.max_evaluations, "Loss evaluations of one L-BFGS step; 0: 5/4 of the iterations")
+    app.add_option("--max-iterations", s.max_iterations, "Iterations of one L-BFGS step")
+        ->check(io::between(1, 1000000));
+    app.add_option("--max-evaluations", s.max_evaluations,
+                   "Loss evaluations of one L-BFGS step; 0: 5/4 of the iterations")
         ->check(io::between(0, 10000000));
     app.add_option("--history", s.history, "Pairs that L-BFGS remembers, 3.6 MB each")->check(io::between(1, 10000));
     app.add_option("--learning-rate", s.learning_rate, "Learning rate; 0 takes 1 for L-BFGS, 1e-3 for Adam")
         ->check(io::between(0.0, 100.0));
-    app.add_option("--weight-residual", s.weight_residual, "Weight of the equation in the loss")->check(io::between(0.0, 1e9));
-    app.add_option("--weight-boundary", s.weight_boundary, "Weight of the boundary in the loss")->check(io::between(0.0, 1e9));
+    app.add_option("--weight-residual", s.weight_residual, "Weight of the equation in the loss")
+        ->check(io::between(0.0, 1e9));
+    app.add_option("--weight-boundary", s.weight_boundary, "Weight of the boundary in the loss")
+        ->check(io::between(0.0, 1e9));
     app.add_option("--weight-initial", s.weight_initial, "Weight of initial or measured values in the loss")
         ->check(io::between(0.0, 1e9));
     app.add_option("--ntk-every", s.ntk_every,
@@ -75,12 +80,16 @@ class TrainPde {
     app.add_option("--scale-keys", s.scale_keys, "N of the factor 1/sqrt(N) of --scale fixed and dynamic")
         ->check(io::between(1, 1000000));
     app.add_option("--chunk", s.chunk, "Points that pass the network at once")->check(io::between(1, 100000));
-    app.add_option("--samples", s.samples, "Measured points of a flow that are trained on")->check(io::between(1, 10000000));
-    app.add_option("--solution", s.solution, "The truth: a .mat file with u (t, x) on the test grid, instead of the formula")
+    app.add_option("--samples", s.samples, "Measured points of a flow that are trained on")
+        ->check(io::between(1, 10000000));
+    app.add_option("--solution", s.solution,
+                   "The truth: a .mat file with u (t, x) on the test grid, instead of the formula")
         ->check(io::existing_file());
-    app.add_option("--data", s.data, "Measured flow: a .mat file with U_star, p_star, t, X_star; else Taylor's vortices")
+    app.add_option("--data", s.data,
+                   "Measured flow: a .mat file with U_star, p_star, t, X_star; else Taylor's vortices")
         ->check(io::existing_file());
-    app.add_option("--checkpoint-every", s.checkpoint_every, "Steps between two checkpoints")->check(io::between(1, 1000000));
+    app.add_option("--checkpoint-every", s.checkpoint_every, "Steps between two checkpoints")
+        ->check(io::between(1, 1000000));
     app.add_flag("--resume", s.resume, "Continue the run in --out from its checkpoint, to the same bits");
   }
 

@@ -1,7 +1,7 @@
 // Every test runs between Kokkos' initialisation and finalisation.
-#include <gtest/gtest.h>
-
 #include <Kokkos_Core.hpp>
+
+#include <gtest/gtest.h>
 
 int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);

@@ -1,7 +1,6 @@
 // Navier-Stokes: velocities measured at some points of a flow; the pressure is found without having been measured.
-#include "attn/pde/navier_stokes.hpp"
-
 #include "attn/io/npy.hpp"
+#include "attn/pde/navier_stokes.hpp"
 #include "attn/train/weights.hpp"
 
 #include "pde/networks.hpp"
@@ -50,11 +49,13 @@ int run_flow(Settings const& s) {
   double mean = 0;
   for (std::size_t i = 0; i < p.size(); ++i) mean += (p[i] - guess_p[i]) / double(p.size());
   for (double& value : shifted) value += mean;
-  report(s, outcome, {{"rmae", errors.rmae}, {"rmse", errors.rmse},
-                      {"rmse_pressure_without_mean", pde::relative_errors(p, shifted).rmse},
-                      {"rmse_u", pde::relative_errors(u, guess_u).rmse},
-                      {"rmse_v", pde::relative_errors(v, guess_v).rmse},
-                      {"truth", s.data.empty() ? "Taylor's vortices" : s.data.filename().string()}});
+  report(s, outcome,
+         {{"rmae", errors.rmae},
+          {"rmse", errors.rmse},
+          {"rmse_pressure_without_mean", pde::relative_errors(p, shifted).rmse},
+          {"rmse_u", pde::relative_errors(u, guess_u).rmse},
+          {"rmse_v", pde::relative_errors(v, guess_v).rmse},
+          {"truth", s.data.empty() ? "Taylor's vortices" : s.data.filename().string()}});
   attn::io::write_npy(s.common.out / "prediction.npy", attn::io::to_array(guess_p, {guess_p.size()}));
   draw(s, raster_of(flow.x, flow.y), p, shifted, outcome);
   return outcome.exit_code;

@@ -1,8 +1,6 @@
 // Which network is trained: its kind and its activation are chosen at run time.
 #pragma once
 
-#include "pde/settings.hpp"
-
 #include "attn/activation/activation.hpp"
 #include "attn/models/pinn.hpp"
 #include "attn/models/pinnsformer.hpp"
@@ -11,6 +9,8 @@
 #include <cmath>
 #include <functional>
 #include <utility>
+
+#include "pde/settings.hpp"
 
 namespace train_pde {
 
@@ -22,8 +22,7 @@ class Network {
   using Forward = attn::nn::Forward<X, std::any>;
 
   template <class Model>
-    requires(!std::same_as<Model, Network>)
-  explicit Network(Model const& model)
+  requires(!std::same_as<Model, Network>) explicit Network(Model const& model)
       : forward_([model](Ctx& ctx, X const& points) -> Forward {
           auto result = model.forward(ctx, points);
           return {result.value, std::any(std::move(result.tape))};

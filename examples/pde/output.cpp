@@ -79,7 +79,11 @@ Raster raster_of(std::vector<double> const& x, std::vector<double> const& y) {
   auto const across = distinct(x), up = distinct(y);
   constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
   if (across.size() * up.size() != x.size()) return {};
-  Raster raster{.rows = up.size(), .columns = across.size(), .point = std::vector(x.size(), none), .x_label = "x", .y_label = "y"};
+  Raster raster{.rows = up.size(),
+                .columns = across.size(),
+                .point = std::vector(x.size(), none),
+                .x_label = "x",
+                .y_label = "y"};
   for (std::size_t i = 0; i < x.size(); ++i) {
     auto const column = std::size_t(std::lower_bound(across.begin(), across.end(), x[i]) - across.begin());
     auto const row = up.size() - 1 - std::size_t(std::lower_bound(up.begin(), up.end(), y[i]) - up.begin());
@@ -100,24 +104,31 @@ void draw(Settings const& s, Raster const& raster, std::vector<double> const& tr
     std::optional<io::Range> range;
     if (*low < *high) range = both_signs ? io::Range{-most, most} : io::Range{*low, *high};
     auto const panel = [&](char const* title, auto const& value, bool diverging, std::optional<io::Range> colors) {
-      io::HeatMap map{.title = title, .x_label = raster.x_label, .y_label = raster.y_label, .rows = raster.rows,
+      io::HeatMap map{.title = title,
+                      .x_label = raster.x_label,
+                      .y_label = raster.y_label,
+                      .rows = raster.rows,
                       .columns = raster.columns,
-                      .colors = diverging ? io::Colors::diverging : io::Colors::sequential, .range = colors,
-                      .x_range = raster.x_range, .y_range = raster.y_range};
+                      .colors = diverging ? io::Colors::diverging : io::Colors::sequential,
+                      .range = colors,
+                      .x_range = raster.x_range,
+                      .y_range = raster.y_range};
       for (std::size_t const i : raster.point) map.values.push_back(value(i));
       return map;
     };
     io::Figure fields{.columns = 3, .panel_width = 400};
     bool const measured = !s.solution.empty() || !s.data.empty();
-    fields.panels.push_back(
-        panel(measured ? "truth" : "exact", [&](std::size_t i) { return truth[i]; }, both_signs, range));
-    fields.panels.push_back(panel("prediction", [&](std::size_t i) { return guess[i]; }, both_signs, range));
+    fields.panels.push_back(panel(
+        measured ? "truth" : "exact", [&](std::size_t i) { return truth[i]; }, both_signs, range));
+    fields.panels.push_back(panel(
+        "prediction", [&](std::size_t i) { return guess[i]; }, both_signs, range));
     fields.panels.push_back(
         panel("absolute error", [&](std::size_t i) { return std::abs(guess[i] - truth[i]); }, false, {}));
     io::try_save_figure(s.common.out / "fields.png", fields);
   }
   if (outcome.losses.empty()) return;
-  io::LinePlot plot{.title = s.problem, .x_label = "step", .y_label = "loss", .log_y = true, .legend = io::Legend::none};
+  io::LinePlot plot{
+      .title = s.problem, .x_label = "step", .y_label = "loss", .log_y = true, .legend = io::Legend::none};
   io::Series series;
   for (std::size_t i = 0; i < outcome.losses.size(); ++i) {
     series.x.push_back(static_cast<double>(i + 1));

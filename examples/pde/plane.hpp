@@ -57,8 +57,10 @@ int run_plane(Settings const& s, Problem const& problem) {
   }
   auto const guess = pde::predict<Ord>(ctx, model, points, s.loss_options().sequence);
   auto const errors = pde::relative_errors(exact, guess);
-  report(s, outcome, {{"rmae", errors.rmae}, {"rmse", errors.rmse},
-                      {"truth", s.solution.empty() ? "exact" : s.solution.filename().string()}});
+  report(s, outcome,
+         {{"rmae", errors.rmae},
+          {"rmse", errors.rmse},
+          {"truth", s.solution.empty() ? "exact" : s.solution.filename().string()}});
   std::size_t const n = static_cast<std::size_t>(s.test_points);
   attn::io::write_npy(s.common.out / "prediction.npy", attn::io::to_array(guess, {n, n}));
   draw(s, raster_in_time(points), exact, guess, outcome);

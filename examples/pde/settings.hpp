@@ -16,8 +16,8 @@ struct Settings {
   int x_points = 51;
   int t_points = 51;
   int test_points = 101;
-  int sequence = 0;           // 0: 5 for a PINNsFormer, 1 for a plain network
-  double sequence_step = 0;   // 0: the problem's own
+  int sequence = 0;          // 0: 5 for a PINNsFormer, 1 for a plain network
+  double sequence_step = 0;  // 0: the problem's own
   std::string derivative = "total";
   std::string optimizer = "lbfgs";
   int steps = 0;  // 0: the problem's own

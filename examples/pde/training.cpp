@@ -32,8 +32,10 @@ class Training {
         ctx_(ctx),
         loss_(loss),
         second_order_(s_.optimizer == "lbfgs"),
-        lbfgs_({.learning_rate = s_.learning_rate, .max_iterations = s_.max_iterations,
-                .max_evaluations = s_.max_evaluations, .history = s_.history}),
+        lbfgs_({.learning_rate = s_.learning_rate,
+                .max_iterations = s_.max_iterations,
+                .max_evaluations = s_.max_evaluations,
+                .history = s_.history}),
         adam_({.learning_rate = s_.learning_rate}) {
     columns_ = {"step", "loss"};
     columns_.insert(columns_.end(), loss.names.begin(), loss.names.end());
@@ -104,10 +106,10 @@ class Training {
   }
 
   void save() {
-    io::Json const record = {{"settings", describe(s_)},        {"step", outcome_.steps},
-                             {"history", lbfgs_.remembered()},  {"evaluations", outcome_.evaluations},
-                             {"losses", outcome_.losses},       {"rows", log_->rows()},
-                             {"seconds", seconds()},            {"ntk", weights_}};
+    io::Json const record = {{"settings", describe(s_)},       {"step", outcome_.steps},
+                             {"history", lbfgs_.remembered()}, {"evaluations", outcome_.evaluations},
+                             {"losses", outcome_.losses},      {"rows", log_->rows()},
+                             {"seconds", seconds()},           {"ntk", weights_}};
     attn::train::save_checkpoint(checkpoint_file(), ctx_, parts(), record);
   }
 
@@ -145,7 +147,8 @@ class Training {
       adam_.step(ctx_);
     }
     // The line search ends at one of the points that it tried.
-    auto const at = std::find_if(values_seen.rbegin(), values_seen.rend(), [&](auto const& v) { return v.total == loss; });
+    auto const at =
+        std::find_if(values_seen.rbegin(), values_seen.rend(), [&](auto const& v) { return v.total == loss; });
     auto const& terms = at == values_seen.rend() ? values_seen.back().terms : at->terms;
     ++outcome_.steps;
     outcome_.evaluations += static_cast<int>(values_seen.size());

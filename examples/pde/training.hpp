@@ -30,8 +30,8 @@ struct Loss {
   std::vector<std::string> names;  // of the terms
   /// With factors on the terms' own weights; leaves the gradient in the context's parameters.
   std::function<Value(Weights const&)> evaluate;
-  /// The weights with which no term's tangent kernel dominates: trace of all over trace of the term. The residual's trace
-  /// is estimated from 300 points that are drawn for the given step.
+  /// The weights with which no term's tangent kernel dominates: trace of all over trace of the term. The residual's
+  /// trace is estimated from 300 points that are drawn for the given step.
   std::function<Weights(int step)> tangent_kernel_weights;
 };
 
@@ -54,7 +54,8 @@ namespace detail {
 inline std::size_t kind_of(std::string const& term) { return term == "residual" ? 0 : term == "boundary" ? 1 : 2; }
 
 template <class Ord, class Model, class Terms>
-Loss::Weights tangent_kernel_weights(Settings const& s, Context& ctx, Model const& model, Terms const& terms, int step) {
+Loss::Weights tangent_kernel_weights(Settings const& s, Context& ctx, Model const& model, Terms const& terms,
+                                     int step) {
   Loss::Weights traces{}, weights{};
   bool seen_initial = false;
   auto const add = [&](auto const& term) {

@@ -22,7 +22,8 @@ struct Family {
 std::vector<Family> families() {
   auto const gauss = [](double deviation) {
     return [=](int n, int i, int j, attn::RandomKey key) {
-      return float(deviation * double(attn::normal<float>(key, std::uint64_t(i) * std::uint64_t(n) + std::uint64_t(j))));
+      return float(deviation *
+                   double(attn::normal<float>(key, std::uint64_t(i) * std::uint64_t(n) + std::uint64_t(j))));
     };
   };
   auto const one_hot = [](int, int i, int j, attn::RandomKey) { return i == j ? 60.0f : 0.0f; };
@@ -47,8 +48,11 @@ void run_bounds(attn::io::CommonOptions const& common, BoundsOptions const& opti
   Choice const choice = choice_of(common.activation, common.power, common.scale);
   lab.set("activation", choice.label());
   Table table{.columns = {"scores", "tokens", "frobenius", "bound", "jacobian", "jacobian_bound", "within"}};
-  io::LinePlot frobenius{.title = "Attention matrix", .x_label = "tokens N", .y_label = "largest Frobenius norm",
-                         .log_x = true, .log_y = true};
+  io::LinePlot frobenius{.title = "Attention matrix",
+                         .x_label = "tokens N",
+                         .y_label = "largest Frobenius norm",
+                         .log_x = true,
+                         .log_y = true};
   io::LinePlot jacobian = frobenius;
   jacobian.title = "Its Jacobian by the scores";
   auto const all = families();
@@ -96,7 +100,10 @@ void run_bounds(attn::io::CommonOptions const& common, BoundsOptions const& opti
   bound(jacobian, "bound 2√N", 2);
   lab.write("bounds", table);
   lab.draw("bounds", {.title = choice.label() + ": norms over the length",
-                      .panels = {frobenius, jacobian}, .columns = 2, .panel_width = 520, .panel_height = 470});
+                      .panels = {frobenius, jacobian},
+                      .columns = 2,
+                      .panel_width = 520,
+                      .panel_height = 470});
   lab.finish(table);
   print(table);
   std::printf("theorem 4.1 %s for %s\n", holds ? "holds on all of them" : "does not hold", choice.label().c_str());

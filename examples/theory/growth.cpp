@@ -1,5 +1,5 @@
-// Theorems 4.2 and 4.4 and their corollaries: how do the expected norms of A = phi(X Q K^T X^T / sqrt d) and of dA/dQ grow
-// with the number of tokens?
+// Theorems 4.2 and 4.4 and their corollaries: how do the expected norms of A = phi(X Q K^T X^T / sqrt d) and of dA/dQ
+// grow with the number of tokens?
 #include "attn/core/random.hpp"
 
 #include <algorithm>
@@ -105,13 +105,17 @@ io::LinePlot panel(std::string const& title, std::string const& y_label, std::ve
 
 void run_growth(attn::io::CommonOptions const& common, GrowthOptions const& options) {
   auto const lengths = options.tokens.values("growth");
-  ATTN_CHECK(lengths.size() >= 2, "growth: give --tokens-low and --tokens-high at least two powers of two between them");
+  ATTN_CHECK(lengths.size() >= 2,
+             "growth: give --tokens-low and --tokens-high at least two powers of two between them");
   std::vector<double> const x(lengths.begin(), lengths.end());
   double const sigma_t = options.sigma_t > 0 ? options.sigma_t : 1 / std::sqrt(double(options.width));
   Lab lab(common.out, "growth");
-  for (auto const& [name, value] : {std::pair{"trials", double(options.trials)}, {"width", double(options.width)},
-                                    {"head_width", double(options.head_width)}, {"sigma_x", options.sigma_x},
-                                    {"sigma_t", sigma_t}, {"seed", double(common.seed)}}) {
+  for (auto const& [name, value] : {std::pair{"trials", double(options.trials)},
+                                    {"width", double(options.width)},
+                                    {"head_width", double(options.head_width)},
+                                    {"sigma_x", options.sigma_x},
+                                    {"sigma_t", sigma_t},
+                                    {"seed", double(common.seed)}}) {
     lab.set(name, value);
   }
   auto const all = cases(common);
@@ -131,8 +135,8 @@ void run_growth(attn::io::CommonOptions const& common, GrowthOptions const& opti
   std::fprintf(stderr, "\n");
 
   Table points{.columns = {"activation", "tokens", "trial", "frobenius", "gradient"}};
-  Table fits{.columns = {"activation", "predicted", "norm_exponent", "norm_95", "gradient_exponent", "gradient_95",
-                         "agrees"}};
+  Table fits{
+      .columns = {"activation", "predicted", "norm_exponent", "norm_95", "gradient_exponent", "gradient_95", "agrees"}};
   for (std::size_t c = 0; c < all.size(); ++c) {
     std::vector<double> a, g;
     for (std::size_t t = 0; t < norms[c].trials.size(); ++t) {
@@ -151,8 +155,8 @@ void run_growth(attn::io::CommonOptions const& common, GrowthOptions const& opti
       bool const below = ea.value <= *predicted + ea.half_width && eg.value <= *predicted + eg.half_width;
       agrees = by_norm && by_gradient ? "yes" : below ? "below" : "no";
     }
-    fits.rows.push_back({norms[c].label, predicted.value_or(NAN), ea.value, ea.half_width, eg.value, eg.half_width,
-                         agrees});
+    fits.rows.push_back(
+        {norms[c].label, predicted.value_or(NAN), ea.value, ea.half_width, eg.value, eg.half_width, agrees});
   }
   lab.write("growth", points);
   lab.write("exponents", fits);

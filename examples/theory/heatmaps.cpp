@@ -86,8 +86,11 @@ Source look_at(io::Path const& weights, HeatmapsOptions const& options, std::uin
   ctx.training = false;
 
   auto const n = static_cast<std::size_t>(model->tokens());
-  Source source{.name = settings.activation.name(), .heads = {}, .layers = int(sizes.depth),
-                .heads_of_layer = int(sizes.heads), .tokens = n};
+  Source source{.name = settings.activation.name(),
+                .heads = {},
+                .layers = int(sizes.depth),
+                .heads_of_layer = int(sizes.heads),
+                .tokens = n};
   source.heads.resize(std::size_t(sizes.depth * sizes.heads));
   for (Facts& facts : source.heads) facts.matrix.assign(n * n, 0);
   auto const across = static_cast<std::size_t>(sizes.image_width / sizes.patch_width);
@@ -147,12 +150,18 @@ void run_heatmaps(attn::io::CommonOptions const& common, HeatmapsOptions const& 
     for (int const head : options.heads) {
       io::Figure figure{.title = "Layer " + std::to_string(layer) + ", head " + std::to_string(head) + ", mean of " +
                                  std::to_string(options.samples) + " images",
-                        .columns = int(sources.size()), .panel_width = 500, .panel_height = 420};
+                        .columns = int(sources.size()),
+                        .panel_width = 500,
+                        .panel_height = 420};
       for (Source const& source : sources) {
         Facts const& f = source.heads[std::size_t((layer - 1) * source.heads_of_layer + head - 1)];
-        figure.panels.push_back(io::HeatMap{.title = source.name + ": weight", .x_label = "key (token)", .y_label = "query (token)",
-                                            .rows = source.tokens, .columns = source.tokens,
-                                            .values = f.matrix, .colors = io::Colors::diverging});
+        figure.panels.push_back(io::HeatMap{.title = source.name + ": weight",
+                                            .x_label = "key (token)",
+                                            .y_label = "query (token)",
+                                            .rows = source.tokens,
+                                            .columns = source.tokens,
+                                            .values = f.matrix,
+                                            .colors = io::Colors::diverging});
         Table matrix;
         for (std::size_t j = 0; j < source.tokens; ++j) matrix.columns.push_back("key_" + std::to_string(j));
         for (std::size_t i = 0; i < source.tokens; ++i) {

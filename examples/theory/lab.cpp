@@ -53,8 +53,9 @@ std::vector<int> Doubling::values(char const* what) const {
   for (int n = 1; n <= high; n *= 2) {
     if (n >= low) all.push_back(n);
   }
-  ATTN_CHECK(!all.empty(), what, ": give --tokens-low and --tokens-high with a power of two between them, there is none from ",
-             low, " to ", high);
+  ATTN_CHECK(!all.empty(), what,
+             ": give --tokens-low and --tokens-high with a power of two between them, there is none from ", low, " to ",
+             high);
   return all;
 }
 

@@ -46,8 +46,9 @@ void attend(Activation const& activation, Input const& q, Input const& k, Input 
             Statistics const& statistics, double score_scale) {
   std::visit(
       [&](auto const& a) {
-        attn::attention(Exec(), a, q, k, v, out,
-                        attn::AttentionOptions<attn::Full, Statistics>{.score_scale = score_scale, .norms = statistics});
+        attn::attention(
+            Exec(), a, q, k, v, out,
+            attn::AttentionOptions<attn::Full, Statistics>{.score_scale = score_scale, .norms = statistics});
       },
       activation);
 }
@@ -60,8 +61,14 @@ class Room {
     auto const row = [&](Index i) {
       return attn::Tensor<float, 3, Memory>(memory_.data() + 2 * heads_ + i * rows_, {batch, heads, tokens});
     };
-    to_ = {{memory_.data(), {batch, heads}}, {memory_.data() + heads_, {batch, heads}},
-           row(0), row(1), row(2), row(3), row(4), row(5)};
+    to_ = {{memory_.data(), {batch, heads}},
+           {memory_.data() + heads_, {batch, heads}},
+           row(0),
+           row(1),
+           row(2),
+           row(3),
+           row(4),
+           row(5)};
   }
   Statistics const& to() const { return to_; }
 
@@ -87,7 +94,7 @@ class Room {
 
 Kokkos::View<float*, Memory> on_device(std::vector<float> const& values) {
   Kokkos::View<float const*, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>> const host(values.data(),
-                                                                                                  values.size());
+                                                                                                    values.size());
   Kokkos::View<float*, Memory> const there("theory::values", values.size());
   Kokkos::deep_copy(there, host);
   return there;

@@ -27,8 +27,8 @@ Choice choice_of(std::string const& activation, int power, std::string const& sc
 
 /// Everything about the attention matrices (heads, tokens, tokens) of one call; six numbers a row.
 struct Measured {
-  std::vector<double> frobenius, jacobian;                                // (heads)
-  std::vector<double> sum, minimum, maximum, positive, negative, entropy; // (heads, tokens)
+  std::vector<double> frobenius, jacobian;                                 // (heads)
+  std::vector<double> sum, minimum, maximum, positive, negative, entropy;  // (heads, tokens)
 };
 
 /// Numbers (heads, tokens, width) on the host.

@@ -15,11 +15,12 @@ namespace {
 io::Figure figure(std::string const& title, std::vector<std::string> const& names,
                   std::vector<io::CsvTable> const& metrics, std::vector<int> const& layers,
                   std::string (*column)(std::size_t)) {
-  io::Figure result{.title = title, .columns = std::min(4, int(layers.size())), .panel_width = 380, .panel_height = 340};
+  io::Figure result{
+      .title = title, .columns = std::min(4, int(layers.size())), .panel_width = 380, .panel_height = 340};
   double low = INFINITY, high = 0;
   for (int const layer : layers) {
-    io::LinePlot plot{.title = "layer " + std::to_string(layer), .x_label = "epoch", .y_label = "Frobenius norm",
-                      .log_y = true};
+    io::LinePlot plot{
+        .title = "layer " + std::to_string(layer), .x_label = "epoch", .y_label = "Frobenius norm", .log_y = true};
     for (std::size_t run = 0; run < names.size(); ++run) {
       io::Series line{.label = names[run]};
       auto const epochs = metrics[run].numbers("epoch"), norms = metrics[run].numbers(column(std::size_t(layer - 1)));
@@ -76,11 +77,10 @@ void run_norms(attn::io::CommonOptions const& common, NormsOptions const& option
         }
         return sum;
       };
-      table.rows.push_back({std::string(contender.label), double(seed), run.accuracy, double(run.diverged),
-                            mean_of(&vision::VisionTask::frobenius_column, false),
-                            mean_of(&vision::VisionTask::frobenius_column, true),
-                            mean_of(&vision::VisionTask::jacobian_column, false),
-                            mean_of(&vision::VisionTask::jacobian_column, true)});
+      table.rows.push_back(
+          {std::string(contender.label), double(seed), run.accuracy, double(run.diverged),
+           mean_of(&vision::VisionTask::frobenius_column, false), mean_of(&vision::VisionTask::frobenius_column, true),
+           mean_of(&vision::VisionTask::jacobian_column, false), mean_of(&vision::VisionTask::jacobian_column, true)});
       if (s > 0) continue;
       names.emplace_back(contender.label);
       metrics.push_back(recorded);

@@ -1,9 +1,9 @@
 // How should an activation be scaled for a depth, a length and a head width? And which powers still train?
+#include "attn/io/csv.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-
-#include "attn/io/csv.hpp"
 
 #include "theory/fit.hpp"
 #include "theory/measure.hpp"
@@ -17,7 +17,8 @@ constexpr int trained_tokens = 64;
 /// A factor so small that attention adds nothing: what the rest of the network reaches without it.
 constexpr double no_attention = 1e-30;
 
-/// A power trains if its attention takes part: if the Frobenius norm of its matrices ends above this share of softmax's.
+/// A power trains if its attention takes part: if the Frobenius norm of its matrices ends above this share of
+/// softmax's.
 constexpr double takes_part = 0.01;
 
 /// What some runs ended with.
@@ -63,8 +64,10 @@ void train_powers(attn::io::CommonOptions const& common, RecommendOptions const&
     return ends;
   };
   Ends const softmax = train_all("softmax", {.activation = "softmax"});
-  Ends const none = train_all("no_attention", {.activation = "poly", .power = 1, .scale = "fixed", .factor = no_attention});
-  io::Series points{.label = "xᵖ/√N", .color = 0}, each{.label = "each seed", .style = io::LineStyle::points, .color = 4};
+  Ends const none =
+      train_all("no_attention", {.activation = "poly", .power = 1, .scale = "fixed", .factor = no_attention});
+  io::Series points{.label = "xᵖ/√N", .color = 0},
+      each{.label = "each seed", .style = io::LineStyle::points, .color = 4};
   io::Series norms{.label = "xᵖ/√N", .color = 0};
   int highest = 0;
   Table powers{.columns = {"activation", "test_accuracy", "frobenius_after", "takes_part"}};
@@ -83,14 +86,22 @@ void train_powers(attn::io::CommonOptions const& common, RecommendOptions const&
                            std::string(trains ? "yes" : "no")});
   }
   auto const level = [&](std::string const& label, double value, int color) {
-    return io::Series{.label = label, .x = {1, double(options.highest_power)}, .y = {value, value},
-                      .style = io::LineStyle::dashed, .color = color};
+    return io::Series{.label = label,
+                      .x = {1, double(options.highest_power)},
+                      .y = {value, value},
+                      .style = io::LineStyle::dashed,
+                      .color = color};
   };
-  io::LinePlot plot{.title = "Which powers train", .x_label = "power p", .y_label = "test accuracy (%)",
+  io::LinePlot plot{.title = "Which powers train",
+                    .x_label = "power p",
+                    .y_label = "test accuracy (%)",
                     .series = {points, each, level("softmax", 100 * mean(softmax.accuracies), 1),
                                level("no attention", 100 * mean(none.accuracies), 6)}};
-  io::LinePlot size{.title = "Attention after training", .x_label = "power p", .y_label = "Frobenius norm of A",
-                    .series = {norms, level("softmax", mean(softmax.norms), 1)}, .log_y = true};
+  io::LinePlot size{.title = "Attention after training",
+                    .x_label = "power p",
+                    .y_label = "Frobenius norm of A",
+                    .series = {norms, level("softmax", mean(softmax.norms), 1)},
+                    .log_y = true};
   lab.draw("powers", {.panels = {plot, size}, .columns = 2, .panel_width = 520, .panel_height = 400});
   print(powers);
   std::printf("highest power whose attention takes part after training (norm at least %.0f %% of softmax's): %s\n",
@@ -104,8 +115,10 @@ void run_recommend(attn::io::CommonOptions const& common, RecommendOptions const
   ATTN_CHECK(options.depth > 0 && options.tokens > 0, "recommend: give a depth and a length of at least 1");
   Lab lab(common.out, "recommend");
   Sizes const sizes{options.depth, options.tokens, options.heads, options.head_width, options.samples};
-  for (auto const& [name, value] : {std::pair{"depth", options.depth}, {"tokens", options.tokens},
-                                    {"heads", options.heads}, {"head_width", options.head_width}}) {
+  for (auto const& [name, value] : {std::pair{"depth", options.depth},
+                                    {"tokens", options.tokens},
+                                    {"heads", options.heads},
+                                    {"head_width", options.head_width}}) {
     lab.set(name, double(value));
   }
   Choice const asked = choice_of(common.activation, common.power, "none");
@@ -116,12 +129,12 @@ void run_recommend(attn::io::CommonOptions const& common, RecommendOptions const
   for (int power = 1; power <= options.highest_power; ++power) {
     if (!(asked.name == "poly" && asked.power == power)) choices.push_back({"poly", power, 1});
   }
-  Table table{.columns = {"activation", "frobenius", "jacobian", "scale_by_frobenius", "scale_by_jacobian",
-                          "1/sqrt(N)"}};
+  Table table{
+      .columns = {"activation", "frobenius", "jacobian", "scale_by_frobenius", "scale_by_jacobian", "1/sqrt(N)"}};
   double const root = 1 / std::sqrt(double(options.tokens));
   table.rows.push_back({std::string("softmax"), softmax.frobenius, softmax.jacobian, 1.0, 1.0, root});
-  io::LinePlot by_layer{.title = "Jacobian at initialisation", .x_label = "layer",
-                        .y_label = "Frobenius norm", .log_y = true};
+  io::LinePlot by_layer{
+      .title = "Jacobian at initialisation", .x_label = "layer", .y_label = "Frobenius norm", .log_y = true};
   auto const layers_of = [&](std::string const& label, std::vector<LayerNorms> const& layers) {
     io::Series series{.label = label};
     for (std::size_t i = 0; i < layers.size(); ++i) {

@@ -58,15 +58,15 @@ struct AnyFunction {
 /// Calls use(a) with the activation that is meant.
 template <class Use>
 KOKKOS_FUNCTION auto with(AnyFunction const& any, Use const& use) {
-  auto const poly = [&] {
-    return use(attn::Poly<attn::any_power, attn::FixedScale>{{any.factor}, {any.power}});
-  };
+  auto const poly = [&] { return use(attn::Poly<attn::any_power, attn::FixedScale>{{any.factor}, {any.power}}); };
   decltype(poly()) result{};
   auto const look = [&](auto const& list) {
-    std::apply([&](auto const&... known) {
-      int at = 0;
-      ((at++ == any.index ? void(result = use(known.activation)) : void()), ...);
-    }, list);
+    std::apply(
+        [&](auto const&... known) {
+          int at = 0;
+          ((at++ == any.index ? void(result = use(known.activation)) : void()), ...);
+        },
+        list);
   };
   if (any.list == AnyFunction::List::poly) return poly();
   if (any.list == AnyFunction::List::functions) {

@@ -38,8 +38,8 @@ struct Best {
   double k, low, high, accuracy;
 };
 Best best_of(std::vector<Point> const& points) {
-  auto const best = std::max_element(points.begin(), points.end(),
-                                     [](Point const& a, Point const& b) { return a.mean < b.mean; });
+  auto const best =
+      std::max_element(points.begin(), points.end(), [](Point const& a, Point const& b) { return a.mean < b.mean; });
   Best result{best->k, best->k, best->k, best->mean};
   for (Point const& p : points) {
     if (p.mean < best->mean - 0.005) continue;
@@ -62,7 +62,8 @@ void run_sweep(attn::io::CommonOptions const& common, SweepOptions const& given)
   attn::data::Split const data = padded_images(t);
   note(lab, t, data);
 
-  Table runs{.columns = {"activation", "power", "scale", "seed", "tokens", "k", "test_accuracy", "diverged", "seconds"}};
+  Table runs{
+      .columns = {"activation", "power", "scale", "seed", "tokens", "k", "test_accuracy", "diverged", "seconds"}};
   Table best_table{.columns = {"tokens", "sqrt_tokens", "best_k", "within_half_a_point_from", "to", "test_accuracy"}};
   io::LinePlot accuracy{.title = "x³/k: accuracy over k",
                         .x_label = "k",
@@ -88,15 +89,15 @@ void run_sweep(attn::io::CommonOptions const& common, SweepOptions const& given)
       int diverged = 0;
       for (int s = 0; s < t.seeds; ++s) {
         std::uint64_t const seed = common.seed + std::uint64_t(s);
-        auto const settings = settings_of(
-            t, {.activation = "poly", .power = 3, .scale = "fixed", .factor = 1 / k}, tokens, seed);
+        auto const settings =
+            settings_of(t, {.activation = "poly", .power = 3, .scale = "fixed", .factor = 1 / k}, tokens, seed);
         std::string const name = "N" + std::to_string(tokens) + "_k" + short_number(k) + "_seed" + std::to_string(seed);
         Run const run = train(settings, data, lab.out() / "runs" / name);
         accuracies.push_back(run.accuracy);
         diverged += run.diverged;
         double const seconds = run.diverged ? NAN : run.outcome.run["seconds"].get<double>();
-        runs.rows.push_back({"poly", 3.0, "1/k", double(seed), double(tokens), k, run.accuracy, double(run.diverged),
-                             seconds});
+        runs.rows.push_back(
+            {"poly", 3.0, "1/k", double(seed), double(tokens), k, run.accuracy, double(run.diverged), seconds});
         std::printf("N = %d, k = %.4g: test accuracy %.4f%s\n", tokens, k, run.accuracy,
                     run.diverged ? " (diverged)" : "");
         lab.write("sweep", runs);  // what is measured is kept, whatever comes
@@ -114,8 +115,7 @@ void run_sweep(attn::io::CommonOptions const& common, SweepOptions const& given)
       }
     }
     Best const best = best_of(points);
-    best_table.rows.push_back(
-        {double(tokens), std::sqrt(double(tokens)), best.k, best.low, best.high, best.accuracy});
+    best_table.rows.push_back({double(tokens), std::sqrt(double(tokens)), best.k, best.low, best.high, best.accuracy});
     root.x.push_back(tokens);
     root.y.push_back(std::sqrt(double(tokens)));
     best_k.x.push_back(tokens);

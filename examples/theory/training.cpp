@@ -10,10 +10,27 @@ namespace {
 
 constexpr std::size_t side = 32;
 
-TrainingOptions const quick{.width = 32, .depth = 4, .heads = 1, .epochs = 1, .train_limit = 10000,
-                            .test_limit = 2000, .batch = 32, .lr = 3e-3, .seeds = 1, .data = {}};
-TrainingOptions const full{.preset = "full", .width = 192, .depth = 12, .heads = 3, .epochs = 20, .train_limit = 60000,
-                           .test_limit = 10000, .batch = 64, .lr = 1e-3, .seeds = 3, .data = {}};
+TrainingOptions const quick{.width = 32,
+                            .depth = 4,
+                            .heads = 1,
+                            .epochs = 1,
+                            .train_limit = 10000,
+                            .test_limit = 2000,
+                            .batch = 32,
+                            .lr = 3e-3,
+                            .seeds = 1,
+                            .data = {}};
+TrainingOptions const full{.preset = "full",
+                           .width = 192,
+                           .depth = 12,
+                           .heads = 3,
+                           .epochs = 20,
+                           .train_limit = 60000,
+                           .test_limit = 10000,
+                           .batch = 64,
+                           .lr = 1e-3,
+                           .seeds = 3,
+                           .data = {}};
 
 }  // namespace
 
@@ -25,8 +42,7 @@ attn::data::Dataset pad(attn::data::Dataset dataset) {
   for (std::size_t plane = 0; plane < dataset.count * dataset.channels; ++plane) {
     for (std::size_t y = 0; y < dataset.height; ++y) {
       std::copy_n(dataset.images.begin() + static_cast<std::ptrdiff_t>((plane * dataset.height + y) * dataset.width),
-                  dataset.width,
-                  images.begin() + static_cast<std::ptrdiff_t>((plane * side + y + top) * side + left));
+                  dataset.width, images.begin() + static_cast<std::ptrdiff_t>((plane * side + y + top) * side + left));
     }
   }
   dataset.images = std::move(images);
@@ -64,8 +80,11 @@ attn::data::Split padded_images(TrainingOptions const& options) {
 }
 
 void note(Lab& lab, TrainingOptions const& options, attn::data::Split const& data) {
-  for (auto const& [name, value] : {std::pair{"width", options.width}, {"depth", options.depth},
-                                    {"heads", options.heads}, {"epochs", options.epochs}, {"batch", options.batch},
+  for (auto const& [name, value] : {std::pair{"width", options.width},
+                                    {"depth", options.depth},
+                                    {"heads", options.heads},
+                                    {"epochs", options.epochs},
+                                    {"batch", options.batch},
                                     {"seeds", options.seeds}}) {
     lab.set(name, double(value));
   }

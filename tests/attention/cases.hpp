@@ -3,7 +3,7 @@
 
 #include "attn/activation/activation.hpp"
 #include "attn/attention/attention.hpp"
-#include "attn/attention/detail/team_attention.hpp"
+#include "attn/attention/detail/team/attention.hpp"
 #include "attn/core/random.hpp"
 #include "attn/testing/allclose.hpp"
 #include "attn/testing/tolerance.hpp"
@@ -193,7 +193,7 @@ Outputs<T> run(Inputs<T> const& in, MakeActivation const& make_activation, MakeM
   auto const unset = [&](std::size_t n) { return arrays.put(std::vector<T>(n, T(R(-77)))); };
   X const q(arrays.put(in.q), q_extents), k(arrays.put(in.k), k_extents), v(arrays.put(in.v), v_extents);
   T *const out_memory = unset(in.d_out.size()), *const d_q_memory = unset(in.q.size()),
-    *const d_k_memory = unset(in.k.size()), *const d_v_memory = unset(in.v.size());
+           *const d_k_memory = unset(in.k.size()), *const d_v_memory = unset(in.v.size());
   X const d_out(arrays.put(in.d_out), out_extents), out(out_memory, out_extents);
   X const d_q(d_q_memory, q_extents), d_k(d_k_memory, k_extents), d_v(d_v_memory, v_extents);
   attn::Saved<A, T, Memory> const saved(s.batch, s.heads, s.queries);

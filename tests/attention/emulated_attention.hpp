@@ -1,7 +1,7 @@
 /// Calls of the tensor-core kernels in emulated blocks: inputs as they are stored, errors against the reference.
 #pragma once
 
-#include "attn/attention/detail/cuda_launch.hpp"
+#include "attn/attention/detail/cuda/launch.hpp"
 
 #include <cmath>
 #include <limits>

@@ -8,7 +8,7 @@
 ///   - lets lanes of a warp meet at different instructions, or threads wait for ever.
 #pragma once
 
-#include "attn/attention/detail/cuda_block.hpp"
+#include "attn/attention/detail/cuda/block.hpp"
 
 #include <cstring>
 

@@ -10,7 +10,7 @@
 /// Copies and products come as late as they may.
 #pragma once
 
-#include "attn/attention/detail/cuda_hopper_tile.hpp"
+#include "attn/attention/detail/hopper/tile.hpp"
 #include "attn/core/tensor.hpp"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 /// Threads of an emulated block: fibers that meet at instructions which they perform together.
 #pragma once
 
-#include "attn/attention/detail/cuda_numbers.hpp"
+#include "attn/attention/detail/cuda/numbers.hpp"
 #include "attn/core/check.hpp"
 
 #include <array>

@@ -1,5 +1,5 @@
 // The text of the kernel for Hopper, run by emulated warpgroups, against the reference in double.
-#include "attn/attention/detail/cuda_hopper_launch.hpp"
+#include "attn/attention/detail/hopper/launch.hpp"
 
 #include "emulated_cases.hpp"
 #include "emulated_warpgroup.hpp"

@@ -91,15 +91,13 @@ TYPED_TEST(Golden, FixedScale) {
 
 TYPED_TEST(Golden, TrainedScaleOfALayer) {
   for (std::string const layout : {"heads", "grouped"}) {
-    this->expect(layout, "full", "poly3_dynamic", dynamic_poly<3>(golden<double>(layout + "_dynamic_scale")),
-                 full());
+    this->expect(layout, "full", "poly3_dynamic", dynamic_poly<3>(golden<double>(layout + "_dynamic_scale")), full());
   }
 }
 
 TYPED_TEST(Golden, TrainedScaleOfEachHead) {  // one of them is zero
   for (std::string const layout : {"heads", "grouped"}) {
-    this->expect(layout, "full", "poly3_per_head", dynamic_poly<3>(golden<double>(layout + "_per_head_scale")),
-                 full());
+    this->expect(layout, "full", "poly3_per_head", dynamic_poly<3>(golden<double>(layout + "_per_head_scale")), full());
   }
 }
 

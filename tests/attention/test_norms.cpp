@@ -1,10 +1,10 @@
 // Norms and statistics of rows, which no kernel materialises, beside those of the matrix that the textbook stores.
+#include "attn/activation/related.hpp"
 #include "attn/attention/norms.hpp"
 
 #include <gtest/gtest.h>
 
 #include "attention/cases.hpp"
-#include "attn/activation/related.hpp"
 
 namespace {
 
@@ -87,8 +87,8 @@ Numbers by_kernel(MakeActivation const& make_activation, Inputs<double> const& i
                                       {s.batch, s.heads});
   };
   auto const rows = [&] {
-    return attn::Tensor<T, 3, Memory>(
-        arrays.put(std::vector<T>(std::size_t(s.batch * s.heads * s.queries), T(-77))), {s.batch, s.heads, s.queries});
+    return attn::Tensor<T, 3, Memory>(arrays.put(std::vector<T>(std::size_t(s.batch * s.heads * s.queries), T(-77))),
+                                      {s.batch, s.heads, s.queries});
   };
   using Statistics = attn::AttentionStatistics<T, Memory>;
   Statistics const to{heads(), heads(), rows(), rows(), rows(), rows(), rows(), rows()};
@@ -113,8 +113,8 @@ Numbers by_kernel(MakeActivation const& make_activation, Inputs<double> const& i
 struct PortableNorms {
   using Exec = Kokkos::DefaultExecutionSpace;
   template <class A, class Q, class K, class V, class O, class Saved, class Options>
-  static void forward(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out, Saved const& saved,
-                      Options const& options) {
+  static void forward(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
+                      Saved const& saved, Options const& options) {
     attn::detail::team_attention_forward(exec, a, q, k, v, out, saved, options);
   }
 };
@@ -205,7 +205,8 @@ TYPED_TEST(Statistics, OfNormalizedNumerators_NeedNoSecondPassOnHosts) {
   expect_by_hand<TypeParam>(simple(attn::L1Normalized{}), full(), shapes[3]);
   if constexpr (attn::HostExecutionSpace<Kokkos::DefaultExecutionSpace> && attn::has_packs) {
     using Wanted = attn::AttentionStatistics<TypeParam>;
-    EXPECT_TRUE((attn::detail::forwards_on_host<Kokkos::DefaultExecutionSpace, attn::TaylorSoftmax, TypeParam, Wanted>));
+    EXPECT_TRUE(
+        (attn::detail::forwards_on_host<Kokkos::DefaultExecutionSpace, attn::TaylorSoftmax, TypeParam, Wanted>));
   }
 }
 
@@ -246,8 +247,8 @@ TEST(Norms, OfSoftmaxStayBelowTheirBounds) {
   // ||A||_F <= sqrt N and ||J||_F <= 2 sqrt N (theorem 4.1 of the paper); the cube of the same scores passes both.
   auto const in = random_inputs<double>({.queries = 37, .keys = 37});
   auto const softmax = by_kernel<double, ChosenNorms>(simple(attn::Softmax{}), in, full(), 12);
-  auto const cube = by_kernel<double, ChosenNorms>(
-      simple(attn::Poly<attn::any_power, attn::FixedScale>{{}, {3}}), in, full(), 12);
+  auto const cube =
+      by_kernel<double, ChosenNorms>(simple(attn::Poly<attn::any_power, attn::FixedScale>{{}, {3}}), in, full(), 12);
   for (std::size_t h = 0; h < softmax[0].size(); ++h) {
     EXPECT_LE(softmax[0][h], 37 * (1 + 1e-12));
     EXPECT_LE(softmax[1][h], 4 * 37);

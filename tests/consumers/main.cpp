@@ -5,6 +5,7 @@
 #include <attn/version.hpp>
 
 #include <Kokkos_Core.hpp>
+
 #include <cstdio>
 
 int main(int argc, char** argv) {

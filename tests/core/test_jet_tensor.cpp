@@ -104,8 +104,12 @@ TEST(JetTensor, ProductsOfKeptPartsAreThoseOfWholeJets) {
     J22 const product = J22(a(0)) * J22(b(0)), expected = whole_a * whole_b;
     J22 const d_a = J22(d(0)) * J22(b(0)), d_expected = d_whole * whole_b;
     for (int c = 0; c < 9; ++c) {
-      if (planes[c] >= 0) { EXPECT_NEAR(product.coefficients[c], expected.coefficients[c], 1e-15); }
-      if (planes[8 - c] >= 0) { EXPECT_NEAR(d_a.coefficients[c], d_expected.coefficients[c], 1e-15); }
+      if (planes[c] >= 0) {
+        EXPECT_NEAR(product.coefficients[c], expected.coefficients[c], 1e-15);
+      }
+      if (planes[8 - c] >= 0) {
+        EXPECT_NEAR(d_a.coefficients[c], d_expected.coefficients[c], 1e-15);
+      }
     }
     // forward: f = sum over coefficients of seed * (a b); reversing makes d_a = d * b its gradient
     double f = 0, linear = 0;
@@ -145,8 +149,12 @@ TEST(JetTensor, ModulesComputeDerivativesOfTheirFunction) {
     J22 const kept = x(i), t = attn::tanh(kept), d_expected = J22(d_y(i)) * (J22(1.0) - t * t);
     J22 const value = y(i), gradient = d_x(i);
     for (int c = 0; c < 9; ++c) {
-      if (y.planes()[c] >= 0) { EXPECT_NEAR(value.coefficients[c], t.coefficients[c], 1e-14); }
-      if (d_x.planes()[c] >= 0) { EXPECT_NEAR(gradient.coefficients[c], d_expected.coefficients[c], 1e-13); }
+      if (y.planes()[c] >= 0) {
+        EXPECT_NEAR(value.coefficients[c], t.coefficients[c], 1e-14);
+      }
+      if (d_x.planes()[c] >= 0) {
+        EXPECT_NEAR(gradient.coefficients[c], d_expected.coefficients[c], 1e-13);
+      }
     }
   }
 }

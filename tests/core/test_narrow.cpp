@@ -21,8 +21,9 @@ double rounded(double x, int bits, int lowest) {
 
 /// Numbers of all magnitudes that two bytes hold and beyond, ties among them.
 std::vector<float> many() {
-  std::vector<float> numbers = {0.0f, -0.0f, 65504.0f, 65519.9f, 65520.0f, 65536.0f, 1e-8f, 5.9604645e-8f, 2.9802322e-8f,
-                                1e30f, -3e38f, std::numeric_limits<float>::infinity()};
+  std::vector<float> numbers = {0.0f,          -0.0f,    65504.0f, 65519.9f,
+                                65520.0f,      65536.0f, 1e-8f,    5.9604645e-8f,
+                                2.9802322e-8f, 1e30f,    -3e38f,   std::numeric_limits<float>::infinity()};
   for (int e = -30; e <= 20; ++e) {
     for (int m = 0; m < 64; ++m) numbers.push_back(std::ldexp(1.0f + static_cast<float>(m * 37 % 4096) / 4096.0f, e));
     numbers.push_back(-std::ldexp(1.0f + 1.0f / 2048, e));

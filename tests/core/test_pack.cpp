@@ -1,8 +1,7 @@
-#include "attn/core/pack.hpp"
-
 #include "attn/activation/slope.hpp"
-#include "attn/attention/detail/host_tile.hpp"
+#include "attn/attention/detail/host/tile.hpp"
 #include "attn/core/jet.hpp"
+#include "attn/core/pack.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,7 @@
 // Every mask, an activation of a user, biases, and norms.
-#include "attention_calls.hpp"
 #include "attn/attention/norms.hpp"
+
+#include "attention_calls.hpp"
 
 namespace attn_cuda {
 

@@ -1,5 +1,5 @@
-// The kernels that matter most, whose machine code a test looks at (test_machine_code.cpp): bf16, heads of 64, forward and
-// backward, a row-normalised and a trained pointwise activation; on Hopper also wide heads.
+// The kernels that matter most, whose machine code a test looks at (test_machine_code.cpp): bf16, heads of 64, forward
+// and backward, a row-normalised and a trained pointwise activation; on Hopper also wide heads.
 #undef ATTN_CUDA_WIDTHS
 #define ATTN_CUDA_WIDTHS 64
 #include "attention_calls.hpp"

@@ -1,6 +1,5 @@
 // What docs/extending.md shows: types of a user, used and checked.
 #include "attn/attn.hpp"
-
 #include "attn/linalg/reduce.hpp"
 #include "attn/testing/check_activation.hpp"
 #include "attn/testing/check_module.hpp"

@@ -90,7 +90,9 @@ TEST(Snippets, OfTheDocumentationAreCompiled) {
 }
 
 TEST(Snippets, ThatDifferAreFound) {
-  auto const source_of = [](std::string const& name) { return std::string(name == "a.cpp" ? "  int x = 1;\n  int y;\n" : ""); };
+  auto const source_of = [](std::string const& name) {
+    return std::string(name == "a.cpp" ? "  int x = 1;\n  int y;\n" : "");
+  };
   EXPECT_EQ(faults("<!-- a.cpp -->\n```cpp\nint x = 1;\n```\n", source_of), "");
   EXPECT_EQ(faults("<!-- a.cpp -->\n```cpp\nint x = 1;\nint y;\n```\n", source_of), "");
   EXPECT_EQ(faults("<!-- a.cpp -->\n```cpp\nint x = 2;\n```\n", source_of), "line 2: this block is not in a.cpp\n");

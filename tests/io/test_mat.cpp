@@ -65,8 +65,8 @@ void expect_error(Bytes const& content, std::string const& sentence) {
 }
 
 TEST(Mat, CompressedDoublesKeepTheirColumnMajorOrder) {
-  auto const u = attn::io::read_mat_array(
-      file(header() + compressed(matrix("u", {2, 3}, doubles({1, 2, 3, 4, 5, 6})))), "u", {2, 3});
+  auto const u = attn::io::read_mat_array(file(header() + compressed(matrix("u", {2, 3}, doubles({1, 2, 3, 4, 5, 6})))),
+                                          "u", {2, 3});
   EXPECT_EQ(u(0, 0), 1);
   EXPECT_EQ(u(1, 0), 2);
   EXPECT_EQ(u(0, 2), 5);

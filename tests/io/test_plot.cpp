@@ -126,7 +126,10 @@ TEST_F(Plot, HeatMapHasRowZeroAtTheTopAndWhiteZero) {
 
 TEST_F(Plot, HeatMapShowsCoordinatesWhereItHasThem) {
   Path const svg = directory / "figure.svg";
-  HeatMap const map{.rows = 5, .columns = 3, .values = std::vector<double>(15, 1.0), .x_range = Range{0, 6.2832},
+  HeatMap const map{.rows = 5,
+                    .columns = 3,
+                    .values = std::vector<double>(15, 1.0),
+                    .x_range = Range{0, 6.2832},
                     .y_range = Range{-1, 1}};
   save_figure(svg, {.panels = {map}});
   std::string const text = content(svg);

@@ -1,5 +1,4 @@
 #include "attn/models/pinn.hpp"
-
 #include "attn/nn/context.hpp"
 
 #include <gtest/gtest.h>
@@ -29,7 +28,8 @@ TEST(Pinn, DerivativesOfSecondOrderAreThoseOfTheFunction) {
     return double(model.forward(ctx, points).value(0, 0, 0));
   };
   double const x = 0.4, h = 1e-3;
-  double const first = (value(x + h) - value(x - h)) / (2 * h), second = (value(x + h) - 2 * value(x) + value(x - h)) / (h * h);
+  double const first = (value(x + h) - value(x - h)) / (2 * h),
+               second = (value(x + h) - 2 * value(x) + value(x - h)) / (h * h);
   double const at = value(x);
   ctx.begin_step();
   attn::nn::Context<Exec, J> jets(ctx);

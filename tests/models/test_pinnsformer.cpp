@@ -1,6 +1,5 @@
-#include "attn/models/pinnsformer.hpp"
-
 #include "attn/activation/activation.hpp"
+#include "attn/models/pinnsformer.hpp"
 #include "attn/nn/context.hpp"
 
 #include <gtest/gtest.h>

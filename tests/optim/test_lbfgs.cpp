@@ -44,7 +44,8 @@ double network(std::vector<double> const& x, std::vector<double>& gradient) {
       starts.push_back(at);
       std::vector<double> z(std::size_t(rows[l]), 0.0);
       for (int i = 0; i < rows[l]; ++i) {
-        for (int j = 0; j < columns[l]; ++j) z[std::size_t(i)] += x[at + std::size_t(i * columns[l] + j)] * y.back()[std::size_t(j)];
+        for (int j = 0; j < columns[l]; ++j)
+          z[std::size_t(i)] += x[at + std::size_t(i * columns[l] + j)] * y.back()[std::size_t(j)];
         z[std::size_t(i)] += x[at + std::size_t(rows[l] * columns[l] + i)];
         if (l < 2) z[std::size_t(i)] = std::tanh(z[std::size_t(i)]);
       }
@@ -96,8 +97,9 @@ struct Problem {
 void compare(std::string const& name, std::string const& steps_of, Loss loss, attn::optim::LbfgsOptions options) {
   auto const start = golden(name + "_start");
   auto const iterates = golden(name + "_" + steps_of + "_iterates"), losses = golden(name + "_" + steps_of + "_losses");
-  auto const evaluations = attn::io::read_npy(std::string(ATTN_GOLDEN_DIR) + "/lbfgs/" + name + "_" + steps_of +
-                                              "_evaluations.npy").as<std::int64_t>();
+  auto const evaluations =
+      attn::io::read_npy(std::string(ATTN_GOLDEN_DIR) + "/lbfgs/" + name + "_" + steps_of + "_evaluations.npy")
+          .as<std::int64_t>();
   Problem problem(start, loss);
   attn::optim::Lbfgs lbfgs(problem.ctx, options);
   std::int64_t calls = 0;
@@ -118,7 +120,9 @@ attn::optim::LbfgsOptions const whole{.max_iterations = 12, .history = 4};
 
 TEST(Lbfgs, FiftyIteratesOnRosenbrockAreThoseOfTheReference) { compare("rosenbrock", "single", rosenbrock, single); }
 TEST(Lbfgs, WholeStepsOnRosenbrockAreThoseOfTheReference) { compare("rosenbrock", "steps", rosenbrock, whole); }
-TEST(Lbfgs, FiftyIteratesInAValleyOfFiveDimensionsAreThoseOfTheReference) { compare("valley", "single", rosenbrock, single); }
+TEST(Lbfgs, FiftyIteratesInAValleyOfFiveDimensionsAreThoseOfTheReference) {
+  compare("valley", "single", rosenbrock, single);
+}
 TEST(Lbfgs, ShortHistoriesForgetTheOldestPair) { compare("valley", "steps", rosenbrock, whole); }
 TEST(Lbfgs, FiftyIteratesOnANetworkAreThoseOfTheReference) { compare("network", "single", network, single); }
 TEST(Lbfgs, WholeStepsOnANetworkAreThoseOfTheReference) { compare("network", "steps", network, whole); }

@@ -20,7 +20,8 @@ TEST(PdeLoss, ADerivativeAlongADirectionIsTheSumOfThoseByCoordinates) {
   auto const loss_of = [](auto const& residual) {
     using Residual = std::remove_cvref_t<decltype(residual)>;
     Ctx ctx(7);
-    attn::models::PinnsFormer<attn::Softmax> const model(ctx, {.width = 8, .heads = 2, .hidden = 12, .head_hidden = 10});
+    attn::models::PinnsFormer<attn::Softmax> const model(ctx,
+                                                         {.width = 8, .heads = 2, .hidden = 12, .head_hidden = 10});
     auto const terms = std::tuple(attn::pde::Term<Residual>{"equation", {}, some_points()});
     return attn::pde::loss_and_gradient<typename Residual::Orders>(ctx, model, terms, {.sequence = {3, 0.05}}).total;
   };

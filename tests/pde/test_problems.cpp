@@ -1,7 +1,6 @@
-#include "attn/pde/problems.hpp"
-
 #include "attn/core/jet_tensor.hpp"
 #include "attn/pde/navier_stokes.hpp"
+#include "attn/pde/problems.hpp"
 
 #include <gtest/gtest.h>
 
@@ -104,7 +103,7 @@ TEST(Problems, TermsHaveTheReferencesPoints) {
   EXPECT_EQ(boundary.points.size(), 102u);
   EXPECT_EQ(initial.points.size(), 51u);
   EXPECT_TRUE(initial.first_step_only);
-  EXPECT_EQ(residual.points[1][1], 0);                  // for each t all x
+  EXPECT_EQ(residual.points[1][1], 0);  // for each t all x
   EXPECT_DOUBLE_EQ(residual.points[50][0], 2 * pi);
   EXPECT_EQ(boundary.points[0][0], 2 * pi);
   EXPECT_EQ(boundary.points[51][0], 0);

@@ -65,8 +65,8 @@ TEST_F(Theory, Bounds_DoNotHoldForACube) {
 }
 
 TEST_F(Theory, Growth_OfALinearFunctionIsOneAndOneHalfWithTheScale) {
-  Exit const exit = run({"growth", "--tokens-low", "16", "--tokens-high", "64", "--trials", "4", "--width", "32",
-                         "--head-width", "32"});
+  Exit const exit = run(
+      {"growth", "--tokens-low", "16", "--tokens-high", "64", "--trials", "4", "--width", "32", "--head-width", "32"});
   ASSERT_EQ(exit.code, 0) << exit.err;
   expect_files({"growth.csv", "exponents.csv", "growth.png", "growth.svg", "growth_registered.png"});
   auto const table = io::read_csv(out() / "exponents.csv");
@@ -93,7 +93,7 @@ TEST_F(Theory, NormsAreRecorded_AndTheirWeightsMakeHeatMaps) {
   ASSERT_EQ(exit.code, 0) << exit.err;
   expect_files({"accuracies.csv", "frobenius.png", "jacobian.svg", "frobenius_all.png", "jacobian_all.png"});
   auto const norms = io::read_csv(out() / "accuracies.csv").numbers("first_frobenius");
-  EXPECT_NEAR(norms.at(0), 1, 0.01);      // softmax of small scores is uniform
+  EXPECT_NEAR(norms.at(0), 1, 0.01);                                          // softmax of small scores is uniform
   EXPECT_NEAR(norms.at(1), norms.at(2) / std::sqrt(17), 1e-3 * norms.at(2));  // x³/√N and x³, with the class token
 
   std::string const softmax = (out() / "softmax" / "weights.safetensors").string();

@@ -1,11 +1,12 @@
-// train_pde: every problem, activation and optimiser on small grids; resumption, evaluation, files of MATLAB, bad input.
+// train_pde: every problem, activation and optimiser on small grids; resumption, evaluation, files of MATLAB, bad
+// input.
 #include "attn/io/csv.hpp"
 #include "attn/io/results.hpp"
 #include "attn/io/safetensors.hpp"
 
-#include "programs/program.hpp"
-
 #include <cmath>
+
+#include "programs/program.hpp"
 
 namespace attn::programs {
 namespace {
@@ -28,8 +29,8 @@ std::string matrix(std::string const& name, std::vector<std::int32_t> const& sha
   std::string extents, numbers;
   for (std::int32_t const n : shape) extents += raw(n);
   for (double const v : values) numbers += raw(v);
-  return element(14, element(6, raw(std::uint32_t(6)) + raw(std::uint32_t(0))) + element(5, extents) + element(1, name) +
-                         element(9, numbers));
+  return element(14, element(6, raw(std::uint32_t(6)) + raw(std::uint32_t(0))) + element(5, extents) +
+                         element(1, name) + element(9, numbers));
 }
 std::string mat(std::string const& elements) {
   std::string h = "MATLAB 5.0 MAT-file, made by a test";
@@ -45,7 +46,9 @@ class TrainPde : public ::testing::Test {
                   more);
   }
   Exit run(Arguments const& more) const { return programs::run(program, flags(more)); }
-  io::Json only_run(std::string const& out) const { return io::Results::read(folder / out / "results.json").runs().at(0); }
+  io::Json only_run(std::string const& out) const {
+    return io::Results::read(folder / out / "results.json").runs().at(0);
+  }
 
   io::Json expect_trained(Arguments const& more) const {
     SCOPED_TRACE(more.empty() ? "" : more.back());
@@ -125,8 +128,8 @@ TEST_F(TrainPde, ResumptionKeepsTheWeightsOfTheTerms) { expect_resumable({"--pro
 
 TEST_F(TrainPde, EvaluationFindsTheErrorsOfTraining) {
   io::Json const trained = expect_trained({"--activation", "poly", "--scale", "fixed"});
-  Arguments again = flags({"--activation", "poly", "--scale", "fixed", "--out", (folder / "again").string(), "--weights",
-                           (folder / "run/weights.safetensors").string()});
+  Arguments again = flags({"--activation", "poly", "--scale", "fixed", "--out", (folder / "again").string(),
+                           "--weights", (folder / "run/weights.safetensors").string()});
   again.push_back("--evaluate");
   Exit const exit = programs::run(program, again);
   ASSERT_EQ(exit.code, 0) << exit.err;

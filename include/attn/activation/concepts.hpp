@@ -13,8 +13,10 @@ namespace attn {
 ///  1. `a(s, row)` takes any scalar T (`float`, `double`, a `Pack`, a `Jet`) and returns a T; it calls `attn::max`,
 ///     `attn::exp`, ... and never branches on a score.
 ///  2. It has no state that the call changes, and is trivially copyable.
-///  3. Optional: `a.slope(s, row)`, the derivative dw/ds. Without it, the derivative comes from evaluating `a` on a jet.
-///  4. Optional: `a.for_row(row)`, an activation with the same weights in which what depends on the row alone (a root, a
+///  3. Optional: `a.slope(s, row)`, the derivative dw/ds. Without it, the derivative comes from evaluating `a` on a
+///  jet.
+///  4. Optional: `a.for_row(row)`, an activation with the same weights in which what depends on the row alone (a root,
+///  a
 ///     logarithm, a number in memory) is computed already. Host kernels ask for it once per block of queries.
 ///
 /// The smallest model:
@@ -56,7 +58,8 @@ concept PullsBack = StatesNumeratorSlope<A, T> || requires(A const a, T w, T d_w
 ///  2. `absorb(stats, s)` adds one score and returns the factor by which everything that was accumulated before, with
 ///     the earlier statistics, must be multiplied (for softmax: e^(old maximum - new maximum)).
 ///  3. `numerator(s, stats)` and `normalizer(stats)` give the weight once the row is complete.
-///  4. `pullback(w, d_w, delta)` is ds_ij, given delta_i = sum_j w_ij d_w_ij. Or, where the normalizer is the sum of the
+///  4. `pullback(w, d_w, delta)` is ds_ij, given delta_i = sum_j w_ij d_w_ij. Or, where the normalizer is the sum of
+///  the
 ///     numerators' sizes, sum_k |numerator(s_ik)|: `numerator_slope(s, stats)`, the derivative of a numerator, from
 ///     which kernels derive the pullback and the norm of the Jacobian.
 ///  5. Packed host kernels want members of type T only in `Stats<T>`.
@@ -66,12 +69,11 @@ concept PullsBack = StatesNumeratorSlope<A, T> || requires(A const a, T w, T d_w
 ///     Several threads may share a row, and each sees some of its scores: `scores.row_max(x)` and `scores.row_sum(x)`
 ///     give the largest and the sum of what all of them pass, in the same order of calls; elsewhere they return x.
 template <class A, class T>
-concept RowActivation =
-    std::copyable<A> && requires(A const a, typename A::template Stats<T>& stats, T s) {
-      { a.absorb(stats, s) } -> std::same_as<T>;
-      { a.numerator(s, stats) } -> std::same_as<T>;
-      { a.normalizer(stats) } -> std::same_as<T>;
-    } && PullsBack<A, T>;
+concept RowActivation = std::copyable<A> && requires(A const a, typename A::template Stats<T>& stats, T s) {
+  { a.absorb(stats, s) } -> std::same_as<T>;
+  { a.numerator(s, stats) } -> std::same_as<T>;
+  { a.normalizer(stats) } -> std::same_as<T>;
+} && PullsBack<A, T>;
 
 namespace detail {
 
@@ -125,13 +127,13 @@ struct LearnedParameters {
 ///  5. `a.bind(parameters)` returns the same activation over other storage, of any real type: a module keeps the
 ///     numbers among its own parameters and binds the activation to them.
 template <class A, class T>
-concept LearnableActivation =
-    PointwiseActivation<A, T> && requires(A const a, T s, Row row, LearnedParameters<RealOf<T>> parameters) {
-      { a.parameters().per_head } -> std::convertible_to<bool>;
-      { a.parameter_slopes(s, row) } -> std::same_as<Kokkos::Array<T, A::n_parameters>>;
-      { A::initial_parameters(1) } -> std::convertible_to<Kokkos::Array<double, A::n_parameters>>;
-      { A::parameter_names[0] } -> std::convertible_to<char const*>;
-      a.bind(parameters);
-    };
+concept LearnableActivation = PointwiseActivation<A, T> &&
+    requires(A const a, T s, Row row, LearnedParameters<RealOf<T>> parameters) {
+  { a.parameters().per_head } -> std::convertible_to<bool>;
+  { a.parameter_slopes(s, row) } -> std::same_as<Kokkos::Array<T, A::n_parameters>>;
+  { A::initial_parameters(1) } -> std::convertible_to<Kokkos::Array<double, A::n_parameters>>;
+  { A::parameter_names[0] } -> std::convertible_to<char const*>;
+  a.bind(parameters);
+};
 
 }  // namespace attn

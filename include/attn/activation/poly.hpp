@@ -62,19 +62,14 @@ struct Poly {
   }
 
   /// The same with a scale that is computed already.
-  ATTN_FUNCTION auto for_row(Row row) const
-    requires(!std::same_as<Scale, NoScale>)
-  {
+  ATTN_FUNCTION auto for_row(Row row) const requires(!std::same_as<Scale, NoScale>) {
     return Poly<P, KnownScale>{{scale.template value<double>(row)}, exponent};
   }
 
   // With a trained scale, Poly is a LearnableActivation.
 
-  ATTN_FUNCTION auto parameters() const
-    requires requires(Scale s) { s.learned(); }
-  {
-    return scale.learned();
-  }
+  ATTN_FUNCTION auto parameters() const requires requires(Scale s) { s.learned(); }
+  { return scale.learned(); }
 
   /// forward: w = c s^P; hence dw/dc = s^P
   template <class T>

@@ -34,8 +34,8 @@ struct TaylorExponential {
   }
 };
 
-/// w = elu(s) + 1: s + 1 above zero, e^s below (Clevert, Unterthiner and Hochreiter 2016). Katharopoulos et al. 2020 map
-/// queries and keys by it; here it acts on their score.
+/// w = elu(s) + 1: s + 1 above zero, e^s below (Clevert, Unterthiner and Hochreiter 2016). Katharopoulos et al. 2020
+/// map queries and keys by it; here it acts on their score.
 struct EluPlusOne {
   template <class T>
   ATTN_FUNCTION T operator()(T s, Row) const {

@@ -15,7 +15,9 @@ struct WeightAndSlope {
 /// w = a(s, row) and dw/ds.
 template <class T, PointwiseActivation<T> A>
 ATTN_FUNCTION WeightAndSlope<T> weight_and_slope(A const& a, T s, Row row) {
-  if constexpr (requires { { a.slope(s, row) } -> std::same_as<T>; }) {
+  if constexpr (requires {
+                  { a.slope(s, row) } -> std::same_as<T>;
+                }) {
     return {a(s, row), a.slope(s, row)};
   } else {
     static_assert(PointwiseActivation<A, Jet<T, 1>>,

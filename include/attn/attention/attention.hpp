@@ -5,7 +5,7 @@
 #pragma once
 
 #include "attn/attention/detail/dispatch.hpp"
-#include "attn/attention/detail/host_jets.hpp"
+#include "attn/attention/detail/host/jets.hpp"
 #include "attn/attention/saved.hpp"
 
 namespace attn {
@@ -57,8 +57,8 @@ void check_bias(char const* function, ScoreBias<R, BiasMemory> const& bias, Q co
     ATTN_CHECK(x.extent(0) > 0 && q.extent(0) % x.extent(0) == 0 && (x.extent(1) == 1 || x.extent(1) == q.extent(1)),
                function, ": give the bias's ", name, " a batch that divides ", q.extent(0), " and 1 or ", q.extent(1),
                " heads, got (", x.extent(0), ", ", x.extent(1), ")");
-    ATTN_CHECK(x.stride(3) == 1 || x.extent(3) <= 1, function, ": give the bias's ", name,
-               " a last stride of 1; got ", x.stride(3));
+    ATTN_CHECK(x.stride(3) == 1 || x.extent(3) <= 1, function, ": give the bias's ", name, " a last stride of 1; got ",
+               x.stride(3));
   };
   check("values", bias.values);
   if (bias.gradient.data() == nullptr) return;

@@ -11,8 +11,8 @@ namespace attn {
 template <ExecutionSpace Exec, class A, class Q, class K, class V, class O, Mask M = Full, class Norms = NoNorms,
           class Products = Fp32Products, class Bias = NoBias>
 std::string describe([[maybe_unused]] Exec const& exec, A const&, [[maybe_unused]] Q const& q,
-                     [[maybe_unused]] K const& k, [[maybe_unused]] V const& v,
-                     O const& out, AttentionOptions<M, Norms, Products, Bias> const& = {}) {
+                     [[maybe_unused]] K const& k, [[maybe_unused]] V const& v, O const& out,
+                     AttentionOptions<M, Norms, Products, Bias> const& = {}) {
   using Stored = typename decltype(Tensor(out))::Scalar;
   if constexpr (detail::forwards_on_host<Exec, A, Stored, Norms>) {
     return detail::host_kernel_name<AccumulatorOf<Stored>>("attention");

@@ -47,8 +47,8 @@ ATTN_FUNCTION constexpr int clamp_to(int x, int low, int high) { return x < low 
 
 }  // namespace detail
 
-/// Query i sees the keys j <= i + offset. With `offset` = M - N the last query sees the last key, which is what decoding
-/// with a cache of keys needs.
+/// Query i sees the keys j <= i + offset. With `offset` = M - N the last query sees the last key, which is what
+/// decoding with a cache of keys needs.
 struct Causal {
   int offset = 0;
 

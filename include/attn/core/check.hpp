@@ -26,7 +26,7 @@ template <class... Parts>
 
 /// ATTN_CHECK(condition, parts...): the condition reads as the contract and is true when all is well; the parts are
 /// streamed one after the other into the message of an `attn::Error`. Host code only.
-#define ATTN_CHECK(condition, ...)                           \
-  do {                                                       \
-    if (!(condition)) ::attn::detail::fail(__VA_ARGS__);     \
+#define ATTN_CHECK(condition, ...)                       \
+  do {                                                   \
+    if (!(condition)) ::attn::detail::fail(__VA_ARGS__); \
   } while (false)

@@ -19,9 +19,8 @@ concept ExecutionSpace = Kokkos::is_execution_space<E>::value;
 
 /// An execution space whose threads run on the host, and may call BLAS and use SIMD packs.
 template <class E>
-concept HostExecutionSpace =
-    ExecutionSpace<E> && bool(Kokkos::SpaceAccessibility<E, Kokkos::HostSpace>::accessible) &&
-    std::same_as<typename E::memory_space, Kokkos::HostSpace>;
+concept HostExecutionSpace = ExecutionSpace<E> && bool(Kokkos::SpaceAccessibility<E, Kokkos::HostSpace>::accessible) &&
+                             std::same_as<typename E::memory_space, Kokkos::HostSpace>;
 
 /// A Kokkos view of any data type, layout and space.
 template <class V>

@@ -59,8 +59,9 @@ struct Jet {
     for (int i = 1; i < size; ++i) coefficients[i] = T(0);
   }
   template <class Number>
-    requires(std::is_arithmetic_v<Number> && !std::same_as<Number, T>)
-  ATTN_FUNCTION constexpr explicit(!std::same_as<Number, RealOf<T>>) Jet(Number value) : Jet(T(value)) {}
+  requires(std::is_arithmetic_v<Number> && !std::same_as<Number, T>) ATTN_FUNCTION
+      constexpr explicit(!std::same_as<Number, RealOf<T>>) Jet(Number value)
+      : Jet(T(value)) {}
 
   /// The variable of direction `Direction` at `value`: value + e.
   template <int Direction = 0>
@@ -112,47 +113,39 @@ struct Jet {
 
   // With numbers of other types than T, as users write them: `1 - u`.
   template <class Number>
-    requires std::is_arithmetic_v<Number>
+  requires std::is_arithmetic_v<Number>
   friend ATTN_FUNCTION constexpr Jet operator+(Jet a, Number b) {
     a.coefficients[0] += T(b);
     return a;
   }
   template <class Number>
-    requires std::is_arithmetic_v<Number>
-  friend ATTN_FUNCTION constexpr Jet operator+(Number a, Jet b) {
-    return b + a;
-  }
+  requires std::is_arithmetic_v<Number>
+  friend ATTN_FUNCTION constexpr Jet operator+(Number a, Jet b) { return b + a; }
   template <class Number>
-    requires std::is_arithmetic_v<Number>
+  requires std::is_arithmetic_v<Number>
   friend ATTN_FUNCTION constexpr Jet operator-(Jet a, Number b) {
     a.coefficients[0] -= T(b);
     return a;
   }
   template <class Number>
-    requires std::is_arithmetic_v<Number>
-  friend ATTN_FUNCTION constexpr Jet operator-(Number a, Jet const& b) {
-    return -b + a;
-  }
+  requires std::is_arithmetic_v<Number>
+  friend ATTN_FUNCTION constexpr Jet operator-(Number a, Jet const& b) { return -b + a; }
   template <class Number>
-    requires(std::is_arithmetic_v<Number> && !std::same_as<Number, T>)
-  friend ATTN_FUNCTION constexpr Jet operator*(Jet const& a, Number b) {
+  requires(std::is_arithmetic_v<Number> && !std::same_as<Number, T>) friend ATTN_FUNCTION constexpr Jet operator*(
+      Jet const& a, Number b) {
     return a * T(b);
   }
   template <class Number>
-    requires(std::is_arithmetic_v<Number> && !std::same_as<Number, T>)
-  friend ATTN_FUNCTION constexpr Jet operator*(Number a, Jet const& b) {
+  requires(std::is_arithmetic_v<Number> && !std::same_as<Number, T>) friend ATTN_FUNCTION constexpr Jet operator*(
+      Number a, Jet const& b) {
     return b * T(a);
   }
   template <class Number>
-    requires std::is_arithmetic_v<Number>
-  friend ATTN_FUNCTION constexpr Jet operator/(Jet const& a, Number b) {
-    return a * (T(1) / T(b));
-  }
+  requires std::is_arithmetic_v<Number>
+  friend ATTN_FUNCTION constexpr Jet operator/(Jet const& a, Number b) { return a * (T(1) / T(b)); }
   template <class Number>
-    requires std::is_arithmetic_v<Number>
-  friend ATTN_FUNCTION Jet operator/(Number a, Jet const& b) {
-    return reciprocal(b) * T(a);
-  }
+  requires std::is_arithmetic_v<Number>
+  friend ATTN_FUNCTION Jet operator/(Number a, Jet const& b) { return reciprocal(b) * T(a); }
 
  private:
   template <std::size_t... IJ>
@@ -219,8 +212,7 @@ struct Math<Jet<T, Orders...>> {
 
   static ATTN_FUNCTION J where_greater(J const& a, J const& b, J yes, J const& no) {
     for (int i = 0; i < J::size; ++i) {
-      yes.coefficients[i] =
-          Math<T>::where_greater(a.value(), b.value(), yes.coefficients[i], no.coefficients[i]);
+      yes.coefficients[i] = Math<T>::where_greater(a.value(), b.value(), yes.coefficients[i], no.coefficients[i]);
     }
     return yes;
   }
@@ -232,8 +224,8 @@ struct Math<Jet<T, Orders...>> {
     taylor[0] = Math<T>::abs(a.value());
     if constexpr (degree > 0) {
       T const zero(0);
-      taylor[1] = Math<T>::where_greater(a.value(), zero, T(1), zero) -
-                  Math<T>::where_greater(zero, a.value(), T(1), zero);
+      taylor[1] =
+          Math<T>::where_greater(a.value(), zero, T(1), zero) - Math<T>::where_greater(zero, a.value(), T(1), zero);
     }
     return J::compose(a, taylor);
   }

@@ -119,8 +119,8 @@ class JetPointer {
   ATTN_FUNCTION JetPointer(Element* first, Index plane_stride, JetPlanes<Value> const& planes, Index step = 1)
       : first_(first), plane_stride_(plane_stride), step_(step), planes_(planes) {}
   template <class U>
-    requires(!std::same_as<U, J> && std::same_as<U const, J>)
-  ATTN_FUNCTION JetPointer(JetPointer<U> const& p) : JetPointer(p.first(), p.plane_stride(), p.planes(), p.step()) {}
+  requires(!std::same_as<U, J> && std::same_as<U const, J>) ATTN_FUNCTION JetPointer(JetPointer<U> const& p)
+      : JetPointer(p.first(), p.plane_stride(), p.planes(), p.step()) {}
 
   ATTN_FUNCTION Element* first() const { return first_; }
   ATTN_FUNCTION Index plane_stride() const { return plane_stride_; }
@@ -164,7 +164,7 @@ class JetPointer {
 /// See `Tensor`: the same members. Strides count jets. Besides planes, an array of whole jets makes a tensor, for users
 /// and tests; modules want planes.
 template <class T, int Rank, class Memory>
-  requires AnyJet<std::remove_const_t<T>>
+requires AnyJet<std::remove_const_t<T>>
 class Tensor<T, Rank, Memory> {
  public:
   using Scalar = std::remove_const_t<T>;
@@ -188,12 +188,12 @@ class Tensor<T, Rank, Memory> {
       : shape_(reinterpret_cast<Element*>(jets), extents, strides), plane_stride_(1), step_(Scalar::size) {}
   /// A view of whole jets, of the same rank.
   template <KokkosView V>
-    requires(int(V::rank()) == Rank && std::convertible_to<typename V::value_type (*)[], T (*)[]> &&
-             std::same_as<typename V::memory_space, Memory>)
-  Tensor(V const& v) : Tensor(v.data(), extents_of(v), strides_of(v)) {}
+  requires(int(V::rank()) == Rank && std::convertible_to<typename V::value_type (*)[], T (*)[]> &&
+           std::same_as<typename V::memory_space, Memory>) Tensor(V const& v)
+      : Tensor(v.data(), extents_of(v), strides_of(v)) {}
   template <class U>
-    requires(!std::same_as<U, T> && std::same_as<U const, T>)
-  ATTN_FUNCTION constexpr Tensor(Tensor<U, Rank, Memory> const& t)
+  requires(!std::same_as<U, T> && std::same_as<U const, T>) ATTN_FUNCTION
+      constexpr Tensor(Tensor<U, Rank, Memory> const& t)
       : Tensor(Tensor<Element, Rank, Memory>(t.first_plane()), t.plane_stride(), t.planes(), t.step()) {}
 
   ATTN_FUNCTION constexpr JetPointer<T> data() const { return {shape_.data(), plane_stride_, planes_, step_}; }
@@ -215,8 +215,8 @@ class Tensor<T, Rank, Memory> {
   ATTN_FUNCTION constexpr Tensor adjoint() const { return {shape_, plane_stride_, planes_.adjoint(), step_}; }
 
   template <class... I>
-    requires(sizeof...(I) == Rank)
-  ATTN_FUNCTION constexpr typename JetPointer<T>::Reference operator()(I... indices) const {
+  requires(sizeof...(I) == Rank) ATTN_FUNCTION constexpr typename JetPointer<T>::Reference operator()(
+      I... indices) const {
     Index offset = 0;
     int r = 0;
     ((offset += static_cast<Index>(indices) * shape_.stride(r++)), ...);
@@ -233,7 +233,8 @@ class Tensor<T, Rank, Memory> {
   Tensor<T, 2, Memory> rows() const { return {shape_.rows(), plane_stride_, planes_, step_}; }
   ATTN_FUNCTION constexpr Tensor slice(int r, Index begin, Index end) const {
     Tensor part = *this;
-    part.shape_ = {shape_.data() + begin * shape_.stride(r) * step_, shape_.slice(r, begin, end).extents(), shape_.strides()};
+    part.shape_ = {shape_.data() + begin * shape_.stride(r) * step_, shape_.slice(r, begin, end).extents(),
+                   shape_.strides()};
     return part;
   }
   ATTN_FUNCTION constexpr Tensor transpose(int r, int s) const {
@@ -267,7 +268,7 @@ Tensor<T, 2, Memory> real_rows(Tensor<T, 2, Memory> const& x) {
   return x;
 }
 template <class T, class Memory>
-  requires AnyJet<std::remove_const_t<T>>
+requires AnyJet<std::remove_const_t<T>>
 auto real_rows(Tensor<T, 2, Memory> const& x) {
   ATTN_CHECK(x.step() == 1 && x.plane_stride() == x.extent(0) * x.stride(0),
              "real_rows: give jets whose planes lie one behind the other");
@@ -282,10 +283,8 @@ Tensor<T, 2, Memory> value_rows(Tensor<T, 2, Memory> const& x) {
   return x;
 }
 template <class T, class Memory>
-  requires AnyJet<std::remove_const_t<T>>
-auto value_rows(Tensor<T, 2, Memory> const& x) {
-  return x.first_plane();
-}
+requires AnyJet<std::remove_const_t<T>>
+auto value_rows(Tensor<T, 2, Memory> const& x) { return x.first_plane(); }
 
 /// Where elements of a tensor of `T` begin: what kernels keep, `Pointer<T const> x = tensor.data()`.
 template <class T>
@@ -293,7 +292,7 @@ struct PointerTrait {
   using type = T*;
 };
 template <class T>
-  requires AnyJet<std::remove_const_t<T>>
+requires AnyJet<std::remove_const_t<T>>
 struct PointerTrait<T> {
   using type = JetPointer<T>;
 };

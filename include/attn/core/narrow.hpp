@@ -1,8 +1,8 @@
 /// Float16 and BFloat16: two bytes in memory, widened to `float` to compute, rounded to nearest even to store.
 ///
 /// They are types of storage, for hosts and devices alike: `Kokkos::View<attn::BFloat16****>` goes into
-/// `attn::attention` and halves its bytes; everything is accumulated in `float`. (Kokkos' own `half_t` and `bhalf_t` are
-/// `float` where there is no GPU.)
+/// `attn::attention` and halves its bytes; everything is accumulated in `float`. (Kokkos' own `half_t` and `bhalf_t`
+/// are `float` where there is no GPU.)
 #pragma once
 
 #include "attn/core/scalar.hpp"
@@ -60,11 +60,9 @@ struct Narrow : Format {
   std::uint16_t bits;
 
   Narrow() = default;
-  ATTN_FUNCTION explicit Narrow(float x)
-      : bits(static_cast<std::uint16_t>(Format::template round<std::int32_t>(x))) {}
+  ATTN_FUNCTION explicit Narrow(float x) : bits(static_cast<std::uint16_t>(Format::template round<std::int32_t>(x))) {}
   template <class Number>
-    requires std::is_arithmetic_v<Number>
-  ATTN_FUNCTION explicit operator Number() const {
+  requires std::is_arithmetic_v<Number> ATTN_FUNCTION explicit operator Number() const {
     return static_cast<Number>(Format::template widen<float>(std::int32_t(bits)));
   }
 };

@@ -34,7 +34,7 @@ struct Pack {
   Pack() = default;
   Pack(Vector v) : lanes(v) {}
   template <class Number>
-    requires std::is_arithmetic_v<Number>
+  requires std::is_arithmetic_v<Number>
   explicit(!std::same_as<Number, T>) Pack(Number value)
       : lanes(static_cast<T>(value) - Vector{}) {}  // minus zero: the one broadcast that keeps -0
 
@@ -55,10 +55,22 @@ struct Pack {
   T operator[](int i) const { return lanes[i]; }
 
   Pack operator-() const { return -lanes; }
-  Pack& operator+=(Pack b) { lanes += b.lanes; return *this; }
-  Pack& operator-=(Pack b) { lanes -= b.lanes; return *this; }
-  Pack& operator*=(Pack b) { lanes *= b.lanes; return *this; }
-  Pack& operator/=(Pack b) { lanes /= b.lanes; return *this; }
+  Pack& operator+=(Pack b) {
+    lanes += b.lanes;
+    return *this;
+  }
+  Pack& operator-=(Pack b) {
+    lanes -= b.lanes;
+    return *this;
+  }
+  Pack& operator*=(Pack b) {
+    lanes *= b.lanes;
+    return *this;
+  }
+  Pack& operator/=(Pack b) {
+    lanes /= b.lanes;
+    return *this;
+  }
   friend Pack operator+(Pack a, Pack b) { return a.lanes + b.lanes; }
   friend Pack operator-(Pack a, Pack b) { return a.lanes - b.lanes; }
   friend Pack operator*(Pack a, Pack b) { return a.lanes * b.lanes; }
@@ -223,7 +235,9 @@ struct Math<Pack<T, W>> {
   static P min(P a, P b) { return a.lanes < b.lanes ? a.lanes : b.lanes; }
   static P where_greater(P a, P b, P yes, P no) { return a.lanes > b.lanes ? yes.lanes : no.lanes; }
   static P abs(P a) { return a.lanes < T(0) ? -a.lanes : a.lanes; }
-  static P sqrt(P a) { return detail::lanewise(a, [](T x) { return std::sqrt(x); }); }
+  static P sqrt(P a) {
+    return detail::lanewise(a, [](T x) { return std::sqrt(x); });
+  }
   static P log_normal(P a) {
     if constexpr (std::same_as<T, float>) {
       return detail::log_normal(a);
@@ -231,7 +245,9 @@ struct Math<Pack<T, W>> {
       return log(a);
     }
   }
-  static P log(P a) { return detail::lanewise(a, [](T x) { return std::log(x); }); }
+  static P log(P a) {
+    return detail::lanewise(a, [](T x) { return std::log(x); });
+  }
   static void sin_cos(P a, P& sine, P& cosine) {
     if constexpr (std::same_as<T, float>) {
       typedef std::int32_t Integers __attribute__((vector_size(W * sizeof(std::int32_t))));

@@ -1,8 +1,9 @@
 /// Work on whole rows: kernels that need sums or maxima over a row before they can write it.
 ///
 /// A kernel is a named functor with a template `operator()(row, i)`, called once for each row. `row.sums(n, body)` adds
-/// up what `body(lanes, column)` returns over the columns, one value or a `Kokkos::Array` of several, in vector lanes on
-/// a host and spread over a team's threads on a device; `row.maxima` takes the largest. `row.for_columns` only calls:
+/// up what `body(lanes, column)` returns over the columns, one value or a `Kokkos::Array` of several, in vector lanes
+/// on a host and spread over a team's threads on a device; `row.maxima` takes the largest. `row.for_columns` only
+/// calls:
 ///
 ///     template <class Row>
 ///     ATTN_FUNCTION void operator()(Row const& row, attn::Index i) const {

@@ -64,9 +64,9 @@ struct Math {
   static ATTN_FUNCTION T erf(T a) { return Kokkos::erf(a); }
 };
 
-/// The elementary functions; `where_greater(a, b, yes, no)` is `a > b ? yes : no`, lane by lane. Where two arguments are
-/// equal, `max` and `min` return the second, and a derivative of `max`, `min` or `abs` at its corner is that of the second
-/// argument (so that of 0 for `max(s, 0)`).
+/// The elementary functions; `where_greater(a, b, yes, no)` is `a > b ? yes : no`, lane by lane. Where two arguments
+/// are equal, `max` and `min` return the second, and a derivative of `max`, `min` or `abs` at its corner is that of the
+/// second argument (so that of 0 for `max(s, 0)`).
 // clang-format off
 template <class T> ATTN_FUNCTION T max(T a, T b) { return Math<T>::max(a, b); }
 template <class T> ATTN_FUNCTION T min(T a, T b) { return Math<T>::min(a, b); }
@@ -88,7 +88,8 @@ ATTN_FUNCTION T exp_nonpositive(T a) {
     return Math<T>::exp_nonpositive(a);
 #if defined(__CUDA_ARCH__)
   } else if constexpr (std::same_as<T, float>) {
-    // Two instructions, where __expf takes three more to keep results below 2^-126. The relative error is |a| roundings.
+    // Two instructions, where __expf takes three more to keep results below 2^-126. The relative error is |a|
+    // roundings.
     float power;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(a * 1.4426950408889634f));  // log2(e)
     return power;

@@ -6,8 +6,8 @@
 
 namespace attn::detail {
 
-/// V is a vector of floats, I the vector of as many 32-bit integers. Absolute error below 1e-7 for |x| <= 1e4, and below
-/// 1e-6 up to 1e5 (measured in tests/core/test_sincos.cpp); not for larger ones. Infinities and NaN give NaN.
+/// V is a vector of floats, I the vector of as many 32-bit integers. Absolute error below 1e-7 for |x| <= 1e4, and
+/// below 1e-6 up to 1e5 (measured in tests/core/test_sincos.cpp); not for larger ones. Infinities and NaN give NaN.
 ///
 /// x = n pi/2 + r with |r| <= pi/4: pi/2 is subtracted in three parts, of which n times the first two are exact. Then
 /// the minimax polynomials of sine and cosine, exchanged and signed by the quadrant n mod 4.

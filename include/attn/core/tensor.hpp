@@ -60,9 +60,9 @@ class Tensor {
 
   /// A view of the same rank, in memory that `Memory`'s threads reach.
   template <KokkosView V>
-    requires(int(V::rank()) == Rank && std::convertible_to<typename V::value_type (*)[], T (*)[]> &&
-             std::same_as<typename V::memory_space, Memory>)
-  Tensor(V const& v) : data_(v.data()) {
+  requires(int(V::rank()) == Rank && std::convertible_to<typename V::value_type (*)[], T (*)[]> &&
+           std::same_as<typename V::memory_space, Memory>) Tensor(V const& v)
+      : data_(v.data()) {
     for (int r = 0; r < Rank; ++r) {
       extents_[r] = static_cast<Index>(v.extent(r));
       strides_[r] = static_cast<Index>(v.stride(r));
@@ -71,8 +71,8 @@ class Tensor {
 
   /// A tensor that may be written converts to one that may only be read.
   template <class U>
-    requires(!std::same_as<U, T> && std::same_as<U const, T>)
-  ATTN_FUNCTION constexpr Tensor(Tensor<U, Rank, Memory> const& t)
+  requires(!std::same_as<U, T> && std::same_as<U const, T>) ATTN_FUNCTION
+      constexpr Tensor(Tensor<U, Rank, Memory> const& t)
       : Tensor(t.data(), t.extents(), t.strides()) {}
 
   ATTN_FUNCTION constexpr T* data() const { return data_; }
@@ -89,8 +89,7 @@ class Tensor {
   }
 
   template <class... I>
-    requires(sizeof...(I) == Rank)
-  ATTN_FUNCTION constexpr T& operator()(I... indices) const {
+  requires(sizeof...(I) == Rank) ATTN_FUNCTION constexpr T& operator()(I... indices) const {
     Index offset = 0;
     int r = 0;
     ((offset += static_cast<Index>(indices) * strides_[r++]), ...);
@@ -151,7 +150,8 @@ class Tensor {
         layout.stride[R] = static_cast<std::size_t>(strides_[R])),
        ...);
       return View(data_, layout);
-    }(std::make_index_sequence<Rank>());
+    }
+    (std::make_index_sequence<Rank>());
   }
 
  private:

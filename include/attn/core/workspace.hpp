@@ -3,8 +3,8 @@
 
 #include "attn/core/tensor.hpp"
 
-#include <cstddef>
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

@@ -34,7 +34,8 @@ class Pinn {
       Index const inputs = l == 0 ? config.inputs : config.width;
       Index const outputs = l + 1 == config.layers ? config.outputs : config.width;
       linear_.emplace_back(builder / "linear" / (2 * l),
-                           nn::Linear::Config{.inputs = inputs, .outputs = outputs,
+                           nn::Linear::Config{.inputs = inputs,
+                                              .outputs = outputs,
                                               .initial = nn::xavier_uniform(inputs, outputs),
                                               .initial_bias = nn::constant(0.01)});
     }

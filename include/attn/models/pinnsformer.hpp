@@ -10,12 +10,12 @@
 namespace attn::models {
 
 struct PinnsFormerConfig {
-  Index inputs = 2;        ///< coordinates of a point
+  Index inputs = 2;  ///< coordinates of a point
   Index outputs = 1;
   Index width = 32;
-  Index layers = 1;        ///< of the encoder and of the decoder
+  Index layers = 1;  ///< of the encoder and of the decoder
   Index heads = 2;
-  Index hidden = 256;      ///< of the feed-forward parts
+  Index hidden = 256;       ///< of the feed-forward parts
   Index head_hidden = 512;  ///< of the output head
   Index scale_tokens = 51;  ///< N in the initial value 1/sqrt(N) of a trained scale
   bool scale_per_head = false;
@@ -25,7 +25,9 @@ namespace detail {
 
 /// What all linear layers start from.
 inline nn::Linear::Config pinnsformer_linear(Index inputs, Index outputs) {
-  return {.inputs = inputs, .outputs = outputs, .initial = nn::xavier_uniform(inputs, outputs),
+  return {.inputs = inputs,
+          .outputs = outputs,
+          .initial = nn::xavier_uniform(inputs, outputs),
           .initial_bias = nn::constant(0.01)};
 }
 
@@ -99,10 +101,13 @@ class PinnsFormerLayer {
   };
 
   PinnsFormerLayer(nn::Builder const& builder, PinnsFormerConfig const& c, A const& activation)
-      : attn_(builder / "attn",
-              {.width = c.width, .heads = c.heads, .tokens = c.scale_tokens, .activation = activation,
-               .scale_per_head = c.scale_per_head, .initial = nn::xavier_uniform(c.width, c.width),
-               .initial_bias = nn::constant(0.01)}),
+      : attn_(builder / "attn", {.width = c.width,
+                                 .heads = c.heads,
+                                 .tokens = c.scale_tokens,
+                                 .activation = activation,
+                                 .scale_per_head = c.scale_per_head,
+                                 .initial = nn::xavier_uniform(c.width, c.width),
+                                 .initial_bias = nn::constant(0.01)}),
         ff_(builder / "ff" / "linear", c.width, c.hidden, c.width),
         act1_(builder / "act1"),
         act2_(builder / "act2") {}

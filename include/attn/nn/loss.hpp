@@ -87,8 +87,9 @@ struct CrossEntropyRow {
     using Value = typename Row::Value;
     T const* const z = logits + i * classes;
     T* const d_z = d_logits + i * classes;
-    auto const [top, top_target] = row.maxima(
-        classes, [&](auto lanes, Index c) { return Kokkos::Array<Value, 2>{lanes.load(z + c), targets(lanes, i, c)}; });
+    auto const [top, top_target] = row.maxima(classes, [&](auto lanes, Index c) {
+      return Kokkos::Array<Value, 2>{lanes.load(z + c), targets(lanes, i, c)};
+    });
     Value const shift = row.value(top), largest_target = row.value(top_target), lowest = row.value(attn::lowest<T>);
 
     auto const [total, weight, products] = row.sums(classes, [&](auto lanes, Index c) {

@@ -1,4 +1,5 @@
-/// PackedAttention: attention of a sequence to itself or to another one, with the three input projections in one matrix.
+/// PackedAttention: attention of a sequence to itself or to another one, with the three input projections in one
+/// matrix.
 #pragma once
 
 #include "attn/attention/attention.hpp"
@@ -46,7 +47,7 @@ struct BoundToTrait {
   using type = A;
 };
 template <class A, class R>
-  requires LearnableActivation<A, R>
+requires LearnableActivation<A, R>
 struct BoundToTrait<A, R> {
   using type = decltype(std::declval<A const&>().bind(LearnedParameters<R>{}));
 };
@@ -66,20 +67,21 @@ class PackedAttention {
     Index heads = 1;
     Index tokens = 1;  ///< keys that an activation's trained number is initialised for
     A activation = {};
-    bool scale_per_head = false;  ///< one trained number for each head
-    Initializer initial = fan_in_uniform(1);       ///< of out_proj.weight
-    Initializer initial_bias = zeros();            ///< of out_proj.bias
+    bool scale_per_head = false;              ///< one trained number for each head
+    Initializer initial = fan_in_uniform(1);  ///< of out_proj.weight
+    Initializer initial_bias = zeros();       ///< of out_proj.bias
   };
 
   template <class Ctx>
-  using BoundSaved = attn::Saved<detail::BoundTo<A, typename Ctx::Real>, typename Ctx::Scalar, typename Ctx::MemorySpace>;
+  using BoundSaved =
+      attn::Saved<detail::BoundTo<A, typename Ctx::Real>, typename Ctx::Scalar, typename Ctx::MemorySpace>;
 
   template <class Ctx>
   struct Tape {
-    ConstTensorOf<Ctx, 3> x, memory;  // (B, N, C), (B, M, C); the same tensor in self-attention
-    TensorOf<Ctx, 3> projected;       // self: (B, N, 3 C); else q (B, N, C)
+    ConstTensorOf<Ctx, 3> x, memory;    // (B, N, C), (B, M, C); the same tensor in self-attention
+    TensorOf<Ctx, 3> projected;         // self: (B, N, 3 C); else q (B, N, C)
     TensorOf<Ctx, 3> projected_memory;  // else k and v: (B, M, 2 C)
-    TensorOf<Ctx, 3> attended;        // (B, N, C)
+    TensorOf<Ctx, 3> attended;          // (B, N, C)
     BoundSaved<Ctx> saved;
     bool is_self = true;
   };
@@ -95,7 +97,9 @@ class PackedAttention {
         weight_(builder.add<2>("in_proj_weight", {3 * config.width, config.width},
                                xavier_uniform(config.width, 3 * config.width))),
         bias_(builder.add<1>("in_proj_bias", {3 * config.width}, zeros())),
-        out_(builder / "out_proj", {.inputs = config.width, .outputs = config.width, .initial = config.initial,
+        out_(builder / "out_proj", {.inputs = config.width,
+                                    .outputs = config.width,
+                                    .initial = config.initial,
                                     .initial_bias = config.initial_bias}) {
     if constexpr (is_learnable) {
       static_assert(A::n_parameters == 1, "PackedAttention: use an activation with one trained number");

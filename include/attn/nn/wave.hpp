@@ -1,10 +1,9 @@
 /// Wave: w1 sin x + w2 cos x with two trained numbers, the function between the layers of a PINNsFormer.
 #pragma once
 
+#include "attn/core/jet_tensor.hpp"
 #include "attn/nn/module.hpp"
 #include "attn/nn/parameters.hpp"
-
-#include "attn/core/jet_tensor.hpp"
 
 #include <algorithm>
 

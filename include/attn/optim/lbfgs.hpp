@@ -15,11 +15,11 @@ namespace attn::optim {
 /// The defaults are those of the widely used implementation, and so are all rules of stopping.
 struct LbfgsOptions {
   double learning_rate = 1;
-  int max_iterations = 20;            ///< of one `step`
-  int max_evaluations = 0;            ///< of one `step`; 0 means 5/4 of `max_iterations`
-  double tolerance_gradient = 1e-7;   ///< stop where no gradient is larger
-  double tolerance_change = 1e-9;     ///< stop where neither parameters nor loss change by more
-  int history = 100;                  ///< pairs of steps and gradient changes that are remembered
+  int max_iterations = 20;           ///< of one `step`
+  int max_evaluations = 0;           ///< of one `step`; 0 means 5/4 of `max_iterations`
+  double tolerance_gradient = 1e-7;  ///< stop where no gradient is larger
+  double tolerance_change = 1e-9;    ///< stop where neither parameters nor loss change by more
+  int history = 100;                 ///< pairs of steps and gradient changes that are remembered
 };
 
 /// What one `step` did.
@@ -27,16 +27,16 @@ struct LbfgsReport {
   double first_loss = 0;  ///< before the step
   double loss = 0;        ///< at the parameters that it left
   int iterations = 0;
-  int evaluations = 0;    ///< calls of the closure
+  int evaluations = 0;     ///< calls of the closure
   bool converged = false;  ///< whether a tolerance ended it, not a limit
 };
 
 /// `optim::Lbfgs lbfgs(ctx); lbfgs.step(ctx, closure);` where `closure()` evaluates the loss at the current parameters,
 /// leaves its gradient in `ctx.parameters.gradients()` (it zeroes them first), and returns the loss as a double.
 ///
-/// Holds (2 history + 8) vectors as long as the parameters, allocated as the history fills. Deterministic: the same bits
-/// for any number of threads. Throws `attn::Error` when a loss or a slope is not finite; the parameters are then those of the last
-/// accepted iterate.
+/// Holds (2 history + 8) vectors as long as the parameters, allocated as the history fills. Deterministic: the same
+/// bits for any number of threads. Throws `attn::Error` when a loss or a slope is not finite; the parameters are then
+/// those of the last accepted iterate.
 template <Real T, class Memory>
 class Lbfgs {
   using Vector = Kokkos::View<T*, Memory>;
@@ -109,9 +109,8 @@ class Lbfgs {
       };
       double const longest = v.largest_magnitude(direction_.data());
       int evaluations = 0;
-      detail::LinePoint const best =
-          detail::strong_wolfe({.tolerance_change = options.tolerance_change}, {0, loss, slope, 0}, first_step,
-                               longest, trial, evaluations);
+      detail::LinePoint const best = detail::strong_wolfe({.tolerance_change = options.tolerance_change},
+                                                          {0, loss, slope, 0}, first_step, longest, trial, evaluations);
       loss = best.loss;
       std::swap(gradients_[0], gradients_[best.gradient]);
       v.combine(x, 1, start_.data(), best.step, direction_.data());
@@ -248,7 +247,7 @@ class Lbfgs {
   Pair spare_;
   Vector direction_, last_step_, previous_gradient_, start_;
   Vector gradients_[4];  // at the current iterate, and at trial points of the line search
-  double scale_ = 1;  // of the initial inverse Hessian
+  double scale_ = 1;     // of the initial inverse Hessian
   std::uint64_t iterations_ = 0;
   bool restored_ = false;
 };

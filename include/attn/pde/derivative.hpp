@@ -55,9 +55,8 @@ constexpr int first_derivative_of(Orders<N...>) {
 /// The coefficients of the first derivatives, by coordinate.
 template <int... N>
 constexpr std::array<int, sizeof...(N)> first_derivatives(Orders<N...> orders) {
-  return [&]<std::size_t... D>(std::index_sequence<D...>) {
-    return std::array{first_derivative_of<int(D)>(orders)...};
-  }(std::make_index_sequence<sizeof...(N)>());
+  return [&]<std::size_t... D>(std::index_sequence<D...>) { return std::array{first_derivative_of<int(D)>(orders)...}; }
+  (std::make_index_sequence<sizeof...(N)>());
 }
 
 }  // namespace detail
@@ -80,8 +79,9 @@ class Solution<S, Orders<N...>> {
     return coefficients_[output * size + c] * S(RealOf<S>(detail::factorials<I...>()));
   }
   ATTN_FUNCTION S derivative_along(double const (&direction)[sizeof...(N)], int output) const {
-    static_assert(((N > 0) && ...),
-                  "pde::along: the residual asks for a derivative that its jets do not carry: raise the problem's Orders");
+    static_assert(
+        ((N > 0) && ...),
+        "pde::along: the residual asks for a derivative that its jets do not carry: raise the problem's Orders");
     return sum_along(direction, output, std::make_index_sequence<sizeof...(N)>());
   }
   ATTN_FUNCTION S coordinate(int which) const { return S(coordinates_[which]); }
@@ -149,14 +149,15 @@ ATTN_FUNCTION auto d(U const& u, int output = 0) {
   return u.template derivative<I...>(output);
 }
 
-/// The derivative along a direction that is the same everywhere: `along(u, beta, 1)` is beta u_x + u_t of u(x, t). Where a
-/// residual asks for one direction and nothing else but the value, the jets carry one coefficient for it, not one for
-/// each coordinate.
+/// The derivative along a direction that is the same everywhere: `along(u, beta, 1)` is beta u_x + u_t of u(x, t).
+/// Where a residual asks for one direction and nothing else but the value, the jets carry one coefficient for it, not
+/// one for each coordinate.
 template <int Output = 0, class U, class... S>
 ATTN_FUNCTION auto along(U const& u, S... direction) {
-  static_assert((std::is_arithmetic_v<S> && ...),
-                "pde::along: give the direction as numbers, one for each coordinate; where it depends on the point or on "
-                "the solution, write the sum of d<1, 0>(u), d<0, 1>(u), ...");
+  static_assert(
+      (std::is_arithmetic_v<S> && ...),
+      "pde::along: give the direction as numbers, one for each coordinate; where it depends on the point or on "
+      "the solution, write the sum of d<1, 0>(u), d<0, 1>(u), ...");
   double const components[] = {double(direction)...};
   return u.derivative_along(components, Output);
 }

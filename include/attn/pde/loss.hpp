@@ -15,7 +15,8 @@ namespace attn::pde {
 /// What u_x means at step j of a pseudo-sequence whose steps mix in the network.
 ///
 /// * `total`: all steps move together: d u_j / dx, what the equation asks for.
-/// * `column`: sum_i d u_i / d x_j, where the steps' coordinates are independent variables: what reverse differentiation
+/// * `column`: sum_i d u_i / d x_j, where the steps' coordinates are independent variables: what reverse
+/// differentiation
 ///   of the summed outputs gives, hence what the published notebooks of PINNsFormer compute.
 enum class Derivative { total, column };
 
@@ -92,7 +93,8 @@ class TermPass {
       ctx.begin_step();
       auto const x = points(ctx, first, count, nullptr);
       auto [u, tape] = model.forward(ctx, x);
-      ATTN_CHECK(u.extent(2) == 1, "pde::Loss: derivatives by column need a network with one output, got ", u.extent(2));
+      ATTN_CHECK(u.extent(2) == 1, "pde::Loss: derivatives by column need a network with one output, got ",
+                 u.extent(2));
       nn::AdjointPhase const phase(ctx);
       auto const d_u = ctx.tensor(u.extents());
       upload<Real, Memory>(std::vector<Real>(std::size_t(u.size()), Real(1)), d_u.data().first());
@@ -115,8 +117,8 @@ class TermPass {
     for_chunks([&](Index first, Index count) {
       ctx.begin_step();
       if (by_column) {
-        // The gradient of sum_j g_j du/dx_j, g constant, is that of the derivative along the direction g: one jet, whose
-        // tangents are the residual's own slopes.
+        // The gradient of sum_j g_j du/dx_j, g constant, is that of the derivative along the direction g: one jet,
+        // whose tangents are the residual's own slopes.
         ctx.planes = Planes::closure_of({});
         std::vector<Real> slopes;
         squares += residuals(ctx, model, first, count, steps, factor, &slopes);
@@ -288,7 +290,8 @@ class TermPass {
   Term<R> const& term_;
   LossOptions options_;
   typename Probe<Ord>::Used wanted_;
-  std::array<Direction, std::size_t(Ord::coordinates)> tangents_{};  // what the first derivative by a coordinate follows
+  std::array<Direction, std::size_t(Ord::coordinates)>
+      tangents_{};             // what the first derivative by a coordinate follows
   std::vector<Real> columns_;  // (points, steps, coordinates) in the order of chunks
 };
 
@@ -303,8 +306,9 @@ struct LossValue {
 
 /// sum over terms of weight * mean(residual^2), and its gradient in `ctx.parameters.gradients()`, which is overwritten.
 ///
-/// `Ord` is the problem's `Orders`. The network's jets keep the coefficients that the terms ask for and no others: three
-/// planes for u, u_x and u_t, two for u and `along(u, beta, 1)`. Memory is that of one chunk of points, and is reused.
+/// `Ord` is the problem's `Orders`. The network's jets keep the coefficients that the terms ask for and no others:
+/// three planes for u, u_x and u_t, two for u and `along(u, beta, 1)`. Memory is that of one chunk of points, and is
+/// reused.
 template <class Ord, class Ctx, class Model, class... R>
 LossValue<sizeof...(R)> loss_and_gradient(Ctx& ctx, Model const& model, std::tuple<Term<R>...> const& terms,
                                           LossOptions const& options) {
@@ -318,9 +322,8 @@ LossValue<sizeof...(R)> loss_and_gradient(Ctx& ctx, Model const& model, std::tup
   std::apply([&](auto&... pass) { ((pass.needs_columns() ? pass.find_columns(jets, model) : void()), ...); }, passes);
   ctx.parameters.zero_gradients(ctx.exec);
   LossValue<sizeof...(R)> value;
-  [&]<std::size_t... I>(std::index_sequence<I...>) {
-    ((value.terms[I] = std::get<I>(passes).add(jets, model)), ...);
-  }(std::index_sequence_for<R...>());
+  [&]<std::size_t... I>(std::index_sequence<I...>) { ((value.terms[I] = std::get<I>(passes).add(jets, model)), ...); }
+  (std::index_sequence_for<R...>());
   for (double const term : value.terms) value.total += term;
   return value;
 }

@@ -38,17 +38,17 @@ struct MeasuredVelocity {
 
 /// A measured flow: velocities and pressure of all places at all times.
 struct Flow {
-  std::vector<double> x, y;        // (places)
-  std::vector<double> t;           // (times)
-  std::vector<double> u, v, p;     // (places, times)
+  std::vector<double> x, y;     // (places)
+  std::vector<double> t;        // (times)
+  std::vector<double> u, v, p;  // (places, times)
 
   std::size_t places() const { return x.size(); }
   std::size_t times() const { return t.size(); }
   std::size_t at(std::size_t place, std::size_t time) const { return place * times() + time; }
 };
 
-/// The format of the cylinder wake (Raissi, Perdikaris and Karniadakis 2019): U_star (places, 2, times), p_star (places,
-/// times), t (times, 1), X_star (places, 2).
+/// The format of the cylinder wake (Raissi, Perdikaris and Karniadakis 2019): U_star (places, 2, times), p_star
+/// (places, times), t (times, 1), X_star (places, 2).
 inline Flow read_flow(io::Path const& path) {
   auto arrays = io::read_mat(path);
   auto const take = [&](char const* name, std::size_t rank) {
@@ -62,8 +62,10 @@ inline Flow read_flow(io::Path const& path) {
   auto const velocity = take("U_star", 3), pressure = take("p_star", 2), time = take("t", 2), place = take("X_star", 2);
   std::size_t const n = place.shape[0], m = time.shape[0];
   ATTN_CHECK(n > 0 && m > 0 && place.shape[1] == 2 && time.shape[1] == 1 &&
-                 velocity.shape == (std::vector<std::size_t>{n, 2, m}) && pressure.shape == (std::vector<std::size_t>{n, m}),
-             "read_flow: the arrays of '", path.string(), "' do not fit together; give U_star (places, 2, times), p_star "
+                 velocity.shape == (std::vector<std::size_t>{n, 2, m}) &&
+                 pressure.shape == (std::vector<std::size_t>{n, m}),
+             "read_flow: the arrays of '", path.string(),
+             "' do not fit together; give U_star (places, 2, times), p_star "
              "(places, times), t (times, 1) and X_star (places, 2)");
   Flow flow;
   flow.t = time.values;
@@ -82,7 +84,8 @@ inline Flow read_flow(io::Path const& path) {
 /// Taylor's decaying vortices, an exact solution, on n x n places of [0, 2 pi)^2 and m times in [0, 1]:
 /// u = -cos x sin y F, v = sin x cos y F, p = -(cos 2x + cos 2y) F^2 / 4, F = exp(-2 nu t).
 inline Flow taylor_vortices(double viscosity, int n, int m) {
-  ATTN_CHECK(n >= 2 && m >= 2, "taylor_vortices: give at least 2 places in each direction and 2 times, got ", n, " and ", m);
+  ATTN_CHECK(n >= 2 && m >= 2, "taylor_vortices: give at least 2 places in each direction and 2 times, got ", n,
+             " and ", m);
   Flow flow;
   for (int j = 0; j < m; ++j) flow.t.push_back(static_cast<double>(j) / (m - 1));
   for (int a = 0; a < n; ++a) {

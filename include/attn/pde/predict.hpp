@@ -1,4 +1,5 @@
-/// What a network says at given points, how far that is from the truth, and how the terms of its loss should be weighed.
+/// What a network says at given points, how far that is from the truth, and how the terms of its loss should be
+/// weighed.
 #pragma once
 
 #include "attn/pde/loss.hpp"
@@ -10,7 +11,8 @@ namespace attn::pde {
 
 namespace detail {
 
-/// Values of a chunk of points as a tensor of jets (count, steps, dimensions), with unit tangents where planes are kept.
+/// Values of a chunk of points as a tensor of jets (count, steps, dimensions), with unit tangents where planes are
+/// kept.
 template <class JetCtx>
 auto unit_points(JetCtx& ctx, Points const& points, PseudoSequence const& sequence, std::size_t first, Index count) {
   using J = typename JetCtx::Scalar;
@@ -46,8 +48,10 @@ std::vector<double> predict(Ctx& ctx, Model const& model, Points const& points, 
   using JetCtx = nn::Context<typename Ctx::Space, typename Ord::template Jet<typename Ctx::Real>>;
   using J = typename JetCtx::Scalar;
   constexpr int wanted = [] {
-    if constexpr (sizeof...(I) == 0) return 0;
-    else return detail::coefficient_of<I...>(Ord{});
+    if constexpr (sizeof...(I) == 0)
+      return 0;
+    else
+      return detail::coefficient_of<I...>(Ord{});
   }();
   JetCtx jets(ctx);
   jets.training = false;
@@ -112,8 +116,8 @@ double tangent_kernel_trace(Ctx& ctx, Model const& model, Points const& points, 
     detail::upload<Real, typename Ctx::MemorySpace>(seed, d_u.data().first());
     model.backward(jets, std::move(tape), d_u);
     jets.exec.fence("attn::pde::tangent_kernel_trace");
-    auto const gradient =
-        detail::download<Real, typename Ctx::MemorySpace>(ctx.parameters.gradients().data(), std::size_t(ctx.parameters.extent()));
+    auto const gradient = detail::download<Real, typename Ctx::MemorySpace>(ctx.parameters.gradients().data(),
+                                                                            std::size_t(ctx.parameters.extent()));
     for (Real const g : gradient) trace += double(g) * double(g);
   }
   return trace;

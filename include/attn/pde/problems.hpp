@@ -11,8 +11,8 @@ namespace attn::pde {
 
 inline constexpr double pi = 3.14159265358979323846;
 
-/// A problem in x and t. `Orders` are the derivatives that it asks for, `domain` is where it is posed, `exact(x, t)` its
-/// solution, and `terms(x_points, t_points)` its loss on a grid: a tuple of `Term`s.
+/// A problem in x and t. `Orders` are the derivatives that it asks for, `domain` is where it is posed, `exact(x, t)`
+/// its solution, and `terms(x_points, t_points)` its loss on a grid: a tuple of `Term`s.
 template <class P>
 concept Problem = requires(P const& p) {
   typename P::Orders;
@@ -81,7 +81,8 @@ struct Convection {
   }
 };
 
-/// u_t = rho u (1 - u), from a bell curve h(x) = exp(-(x - pi)^2 / (2 (pi/4)^2)): u = h e^(rho t) / (h e^(rho t) + 1 - h).
+/// u_t = rho u (1 - u), from a bell curve h(x) = exp(-(x - pi)^2 / (2 (pi/4)^2)): u = h e^(rho t) / (h e^(rho t) + 1 -
+/// h).
 struct Reaction {
   double rho = 5;
   using Orders = pde::Orders<1, 1>;

@@ -1,8 +1,8 @@
 /// Residuals: parts of a loss that are written in terms of derivatives of the solution, and their slopes.
 ///
-/// A residual is a functor of the solution at a point: `template <class U> ATTN_FUNCTION auto operator()(U const& u) const`
-/// returns what should be zero, built from `d<1, 0>(u)`, `coordinate(u, 0)` and `data(u, 0)`; several equations are
-/// returned as a `Kokkos::Array`. A functor of two solutions, `(U const& u, U const& v)`, ties pairs of points, as
+/// A residual is a functor of the solution at a point: `template <class U> ATTN_FUNCTION auto operator()(U const& u)
+/// const` returns what should be zero, built from `d<1, 0>(u)`, `coordinate(u, 0)` and `data(u, 0)`; several equations
+/// are returned as a `Kokkos::Array`. A functor of two solutions, `(U const& u, U const& v)`, ties pairs of points, as
 /// periodic boundaries do. Its slopes with respect to every derivative come from evaluating it on jets.
 #pragma once
 
@@ -76,8 +76,10 @@ template <class Ord, class R>
 typename Probe<Ord>::Noted noted_by(R const& residual) {
   typename Probe<Ord>::Noted noted;
   std::array<Probe<Ord>, std::size_t(partners<R, Ord>())> const probes = [&] {
-    if constexpr (partners<R, Ord>() == 1) return std::array{Probe<Ord>(noted)};
-    else return std::array{Probe<Ord>(noted), Probe<Ord>(noted)};
+    if constexpr (partners<R, Ord>() == 1)
+      return std::array{Probe<Ord>(noted)};
+    else
+      return std::array{Probe<Ord>(noted), Probe<Ord>(noted)};
   }();
   (void)call(residual, probes);
   return noted;
@@ -113,9 +115,9 @@ class Evaluation {
   static constexpr int n_partners = partners<R, Ord>();
   static constexpr int size = Probe<Ord>::size;
   using Coefficients = std::array<std::vector<double>, std::size_t(n_partners)>;  // (outputs, size) each
-  static constexpr int equations =
-      EquationsOf<decltype(call(std::declval<R const&>(),
-                                std::declval<std::array<Solution<double, Ord>, std::size_t(n_partners)> const&>()))>::count;
+  static constexpr int equations = EquationsOf<decltype(call(
+      std::declval<R const&>(),
+      std::declval<std::array<Solution<double, Ord>, std::size_t(n_partners)> const&>()))>::count;
 
   Evaluation(R const& residual, int outputs)
       : residual_(residual), used_(used_derivatives<Ord>(residual)), outputs_(outputs) {

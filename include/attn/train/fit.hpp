@@ -49,13 +49,13 @@ struct FitOptions {
   std::uint64_t epochs = 1;
   double clip = 0;                            ///< limit of the global norm of the gradients; 0: none
   std::optional<optim::EmaOptions> ema = {};  ///< average the weights, and evaluate and keep the averages
-  std::uint64_t log_every = 20;               ///< steps between rows of metrics; the first step and an epoch's last have one too
-  io::Path out = {};                          ///< where files go; empty: nothing is written
-  bool resume = false;                        ///< continue from the checkpoint in `out`
-  io::Json settings = io::Json::object();     ///< what the result depends on; must be the same to resume
-  io::Metadata metadata = {};                 ///< goes into weights.safetensors
-  std::string label = "training";             ///< what progress lines begin with
-  std::string unit = "images";                ///< of the items
+  std::uint64_t log_every = 20;  ///< steps between rows of metrics; the first step and an epoch's last have one too
+  io::Path out = {};             ///< where files go; empty: nothing is written
+  bool resume = false;           ///< continue from the checkpoint in `out`
+  io::Json settings = io::Json::object();  ///< what the result depends on; must be the same to resume
+  io::Metadata metadata = {};              ///< goes into weights.safetensors
+  std::string label = "training";          ///< what progress lines begin with
+  std::string unit = "images";             ///< of the items
   ProgressOptions progress = {};
   StopRequest const* stop = nullptr;  ///< ends the run, with a checkpoint, when it is requested
 };

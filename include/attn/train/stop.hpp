@@ -9,8 +9,8 @@ namespace attn::train {
 /// While one lives, the first SIGINT or SIGTERM is only remembered; a second one ends the program at once, as it would
 /// have without it. One at a time, on the main thread.
 ///
-/// The handler has a stack of its own: oneDNN's matrix products point the stack register into a buffer of the heap while
-/// they run, and a signal frame written there damages what lies next to it.
+/// The handler has a stack of its own: oneDNN's matrix products point the stack register into a buffer of the heap
+/// while they run, and a signal frame written there damages what lies next to it.
 ///
 ///     attn::train::StopRequest const stop;
 ///     while (!stop.requested()) { ... }

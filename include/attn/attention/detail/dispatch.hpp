@@ -1,13 +1,13 @@
 /// Which kernel serves a call of attention.
 #pragma once
 
-#include "attn/attention/detail/host_backward.hpp"
-#include "attn/attention/detail/host_forward.hpp"
-#include "attn/attention/detail/team_attention.hpp"
+#include "attn/attention/detail/host/backward.hpp"
+#include "attn/attention/detail/host/forward.hpp"
+#include "attn/attention/detail/team/attention.hpp"
 #include "attn/attention/saved.hpp"
 
 #if defined(KOKKOS_ENABLE_CUDA)
-#include "attn/attention/detail/cuda_attention.hpp"
+#include "attn/attention/detail/cuda/attention.hpp"
 #endif
 
 namespace attn::detail {

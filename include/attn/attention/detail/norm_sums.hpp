@@ -1,9 +1,9 @@
-/// What one row of weights adds to the squared norms of the attention matrix and of its Jacobian, and what else is known
-/// of the row: kernels gather it while they gather the row.
+/// What one row of weights adds to the squared norms of the attention matrix and of its Jacobian, and what else is
+/// known of the row: kernels gather it while they gather the row.
 ///
 /// ||A||_F^2 = sum_ij w_ij^2, and ||J||_F^2 is the sum of squares of all derivatives dw_ij / ds_ik. A pointwise
-/// activation has derivatives for k = j only, its slopes. For a row-normalised one, `docs/attention_math.md` derives what
-/// is used here.
+/// activation has derivatives for k = j only, its slopes. For a row-normalised one, `docs/attention_math.md` derives
+/// what is used here.
 #pragma once
 
 #include "attn/activation/slope.hpp"
@@ -50,7 +50,9 @@ ATTN_FUNCTION T squared_jacobian(A const& a, NormSums<T> const& sums) {
 template <class Norms>
 inline constexpr bool wants_norms = !std::same_as<Norms, NoNorms>;
 template <class Norms>
-inline constexpr bool wants_rows = requires(Norms norms) { norms.entropy; };
+inline constexpr bool wants_rows = requires(Norms norms) {
+  norms.entropy;
+};
 
 /// What is known of a row of weights, or of numerators whose normalizer is not known yet.
 template <class T>
@@ -62,8 +64,8 @@ struct RowSums {
   T maximum = T(-nothing);
   T positive = T(0);
   T negative = T(0);
-  T size = T(0);        ///< sum of |w|
-  T size_log = T(0);    ///< sum of |w| log |w|
+  T size = T(0);      ///< sum of |w|
+  T size_log = T(0);  ///< sum of |w| log |w|
 
   /// Adds a weight that the row's query sees.
   ATTN_FUNCTION void add(T w, bool with_entropy) {

@@ -127,8 +127,8 @@ inline std::string axis(std::string const& x, std::string const& label, bool log
          (powers ? " '10^{%T}'" : " '%h'") + "\nset " + x + "range " + limits + "\n";
 }
 
-/// Label, tics and range of an axis along `count` cells; `downwards` for rows. With `coordinates`, of the centres of the
-/// cells at its left and right, or lower and upper end, tics are at quarters of them.
+/// Label, tics and range of an axis along `count` cells; `downwards` for rows. With `coordinates`, of the centres of
+/// the cells at its left and right, or lower and upper end, tics are at quarters of them.
 inline std::string index_axis(std::string const& x, std::string const& label, std::size_t count, bool downwards,
                               std::optional<Range> const& coordinates) {
   std::string tics;

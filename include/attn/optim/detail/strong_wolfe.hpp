@@ -20,8 +20,8 @@ struct LinePoint {
 };
 
 struct StrongWolfe {
-  double decrease = 1e-4;   // c1: loss(t) <= loss(0) + c1 t slope(0)
-  double curvature = 0.9;   // c2: |slope(t)| <= c2 |slope(0)|
+  double decrease = 1e-4;  // c1: loss(t) <= loss(0) + c1 t slope(0)
+  double curvature = 0.9;  // c2: |slope(t)| <= c2 |slope(0)|
   double tolerance_change = 1e-9;
   int max_evaluations = 25;
 };
@@ -44,7 +44,9 @@ inline double cubic_minimum(LinePoint const& a, LinePoint const& b, double low, 
 template <class Evaluate>
 LinePoint strong_wolfe(StrongWolfe const& options, LinePoint const& start, double first_step, double longest,
                        Evaluate&& evaluate, int& evaluations) {
-  auto const too_high = [&](LinePoint const& p) { return p.loss > start.loss + options.decrease * p.step * start.slope; };
+  auto const too_high = [&](LinePoint const& p) {
+    return p.loss > start.loss + options.decrease * p.step * start.slope;
+  };
   auto const flat = [&](LinePoint const& p) { return std::abs(p.slope) <= -options.curvature * start.slope; };
   // A gradient lives in one of four places; at most three points are remembered at any time.
   auto const free_place = [](LinePoint const& a, LinePoint const& b) {

@@ -1,12 +1,12 @@
 /// The portable kernel for norms and statistics of rows, for any real scalar and any execution space.
 #pragma once
 
-#include "attn/attention/detail/team_forward.hpp"
+#include "attn/attention/detail/team/forward.hpp"
 
 namespace attn::detail {
 
-/// A team computes both squared norms of one head's matrix, and what is wanted of its rows. It goes over the scores once
-/// more, since a row-normalised weight is known only when its row is complete.
+/// A team computes both squared norms of one head's matrix, and what is wanted of its rows. It goes over the scores
+/// once more, since a row-normalised weight is known only when its row is complete.
 template <class Exec, class T, class A, class Q, class K, class M, class Norms, class Bias>
 struct TeamNorms {
   using Team = typename Kokkos::TeamPolicy<Exec>::member_type;

@@ -1,9 +1,9 @@
 /// What the forward and the backward host kernels of one call share: shapes, scratch, blocks of queries.
 #pragma once
 
-#include "attn/attention/detail/host_parallel.hpp"
-#include "attn/attention/detail/host_prefetch.hpp"
-#include "attn/attention/detail/host_rows.hpp"
+#include "attn/attention/detail/host/parallel.hpp"
+#include "attn/attention/detail/host/prefetch.hpp"
+#include "attn/attention/detail/host/rows.hpp"
 #include "attn/attention/options.hpp"
 #include "attn/core/tensor.hpp"
 
@@ -135,7 +135,7 @@ void unpack_lanes(RealOf<P> const* columns, P const (&factor)[Columns], X const&
   auto* const rows = x.data() + b * x.stride(0) + h * x.stride(1) + first * x.stride(2);
   for (int c = 0; c < Columns; ++c) {
     lanes_to_rows<adds, P>(columns + c * W, Columns * W, factor[c], rows + c * W * x.stride(2), x.stride(2),
-                     std::min(W, n - c * W), static_cast<int>(x.extent(3)));
+                           std::min(W, n - c * W), static_cast<int>(x.extent(3)));
   }
 }
 

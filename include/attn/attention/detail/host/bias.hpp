@@ -1,7 +1,7 @@
 /// The gradient of a bias on the host: sums over the sequences and heads that share it, in a fixed order.
 #pragma once
 
-#include "attn/attention/detail/host_call.hpp"
+#include "attn/attention/detail/host/call.hpp"
 
 namespace attn::detail::host {
 

@@ -1,8 +1,8 @@
 /// Attention by the portable kernels: any scalar, any execution space.
 #pragma once
 
-#include "attn/attention/detail/team_backward.hpp"
-#include "attn/attention/detail/team_norms.hpp"
+#include "attn/attention/detail/team/backward.hpp"
+#include "attn/attention/detail/team/norms.hpp"
 #include "attn/attention/reference.hpp"
 #include "attn/attention/saved.hpp"
 
@@ -43,8 +43,8 @@ void team_attention_forward(Exec const& exec, A const& a, Q const& q, K const& k
   RealOf<T> const scale = reference::detail::score_scale<T>(options, q.extent(3));
   Index const n = q.extent(2), m = k.extent(2);
   launch_teams(exec, "attn::attention (team)", n, m,
-               TeamForward<Exec, T, A, Q, K, V, O, M, decltype(options.bias)>{
-                   a, q, k, v, out, saved_rows(saved), options.mask, options.bias, scale});
+               TeamForward<Exec, T, A, Q, K, V, O, M, decltype(options.bias)>{a, q, k, v, out, saved_rows(saved),
+                                                                              options.mask, options.bias, scale});
   team_attention_norms(exec, a, q, k, saved, options);
 }
 

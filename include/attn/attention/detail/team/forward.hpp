@@ -2,7 +2,7 @@
 #pragma once
 
 #include "attn/attention/detail/norm_sums.hpp"
-#include "attn/attention/detail/team_tile.hpp"
+#include "attn/attention/detail/team/tile.hpp"
 
 namespace attn::detail {
 

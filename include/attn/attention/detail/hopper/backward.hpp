@@ -1,11 +1,11 @@
-/// The backward kernels for Hopper, for the gradients of queries and of keys and values (cuda_gradients.hpp).
+/// The backward kernels for Hopper, for the gradients of queries and of keys and values (cuda/gradients.hpp).
 ///
 /// As in the forward kernel, a block stays on its multiprocessor, one warp copies, and each other warpgroup has 64 own
 /// rows. A warpgroup makes products and takes gradients in turn; the others' products fill the tensor cores meanwhile.
 #pragma once
 
-#include "attn/attention/detail/cuda_gradients.hpp"
-#include "attn/attention/detail/cuda_hopper_forward.hpp"
+#include "attn/attention/detail/cuda/gradients.hpp"
+#include "attn/attention/detail/hopper/forward.hpp"
 
 namespace attn::detail::cuda {
 

@@ -12,8 +12,8 @@
 /// seven products of N x M x D in place of five.
 #pragma once
 
-#include "attn/attention/detail/cuda_forward.hpp"
-#include "attn/attention/detail/team_backward.hpp"
+#include "attn/attention/detail/cuda/forward.hpp"
+#include "attn/attention/detail/team/backward.hpp"
 
 namespace attn::detail::cuda {
 

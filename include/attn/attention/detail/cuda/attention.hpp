@@ -1,9 +1,9 @@
 /// Attention by tensor cores, forward and backward; where they do not serve, by the portable kernels.
 #pragma once
 
-#include "attn/attention/detail/cuda_hopper_launch.hpp"
-#include "attn/attention/detail/cuda_launch.hpp"
-#include "attn/attention/detail/team_attention.hpp"
+#include "attn/attention/detail/cuda/launch.hpp"
+#include "attn/attention/detail/hopper/launch.hpp"
+#include "attn/attention/detail/team/attention.hpp"
 #include "attn/attention/saved.hpp"
 
 namespace attn::detail::cuda {

@@ -1,8 +1,8 @@
 /// Tiles as Hopper's warpgroups multiply them, rings of places through which they stream, and who does what.
 #pragma once
 
-#include "attn/attention/detail/cuda_hopper_block.hpp"
-#include "attn/attention/detail/cuda_tile.hpp"
+#include "attn/attention/detail/cuda/tile.hpp"
+#include "attn/attention/detail/hopper/block.hpp"
 
 namespace attn::detail::cuda {
 

@@ -1,11 +1,11 @@
-/// How tensor-core kernels are cut for formats, widths and lengths: as large as registers hold without spilling, but for
-/// fp32 heads of 128 and 256, where smaller cuts would cost more than the spills.
+/// How tensor-core kernels are cut for formats, widths and lengths: as large as registers hold without spilling, but
+/// for fp32 heads of 128 and 256, where smaller cuts would cost more than the spills.
 ///
 /// Two tiles of 16 rows to a warp halve what is read of shared memory for each product. A thread has 255 registers, of
 /// which a tile of a sum takes four: `width` / 8 tiles for each result, `streamed` / 8 for scores and their gradients.
 #pragma once
 
-#include "attn/attention/detail/cuda_backward.hpp"
+#include "attn/attention/detail/cuda/backward.hpp"
 
 namespace attn::detail::cuda {
 

@@ -1,7 +1,8 @@
 /// Attention of many short sequences on the host: W of them at once, one in each lane.
 ///
 /// Where a sequence has fewer tokens than half a pack has lanes, queries cannot fill them. Here the same head of W
-/// sequences is brought into lanes, and one micro-kernel without broadcasts makes all five products, of packs with packs:
+/// sequences is brought into lanes, and one micro-kernel without broadcasts makes all five products, of packs with
+/// packs:
 ///
 ///     product        for         sums over      rows of the block
 ///     S, dW          query i     D, E           keys
@@ -11,7 +12,7 @@
 /// The matrix of weights lies in L1, as W N M numbers.
 #pragma once
 
-#include "attn/attention/detail/host_call.hpp"
+#include "attn/attention/detail/host/call.hpp"
 
 namespace attn::detail::host {
 

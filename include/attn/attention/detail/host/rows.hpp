@@ -2,7 +2,7 @@
 #pragma once
 
 #include "attn/activation/slope.hpp"
-#include "attn/attention/detail/host_tile.hpp"
+#include "attn/attention/detail/host/tile.hpp"
 #include "attn/attention/mask.hpp"
 
 #include <cstring>

@@ -5,7 +5,7 @@
 /// code for sm_90 alone has none of these instructions. Names are those of "Parallel Thread Execution ISA".
 #pragma once
 
-#include "attn/attention/detail/cuda_block.hpp"
+#include "attn/attention/detail/cuda/block.hpp"
 
 #if defined(ATTN_CUDA_HOPPER) && defined(KOKKOS_ENABLE_CUDA)
 #include <cuda.h>

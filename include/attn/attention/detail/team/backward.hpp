@@ -2,7 +2,7 @@
 /// teams add to one number and the result has the same bits in every run.
 #pragma once
 
-#include "attn/attention/detail/team_forward.hpp"
+#include "attn/attention/detail/team/forward.hpp"
 
 namespace attn::detail {
 
@@ -266,9 +266,9 @@ struct TeamBiasGradient {
   };
   ATTN_FUNCTION Scratch scratch(ScratchCursor& c) const {
     int const width = int(x.q.extent(3)), value_width = int(x.v.extent(3)), own = sizes.own, streamed = sizes.streamed;
-    return {c.tile<T>(own, width),    c.tile<T>(own, value_width),
-            c.tile<T>(streamed, width), c.tile<T>(streamed, value_width),
-            c.tile<T>(own, streamed), c.tile<T>(own, streamed),
+    return {c.tile<T>(own, width),       c.tile<T>(own, value_width),
+            c.tile<T>(streamed, width),  c.tile<T>(streamed, value_width),
+            c.tile<T>(own, streamed),    c.tile<T>(own, streamed),
             QueryFacts<T, Stats>(c, own)};
   }
   Index teams() const { return gradient.extent(0) * gradient.extent(1) * tiles_of(x.q.extent(2), sizes.own); }
@@ -310,8 +310,7 @@ struct TeamBiasGradient {
             if (!sees(t.facts.keys[i], k0 + j)) return;
             T const s = x.bias.add(t.s(i, j), b, h, first + i, k0 + j);
             // forward: s_ij += bias_ij; hence d_bias_ij += d_s_ij
-            t.sum(i, j) +=
-                weight_and_score_gradient(weigh, s, d_w, row, t.facts.stats[i], t.facts.delta[i]).d_score;
+            t.sum(i, j) += weight_and_score_gradient(weigh, s, d_w, row, t.facts.stats[i], t.facts.delta[i]).d_score;
           });
         }
       }

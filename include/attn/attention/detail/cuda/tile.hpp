@@ -9,8 +9,8 @@
 /// so that four lanes hold a row, and two tiles of a sum side by side are a left operand of 16 x 16 as it stands.
 #pragma once
 
-#include "attn/attention/detail/cuda_block.hpp"
-#include "attn/attention/detail/team_tile.hpp"
+#include "attn/attention/detail/cuda/block.hpp"
+#include "attn/attention/detail/team/tile.hpp"
 
 namespace attn::detail::cuda {
 

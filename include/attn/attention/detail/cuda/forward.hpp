@@ -8,8 +8,8 @@
 ///     out (own, width) v (streamed, width)      out += w v       w is a left operand as it lies
 #pragma once
 
-#include "attn/attention/detail/cuda_tile.hpp"
-#include "attn/attention/detail/team_forward.hpp"
+#include "attn/attention/detail/cuda/tile.hpp"
+#include "attn/attention/detail/team/forward.hpp"
 
 namespace attn::detail::cuda {
 

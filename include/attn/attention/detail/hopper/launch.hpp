@@ -1,8 +1,8 @@
 /// Launches of the kernels for Hopper, and which calls they serve: forward and backward passes of bf16 and fp16.
 #pragma once
 
-#include "attn/attention/detail/cuda_hopper_backward.hpp"
-#include "attn/attention/detail/cuda_launch.hpp"
+#include "attn/attention/detail/cuda/launch.hpp"
+#include "attn/attention/detail/hopper/backward.hpp"
 
 #include <algorithm>
 

@@ -7,8 +7,8 @@
 
 namespace attn::detail::host {
 
-/// Rows that the next block of queries will read, or that this one will write. They are asked for between the steps of a
-/// block's work: a processor has buffers for a few dozen misses, and stands still when it is asked for more.
+/// Rows that the next block of queries will read, or that this one will write. They are asked for between the steps of
+/// a block's work: a processor has buffers for a few dozen misses, and stands still when it is asked for more.
 class Prefetcher {
  public:
   /// Rows `first` to `first + n` of x (batch, heads, tokens, width).

@@ -5,11 +5,11 @@
 ///
 ///     product                      how
 ///     S = Q K^T, dW = dO V^T       dot products of a row with W rows at a time; a tree of shuffles adds up the lanes
-///     O += W V, dQ += dS K         the register block of host_tile.hpp: weights broadcast, rows of V or K in lanes
+///     O += W V, dQ += dS K         the register block of host/tile.hpp: weights broadcast, rows of V or K in lanes
 ///     dV += W^T dO, dK += dS^T Q   the same, with rows of dO or Q in lanes
 #pragma once
 
-#include "attn/attention/detail/host_call.hpp"
+#include "attn/attention/detail/host/call.hpp"
 
 namespace attn::detail::host {
 

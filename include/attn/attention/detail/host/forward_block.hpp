@@ -1,7 +1,7 @@
 /// The fused forward pass of a block of queries on the host: scores, weights and output without leaving L1.
 #pragma once
 
-#include "attn/attention/detail/host_few_queries.hpp"
+#include "attn/attention/detail/host/few_queries.hpp"
 #include "attn/attention/detail/norm_sums.hpp"
 
 namespace attn::detail::host {
@@ -224,7 +224,7 @@ struct ForwardBlock {
 
   /// Whether the norm of the Jacobian comes from slopes of numerators, which are functions of scores.
   template <class P>
-  static constexpr bool keeps_scores = norms && normalised && StatesNumeratorSlope<A, P>;
+  static constexpr bool keeps_scores = norms&& normalised&& StatesNumeratorSlope<A, P>;
 
   template <class P, int Columns, class Stats, int N>
   void add_numerator_slopes(P const (&scores)[N], ScoreTile<P> const& numerators, Stats const& stats,

@@ -1,8 +1,8 @@
 /// The forward pass on the host: who works on which block of queries.
 #pragma once
 
-#include "attn/attention/detail/host_forward_block.hpp"
-#include "attn/attention/detail/host_short_sequences.hpp"
+#include "attn/attention/detail/host/forward_block.hpp"
+#include "attn/attention/detail/host/short_sequences.hpp"
 
 namespace attn::detail::host {
 

@@ -9,11 +9,11 @@
 ///
 /// so that tensor cores multiply values while a warpgroup activates its next scores, and other warpgroups fill what gap
 /// remains (Shah et al. 2024, "FlashAttention-3"). Accumulators lie as those of mma.sync, hence rows, masks and
-/// statistics are those of cuda_forward.hpp.
+/// statistics are those of cuda/forward.hpp.
 #pragma once
 
-#include "attn/attention/detail/cuda_forward.hpp"
-#include "attn/attention/detail/cuda_hopper_tile.hpp"
+#include "attn/attention/detail/cuda/forward.hpp"
+#include "attn/attention/detail/hopper/tile.hpp"
 
 namespace attn::detail::cuda {
 

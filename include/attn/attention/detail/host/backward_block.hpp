@@ -2,9 +2,9 @@
 /// follow from the tile.
 #pragma once
 
-#include "attn/attention/detail/host_bias.hpp"
-#include "attn/attention/detail/host_few_queries.hpp"
-#include "attn/attention/detail/host_short_sequences.hpp"
+#include "attn/attention/detail/host/bias.hpp"
+#include "attn/attention/detail/host/few_queries.hpp"
+#include "attn/attention/detail/host/short_sequences.hpp"
 
 namespace attn::detail::host {
 
@@ -39,10 +39,10 @@ struct BackwardBlock {
 
   /// Where a piece of work gathers.
   struct Gradients {
-    T* keys_and_values;   ///< dK (M, padded D), then dV (M, padded E)
-    Sums bias;            ///< (B', H, N, M)
-    bool starts_bias;     ///< nothing is there yet
-    double* parameters;   ///< of all blocks of queries
+    T* keys_and_values;  ///< dK (M, padded D), then dV (M, padded E)
+    Sums bias;           ///< (B', H, N, M)
+    bool starts_bias;    ///< nothing is there yet
+    double* parameters;  ///< of all blocks of queries
   };
 
   int padded_width() const { return (shape.width + Pack<T>::width - 1) / Pack<T>::width * Pack<T>::width; }
@@ -230,8 +230,8 @@ struct BackwardBlock {
   /// What `load_rows` finds for a block, for query i of a few, the same in each lane.
   template <class P, int most>
   void load_row(QueryBlock const& at, int i, T const* d_out_row, Rows<P, most>& rows) const {
-    auto const* const from = out.data() + at.batch * out.stride(0) + at.head * out.stride(1) +
-                             (at.first + i) * out.stride(2);
+    auto const* const from =
+        out.data() + at.batch * out.stride(0) + at.head * out.stride(1) + (at.first + i) * out.stride(2);
     rows.statistics.of[i] = load_stats<A, P>(&saved.rows()(at.batch, at.head, at.first + i), 1);
     rows.inverse[i] = P(T(1)) / a.normalizer(rows.statistics.of[i]);
     P sum(T(0));
@@ -314,7 +314,6 @@ struct BackwardBlock {
       return {w.weight, w.slope * d_w};
     }
   }
-
 };
 
 }  // namespace attn::detail::host

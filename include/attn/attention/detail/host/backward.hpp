@@ -5,7 +5,7 @@
 /// head are added in their order afterwards. Shapes alone decide on the parts, so results do not depend on the threads.
 #pragma once
 
-#include "attn/attention/detail/host_backward_block.hpp"
+#include "attn/attention/detail/host/backward_block.hpp"
 
 namespace attn::detail::host {
 
@@ -81,8 +81,7 @@ struct Backward {
   void run_short(std::string const& name, Exec const& exec, Short const& short_ones) const {
     Index const items = short_ones.groups() * shape.key_heads, sums = call.gradient_numbers();
     int const threads = workers(exec, items);
-    Index const bytes =
-        std::max(static_cast<Index>(call.cut_tiles(Carver()).bytes), short_ones.scratch_bytes());
+    Index const bytes = std::max(static_cast<Index>(call.cut_tiles(Carver()).bytes), short_ones.scratch_bytes());
     Index const n_partials = shape.batch * shape.heads * shape.query_blocks<T>() * Block::n_parameters;
     Carver count;
     auto const carve = [&](Carver& c) {

@@ -1,13 +1,13 @@
 /// CudaBlock: what tensor-core kernels ask of the hardware, one inline instruction for each.
 ///
 /// Kernels are templates over this type, so that tests run the same text on a host, where a block of fibers stands for
-/// the threads (tests/attention/emulated_block.hpp). Requires sm_80; cuda_hopper_block.hpp has what sm_90a adds.
+/// the threads (tests/attention/emulated_block.hpp). Requires sm_80; hopper/block.hpp has what sm_90a adds.
 ///
 /// A *block* here is the warps that work on one tile. Short sequences need few warps, hence a block of CUDA may hold
 /// `packed` of ours, which share nothing but the multiprocessor.
 #pragma once
 
-#include "attn/attention/detail/cuda_numbers.hpp"
+#include "attn/attention/detail/cuda/numbers.hpp"
 
 namespace attn::detail::cuda {
 

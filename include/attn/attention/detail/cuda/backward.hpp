@@ -3,7 +3,7 @@
 /// A block streams tiles through two buffers, as the forward kernel does.
 #pragma once
 
-#include "attn/attention/detail/cuda_gradients.hpp"
+#include "attn/attention/detail/cuda/gradients.hpp"
 
 namespace attn::detail::cuda {
 

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "attn/activation/slope.hpp"
-#include "attn/attention/detail/host_tile.hpp"
+#include "attn/attention/detail/host/tile.hpp"
 #include "attn/attention/reference.hpp"
 #include "attn/core/jet_tensor.hpp"
 
@@ -170,45 +170,48 @@ JetScratch<S>& jet_scratch() {
 
 /// See `attention`. Chosen before the other kernels by its constraint.
 template <HostExecutionSpace Exec, class A, class Q, class K, class V, class O, class Saved, class Options>
-  requires(has_packs && AnyJet<typename O::Scalar>)
-void attention_forward(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out, Saved const&,
-                       Options const& options) {
+requires(has_packs&& AnyJet<typename O::Scalar>) void attention_forward(Exec const& exec, A const& a, Q const& q,
+                                                                        K const& k, V const& v, O const& out,
+                                                                        Saved const&, Options const& options) {
   using S = typename JetOfPacks<typename O::Scalar>::type;
-  static_assert(std::same_as<decltype(options.norms), NoNorms>, "attention: ask for norms of real tensors only, not of jets");
+  static_assert(std::same_as<decltype(options.norms), NoNorms>,
+                "attention: ask for norms of real tensors only, not of jets");
   auto const scale = reference::detail::score_scale<S>(options, q.extent(3));
   int const n = static_cast<int>(q.extent(2)), m = static_cast<int>(k.extent(2));
   auto const mask = options.mask;
   for_jet_groups<S>(exec, "attn::attention (jets)", q, k, mask,
                     [=](Index first, int lanes, Index head_begin, Index head_end, Index key_head, Index) {
-    JetScratch<S>& s = jet_scratch<S>();
-    s.k.load(k, first, lanes, key_head);
-    s.v.load(v, first, lanes, key_head);
-    for (Index h = head_begin; h < head_end; ++h) {
-      s.q.load(q, first, lanes, h);
-      s.out.resize(n, v.extent(3));
-      s.out.fill_zero();
-      Row const row{mask.length(static_cast<int>(first), m), static_cast<int>(h)};
-      for (int i = 0; i < n; ++i) {
-        KeyRange const keys = mask.keys({static_cast<int>(first), i, n, m});
-        jet_weights(a, s, keys, row, i, q.extent(3), scale);
-        S* const o = s.out[i];
-        for (std::size_t r = 0; r < s.weights.size(); ++r) {
-          S const w = s.weights[r];
-          S const* const value = s.v[keys.begin + static_cast<Index>(r)];
-          for (Index e = 0; e < v.extent(3); ++e) o[e] += w * value[e];
-        }
-      }
-      s.out.store(out, first, lanes, h);
-    }
-  });
+                      JetScratch<S>& s = jet_scratch<S>();
+                      s.k.load(k, first, lanes, key_head);
+                      s.v.load(v, first, lanes, key_head);
+                      for (Index h = head_begin; h < head_end; ++h) {
+                        s.q.load(q, first, lanes, h);
+                        s.out.resize(n, v.extent(3));
+                        s.out.fill_zero();
+                        Row const row{mask.length(static_cast<int>(first), m), static_cast<int>(h)};
+                        for (int i = 0; i < n; ++i) {
+                          KeyRange const keys = mask.keys({static_cast<int>(first), i, n, m});
+                          jet_weights(a, s, keys, row, i, q.extent(3), scale);
+                          S* const o = s.out[i];
+                          for (std::size_t r = 0; r < s.weights.size(); ++r) {
+                            S const w = s.weights[r];
+                            S const* const value = s.v[keys.begin + static_cast<Index>(r)];
+                            for (Index e = 0; e < v.extent(3); ++e) o[e] += w * value[e];
+                          }
+                        }
+                        s.out.store(out, first, lanes, h);
+                      }
+                    });
 }
 
 /// See `attention_backward`. The formulas are those of attention/reference.hpp.
-template <HostExecutionSpace Exec, class A, class Q, class K, class V, class O, class Saved, class DO, class DQ, class DK,
-          class DV, class Options>
-  requires(has_packs && AnyJet<typename O::Scalar>)
-void attention_gradients(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const&, Saved const&,
-                         DO const& d_out, DQ const& d_q, DK const& d_k, DV const& d_v, Options const& options) {
+template <HostExecutionSpace Exec, class A, class Q, class K, class V, class O, class Saved, class DO, class DQ,
+          class DK, class DV, class Options>
+requires(has_packs&& AnyJet<typename O::Scalar>) void attention_gradients(Exec const& exec, A const& a, Q const& q,
+                                                                          K const& k, V const& v, O const&,
+                                                                          Saved const&, DO const& d_out, DQ const& d_q,
+                                                                          DK const& d_k, DV const& d_v,
+                                                                          Options const& options) {
   using J = typename DQ::Scalar;
   using S = typename JetOfPacks<J>::type;
   using P = decltype(S{}.value());
@@ -230,74 +233,75 @@ void attention_gradients(Exec const& exec, A const& a, Q const& q, K const& k, V
 
   for_jet_groups<S>(exec, "attn::attention_backward (jets)", q, k, mask,
                     [=](Index first, int lanes, Index head_begin, Index head_end, Index key_head, Index part) {
-    JetScratch<S>& s = jet_scratch<S>();
-    s.k.load(k, first, lanes, key_head);
-    s.v.load(v, first, lanes, key_head);
-    s.d_k.resize(m, width);
-    s.d_v.resize(m, value_width);
-    s.d_k.fill_zero();
-    s.d_v.fill_zero();
-    for (Index h = head_begin; h < head_end; ++h) {
-      s.q.load(q, first, lanes, h);
-      s.d_out.load(d_out, first, lanes, h);
-      s.d_q.resize(n, width);
-      s.d_q.fill_zero();
-      Row const row{mask.length(static_cast<int>(first), m), static_cast<int>(h)};
-      for (int i = 0; i < n; ++i) {
-        KeyRange const keys = mask.keys({static_cast<int>(first), i, n, m});
-        [[maybe_unused]] auto const stats = jet_weights(a, s, keys, row, i, width, scale);
-        s.d_weights.resize(s.weights.size());
-        S const* const d_o = s.d_out[i];
-        S delta(0);
-        for (std::size_t r = 0; r < s.weights.size(); ++r) {
-          Index const j = keys.begin + static_cast<Index>(r);
-          S const* const value = s.v[j];
-          S* const d_value = s.d_v[j];
-          S const w = s.weights[r];
-          S d_w(0);
-          for (Index e = 0; e < value_width; ++e) {
-            // forward: out_i += w_ij v_j; hence d_w_ij += d_out_i.v_j and d_v_j += w_ij d_out_i
-            d_w += d_o[e] * value[e];
-            d_value[e] += w * d_o[e];
-          }
-          delta += w * d_w;
-          s.d_weights[r] = d_w;
-        }
-        for (std::size_t r = 0; r < s.weights.size(); ++r) {
-          Index const j = keys.begin + static_cast<Index>(r);
-          S d_s;
-          if constexpr (RowActivation<A, S>) {
-            d_s = pull_back(a, s.scores[r], s.weights[r], s.d_weights[r], delta, stats);
-          } else {
-            d_s = weight_and_slope(a, s.scores[r], row).slope * s.d_weights[r];
-          }
-          if constexpr (learnable) {
-            auto const slopes = a.parameter_slopes(s.scores[r], row);
-            for (Index p = 0; p < n_parameters; ++p) {
-              S const gradient = slopes[static_cast<std::size_t>(p)] * s.d_weights[r];
-              for (int lane = 0; lane < lanes; ++lane) {  // idle lanes may hold anything
-                parts[((part + lane) * heads + h) * n_parameters + p] +=
-                    gradient.coefficients[S::size - 1].lanes[lane];
-              }
-            }
-          }
-          // forward: s_ij = scale q_i.k_j; hence d_q_i += scale d_s_ij k_j and d_k_j += scale d_s_ij q_i
-          d_s = d_s * P(scale);
-          S const* const key = s.k[j];
-          S const* const query = s.q[i];
-          S* const d_query = s.d_q[i];
-          S* const d_key = s.d_k[j];
-          for (Index d = 0; d < width; ++d) {
-            d_query[d] += d_s * key[d];
-            d_key[d] += d_s * query[d];
-          }
-        }
-      }
-      s.d_q.store(d_q, first, lanes, h);
-    }
-    s.d_k.store(d_k, first, lanes, key_head);
-    s.d_v.store(d_v, first, lanes, key_head);
-  });
+                      JetScratch<S>& s = jet_scratch<S>();
+                      s.k.load(k, first, lanes, key_head);
+                      s.v.load(v, first, lanes, key_head);
+                      s.d_k.resize(m, width);
+                      s.d_v.resize(m, value_width);
+                      s.d_k.fill_zero();
+                      s.d_v.fill_zero();
+                      for (Index h = head_begin; h < head_end; ++h) {
+                        s.q.load(q, first, lanes, h);
+                        s.d_out.load(d_out, first, lanes, h);
+                        s.d_q.resize(n, width);
+                        s.d_q.fill_zero();
+                        Row const row{mask.length(static_cast<int>(first), m), static_cast<int>(h)};
+                        for (int i = 0; i < n; ++i) {
+                          KeyRange const keys = mask.keys({static_cast<int>(first), i, n, m});
+                          [[maybe_unused]] auto const stats = jet_weights(a, s, keys, row, i, width, scale);
+                          s.d_weights.resize(s.weights.size());
+                          S const* const d_o = s.d_out[i];
+                          S delta(0);
+                          for (std::size_t r = 0; r < s.weights.size(); ++r) {
+                            Index const j = keys.begin + static_cast<Index>(r);
+                            S const* const value = s.v[j];
+                            S* const d_value = s.d_v[j];
+                            S const w = s.weights[r];
+                            S d_w(0);
+                            for (Index e = 0; e < value_width; ++e) {
+                              // forward: out_i += w_ij v_j; hence d_w_ij += d_out_i.v_j and d_v_j += w_ij d_out_i
+                              d_w += d_o[e] * value[e];
+                              d_value[e] += w * d_o[e];
+                            }
+                            delta += w * d_w;
+                            s.d_weights[r] = d_w;
+                          }
+                          for (std::size_t r = 0; r < s.weights.size(); ++r) {
+                            Index const j = keys.begin + static_cast<Index>(r);
+                            S d_s;
+                            if constexpr (RowActivation<A, S>) {
+                              d_s = pull_back(a, s.scores[r], s.weights[r], s.d_weights[r], delta, stats);
+                            } else {
+                              d_s = weight_and_slope(a, s.scores[r], row).slope * s.d_weights[r];
+                            }
+                            if constexpr (learnable) {
+                              auto const slopes = a.parameter_slopes(s.scores[r], row);
+                              for (Index p = 0; p < n_parameters; ++p) {
+                                S const gradient = slopes[static_cast<std::size_t>(p)] * s.d_weights[r];
+                                for (int lane = 0; lane < lanes; ++lane) {  // idle lanes may hold anything
+                                  parts[((part + lane) * heads + h) * n_parameters + p] +=
+                                      gradient.coefficients[S::size - 1].lanes[lane];
+                                }
+                              }
+                            }
+                            // forward: s_ij = scale q_i.k_j; hence d_q_i += scale d_s_ij k_j and d_k_j += scale d_s_ij
+                            // q_i
+                            d_s = d_s * P(scale);
+                            S const* const key = s.k[j];
+                            S const* const query = s.q[i];
+                            S* const d_query = s.d_q[i];
+                            S* const d_key = s.d_k[j];
+                            for (Index d = 0; d < width; ++d) {
+                              d_query[d] += d_s * key[d];
+                              d_key[d] += d_s * query[d];
+                            }
+                          }
+                        }
+                        s.d_q.store(d_q, first, lanes, h);
+                      }
+                      s.d_k.store(d_k, first, lanes, key_head);
+                      s.d_v.store(d_v, first, lanes, key_head);
+                    });
   if constexpr (learnable) {
     auto const parameters = a.parameters();
     if (parameters.gradient == nullptr) return;
@@ -305,7 +309,8 @@ void attention_gradients(Exec const& exec, A const& a, Q const& q, K const& k, V
     for (Index part = 0; part < tasks * P::width; ++part) {
       for (Index h = 0; h < heads; ++h) {
         for (Index p = 0; p < n_parameters; ++p) {
-          parameters.gradient[(parameters.per_head ? h * n_parameters : 0) + p] += parts[(part * heads + h) * n_parameters + p];
+          parameters.gradient[(parameters.per_head ? h * n_parameters : 0) + p] +=
+              parts[(part * heads + h) * n_parameters + p];
         }
       }
     }

@@ -6,7 +6,7 @@
 /// alone.
 #pragma once
 
-#include "attn/attention/detail/cuda_cuts.hpp"
+#include "attn/attention/detail/cuda/cuts.hpp"
 
 #include <limits>
 #include <string>
