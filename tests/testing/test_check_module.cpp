@@ -93,4 +93,64 @@ TEST(CheckModule, FindsAForwardThatDoesNotRepeat) {
   EXPECT_NE(faults(Scale::random).find("forward twice"), std::string::npos);
 }
 
+/// Two tensors and whole numbers in, two tensors out: y_0 = x_0 + x_1[row of], y_1 = 2 x_1; and mistakes.
+struct Rows {
+  Tensor<double const, 1, attn_test::Memory> fine, coarse;
+  Tensor<int const, 1, attn_test::Memory> row_of;
+  static constexpr auto tensors = std::tuple(&Rows::fine, &Rows::coarse, &Rows::row_of);
+};
+
+struct Spread {
+  enum Mistake { none, second_gradient, too_few };
+  Mistake mistake = none;
+
+  using Vector = nn::TensorOf<Ctx, 1>;
+  struct Tape {
+    Rows x;
+  };
+
+  nn::Forward<std::pair<Vector, Vector>, Tape> forward(Ctx& ctx, Rows const& x) const {
+    Vector const a = ctx.tensor(x.fine.extent(0)), b = ctx.tensor(x.coarse.extent(0));
+    Kokkos::parallel_for(
+        "spread", Kokkos::RangePolicy<Exec>(ctx.exec, 0, 1), KOKKOS_LAMBDA(Index) {
+          for (Index i = 0; i < a.size(); ++i) a(i) = x.fine(i) + x.coarse(x.row_of(i));
+          for (Index i = 0; i < b.size(); ++i) b(i) = 2 * x.coarse(i);
+        });
+    return {{a, b}, {x}};
+  }
+
+  std::vector<Vector> backward(Ctx& ctx, Tape&& tape, std::pair<Vector, Vector> const& d_y) const {
+    auto const& [d_a, d_b] = d_y;
+    Vector const d_fine = ctx.tensor(d_a.extents()), d_coarse = ctx.tensor(d_b.extents());
+    Rows const x = tape.x;
+    double const factor = mistake == second_gradient ? 3 : 2;
+    Kokkos::parallel_for(
+        "spread", Kokkos::RangePolicy<Exec>(ctx.exec, 0, 1), KOKKOS_LAMBDA(Index) {
+          for (Index i = 0; i < d_b.size(); ++i) d_coarse(i) = factor * d_b(i);
+          for (Index i = 0; i < d_a.size(); ++i) d_fine(i) = d_a(i), d_coarse(x.row_of(i)) += d_a(i);
+        });
+    if (mistake == too_few) return {d_fine};
+    return {d_fine, d_coarse};
+  }
+};
+
+std::string faults(Spread::Mistake mistake) {
+  Ctx ctx;
+  attn_test::Array<int, 1> const row_of({5}, {0, 1, 1, 2, 0});
+  Rows const like{{nullptr, {5}}, {nullptr, {3}}, row_of};
+  return attn::testing::check_module(ctx, Spread{mistake}, like).message();
+}
+
+TEST(CheckModule, AcceptsAModuleOverAnAggregate) { EXPECT_EQ(faults(Spread::none), "sound"); }
+
+TEST(CheckModule, NamesTheTensorOfAnAggregateWhoseGradientIsWrong) {
+  std::string const message = faults(Spread::second_gradient);
+  EXPECT_NE(message.find("gradient of the input tensor 1: 3 of 3"), std::string::npos) << message;
+  EXPECT_EQ(message.find("tensor 0"), std::string::npos) << message;
+}
+
+TEST(CheckModule, FindsAGradientThatIsMissing) {
+  EXPECT_EQ(faults(Spread::too_few), "backward returns 5 numbers for an input of 8");
+}
+
 }  // namespace

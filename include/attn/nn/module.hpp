@@ -1,6 +1,7 @@
 /// Module: what a layer, a block and a whole model have in common.
 #pragma once
 
+#include "attn/nn/aggregate.hpp"
 #include "attn/nn/context.hpp"
 
 #include <concepts>
@@ -15,19 +16,22 @@ struct Forward {
   Tape tape;
 };
 
-/// A module maps a tensor to a tensor and can pull gradients back.
+/// A module maps a value to a value, and can pull gradients back. A value is a tensor or an aggregate of tensors
+/// (nn/aggregate.hpp).
 ///
 ///  1. It is constructed from a `Builder` (a `Context` converts to one) and a `Config`, and registers its parameters
-///     there. It holds handles and sizes, no memory; it is cheap to copy, and `forward` and `backward` are const.
+///     and buffers there. It holds handles and sizes, no memory; it is cheap to copy, and `forward` and `backward` are
+///     const.
 ///  2. `module.forward(ctx, x)` returns `Forward{y, tape}`. Both lie in `ctx.workspace`, and refer to x.
 ///  3. `module.backward(ctx, std::move(tape), d_y)` adds the gradients of the parameters to `ctx.parameters` and
 ///  returns
-///     that of x. It leaves d_y as it is. The tape is used once; it is empty, and `backward` throws, if `forward` ran
-///     while `ctx.keeps_tape()` was false.
+///     that of x: the gradients of those tensors of x that are of the context's scalar, in their order, as an aggregate
+///     of its own; nothing (void) where x has none, or where nobody wants them. It leaves d_y as it is. The tape is
+///     used once; it is empty, and `backward` throws, if `forward` ran while `ctx.keeps_tape()` was false.
 ///  4. Memory is taken in the order of a stack: first what is returned, then what is dropped on return.
 ///  5. Everything runs on `ctx.exec` without a fence, with the same bits for any number of threads.
 ///
-/// The smallest model:
+/// `attn::testing::check_module` tells whether a type keeps these promises. The smallest module:
 ///
 ///     struct Identity {
 ///       struct Tape {};
@@ -35,12 +39,14 @@ struct Forward {
 ///       template <class Ctx, class D> D backward(Ctx&, Tape&&, D const& d_y) const { return d_y; }
 ///     };
 ///
-/// Three refinements save passes over memory; composite modules use them where they are offered:
+/// Refinements save passes over memory; composite modules use them where they are offered:
 ///  * `forward(ctx, x, Onto)` returns `onto.source + scale f(x)` (linear layers at the end of a residual branch);
 ///  * `backward_add(ctx, tape, d_y, d_x)` adds the gradient of x to d_x (norms at its start);
-///  * `backward_in_place(ctx, tape, d)` turns the gradient of y into that of x (residual connections, stacks).
+///  * `backward_in_place(ctx, tape, d)` turns the gradient of y into that of x (residual connections, stacks);
+///  * `backward_input(ctx, tape, d_y)` returns the gradient of x where `backward` leaves it out (whole models, whose
+///    training does not need it).
 template <class M, class Ctx, class X>
-concept Module = requires(M const& m, Ctx& ctx, X const& x) {
+concept Module = Aggregate<X> && requires(M const& m, Ctx& ctx, X const& x) {
   m.forward(ctx, x).value;
   m.forward(ctx, x).tape;
   m.backward(ctx, std::move(m.forward(ctx, x).tape), m.forward(ctx, x).value);
