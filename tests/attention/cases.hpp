@@ -139,8 +139,27 @@ auto dynamic_poly(std::vector<double> const& scale) {
   };
 }
 
-/// One type of mask that shows what any of the library's would: fewer kernels to compile.
-using AnyMask = attn::Both<attn::Window, attn::KeyPadding>;
+/// One type of mask that shows what any of the library's would: fewer kernels to compile. With `queries_per_group`,
+/// queries and keys are in groups, as packed sequences are, and to activations every group has `keys_per_group` keys.
+struct AnyMask {
+  attn::Window window = {};
+  attn::KeyPadding padding = {};
+  int queries_per_group = 0;
+  int keys_per_group = 0;
+
+  ATTN_FUNCTION attn::KeyRange keys(attn::Query q) const {
+    attn::KeyRange range = attn::Both<attn::Window, attn::KeyPadding>{window, padding}.keys(q);
+    if (queries_per_group > 0) {
+      int const first = attn::detail::clamp_to(q.index / queries_per_group * keys_per_group, 0, q.n_keys);
+      int const last = attn::detail::clamp_to(first + keys_per_group, 0, q.n_keys);
+      range = {range.begin > first ? range.begin : first, range.end < last ? range.end : last};
+    }
+    return range;
+  }
+  ATTN_FUNCTION int length(int batch, int n_keys) const {
+    return queries_per_group > 0 ? keys_per_group : padding.length(batch, n_keys);
+  }
+};
 
 /// What `attn::Full` shows.
 inline auto full() {
@@ -158,6 +177,15 @@ inline auto window(attn::Window const& w, std::vector<int> const& lengths = {}) 
 /// What `attn::Causal` shows.
 inline auto causal(int offset) { return window({.before = 1 << 20, .after = offset}); }
 inline auto lengths(std::vector<int> const& values) { return window({.before = 1 << 20, .after = 1 << 20}, values); }
+/// Packed sequences of that many queries and keys each, under a window.
+inline auto groups(int queries, int keys, attn::Window const& w = {.before = 1 << 20, .after = 1 << 20}) {
+  return [=](auto& arrays, Shape const& s) {
+    AnyMask mask = window(w)(arrays, s);
+    mask.queries_per_group = queries;
+    mask.keys_per_group = keys;
+    return mask;
+  };
+}
 
 /// Runs forward and backward. `make_activation` and `make_mask` are given the Arrays of the kernel's memory.
 template <class Kernel, bool with_norms = false, bool with_bias = false, class T, class MakeActivation, class MakeMask>

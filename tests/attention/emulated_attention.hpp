@@ -147,7 +147,7 @@ struct StoredInputs {
               random_numbers(in.shape.out_size(), 4)) {
     Shape const& s = in.shape;
     for (Index b = 0; in.padding_is_nan && b < s.batch; ++b) {
-      for (Index j = in.mask.second.lengths[b]; j < s.keys; ++j) {
+      for (Index j = in.mask.padding.lengths[b]; j < s.keys; ++j) {
         for (Index h = 0; h < s.kv_heads; ++h) {
           for (Index d = 0; d < s.width; ++d) k.tensor()(b, h, j, d) = X(std::numeric_limits<float>::quiet_NaN());
           for (Index e = 0; e < s.value_width; ++e) v.tensor()(b, h, j, e) = X(std::numeric_limits<float>::quiet_NaN());

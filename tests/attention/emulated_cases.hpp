@@ -25,6 +25,9 @@ inline AnyMask full() { return {{.before = all, .after = all}, {unpadded.data()}
 inline AnyMask causal(int offset = 0) { return {{.before = all, .after = 0, .offset = offset}, {unpadded.data()}}; }
 inline AnyMask window(int before, int after) { return {{.before = before, .after = after}, {unpadded.data()}}; }
 inline AnyMask lengths(std::array<int, 2> const& n) { return {{.before = all, .after = all}, {n.data()}}; }
+inline AnyMask groups(int queries, int keys, attn::Window const& w = {.before = all, .after = all}) {
+  return {w, {unpadded.data()}, queries, keys};
+}
 
 }  // namespace emulated
 

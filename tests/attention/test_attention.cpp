@@ -91,6 +91,13 @@ TYPED_TEST(Attention, AgreesWithTheTextbookUnderTwoMasks) {
   }
 }
 
+// To activations a packed sequence has as many keys as a group.
+TYPED_TEST(Attention, AgreesWithTheTextbookInPackedSequences) {
+  this->expect_reference_for_all({.queries = 100, .keys = 100}, groups(49, 49));
+  this->expect_reference_for_all({.queries = 67, .keys = 72}, groups(3, 5, {.before = 100, .after = 0, .offset = 30}));
+  this->expect_reference_for_all({.batch = 17, .queries = 6, .keys = 7}, groups(4, 3));
+}
+
 TYPED_TEST(Attention, TakesAScaleOfScores) {
   this->expect_reference({}, plain(attn::Softmax{}), full(), 0.3);
   this->expect_reference({}, plain(SquaredRelu{}), full(), -0.3);

@@ -8,7 +8,7 @@ namespace {
 
 using namespace attn_test;
 using cuda::Format;
-using emulated::full, emulated::causal, emulated::window, emulated::lengths;
+using emulated::full, emulated::causal, emulated::window, emulated::lengths, emulated::groups;
 
 /// Which kernel: the numbers in memory, the width of tiles, and how many warpgroups multiply.
 template <class X_, int width_, int consumers_ = 2>
@@ -102,6 +102,16 @@ TEST(CudaHopper, AgreesWithTheReference_InGroupedHeadsOfSeveralSequences) {
   Shape const s{.batch = 2, .heads = 4, .kv_heads = 2, .queries = 70, .keys = 167, .width = 64, .value_width = 64};
   expect_right<HopperKernels<Bf16, 64, 2>, attn::Softmax>({{}, s, lengths(some)});
   expect_right<HopperKernels<Bf16, 64, 3>, Dynamic>({dynamic(), s, causal(), {true, 0, 0}});
+}
+
+// To activations a packed sequence has as many keys as a group: that is no bound on which keys a query sees.
+TEST(CudaHopper, AgreesWithTheReference_InPackedSequences) {
+  for (AnyMask const& mask : {groups(200, 200), groups(50, 50), groups(130, 70), groups(64, 3)}) {
+    expect_right<HopperKernels<Bf16, 64, 2>, attn::Softmax>({{}, square(400, 64), mask});
+    expect_right<HopperKernels<Bf16, 64, 3>, Dynamic>({dynamic(), square(400, 64), mask});
+  }
+  AnyMask const causal_groups = groups(150, 150, {.before = 1 << 20, .after = 0});
+  expect_right<HopperKernels<Bf16, 64, 2>, attn::Softmax>({{}, square(400, 64), causal_groups});
 }
 
 TEST(CudaHopper, NeverLooksAtPadding) {

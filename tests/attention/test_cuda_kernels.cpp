@@ -9,7 +9,7 @@ namespace {
 using namespace attn_test;
 using cuda::Format;
 using cuda::Length;
-using emulated::full, emulated::causal, emulated::window, emulated::lengths;
+using emulated::full, emulated::causal, emulated::window, emulated::lengths, emulated::groups;
 
 template <class K, class A>
 void expect_right(EmulatedInputs<A> const& in) {
@@ -40,6 +40,15 @@ TEST(CudaKernels, AgreeWithTheReference_InGroupedHeadsOfSeveralSequences) {
   Shape const s{.batch = 2, .heads = 4, .kv_heads = 2, .queries = 70, .keys = 67, .width = 64, .value_width = 64};
   expect_right<K, attn::Softmax>({{}, s, lengths(some)});
   expect_right<K, Dynamic>({dynamic(), s, causal(), {true, 0, 0}});
+}
+
+TEST(CudaKernels, AgreeWithTheReference_InPackedSequences) {
+  using K = Kernels<Bf16, 64>;
+  for (AnyMask const& mask :
+       {groups(100, 100), groups(30, 50), groups(64, 3), groups(70, 70, {.before = 1 << 20, .after = 0})}) {
+    expect_right<K, attn::Softmax>({{}, square(200, 64), mask});
+    expect_right<K, Dynamic>({dynamic(), square(200, 64), mask});
+  }
 }
 
 TEST(CudaKernels, NeverLookAtPadding) {

@@ -52,10 +52,23 @@ double relative_error(std::vector<double> const& got, std::vector<double> const&
   return std::sqrt(difference / size);
 }
 
+/// One type of mask for all: a window in packed sequences of `group` tokens.
+struct WindowsInGroups {
+  attn::Window window;
+  int group;
+
+  ATTN_FUNCTION attn::KeyRange keys(attn::Query q) const {
+    attn::KeyRange const range = window.keys(q);
+    int const first = q.index / group * group, last = first + group;
+    return {range.begin > first ? range.begin : first, range.end < last ? range.end : last};
+  }
+  ATTN_FUNCTION int length(int, int) const { return group; }
+};
+
 template <class X, class Products = attn::Fp32Products, class A>
-void expect_accurate(A const& a, Index tokens, Index width, double tolerance) {
+void expect_accurate(A const& a, Index tokens, Index width, WindowsInGroups const& mask, double tolerance) {
   Exec const exec;
-  attn::AttentionOptions<attn::Full, attn::NoNorms, Products> const options{};
+  attn::AttentionOptions<WindowsInGroups, attn::NoNorms, Products> const options{.mask = mask};
   auto const q = random_view<X>(4, tokens, width, 1), k = random_view<X>(2, tokens, width, 2),
              v = random_view<X>(2, tokens, width, 3), d_out = random_view<X>(4, tokens, width, 4);
   auto const out = random_view<X>(4, tokens, width, 5), d_q = random_view<X>(4, tokens, width, 6),
@@ -75,8 +88,9 @@ void expect_accurate(A const& a, Index tokens, Index width, double tolerance) {
   auto const q_ = wide(q, memory[0]), k_ = wide(k, memory[1]), v_ = wide(v, memory[2]), d_out_ = wide(d_out, memory[3]),
              out_ = wide(out, memory[4]), d_q_ = wide(d_q, memory[5]), d_k_ = wide(d_k, memory[6]),
              d_v_ = wide(d_v, memory[7]);
-  attn::reference::attention(a, q_, k_, v_, out_);
-  attn::reference::attention_backward(a, q_, k_, v_, d_out_, d_q_, d_k_, d_v_);
+  attn::AttentionOptions<WindowsInGroups> const exactly{.mask = mask};
+  attn::reference::attention(a, q_, k_, v_, out_, exactly);
+  attn::reference::attention_backward(a, q_, k_, v_, d_out_, d_q_, d_k_, d_v_, exactly);
   EXPECT_LT(relative_error(on_host(out), memory[4]), tolerance) << name;
   EXPECT_LT(relative_error(on_host(d_q), memory[5]), tolerance) << name;
   EXPECT_LT(relative_error(on_host(d_k), memory[6]), tolerance) << name;
@@ -84,12 +98,20 @@ void expect_accurate(A const& a, Index tokens, Index width, double tolerance) {
 }
 
 TEST(Device, TensorCoresServe_AndAreAsAccurateAsPromised) {
+  constexpr int all = 1 << 20;
+  auto const expect = [](Index tokens, Index width, WindowsInGroups const& mask) {
+    expect_accurate<Kokkos::Experimental::bhalf_t>(attn::Softmax{}, tokens, width, mask, 1e-2);
+    expect_accurate<Kokkos::Experimental::half_t>(attn::Softmax{}, tokens, width, mask, 2e-3);
+    expect_accurate<float>(attn::Softmax{}, tokens, width, mask, 1e-5);
+    expect_accurate<float, attn::Tf32Products>(attn::Softmax{}, tokens, width, mask, 2e-3);
+  };
   for (Index const tokens : {5, 49, 197, 333}) {
-    for (Index const width : {16, 64, 100, 128, 256}) {
-      expect_accurate<Kokkos::Experimental::bhalf_t>(attn::Softmax{}, tokens, width, 1e-2);
-      expect_accurate<Kokkos::Experimental::half_t>(attn::Softmax{}, tokens, width, 2e-3);
-      expect_accurate<float>(attn::Softmax{}, tokens, width, 1e-5);
-      expect_accurate<float, attn::Tf32Products>(attn::Softmax{}, tokens, width, 2e-3);
+    for (Index const width : {16, 64, 100, 128, 256}) expect(tokens, width, {{all, all}, int(tokens)});
+  }
+  for (Index const width : {64, 128}) {  // causal, windowed, packed sequences, and all of it
+    for (WindowsInGroups const& mask : {WindowsInGroups{{all, 0}, 400}, WindowsInGroups{{30, 7}, 400},
+                                        WindowsInGroups{{all, all}, 200}, WindowsInGroups{{70, 0}, 150}}) {
+      expect(400, width, mask);
     }
   }
 }

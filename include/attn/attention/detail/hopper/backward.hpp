@@ -112,8 +112,8 @@ struct HopperGradient {
       for (Streamed tile = rows.begin(work.at, work.first, work.count); tile.count > 0;
            tile = rows.next(tile, work.at, work.first, work.count), ++use) {
         tiles.wait_empty(block, use);
-        int const length = rows.x.mask.length(work.at.batch, int(rows.x.k.extent(2)));
-        bool const is_cut = Rows::of_queries && reaches_padding(length, int(rows.x.k.extent(2)), tile.first, streamed);
+        bool const is_cut = Rows::of_queries &&
+                            reaches_hidden_keys(tile.first + tile.count, int(rows.x.k.extent(2)), tile.first, streamed);
         unsigned const full = tiles.full(use), barrier = is_cut ? landed : full;
         if (issues) {
           BoxPlace const place{0, tile.first, tile.head, work.at.batch};
@@ -123,7 +123,7 @@ struct HopperGradient {
         }
         if (is_cut) {
           block.wait(landed, cuts++ % 2);
-          clear_rows<panels>(block, streamed_tile(use, 0), length - tile.first);
+          clear_rows<panels>(block, streamed_tile(use, 0), tile.count);
           if (issues) block.arrive(full);
         }
         if constexpr (Rows::streams_facts) {

@@ -119,8 +119,7 @@ struct HopperForward {
           load_panels<panels>(block, k, tile(use), place, tiles.full(use));
         }
         tiles.wait_empty(block, use + 1);
-        int const length = mask.length(work.at.batch, size.keys);
-        bool const is_cut = reaches_padding(length, size.keys, k0, streamed);
+        bool const is_cut = reaches_hidden_keys(work.keys.end, size.keys, k0, streamed);
         unsigned const barrier = is_cut ? landed : tiles.full(use + 1);
         if (issues) {
           block.arrive_expecting(barrier, Cut::key_bytes);
@@ -128,7 +127,7 @@ struct HopperForward {
         }
         if (is_cut) {
           block.wait(landed, cuts++ % 2);
-          clear_rows<panels>(block, tile(use + 1), length - k0);
+          clear_rows<panels>(block, tile(use + 1), work.keys.end - k0);
           if (issues) block.arrive(tiles.full(use + 1));
         }
       }

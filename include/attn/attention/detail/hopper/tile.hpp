@@ -92,10 +92,11 @@ ATTN_FUNCTION void store_panels(Block const& block, Map const& map, BoxPlace pla
   for (int p = 0; p < panels; ++p, place.column += 64) block.store_box(map, place, from.panel(p));
 }
 
-/// Whether a tile of keys reaches behind the end of its sequence of `length` keys. Nobody knows what lies there, and a
-/// weight of zero does not help where a value is not a number.
-ATTN_FUNCTION constexpr bool reaches_padding(int length, int n_keys, int first, int rows) {
-  return length < n_keys && length - first < rows;
+/// Whether a tile of `rows` keys from `first` on reaches behind `end`, the end of what any of its queries may see.
+/// Nobody knows what lies there, and a weight of zero does not help where a value is not a number. Behind the last of
+/// all keys TMA itself fills up with zeros.
+ATTN_FUNCTION constexpr bool reaches_hidden_keys(int end, int n_keys, int first, int rows) {
+  return end < n_keys && end - first < rows;
 }
 /// By a warp: rows from `first` on, which TMA has brought, become zero.
 template <int panels, int rows, class Block>
