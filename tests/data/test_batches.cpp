@@ -111,6 +111,27 @@ TEST(TrainingBatches, SameKeySameBits) {
   }
 }
 
+TEST(TrainingBatches, AnyNumberOfWorkersGivesTheSameBits) {
+  Dataset const data = numbered_images(25, 3, 5, 4, 6);
+  std::vector<Copy> reference;
+  for (std::size_t const workers : {1, 2, 5}) {
+    BatchOptions options = everything(7);
+    options.workers = workers;
+    TrainingBatches<> batches(data, options);
+    EvaluationBatches<> evaluation(data, 7, workers);
+    for (std::size_t b = 0; b < 10; ++b) {
+      Copy const copy = copy_of(batches.next());
+      if (workers == 1) reference.push_back(copy);
+      EXPECT_EQ(copy, reference[b]) << workers << " workers, batch " << b;
+    }
+    std::size_t images = 0;
+    while (auto const* batch = evaluation.next()) {
+      for (std::size_t const index : batch->indices) EXPECT_EQ(index, images++);
+    }
+    EXPECT_EQ(images, 25u);
+  }
+}
+
 TEST(TrainingBatches, ResumeAnywhereWithTheSameBits) {
   Dataset const data = numbered_images(30, 1, 8, 8, 5);
   for (bool const drop_last : {true, false}) {

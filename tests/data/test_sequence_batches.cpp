@@ -88,6 +88,22 @@ TEST(SequenceBatches, AStreamGoesOnWhereItIsTold) {
   for (int b = 0; b < 5; ++b) EXPECT_EQ(whole.next().indices, resumed.next().indices);
 }
 
+TEST(SequenceBatches, AnyNumberOfWorkersShowsTheSameExamples) {
+  Sequences const data = numbered(7);
+  SequenceStream one(data, 3, RandomKey{.seed = 1}, 5), many(data, 3, RandomKey{.seed = 1}, 5, 4);
+  for (int b = 0; b < 9; ++b) {
+    auto const &expected = one.next(), &got = many.next();
+    EXPECT_EQ(got.indices, expected.indices);
+    EXPECT_EQ(copy_of(got.ids()), copy_of(expected.ids()));
+  }
+  SequencePass pass(data, 2, false, 3);
+  std::size_t examples = 0;
+  while (auto const* batch = pass.next()) {
+    for (std::size_t const index : batch->indices) EXPECT_EQ(index, examples++);
+  }
+  EXPECT_EQ(examples, 7u);
+}
+
 TEST(SequenceBatches, APassShowsAllExamplesInOrder) {
   Sequences const data = numbered(7);
   std::vector<std::size_t> sizes;

@@ -1,18 +1,21 @@
-/// Batches of images for training, shuffled and augmented, and for evaluation, in order; prepared while the step before
-/// runs. The sequence is a function of the key alone: the same for any number of threads, and after a resumption.
+/// Batches of images for training, shuffled and augmented, and for evaluation, in order; prepared while the steps
+/// before run. The sequence is a function of the key alone: the same for any number of workers, and after a resumption.
 #pragma once
 
 #include "attn/core/concepts.hpp"
-#include "attn/data/augment.hpp"
 #include "attn/data/mix.hpp"
 #include "attn/data/prefetch.hpp"
+#include "attn/data/source.hpp"
 
 #include <algorithm>
-#include <array>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <optional>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace attn::data {
@@ -34,10 +37,10 @@ class Batch {
   using View = Kokkos::View<Data, Kokkos::LayoutRight, StagingSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
 
   /// Allocates for at most `capacity` images.
-  Batch(Dataset const& data, std::size_t capacity)
-      : images_(uninitialized("batch images"), capacity, data.channels, data.height, data.width),
+  Batch(ImageShape const& shape, std::size_t capacity)
+      : images_(uninitialized("batch images"), capacity, shape.channels, shape.height, shape.width),
         labels_(uninitialized("batch labels"), capacity),
-        targets_(uninitialized("batch targets"), capacity, static_cast<std::size_t>(data.classes)) {
+        targets_(uninitialized("batch targets"), capacity, static_cast<std::size_t>(shape.classes)) {
     indices.reserve(capacity);
   }
 
@@ -66,12 +69,13 @@ class Batch {
 struct BatchOptions {
   std::size_t batch_size = 64;
   RandomKey key = {};
-  Augmentation augmentation = {};
+  Augmentation augmentation = {};  // of a `Dataset`; other sources have their own
   Mixing mixing = {};
   double smoothing = 0;           // of the labels
   bool drop_last = true;          // leave out the images that do not fill a batch at the end of an epoch
   std::uint64_t first_epoch = 0;  // where to start: a resumed run continues with the batch after its checkpoint
   std::uint64_t first_batch = 0;
+  std::size_t workers = 1;  // threads that prepare batches; as many batches are ahead
 };
 
 /// Steps of an epoch over `count` images.
@@ -79,95 +83,119 @@ inline std::uint64_t batches_per_epoch(std::size_t count, BatchOptions const& op
   return (count + (options.drop_last ? 0 : options.batch_size - 1)) / options.batch_size;
 }
 
-/// Endless shuffled epochs of a dataset, which must outlive this. Every epoch has its own order, every image of every
-/// epoch its own augmentation, every batch its own mixing. Allocates only when it is made.
-template <class T = float>
+namespace detail {
+
+/// Room for one batch in use and one in the hands of each worker.
+template <class T>
+std::vector<Batch<T>> ring(ImageShape const& shape, std::size_t batch_size, std::size_t workers) {
+  std::vector<Batch<T>> places;
+  for (std::size_t i = 0; i <= workers; ++i) places.emplace_back(shape, batch_size);
+  return places;
+}
+
+template <class T>
+DatasetImages<T> checked_images(char const* name, Dataset const& data, Augmentation const& augmentation = {}) {
+  check(data, name);
+  return DatasetImages<T>(data, augmentation);
+}
+
+/// Reads the samples `batch.indices`, sample i with the key subkey(key, i).
+template <class S, class T>
+void read_samples(S const& source, RandomKey key, Batch<T>& batch) {
+  std::size_t const size = source.shape().image_size();
+  for (std::size_t b = 0; b < batch.size(); ++b) {
+    ImageSample<T> sample{.pixels = batch.images().data() + b * size};
+    source.sample(batch.indices[b], subkey(key, batch.indices[b]), sample);
+    batch.labels()(b) = sample.label;
+  }
+}
+
+}  // namespace detail
+
+/// Endless shuffled epochs of a dataset, which must outlive this, or of another source of images. Every epoch has its
+/// own order, every image of every epoch its own augmentation, every batch its own mixing. Allocates only when it is
+/// made.
+template <class T = float, ImageSource<T> S = DatasetImages<T>>
 class TrainingBatches {
  public:
-  TrainingBatches(Dataset const& data, BatchOptions const& options)
-      : data_(data),
-        options_(checked(options, data)),
-        normalizer_(data.normalization),
-        epoch_(options.first_epoch),
-        index_(options.first_batch),
-        order_(data.count),
-        buffers_{Batch<T>(data, options.batch_size), Batch<T>(data, options.batch_size)},
-        prefetch_(buffers_, [this](Batch<T>& batch) { return fill(batch); }) {}
+  TrainingBatches(Dataset const& data, BatchOptions const& options) requires std::same_as<S, DatasetImages<T>>
+      : TrainingBatches(detail::checked_images<T>("TrainingBatches", data, options.augmentation), options) {}
 
-  std::uint64_t batches_per_epoch() const { return data::batches_per_epoch(data_.count, options_); }
+  TrainingBatches(S source, BatchOptions const& options)
+      : source_(std::move(source)),
+        options_(checked(options, source_.size())),
+        orders_(options.workers, Shuffled(source_.size())),
+        places_(detail::ring<T>(source_.shape(), options.batch_size, options.workers)),
+        prefetch_(places_, options.workers, [this](std::uint64_t number, Batch<T>& batch, std::size_t worker) {
+          return fill(number, batch, worker);
+        }) {}
+
+  std::uint64_t batches_per_epoch() const { return data::batches_per_epoch(source_.size(), options_); }
 
   /// The next batch; it is overwritten after the next call, so a copy to a device must have finished by then.
   Batch<T> const& next() { return *prefetch_.next(); }
 
  private:
-  static BatchOptions const& checked(BatchOptions const& options, Dataset const& data) {
-    check(data, "TrainingBatches");
-    options.augmentation.check();
+  static BatchOptions const& checked(BatchOptions const& options, std::size_t count) {
     options.mixing.check();
     ATTN_CHECK(options.smoothing >= 0 && options.smoothing < 1,
                "TrainingBatches: give a smoothing of at least 0 and below 1, not ", options.smoothing);
-    ATTN_CHECK(options.batch_size > 0 && options.batch_size <= data.count,
-               "TrainingBatches: give a batch_size from 1 to the ", data.count, " images, not ", options.batch_size);
-    std::uint64_t const batches = data::batches_per_epoch(data.count, options);
+    ATTN_CHECK(options.batch_size > 0 && options.batch_size <= count,
+               "TrainingBatches: give a batch_size from 1 to the ", count, " images, not ", options.batch_size);
+    ATTN_CHECK(options.workers > 0 && options.workers <= 1024, "TrainingBatches: give from 1 to 1024 workers, not ",
+               options.workers);
+    std::uint64_t const batches = data::batches_per_epoch(count, options);
     ATTN_CHECK(options.first_batch < batches, "TrainingBatches: start at one of the ", batches,
                " batches of an epoch, not at ", options.first_batch);
     return options;
   }
 
-  /// On the background thread, in plain loops: nothing depends on the threads of an execution space.
-  bool fill(Batch<T>& batch) {
-    RandomKey const epoch_key = subkey(subkey(options_.key, "epoch"), epoch_);
-    RandomKey const image_key = subkey(epoch_key, "augmentation");
-    if (!ordered_) shuffle(subkey(epoch_key, "order"), order_);
-    ordered_ = true;
+  /// On a background thread, in plain loops: nothing depends on the threads of an execution space.
+  bool fill(std::uint64_t number, Batch<T>& batch, std::size_t worker) {
+    std::uint64_t const at = options_.first_batch + number;
+    batch.epoch = options_.first_epoch + at / batches_per_epoch();
+    batch.index = at % batches_per_epoch();
+    RandomKey const epoch_key = subkey(subkey(options_.key, "epoch"), batch.epoch);
+    auto const& order = orders_[worker](subkey(epoch_key, "order"));
 
-    auto const begin = order_.begin() + static_cast<std::ptrdiff_t>(index_ * options_.batch_size);
-    auto const end = std::min(options_.batch_size, static_cast<std::size_t>(order_.end() - begin));
-    batch.indices.assign(begin, begin + static_cast<std::ptrdiff_t>(end));
-    batch.epoch = epoch_;
-    batch.index = index_;
-    T* images = batch.images().data();
-    std::int32_t* const labels = batch.labels().data();
-    for (std::size_t b = 0; b < batch.size(); ++b) {
-      std::size_t const i = batch.indices[b];
-      RandomKey const key = subkey(image_key, i);
-      augment_image(data_, i, normalizer_, options_.augmentation, key, images + b * data_.image_size());
-      labels[b] = data_.labels[i];
-    }
-    batch.mix = draw_mix(subkey(subkey(epoch_key, "mix"), index_), options_.mixing, data_.height, data_.width);
-    apply_mix(batch.mix, images, batch.size(), data_.channels, data_.height, data_.width);
-    fill_targets(labels, batch.size(), static_cast<std::size_t>(data_.classes), options_.smoothing, batch.mix.ratio,
-                 batch.targets().data());
+    auto const begin = order.begin() + static_cast<std::ptrdiff_t>(batch.index * options_.batch_size);
+    auto const size = std::min(options_.batch_size, static_cast<std::size_t>(order.end() - begin));
+    batch.indices.assign(begin, begin + static_cast<std::ptrdiff_t>(size));
+    detail::read_samples(source_, subkey(epoch_key, "augmentation"), batch);
 
-    if (++index_ == batches_per_epoch()) {
-      index_ = 0;
-      ++epoch_;
-      ordered_ = false;
-    }
+    ImageShape const shape = source_.shape();
+    batch.mix = draw_mix(subkey(subkey(epoch_key, "mix"), batch.index), options_.mixing, shape.height, shape.width);
+    apply_mix(batch.mix, batch.images().data(), batch.size(), shape.channels, shape.height, shape.width);
+    fill_targets(batch.labels().data(), batch.size(), static_cast<std::size_t>(shape.classes), options_.smoothing,
+                 batch.mix.ratio, batch.targets().data());
     return true;
   }
 
-  Dataset const& data_;
+  S source_;
   BatchOptions options_;
-  Normalizer<T> normalizer_;
-  std::uint64_t epoch_;
-  std::uint64_t index_;
-  bool ordered_ = false;  // whether `order_` is that of `epoch_`
-  std::vector<std::uint32_t> order_;
-  std::array<Batch<T>, 2> buffers_;
-  Prefetch<Batch<T>> prefetch_;  // last: its thread uses all of the above
+  std::vector<Shuffled> orders_;  // of each worker
+  std::vector<Batch<T>> places_;
+  Prefetch<Batch<T>> prefetch_;  // last: its threads use all of the above
 };
 
-/// All images of a dataset in order, once, unchanged but for normalization; the last batch may be smaller. The dataset
-/// must outlive this. `rewind` starts again, in the same buffers.
-template <class T = float>
+template <class S>
+TrainingBatches(S, BatchOptions const&) -> TrainingBatches<std::remove_pointer_t<decltype(S::Sample::pixels)>, S>;
+
+/// All images of a dataset or another source in order, once, without random changes; the last batch may be smaller. A
+/// dataset must outlive this. `rewind` starts again, in the same buffers.
+template <class T = float, ImageSource<T> S = DatasetImages<T>>
 class EvaluationBatches {
  public:
-  EvaluationBatches(Dataset const& data, std::size_t batch_size)
-      : data_(data),
-        batch_size_(checked(batch_size, data)),
-        normalizer_(data.normalization),
-        buffers_{Batch<T>(data, batch_size), Batch<T>(data, batch_size)} {
+  EvaluationBatches(Dataset const& data, std::size_t batch_size,
+                    std::size_t workers = 1) requires std::same_as<S, DatasetImages<T>>
+      : EvaluationBatches(detail::checked_images<T>("EvaluationBatches", data), batch_size, workers) {}
+
+  EvaluationBatches(S source, std::size_t batch_size, std::size_t workers = 1)
+      : source_(std::move(source)),
+        batch_size_(batch_size),
+        workers_(workers),
+        places_(detail::ring<T>(source_.shape(), batch_size, workers)) {
+    ATTN_CHECK(batch_size > 0, "EvaluationBatches: give a batch_size of at least 1");
     rewind();
   }
 
@@ -176,38 +204,31 @@ class EvaluationBatches {
 
   void rewind() {
     prefetch_.reset();
-    index_ = 0;
-    prefetch_.emplace(buffers_, [this](Batch<T>& batch) { return fill(batch); });
+    prefetch_.emplace(places_, workers_,
+                      [this](std::uint64_t number, Batch<T>& batch, std::size_t) { return fill(number, batch); });
   }
 
  private:
-  static std::size_t checked(std::size_t batch_size, Dataset const& data) {
-    check(data, "EvaluationBatches");
-    ATTN_CHECK(batch_size > 0, "EvaluationBatches: give a batch_size of at least 1");
-    return batch_size;
-  }
-
-  bool fill(Batch<T>& batch) {
-    std::size_t const begin = index_ * batch_size_;
-    if (begin >= data_.count) return false;
-    batch.indices.resize(std::min(batch_size_, data_.count - begin));
-    batch.index = index_++;
-    for (std::size_t b = 0; b < batch.size(); ++b) {
-      batch.indices[b] = begin + b;
-      normalize_image(data_, begin + b, normalizer_, batch.images().data() + b * data_.image_size());
-      batch.labels()(b) = data_.labels[begin + b];
-    }
-    fill_targets(batch.labels().data(), batch.size(), static_cast<std::size_t>(data_.classes), 0, 1,
+  bool fill(std::uint64_t number, Batch<T>& batch) {
+    if (number >= (source_.size() + batch_size_ - 1) / batch_size_) return false;
+    std::size_t const begin = number * batch_size_;
+    batch.indices.resize(std::min(batch_size_, source_.size() - begin));
+    std::iota(batch.indices.begin(), batch.indices.end(), begin);
+    batch.index = number;
+    detail::read_samples(source_, {}, batch);
+    fill_targets(batch.labels().data(), batch.size(), static_cast<std::size_t>(source_.shape().classes), 0, 1,
                  batch.targets().data());
     return true;
   }
 
-  Dataset const& data_;
-  std::size_t batch_size_;
-  Normalizer<T> normalizer_;
-  std::size_t index_ = 0;
-  std::array<Batch<T>, 2> buffers_;
-  std::optional<Prefetch<Batch<T>>> prefetch_;
+  S source_;
+  std::size_t batch_size_, workers_;
+  std::vector<Batch<T>> places_;
+  std::optional<Prefetch<Batch<T>>> prefetch_;  // last: its threads use all of the above
 };
+
+template <class S>
+EvaluationBatches(S, std::size_t, std::size_t = 1)
+    -> EvaluationBatches<std::remove_pointer_t<decltype(S::Sample::pixels)>, S>;
 
 }  // namespace attn::data

@@ -9,10 +9,8 @@
 #include "attn/nn/packed_sequences.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <numeric>
 #include <span>
 #include <string>
@@ -78,36 +76,50 @@ class SequenceBatch {
   Buffer<std::int32_t> labels_;
 };
 
+namespace detail {
+
+/// Room for one batch in use and one in the hands of each worker.
+inline std::vector<SequenceBatch> ring(Sequences const& data, std::size_t batch_size, std::size_t workers) {
+  std::vector<SequenceBatch> places;
+  for (std::size_t i = 0; i <= workers; ++i) places.emplace_back(data, batch_size);
+  return places;
+}
+
+}  // namespace detail
+
 /// An endless stream of examples: all of them in random order, then all in another order, and so on; batches go over
 /// the ends of epochs. Example number k depends on (key, k) alone, so a resumed run starts at `first`. The dataset must
 /// outlive this. Allocates only when it is made.
 class SequenceStream {
  public:
-  SequenceStream(Sequences const& data, std::size_t batch_size, RandomKey key, std::uint64_t first = 0)
-      : data_(data),
+  SequenceStream(Sequences const& data, std::size_t batch_size, RandomKey key, std::uint64_t first = 0,
+                 std::size_t workers = 1)
+      : data_(checked(data, batch_size)),
         batch_size_(batch_size),
         key_(key),
-        next_(first),
-        order_(data.count()),
-        buffers_{SequenceBatch(data, batch_size), SequenceBatch(data, batch_size)} {
-    check(data, "SequenceStream");
-    ATTN_CHECK(data.count() > 0 && batch_size > 0, "SequenceStream: give examples and a batch_size of at least 1");
-    prefetch_ = std::make_unique<Prefetch<SequenceBatch>>(buffers_, [this](SequenceBatch& b) { return fill(b); });
-  }
+        first_(first),
+        orders_(workers, Shuffled(data.count())),
+        places_(detail::ring(data, batch_size, workers)),
+        prefetch_(places_, workers, [this](std::uint64_t number, SequenceBatch& batch, std::size_t worker) {
+          return fill(number, batch, worker);
+        }) {}
   SequenceStream(SequenceStream&&) = delete;
 
   /// The next batch; it is overwritten after the next call.
-  SequenceBatch const& next() { return *prefetch_->next(); }
+  SequenceBatch const& next() { return *prefetch_.next(); }
 
  private:
-  bool fill(SequenceBatch& batch) {
+  static Sequences const& checked(Sequences const& data, std::size_t batch_size) {
+    check(data, "SequenceStream");
+    ATTN_CHECK(data.count() > 0 && batch_size > 0, "SequenceStream: give examples and a batch_size of at least 1");
+    return data;
+  }
+
+  bool fill(std::uint64_t number, SequenceBatch& batch, std::size_t worker) {
     batch.indices.clear();
-    for (; batch.indices.size() < batch_size_; ++next_) {
-      std::uint64_t const epoch = next_ / data_.count();
-      if (!ordered_ || epoch != epoch_) shuffle(subkey(key_, epoch), order_);
-      ordered_ = true;
-      epoch_ = epoch;
-      batch.indices.push_back(order_[next_ % data_.count()]);
+    std::uint64_t const begin = first_ + number * batch_size_;
+    for (std::uint64_t k = begin; k < begin + batch_size_; ++k) {
+      batch.indices.push_back(orders_[worker](subkey(key_, k / data_.count()))[k % data_.count()]);
     }
     batch.pack(data_);
     return true;
@@ -116,45 +128,48 @@ class SequenceStream {
   Sequences const& data_;
   std::size_t batch_size_;
   RandomKey key_;
-  std::uint64_t next_;
-  std::uint64_t epoch_ = 0;
-  bool ordered_ = false;  // whether `order_` is that of `epoch_`
-  std::vector<std::uint32_t> order_;
-  std::array<SequenceBatch, 2> buffers_;
-  std::unique_ptr<Prefetch<SequenceBatch>> prefetch_;  // last: its thread uses all of the above
+  std::uint64_t first_;
+  std::vector<Shuffled> orders_;  // of each worker
+  std::vector<SequenceBatch> places_;
+  Prefetch<SequenceBatch> prefetch_;  // last: its threads use all of the above
 };
 
 /// All examples in order, once; the last batch may be smaller, or is left out with `drop_last`. The dataset must
 /// outlive this.
 class SequencePass {
  public:
-  SequencePass(Sequences const& data, std::size_t batch_size, bool drop_last = false)
-      : data_(data),
+  SequencePass(Sequences const& data, std::size_t batch_size, bool drop_last = false, std::size_t workers = 1)
+      : data_(checked(data, batch_size)),
         batch_size_(batch_size),
         end_(drop_last ? data.count() / batch_size * batch_size : data.count()),
-        buffers_{SequenceBatch(data, batch_size), SequenceBatch(data, batch_size)} {
-    check(data, "SequencePass");
-    prefetch_ = std::make_unique<Prefetch<SequenceBatch>>(buffers_, [this](SequenceBatch& b) { return fill(b); });
-  }
+        places_(detail::ring(data, batch_size, workers)),
+        prefetch_(places_, workers,
+                  [this](std::uint64_t number, SequenceBatch& batch, std::size_t) { return fill(number, batch); }) {}
   SequencePass(SequencePass&&) = delete;
 
   /// The next batch, overwritten after the next call; nullptr after the last.
-  SequenceBatch const* next() { return prefetch_->next(); }
+  SequenceBatch const* next() { return prefetch_.next(); }
 
  private:
-  bool fill(SequenceBatch& batch) {
-    if (next_ >= end_) return false;
-    batch.indices.resize(std::min(batch_size_, end_ - next_));
-    std::iota(batch.indices.begin(), batch.indices.end(), next_);
-    next_ += batch.size();
+  static Sequences const& checked(Sequences const& data, std::size_t batch_size) {
+    check(data, "SequencePass");
+    ATTN_CHECK(batch_size > 0, "SequencePass: give a batch_size of at least 1");
+    return data;
+  }
+
+  bool fill(std::uint64_t number, SequenceBatch& batch) {
+    if (number >= (end_ + batch_size_ - 1) / batch_size_) return false;
+    std::size_t const begin = number * batch_size_;
+    batch.indices.resize(std::min(batch_size_, end_ - begin));
+    std::iota(batch.indices.begin(), batch.indices.end(), begin);
     batch.pack(data_);
     return true;
   }
 
   Sequences const& data_;
-  std::size_t batch_size_, end_, next_ = 0;
-  std::array<SequenceBatch, 2> buffers_;
-  std::unique_ptr<Prefetch<SequenceBatch>> prefetch_;
+  std::size_t batch_size_, end_;
+  std::vector<SequenceBatch> places_;
+  Prefetch<SequenceBatch> prefetch_;  // last: its threads use all of the above
 };
 
 /// A batch where a model's space can reach it: copied into memory that is kept between batches, or used in place.
