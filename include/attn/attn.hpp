@@ -27,6 +27,7 @@
 #include "attn/nn/pooling.hpp"
 #include "attn/nn/position.hpp"
 #include "attn/nn/precision.hpp"
+#include "attn/nn/registry.hpp"
 #include "attn/nn/residual.hpp"
 #include "attn/nn/sequential.hpp"
 #include "attn/nn/stack.hpp"

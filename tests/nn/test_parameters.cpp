@@ -12,35 +12,6 @@ using attn_test::Memory;
 template <class T>
 using Parameters = attn::nn::Parameters<T, Memory>;
 
-TEST(Parameters, HaveTheNamesOfTheirPlaces) {
-  Parameters<float> p;
-  Builder const root = p;
-  (root / "blocks" / 3 / "attn").add<2>("weight", {2, 3}, normal(1));
-  root.add<3>("cls_token", {1, 1, 5}, normal(1));
-  ASSERT_EQ(p.entries().size(), 2u);
-  EXPECT_EQ(p.entries()[0].name, "blocks.3.attn.weight");
-  EXPECT_EQ(p.entries()[0].shape, (std::vector<Index>{2, 3}));
-  EXPECT_EQ(p.entries()[1].name, "cls_token");
-  EXPECT_EQ(p.count(), 11);
-  EXPECT_TRUE(p.contains("cls_token"));
-  EXPECT_FALSE(p.contains("cls"));
-  EXPECT_EQ(&p.entry("cls_token"), &p.entries()[1]);
-}
-
-TEST(Parameters, DecayByTheRuleOfTimm) {
-  using attn::nn::weight_decay_applies;
-  EXPECT_TRUE(weight_decay_applies("head.weight", 2));
-  EXPECT_TRUE(weight_decay_applies("patch_embed.proj.weight", 4));
-  EXPECT_FALSE(weight_decay_applies("norm.weight", 1));
-  EXPECT_FALSE(weight_decay_applies("attn.activation.scale", 1));
-  EXPECT_FALSE(weight_decay_applies("relative.bias", 2));
-  EXPECT_FALSE(weight_decay_applies("bias", 2));
-  EXPECT_TRUE(weight_decay_applies("unbias", 2));
-  EXPECT_FALSE(weight_decay_applies("pos_embed", 3));
-  EXPECT_FALSE(weight_decay_applies("encoder.cls_token", 3));
-  EXPECT_TRUE(weight_decay_applies("my_pos_embed", 3));
-}
-
 TEST(Parameters, LieApartOnCacheLinesWithZerosBetweenThem) {
   Parameters<float> p;
   Builder const root = p;
@@ -120,10 +91,53 @@ TEST(Parameters, SayWhatIsWrong) {
   EXPECT_EQ(p.entries().size(), 1u);  // what failed was not registered
 }
 
-TEST(Builder, SitesAreThoseOfTheirNames) {
-  Parameters<float> p, q;
-  EXPECT_EQ((Builder(p) / "a" / "b").site(), (Builder(q) / "a" / "b").site());
-  EXPECT_NE((Builder(p) / "a" / "b").site(), (Builder(p) / "a" / "c").site());
+TEST(Buffers, StartFromTheirInitialValuesAndKeepThem) {
+  Parameters<float> p({.seed = 1});
+  Builder const root = p;
+  auto const mean = root.add_buffer<1>("bn.running_mean", {5}, attn::nn::zeros());
+  auto const variance = root.add_buffer<1>("bn.running_var", {5}, attn::nn::ones());
+  EXPECT_EQ(variance.offset, 16);
+  EXPECT_EQ(p.buffer(variance).extent(0), 5);
+  EXPECT_EQ(p.buffer(variance).data(), p.buffers().data() + 16);
+  EXPECT_EQ(p.host_values(p.buffer_entry("bn.running_mean")), std::vector<float>(5, 0.0f));
+  EXPECT_EQ(p.host_values(p.buffer_entry("bn.running_var")), std::vector<float>(5, 1.0f));
+  std::vector<double> const mine(5, 0.25);
+  p.assign(p.buffer_entry("bn.running_mean"), std::span<double const>(mine));
+  auto const grid = root.add_buffer<2>("grid", {2, 3}, normal(1));
+  EXPECT_EQ(p.buffer(mean)(4), 0.25f);
+  EXPECT_EQ(p.buffer(variance)(4), 1.0f);
+  EXPECT_NE(p.buffer(grid)(1, 2), 0.0f);
+  EXPECT_EQ(p.buffers().extent(0), p.buffer_extent());
+}
+
+TEST(Buffers, AreNoParameters) {
+  Parameters<float> p;
+  Builder const root = p;
+  root.add<1>("weight", {3}, normal(1));
+  root.add_buffer<1>("running_mean", {40}, normal(1));
+  EXPECT_EQ(p.count(), 3);
+  EXPECT_EQ(p.extent(), 16);
+  EXPECT_EQ(p.buffer_extent(), 48);
+  EXPECT_EQ(p.entries().size(), 1u);
+  EXPECT_EQ(p.buffer_entries().size(), 1u);
+  EXPECT_EQ(p.gradients().extent(0), 16);
+  EXPECT_FALSE(p.contains("running_mean"));
+  EXPECT_TRUE(p.contains_buffer("running_mean"));
+}
+
+TEST(Buffers, SayWhatIsWrong) {
+  Parameters<float> p;
+  Builder const root = p;
+  root.add<1>("w", {3}, normal(1));
+  root.add_buffer<1>("b", {3}, normal(1));
+  for (char const* const name : {"w", "b"}) {
+    std::string const twice = "\"" + std::string(name) + "\" twice";
+    EXPECT_NE(attn_test::error_of([&] { root.add<1>(name, {3}, normal(1)); }).find(twice), std::string::npos);
+    EXPECT_NE(attn_test::error_of([&] { root.add_buffer<1>(name, {3}, normal(1)); }).find(twice), std::string::npos);
+  }
+  EXPECT_EQ(attn_test::error_of([&] { p.buffer_entry("w"); }),
+            "Parameters: ask for one of the model's 1 buffers, got \"w\"");
+  EXPECT_EQ(p.buffer_entries().size(), 1u);
 }
 
 }  // namespace
