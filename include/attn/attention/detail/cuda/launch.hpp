@@ -1,9 +1,9 @@
 /// Launches of tensor-core kernels on the stream of an instance of Kokkos::Cuda, and which calls they serve.
 ///
-/// Each head width has kernels of its own. ATTN_CUDA_WIDTHS, a comma-separated list out of 16, 32, 64, 128 and 256,
-/// says for which ones to compile them: a program whose heads are all 64 wide compiles five times as fast with 64
-/// alone. Other widths take the next larger one, or, beyond the last, the portable kernels; an empty list leaves those
-/// alone.
+/// Each head width has kernels of its own. ATTN_CUDA_WIDTHS, a sum out of 16, 32, 64, 128 and 256 (`32+64`; nvcc splits
+/// lists at commas), says for which ones to compile them: a program whose heads are all 64 wide compiles five times as
+/// fast with 64 alone. Other widths take the next larger one, or, beyond the last, the portable kernels; an empty sum
+/// leaves those alone.
 #pragma once
 
 #include "attn/attention/detail/cuda/cuts.hpp"
@@ -12,22 +12,40 @@
 #include <string>
 
 #if !defined(ATTN_CUDA_WIDTHS)
-#define ATTN_CUDA_WIDTHS 16, 32, 64, 128, 256
+#define ATTN_CUDA_WIDTHS 16 + 32 + 64 + 128 + 256
 #endif
 
 namespace attn::detail::cuda {
 
-template <int... widths>
-struct Widths {};
+/// The widths that have kernels: each is a power of two, and their sum has a bit for each.
+inline constexpr int compiled_widths = ATTN_CUDA_WIDTHS + 0;
+static_assert(compiled_widths >= 0 && compiled_widths % 16 == 0 && compiled_widths < 512,
+              "ATTN_CUDA_WIDTHS: give a sum out of 16, 32, 64, 128 and 256, each at most once: "
+              "-DATTN_CUDA_WIDTHS=32+64");
+
+/// Whether rows of `columns` have kernels.
+constexpr bool has_width(Index columns) {
+  Index largest = 0;
+  for (int width = 16; width <= 256; width *= 2) largest = (compiled_widths & width) != 0 ? width : largest;
+  return columns > 0 && columns <= largest;
+}
 
 /// Calls work(width) with the smallest width that has kernels for rows of `columns`; false where there is none.
-template <class Work>
+template <int width = 16, class Work>
 bool with_width(Index columns, Work const& work) {
-  constexpr auto try_all = []<int... widths>(Widths<widths...>, Index n, Work const& call) {
-    return (false || ... || (n <= widths && (call(std::integral_constant<int, widths>()), true)));
-  };
-  return columns > 0 && try_all(Widths<ATTN_CUDA_WIDTHS>(), columns, work);
+  if constexpr (width > 256) {
+    return false;
+  } else {
+    if constexpr ((compiled_widths & width) != 0) {
+      if (columns > 0 && columns <= width) {
+        work(std::integral_constant<int, width>());
+        return true;
+      }
+    }
+    return with_width<2 * width>(columns, work);
+  }
 }
+
 template <class Work>
 void with_length(Index own, Index streamed, Work const& work) {
   switch (length_of(own, streamed)) {
