@@ -6,8 +6,8 @@
 #   not optimised, which takes less than half of the time; a .cpp file goes through the compiler of the host, too.
 # attn_add_machine_code(SOURCE): also compiles SOURCE, for sm_80 and, with the kernels for Hopper, sm_90a, to
 #   NAME.sm_*.cubin, and what ptxas says to NAME.sm_*.log. ATTN_MACHINE_CODE lists these files without their endings, for a test.
-# attn_unite(VARIABLE NAME SOURCE...): appends to the list one file that includes the sources. nvcc takes a quarter of a
-# minute to read Kokkos and its own headers, whatever follows.
+# attn_unite(VARIABLE NAME SOURCE...): appends to the list one file that includes the sources, each main() under a name of its
+# own. nvcc takes a quarter of a minute to read Kokkos and its own headers, whatever follows.
 option(ATTN_CHECK_CUDA "Compile device code with nvcc where there is one, even if Kokkos has no CUDA" ON)
 find_program(ATTN_NVCC nvcc PATHS /usr/local/cuda/bin)
 mark_as_advanced(ATTN_NVCC)
@@ -27,9 +27,13 @@ function(attn_overlay_header name)
 endfunction()
 
 function(attn_unite variable name)
-  list(JOIN ARGN "\"\n#include \"" includes)
+  set(text)
+  foreach(source IN LISTS ARGN)
+    string(MAKE_C_IDENTIFIER ${source} id)
+    string(APPEND text "#define main main_of_${id}\n#include \"${source}\"\n#undef main\n")
+  endforeach()
   set(file ${CMAKE_CURRENT_BINARY_DIR}/${name}.cu)
-  file(CONFIGURE OUTPUT ${file} CONTENT "#include \"${includes}\"\n" @ONLY)
+  file(CONFIGURE OUTPUT ${file} CONTENT "${text}" @ONLY)
   set(${variable} ${${variable}} ${file} PARENT_SCOPE)
 endfunction()
 
@@ -70,7 +74,7 @@ function(attn_add_cuda_check)
     set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.o)
     set(parts -c)
     if(name MATCHES "\\.cu$")
-      set(parts -cubin -Xptxas=-O0)
+      set(parts -cubin -Xptxas=-O0 -diag-suppress=940)  # main() under another name returns nothing
     endif()
     add_custom_command(OUTPUT ${object}
       COMMAND ${command} -arch=sm_90 -DATTN_CUDA_WIDTHS= -MD -MT ${object} -MF ${object}.d ${parts} ${source} -o ${object}
