@@ -176,7 +176,7 @@ TEST(CudaKernels, AreChosenByTheNextLargerWidthAndByLength) {
   EXPECT_EQ((cuda::format_for<float, attn::Fp32Products>), Format::fp32);
   EXPECT_EQ((cuda::format_for<float, attn::Tf32Products>), Format::tf32);
   EXPECT_EQ((cuda::format_for<Bf16, attn::Tf32Products>), Format::bf16);
-  EXPECT_EQ(cuda::kernel_name("attention", Format::bf16, 64), "attn::attention (tensor cores, bf16, width 64)");
+  EXPECT_EQ(cuda::cores_name("tensor cores", Format::bf16, 64), "tensor cores, bf16, width 64");
 }
 
 TEST(CudaKernels, CopyChunksOnlyFromRowsThatAreAligned) {

@@ -45,7 +45,8 @@ struct Host {
 
   template <class A, class X, class Saved, class Options>
   static void forward(Exec const& exec, A const& a, X q, X k, X v, X out, Saved const& saved, Options const& options) {
-    static_assert(attn::detail::serves_on_host<Exec, A, typename X::Scalar>);
+    static_assert(
+        attn::detail::is_packed_host(attn::detail::kernel_by_types<attn::Pass::forward, Exec, A, Options, X>));
     attn::attention(exec, a, q, k, v, out, saved, options);
   }
   template <class A, class X, class Saved, class Options>

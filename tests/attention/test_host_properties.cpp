@@ -1,6 +1,5 @@
 // What the host kernels promise beyond their numbers: bits, memory, views in place, norms from the same pass.
 #include "attn/attention/attention.hpp"
-#include "attn/attention/describe.hpp"
 
 #include <gtest/gtest.h>
 
@@ -305,14 +304,6 @@ TEST(HostAttention, StoresNarrowAndComputesWide) {
   expect_near(d_q, wide.d_q);
   expect_near(d_k, wide.d_k);
   expect_near(d_v, wide.d_v);
-}
-
-TEST(HostAttention, IsDescribed) {
-  Shape const shape{};
-  Call<float, attn::Softmax, attn::Full> call{shape, {}};
-  std::string const name = attn::describe(Exec(), call.a, call.q(), call.k(), call.v(), call.like_out(call.out));
-  EXPECT_NE(name.find("host"), std::string::npos) << name;
-  EXPECT_NE(name.find("fp32"), std::string::npos) << name;
 }
 
 }  // namespace

@@ -204,9 +204,11 @@ TYPED_TEST(Statistics, OfNormalizedNumerators_NeedNoSecondPassOnHosts) {
   expect_by_hand<TypeParam>(simple(attn::TaylorSoftmax{}), full(), shapes.back());
   expect_by_hand<TypeParam>(simple(attn::L1Normalized{}), full(), shapes[3]);
   if constexpr (attn::HostExecutionSpace<Kokkos::DefaultExecutionSpace> && attn::has_packs) {
-    using Wanted = attn::AttentionStatistics<TypeParam>;
+    using Wanted = attn::AttentionOptions<attn::Full, attn::AttentionStatistics<TypeParam>>;
+    using X = attn::Tensor<TypeParam, 4, Kokkos::HostSpace>;
     EXPECT_TRUE(
-        (attn::detail::forwards_on_host<Kokkos::DefaultExecutionSpace, attn::TaylorSoftmax, TypeParam, Wanted>));
+        attn::detail::is_packed_host(attn::detail::kernel_by_types<attn::Pass::forward, Kokkos::DefaultExecutionSpace,
+                                                                   attn::TaylorSoftmax, Wanted, X>));
   }
 }
 

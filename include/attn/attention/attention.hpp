@@ -5,7 +5,6 @@
 #pragma once
 
 #include "attn/attention/detail/dispatch.hpp"
-#include "attn/attention/detail/host/jets.hpp"
 #include "attn/attention/saved.hpp"
 
 namespace attn {

@@ -5,28 +5,28 @@
 
 namespace attn {
 
-/// The name of the kernel that `attention(exec, a, q, k, v, out, options)` runs, for people and for profiles: a region
-/// of Kokkos' profiling tools and the kernel itself carry it. For instance
-/// "attn::attention (host, 8 keys x 3 x 16 queries, fp32)".
-template <ExecutionSpace Exec, class A, class Q, class K, class V, class O, Mask M = Full, class Norms = NoNorms,
-          class Products = Fp32Products, class Bias = NoBias>
-std::string describe([[maybe_unused]] Exec const& exec, A const&, [[maybe_unused]] Q const& q,
-                     [[maybe_unused]] K const& k, [[maybe_unused]] V const& v, O const& out,
-                     AttentionOptions<M, Norms, Products, Bias> const& = {}) {
-  using Stored = typename decltype(Tensor(out))::Scalar;
-  if constexpr (detail::forwards_on_host<Exec, A, Stored, Norms>) {
-    return detail::host_kernel_name<AccumulatorOf<Stored>>("attention");
+/// The name of the kernel that `attention(exec, a, q, k, v, out, options)` runs, or the backward pass of that call, for
+/// people and for profiles: the name of the region that Kokkos' profiling tools see. For instance
+/// "attn::attention (host, 8 keys x 3 x 16 queries, fp32)". Gradients are taken to lie in memory as q, k, v and out do.
+template <Pass pass = Pass::forward, ExecutionSpace Exec, class A, class Q, class K, class V, class O, Mask M = Full,
+          class Norms = NoNorms, class Products = Fp32Products, class Bias = NoBias>
+std::string describe(Exec const& exec, A const&, Q const& q, K const& k, V const& v, O const& out,
+                     AttentionOptions<M, Norms, Products, Bias> const& options = {}) {
+  Tensor const q_(q);
+  Tensor const k_(k);
+  Tensor const v_(v);
+  Tensor const out_(out);
+  if constexpr (pass == Pass::forward) {
+    return detail::choice_of<pass, A>(exec, options, q_, k_, v_, out_).region;
   } else {
-#if defined(KOKKOS_ENABLE_CUDA)
-    if constexpr (detail::may_use_tensor_cores<Exec, Bias, decltype(Tensor(q)), decltype(Tensor(v)),
-                                               decltype(Tensor(out))>) {
-      std::string const name = detail::cuda::serving_kernel<detail::cuda::format_for<Stored, Products>>(
-          exec, Tensor(q), Tensor(k), Tensor(v), Tensor(out));
-      if (!name.empty()) return name;
-    }
-#endif
-    return "attn::attention (team)";
+    return detail::choice_of<pass, A>(exec, options, q_, k_, v_, out_, out_, q_, k_, v_).region;
   }
+}
+
+/// `describe(Pass::backward, exec, a, q, k, v, out, options)`.
+template <ExecutionSpace Exec, class... Call>
+std::string describe(Pass pass, Exec const& exec, Call const&... call) {
+  return pass == Pass::forward ? describe<Pass::forward>(exec, call...) : describe<Pass::backward>(exec, call...);
 }
 
 }  // namespace attn

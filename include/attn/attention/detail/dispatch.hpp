@@ -1,8 +1,11 @@
-/// Which kernel serves a call of attention.
+/// From a call of attention to the kernel that serves it: what detail/choose.hpp has to know of the call, the region
+/// that Kokkos' profiling tools see, and the launch.
 #pragma once
 
+#include "attn/attention/detail/choose.hpp"
 #include "attn/attention/detail/host/backward.hpp"
 #include "attn/attention/detail/host/forward.hpp"
+#include "attn/attention/detail/host/jets_backward.hpp"
 #include "attn/attention/detail/team/attention.hpp"
 #include "attn/attention/saved.hpp"
 
@@ -12,51 +15,100 @@
 
 namespace attn::detail {
 
-/// Whether the kernels for packs serve a call: they want real numbers, perhaps stored narrow, in memory of the host,
-/// and an activation that takes packs. The portable ones serve every other scalar (jets) and every other space.
-template <class Exec, class A, class Stored>
-inline constexpr bool serves_on_host = false;
-template <HostExecutionSpace Exec, class A, class Stored>
-requires(has_packs&& Real<AccumulatorOf<Stored>>) inline constexpr bool serves_on_host<Exec, A, Stored> =
-    Activation<A, Pack<AccumulatorOf<Stored>>>;
-
-/// The packed kernel gathers norms while it gathers a row, and needs a form of the row's Jacobian that allows it.
-template <class Exec, class A, class Stored, class Norms>
-inline constexpr bool forwards_on_host = false;
-template <class Exec, class A, class Stored, class Norms>
-requires serves_on_host<Exec, A, Stored>
-inline constexpr bool forwards_on_host<Exec, A, Stored, Norms> =
-    !wants_norms<Norms> || NormsFollowFromSums<A, Pack<AccumulatorOf<Stored>>>;
-
-/// Whether tensor cores may serve a call; widths and the device decide when it is made. The portable kernels serve
-/// double and jets, biases, and what tensor cores decline.
-template <class Exec, class Bias, class... Tensors>
-inline constexpr bool may_use_tensor_cores = false;
+/// What types alone say of a call. `Others`: the types of the tensors beside `out`. Tensor cores may serve then: widths
+/// and the device decide when the call is made.
+template <class Exec, class A, class Options, class O, class... Others>
+constexpr CallTraits traits_of_types() {
+  using Stored = std::remove_const_t<typename O::Scalar>;
+  using T = AccumulatorOf<Stored>;
+  CallTraits t{.on_host = HostExecutionSpace<Exec>,
+               .has_packs = attn::has_packs,
+               .is_jet = AnyJet<Stored>,
+               .wants_norms = attn::detail::wants_norms<decltype(Options::norms)>,
+               .has_bias = !std::same_as<decltype(Options::bias), NoBias>};
+  if constexpr (attn::has_packs && Real<T>) {
+    t.takes_packs = Activation<A, Pack<T>>;
+    if constexpr (Activation<A, Pack<T>>) t.sums_give_norms = NormsFollowFromSums<A, Pack<T>>;
+  }
 #if defined(KOKKOS_ENABLE_CUDA)
-template <class... Tensors>
-inline constexpr bool may_use_tensor_cores<Kokkos::Cuda, NoBias, Tensors...> = cuda::are_of_one_kind<Tensors...>;
+  if constexpr (std::same_as<Exec, Kokkos::Cuda>) t.has_tensor_cores = cuda::are_of_one_kind<O, Others...>;
 #endif
+  return t;
+}
 
+/// The kernel as far as types choose it: host_short_sequences may take the place of host, hopper or team that of
+/// tensor_cores.
+template <Pass pass, class Exec, class A, class Options, class O, class... Others>
+inline constexpr AttentionKernel kernel_by_types = choose(pass, traits_of_types<Exec, A, Options, O, Others...>());
+
+/// Of the packed host kernels: "attn::attention (host, 8 keys x 3 x 16 queries, fp32)".
 template <class T>
-std::string host_kernel_name(std::string const& function) {
-  int const rows = host::block_rows(host::query_packs);
-  return "attn::" + function + " (host, " + std::to_string(rows) + " keys x " + std::to_string(host::query_packs) +
-         " x " + std::to_string(host::pack_width<T>) + " queries, " + (sizeof(T) == 4 ? "fp32" : "fp64") + ")";
+std::string host_region_name(Pass pass, AttentionKernel kernel) {
+  std::string const lanes = std::to_string(host::pack_width<T>);
+  std::string const blocks = kernel == AttentionKernel::host_short_sequences
+                                 ? "short sequences in " + lanes + " lanes"
+                                 : std::to_string(host::block_rows(host::query_packs)) + " keys x " +
+                                       std::to_string(host::query_packs) + " x " + lanes + " queries";
+  return region_name(pass, "host, " + blocks + ", " + (sizeof(T) == 4 ? "fp32" : "fp64"));
+}
+
+/// The kernel that serves a call, and the name of its region.
+struct Choice {
+  AttentionKernel kernel;
+  std::string const& region;
+};
+
+/// For q, k, v and out, and in a backward pass `others`: d_out, d_q, d_k, d_v.
+template <Pass pass, class A, class Exec, class Options, class Q, class K, class V, class O, class... Others>
+Choice choice_of([[maybe_unused]] Exec const& exec, Options const&, [[maybe_unused]] Q const& q,
+                 [[maybe_unused]] K const& k, [[maybe_unused]] V const& v, [[maybe_unused]] O const& out,
+                 [[maybe_unused]] Others const&... others) {
+  constexpr CallTraits types = traits_of_types<Exec, A, Options, O, Q, K, V, Others...>();
+  constexpr AttentionKernel by_types = choose(pass, types);
+  if constexpr (is_packed_host(by_types)) {
+    using T = AccumulatorOf<typename O::Scalar>;
+    static std::string const blocks = host_region_name<T>(pass, AttentionKernel::host),
+                             lanes = host_region_name<T>(pass, AttentionKernel::host_short_sequences);
+    CallTraits t = types;
+    t.is_short = host::are_short<T>(host::Shape(q, k, v));
+    AttentionKernel const kernel = choose(pass, t);
+    return {kernel, kernel == AttentionKernel::host ? blocks : lanes};
+  } else if constexpr (by_types == AttentionKernel::host_jets) {
+    static std::string const name = region_name(pass, "host, jets");
+    return {by_types, name};
+  } else {
+#if defined(KOKKOS_ENABLE_CUDA)
+    if constexpr (uses_tensor_cores(by_types)) {
+      constexpr cuda::Format F = cuda::format_for<typename O::Scalar, typename Options::Products>;
+      CallTraits const t = cuda::with_device_traits<F, pass>(types, exec, q, k, v, out, others...);
+      AttentionKernel const kernel = choose(pass, t);
+      if (uses_tensor_cores(kernel)) {
+        return {kernel, cuda::region_of<F, pass>(kernel, std::max(q.extent(3), v.extent(3)))};
+      }
+    }
+#endif
+    static std::string const name = region_name(pass, "team");
+    return {AttentionKernel::team, name};
+  }
 }
 
 template <class Exec, class A, class Q, class K, class V, class O, class Saved, class Options>
 void attention_forward(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
                        Saved const& saved, Options const& options) {
-  using T = AccumulatorOf<typename O::Scalar>;
-  if constexpr (forwards_on_host<Exec, A, typename O::Scalar, decltype(options.norms)>) {
-    static std::string const name = host_kernel_name<T>("attention");
-    ProfilingRegion const region(name);
+  constexpr AttentionKernel by_types = kernel_by_types<Pass::forward, Exec, A, Options, O, Q, K, V>;
+  Choice const choice = choice_of<Pass::forward, A>(exec, options, q, k, v, out);
+  ProfilingRegion const region(choice.region);
+  if constexpr (is_packed_host(by_types)) {
+    using T = AccumulatorOf<typename O::Scalar>;
     using Block = host::ForwardBlock<T, A, Q, K, V, O, Saved, Options>;
-    host::Forward<T, Block>{Block{a, q, k, v, out, saved, options}}.run(name, exec);
+    host::Forward<T, Block>{Block{a, q, k, v, out, saved, options}}.run(choice.kernel, choice.region, exec);
+  } else if constexpr (by_types == AttentionKernel::host_jets) {
+    host::jets_forward(choice.region, exec, a, q, k, v, out, options);
   } else {
 #if defined(__CUDACC__) && defined(KOKKOS_ENABLE_CUDA)
-    if constexpr (may_use_tensor_cores<Exec, decltype(options.bias), Q, K, V, O>) {
-      if (cuda::forward(exec, a, q, k, v, out, saved, options)) {
+    if constexpr (uses_tensor_cores(by_types)) {
+      if (uses_tensor_cores(choice.kernel)) {
+        cuda::forward(choice.kernel, exec, a, q, k, v, out, saved, options);
         return team_attention_norms(exec, a, q, k, saved, options);
       }
     }
@@ -70,16 +122,22 @@ template <class Exec, class A, class Q, class K, class V, class O, class Saved, 
 void attention_gradients(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
                          Saved const& saved, DO const& d_out, DQ const& d_q, DK const& d_k, DV const& d_v,
                          Options const& options) {
-  if constexpr (serves_on_host<Exec, A, typename O::Scalar>) {
+  constexpr AttentionKernel by_types = kernel_by_types<Pass::backward, Exec, A, Options, O, Q, K, V, DO, DQ, DK, DV>;
+  Choice const choice = choice_of<Pass::backward, A>(exec, options, q, k, v, out, d_out, d_q, d_k, d_v);
+  ProfilingRegion const region(choice.region);
+  if constexpr (is_packed_host(by_types)) {
     using T = AccumulatorOf<typename O::Scalar>;
-    static std::string const name = host_kernel_name<T>("attention_backward");
-    ProfilingRegion const region(name);
     using Block = host::BackwardBlock<T, A, Q, K, V, O, Saved, DO, DQ, DK, DV, Options>;
-    host::Backward<T, Block>{Block{a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options}}.run(name, exec);
+    host::Backward<T, Block>{Block{a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options}}.run(choice.kernel,
+                                                                                               choice.region, exec);
+  } else if constexpr (by_types == AttentionKernel::host_jets) {
+    host::jets_backward(choice.region, exec, a, q, k, v, d_out, d_q, d_k, d_v, options);
   } else {
 #if defined(__CUDACC__) && defined(KOKKOS_ENABLE_CUDA)
-    if constexpr (may_use_tensor_cores<Exec, decltype(options.bias), Q, K, V, O, DO, DQ, DK, DV>) {
-      if (cuda::backward(exec, a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options)) return;
+    if constexpr (uses_tensor_cores(by_types)) {
+      if (uses_tensor_cores(choice.kernel)) {
+        return cuda::backward(choice.kernel, exec, a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options);
+      }
     }
 #endif
     team_attention_backward(exec, a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options);

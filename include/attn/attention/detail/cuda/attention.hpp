@@ -1,6 +1,7 @@
-/// Attention by tensor cores, forward and backward; where they do not serve, by the portable kernels.
+/// Attention by tensor cores, forward and backward: whether they serve, and the launches.
 #pragma once
 
+#include "attn/attention/detail/choose.hpp"
 #include "attn/attention/detail/cuda/launch.hpp"
 #include "attn/attention/detail/hopper/launch.hpp"
 #include "attn/attention/detail/team/attention.hpp"
@@ -32,36 +33,38 @@ inline constexpr unsigned most_shared_bytes = [] {
   return of_queries > of_keys ? of_queries : of_keys;
 }();
 
-/// Calls work(width) if tensor cores serve rows of these widths on this device; says whether they do.
-template <Format F, class Work>
-bool with_tensor_cores(Kokkos::Cuda const& exec, Index width, Index value_width, Work const& work) {
-  if (width == 0 || value_width == 0) return false;
-  bool serves = false;
-  with_width(width > value_width ? width : value_width, [&](auto w) {
-    serves = has_tensor_cores(exec, most_shared_bytes<F, w()>);
-    if (serves) work(w);
-  });
-  return serves;
-}
-
-/// Whether kernels for Hopper serve a call that tensor cores serve.
-template <Format F, int width, class... Tensors>
-bool takes_hopper([[maybe_unused]] Kokkos::Cuda const& exec, [[maybe_unused]] Tensors const&... tensors) {
+/// `types` with what sizes and the device say: of q, k, v and out, and in a backward pass of `others`, its other
+/// tensors. A kernel of a backward pass reads `out` as it lies, and so without TMA.
+template <Format F, Pass pass, class Q, class K, class V, class O, class... Others>
+CallTraits with_device_traits(CallTraits types, Kokkos::Cuda const& exec, Q const& q, K const& k, V const& v,
+                              [[maybe_unused]] O const& out, [[maybe_unused]] Others const&... others) {
+  CallTraits t = types;
+  Index const width = q.extent(3), value_width = v.extent(3);
+  t.has_tensor_cores = false;
+  if (width == 0 || value_width == 0) return t;
+  with_width(std::max(width, value_width), [&](auto w) {
+    t.has_tensor_cores = types.has_tensor_cores && has_tensor_cores(exec, most_shared_bytes<F, w()>);
 #if defined(ATTN_CUDA_HOPPER)
-  return serves_hopper<F, width>(tensors...) && has_wgmma(exec);
-#else
-  return false;
+    if constexpr (pass == Pass::forward) {
+      t.has_warpgroups = has_wgmma(exec) && serves_hopper<F, w()>(q, k, v, out);
+    } else {
+      t.has_warpgroups = has_hopper_backward<F, w()> && has_wgmma(exec) && serves_hopper<F, w()>(q, k, v, others...);
+    }
 #endif
+  });
+  return t;
 }
 
-/// The name of the kernel for a forward pass; empty where tensor cores do not serve it.
-template <Format F, class Q, class K, class V, class O>
-std::string serving_kernel(Kokkos::Cuda const& exec, Q const& q, K const& k, V const& v, O const& out) {
-  std::string name;
-  with_tensor_cores<F>(exec, q.extent(3), v.extent(3), [&](auto w) {
-    name = kernel_name("attention", F, w(), takes_hopper<F, w()>(exec, q, k, v, out) ? hopper_cores : "tensor cores");
+/// The name of the region of a kernel for rows of `columns`.
+template <Format F, Pass pass>
+std::string const& region_of(AttentionKernel kernel, Index columns) {
+  std::string const* name = nullptr;
+  with_width(columns, [&](auto w) {
+    static std::string const tiles = region_name(pass, cores_name("tensor cores", F, w())),
+                             warpgroups = region_name(pass, cores_name("Hopper's tensor cores", F, w()));
+    name = kernel == AttentionKernel::hopper ? &warpgroups : &tiles;
   });
-  return name;
+  return *name;
 }
 
 template <class Saved>
@@ -78,25 +81,21 @@ using PartConstant = std::integral_constant<Part, part>;
 
 #if defined(__CUDACC__)
 
-/// See `attention`; false where tensor cores do not serve.
+/// See `attention`, by the kernel that was chosen.
 template <class A, class Q, class K, class V, class O, class Saved, class Options>
-bool forward(Kokkos::Cuda const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out, Saved const& saved,
-             Options const& options) {
+void forward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec, A const& a, Q const& q, K const& k,
+             V const& v, O const& out, Saved const& saved, Options const& options) {
   constexpr Format F = format_for<typename O::Scalar, typename Options::Products>;
-  return with_tensor_cores<F>(exec, q.extent(3), v.extent(3), [&](auto width) {
+  with_width(std::max(q.extent(3), v.extent(3)), [&](auto width) {
     float const score_scale = reference::detail::score_scale<float>(options, q.extent(3));
 #if defined(ATTN_CUDA_HOPPER)
     if constexpr (has_hopper_kernel<F, width()>) {
-      if (takes_hopper<F, width()>(exec, q, k, v, out)) {
-        static std::string const name = kernel_name("attention", F, width(), hopper_cores);
-        ProfilingRegion const region(name);
+      if (kernel == AttentionKernel::hopper) {
         return forward_on_hopper<F, width()>(exec, a, Input<Q>(q), Input<K>(k), Input<V>(v), Output<O>(out),
                                              saved_rows(saved), options.mask, score_scale);
       }
     }
 #endif
-    static std::string const name = kernel_name("attention", F, width());
-    ProfilingRegion const region(name);
     bool const aligned = has_aligned_rows(q) && has_aligned_rows(k) && has_aligned_rows(v) && has_aligned_rows(out);
     with_length(q.extent(2), k.extent(2), [&](auto length) {
       using Kernel = Forward<F, width(), ForwardCut<F, width(), length()>, A, Input<Q>, Input<K>, Input<V>, Output<O>,
@@ -106,14 +105,14 @@ bool forward(Kokkos::Cuda const& exec, A const& a, Q const& q, K const& k, V con
   });
 }
 
-/// See `attention_backward`; false where tensor cores do not serve.
+/// See `attention_backward`, by the kernel that was chosen.
 template <class A, class Q, class K, class V, class O, class Saved, class DO, class DQ, class DK, class DV,
           class Options>
-bool backward(Kokkos::Cuda const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
-              Saved const& saved, DO const& d_out, DQ const& d_q, DK const& d_k, DV const& d_v,
-              Options const& options) {
+void backward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec, A const& a, Q const& q, K const& k,
+              V const& v, O const& out, Saved const& saved, DO const& d_out, DQ const& d_q, DK const& d_k,
+              DV const& d_v, Options const& options) {
   constexpr Format F = format_for<typename O::Scalar, typename Options::Products>;
-  return with_tensor_cores<F>(exec, q.extent(3), v.extent(3), [&](auto width) {
+  with_width(std::max(q.extent(3), v.extent(3)), [&](auto width) {
     using Inputs = TeamBackwardInputs<A, Input<Q>, Input<K>, Input<V>, Input<O>, Input<DO>, decltype(options.mask),
                                       NoBias, StatsOf<A, float>, float>;
     Inputs const inputs{a,
@@ -130,17 +129,13 @@ bool backward(Kokkos::Cuda const& exec, A const& a, Q const& q, K const& k, V co
     float* const row_facts = saved_facts(saved);
 #if defined(ATTN_CUDA_HOPPER)
     if constexpr (has_hopper_backward<F, width()>) {
-      if (takes_hopper<F, width()>(exec, q, k, v, d_out, d_q, d_k, d_v)) {
-        static std::string const name = kernel_name("attention_backward", F, width(), hopper_cores);
-        ProfilingRegion const region(name);
+      if (kernel == AttentionKernel::hopper) {
         backward_on_hopper<F, width()>(exec, inputs, row_facts, parts, Output<DQ>(d_q), Output<DK>(d_k),
                                        Output<DV>(d_v));
         return add_parameter_parts<float>(exec, a, parts, out, tiles_of(q.extent(2), hopper_part));
       }
     }
 #endif
-    static std::string const name = kernel_name("attention_backward", F, width());
-    ProfilingRegion const region(name);
     bool const aligned = has_aligned_rows(q) && has_aligned_rows(k) && has_aligned_rows(v) && has_aligned_rows(d_out) &&
                          has_aligned_rows(d_q) && has_aligned_rows(d_k) && has_aligned_rows(d_v);
     auto const gradient = [&](auto part, Index own, Index streamed, auto const& first, auto const& second) {

@@ -58,12 +58,11 @@ void with_length(Index own, Index streamed, Work const& work) {
   }
 }
 
-inline std::string kernel_name(std::string const& function, Format format, int width,
-                               std::string const& cores = "tensor cores") {
+/// What is in a region's name: "tensor cores, bf16, width 64".
+inline std::string cores_name(std::string const& cores, Format format, int width) {
   char const* const names[] = {"fp16", "bf16", "tf32", "fp32 by tf32"};
-  return "attn::" + function + " (" + cores + ", " + names[int(format)] + ", width " + std::to_string(width) + ")";
+  return cores + ", " + names[int(format)] + ", width " + std::to_string(width);
 }
-inline char const* const hopper_cores = "Hopper's tensor cores";
 
 /// fp32 is multiplied as options say, other numbers as they are stored.
 template <class X, class Products>

@@ -5,6 +5,7 @@
 /// head are added in their order afterwards. Shapes alone decide on the parts, so results do not depend on the threads.
 #pragma once
 
+#include "attn/attention/detail/choose.hpp"
 #include "attn/attention/detail/host/backward_block.hpp"
 
 namespace attn::detail::host {
@@ -20,10 +21,10 @@ struct Backward {
   Shape const shape = call.shape;
 
   template <HostExecutionSpace Exec>
-  void run(std::string const& name, Exec const& exec) const {
+  void run(AttentionKernel kernel, std::string const& name, Exec const& exec) const {
     if constexpr (!Block::biased) {
-      if (ShortSequences<T, Block> const short_ones(call); short_ones.serves()) {
-        return run_short(name, exec, short_ones);
+      if (kernel == AttentionKernel::host_short_sequences) {
+        return run_short(name, exec, ShortSequences<T, Block>(call));
       }
     }
     Index const key_heads = shape.batch * shape.key_heads, blocks = shape.query_blocks<T>();

@@ -59,6 +59,15 @@ struct Shape {
   }
 };
 
+/// Whether the sequences of a call are short, and many enough to put one in each lane of a pack.
+template <class T>
+bool are_short(Shape const& shape) {
+  constexpr int W = pack_width<T>;
+  constexpr Index most_numbers = 64 * 1024 / vector_bytes;  // of K and V of a sequence: beyond, they leave L1
+  Index const longest = std::max(shape.n_queries, shape.n_keys);
+  return shape.batch >= W && longest < W / 2 && longest * (shape.width + shape.value_width) <= most_numbers;
+}
+
 /// A block of queries of one head.
 struct QueryBlock {
   Index batch, head;

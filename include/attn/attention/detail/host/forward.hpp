@@ -1,6 +1,7 @@
 /// The forward pass on the host: who works on which block of queries.
 #pragma once
 
+#include "attn/attention/detail/choose.hpp"
 #include "attn/attention/detail/host/forward_block.hpp"
 #include "attn/attention/detail/host/short_sequences.hpp"
 
@@ -13,10 +14,10 @@ struct Forward {
   Shape const shape = call.shape;
 
   template <HostExecutionSpace Exec>
-  void run(std::string const& name, Exec const& exec) const {
+  void run(AttentionKernel kernel, std::string const& name, Exec const& exec) const {
     if constexpr (!Block::norms && !Block::biased) {
-      if (ShortSequences<T, Block> const short_ones(call); short_ones.serves()) {
-        return run_short(name, exec, short_ones);
+      if (kernel == AttentionKernel::host_short_sequences) {
+        return run_short(name, exec, ShortSequences<T, Block>(call));
       }
     }
     Index const blocks = shape.query_blocks<T>(), items = shape.batch * shape.heads * blocks;

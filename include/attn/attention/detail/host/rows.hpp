@@ -57,6 +57,19 @@ class VisibleKeys {
   Integers begin_[Columns], end_[Columns];
 };
 
+/// Whether a mask shows `lanes` sequences from `first` on the same keys, and tells activations one length for all.
+template <Mask M>
+bool treats_alike(M const& mask, int first, int lanes, int n_queries, int n_keys) {
+  for (int b = first + 1; b < first + lanes; ++b) {
+    if (mask.length(b, n_keys) != mask.length(first, n_keys)) return false;
+    for (int i = 0; i < n_queries; ++i) {
+      KeyRange const x = mask.keys({first, i, n_queries, n_keys}), y = mask.keys({b, i, n_queries, n_keys});
+      if (x.begin != y.begin || x.end != y.end) return false;
+    }
+  }
+  return true;
+}
+
 /// One column of a score tile: a pack for each key. A row-normalised activation may read it and overwrite it.
 template <class P>
 struct ScoreTile {

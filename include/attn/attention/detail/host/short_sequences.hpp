@@ -26,27 +26,14 @@ class ShortSequences {
  public:
   explicit ShortSequences(Call const& call) : call_(call), shape_(call.shape) {}
 
-  /// Whether the sequences of a call are short, and many.
-  bool serves() const {
-    Index const longest = std::max(shape_.n_queries, shape_.n_keys);
-    return shape_.batch >= W && longest < W / 2 && longest * (shape_.width + shape_.value_width) <= most_numbers;
-  }
   /// Groups of W sequences; the last may have fewer.
   Index groups() const { return (shape_.batch + W - 1) / W; }
   int lanes_of(Index group) const { return static_cast<int>(std::min<Index>(W, shape_.batch - group * W)); }
 
   /// Whether a mask treats the sequences of a group alike; activations are told one length for all lanes.
   bool are_alike(Index group) const {
-    auto const& mask = call_.options.mask;
-    int const first = static_cast<int>(group) * W;
-    for (int b = first + 1; b < first + lanes_of(group); ++b) {
-      if (mask.length(b, shape_.n_keys) != mask.length(first, shape_.n_keys)) return false;
-      for (int i = 0; i < shape_.n_queries; ++i) {
-        KeyRange const x = keys_of(first, i), y = keys_of(b, i);
-        if (x.begin != y.begin || x.end != y.end) return false;
-      }
-    }
-    return true;
+    return treats_alike(call_.options.mask, static_cast<int>(group) * W, lanes_of(group), shape_.n_queries,
+                        shape_.n_keys);
   }
 
   Index scratch_bytes() const { return static_cast<Index>(cut(Carver()).bytes); }
@@ -120,9 +107,6 @@ class ShortSequences {
   }
 
  private:
-  /// Numbers of K and V in a sequence: beyond these they leave L1 and the better half of L2.
-  static constexpr Index most_numbers = 64 * 1024 / vector_bytes;
-
   Call const& call_;
   Shape const& shape_;
 
