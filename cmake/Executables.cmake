@@ -3,8 +3,8 @@ add_library(attn_own_flags INTERFACE)
 target_link_libraries(attn_own_flags INTERFACE attn::attn)
 target_compile_options(attn_own_flags INTERFACE
   $<$<CXX_COMPILER_ID:GNU,Clang>:-Wall -Wextra -fno-math-errno -ffp-contract=fast>
-  $<$<BOOL:${ATTN_WERROR}>:-Werror>
-  $<$<AND:$<BOOL:${ATTN_NATIVE}>,$<CXX_COMPILER_ID:GNU,Clang>>:-march=native>)
+  $<$<BOOL:${ATTN_WERROR}>:-Werror>)
+target_link_libraries(attn_own_flags INTERFACE $<$<BOOL:${ATTN_NATIVE}>:attn_native>)
 if(ATTN_CUDA_WIDTHS)  # fewer kernels to compile: attn/attention/detail/cuda/launch.hpp
   target_compile_definitions(attn_own_flags INTERFACE "ATTN_CUDA_WIDTHS=${ATTN_CUDA_WIDTHS}")
 endif()

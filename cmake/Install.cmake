@@ -16,7 +16,7 @@ configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/attnConfig.cmake.in ${PR
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/package/attnConfigVersion.cmake
                                  COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 
-install(TARGETS attn EXPORT attnTargets FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+install(TARGETS attn attn_native EXPORT attnTargets FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
                                         FILE_SET cuda_headers DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT attnTargets NAMESPACE attn:: DESTINATION ${ATTN_PACKAGE_DIR})
 install(FILES ${PROJECT_BINARY_DIR}/package/attnConfig.cmake ${PROJECT_BINARY_DIR}/package/attnConfigVersion.cmake
