@@ -3,10 +3,12 @@
 //   attention_cuda [--peer=PYTHON] [Google Benchmark's flags]
 //
 // Cases are named attention_cuda/<activation>/<format>/<pass>/<batch times heads>/<tokens>/<head width>; times are
-// those of CUDA's events around one call, caches warm. Operations are counted as 4 B N^2 d forward and 10 B N^2 d
-// backward, for any activation, although the deterministic backward pass makes seven products of which other libraries
-// count five. Counters belong to the shortest call: TFLOP/s, and its fraction of a large product of bf16 by cuBLAS that
-// was measured in the same run. The label says which kernel ran.
+// those of CUDA's events around twenty calls, a twentieth each, caches warm: around one call on an idle stream they
+// would count what the host does before the launch. Operations are counted as 4 B N^2 d forward and 10 B N^2 d
+// backward, times the share of the scores that the mask shows, for any activation, although the deterministic backward
+// pass makes seven products of which other libraries count five. Counters belong to the shortest repetition: TFLOP/s,
+// and its fraction of a large product of bf16 by cuBLAS that was measured in the same run. The label says which kernel
+// ran.
 #include "attn/activation/activation.hpp"
 #include "attn/attention/attention.hpp"
 #include "attn/attention/describe.hpp"
@@ -26,9 +28,11 @@ using Fp16 = Kokkos::Experimental::half_t;
 template <class X>
 using View = Kokkos::View<X****, Kokkos::LayoutRight, Exec>;
 
-/// Seconds of what `work` puts on the instance's stream.
+/// Seconds of what `work` puts on the instance's stream, the mean of `calls` in a row.
 class Clock {
  public:
+  static constexpr int calls = 20;
+
   explicit Clock(Exec const& exec) : stream_(exec.cuda_stream()) {
     cudaEventCreate(&begin_);
     cudaEventCreate(&end_);
@@ -43,12 +47,12 @@ class Clock {
   template <class Work>
   double seconds(Work const& work) const {
     cudaEventRecord(begin_, stream_);
-    work();
+    for (int call = 0; call < calls; ++call) work();
     cudaEventRecord(end_, stream_);
     cudaEventSynchronize(end_);
     float milliseconds = 0;
     cudaEventElapsedTime(&milliseconds, begin_, end_);
-    return milliseconds * 1e-3;
+    return milliseconds * 1e-3 / calls;
   }
 
  private:
@@ -83,6 +87,10 @@ View<X> random_tensor(Shape const& s, std::uint64_t stream) {
 
 double gemm_rate = 0;  // bf16 with sums in fp32, TFLOP/s
 
+/// Which share of N x N scores a mask shows.
+double visible(attn::Full const&, Index) { return 1; }
+double visible(attn::Causal const&, Index tokens) { return (double(tokens) + 1) / (2 * double(tokens)); }
+
 /// `products` of N x N x d.
 template <class Call>
 void measure(benchmark::State& state, Shape const& s, double products, Call const& call) {
@@ -109,7 +117,7 @@ void forward(benchmark::State& state, A const& a, Options const& options, Shape 
   attn::Saved<A, float, Memory> const saved(1, s.heads, s.tokens);
   auto const call = [&] { attn::attention(exec, a, q, k, v, out, saved, options); };
   call();  // loads the kernel
-  measure(state, s, 2, call);
+  measure(state, s, 2 * visible(options.mask, s.tokens), call);
   state.SetLabel(attn::describe(exec, a, q, k, v, out, options));
 }
 
@@ -123,7 +131,7 @@ void backward(benchmark::State& state, A const& a, Options const& options, Shape
   attn::attention(exec, a, q, k, v, out, saved, options);
   auto const call = [&] { attn::attention_backward(exec, a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options); };
   call();
-  measure(state, s, 5, call);
+  measure(state, s, 5 * visible(options.mask, s.tokens), call);
   state.SetLabel(attn::describe(exec, a, q, k, v, out, options));
 }
 
