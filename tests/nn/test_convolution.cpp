@@ -1,6 +1,7 @@
 #include "attn/nn/convolution.hpp"
 #include "attn/testing/check_module.hpp"
 
+#include "golden_maps.hpp"
 #include "support.hpp"
 
 namespace {
@@ -175,6 +176,27 @@ TEST(Convolution, GivesTheSameBitsForOneThreadAndForAll) {
     }
     ++number;
   }
+}
+
+TEST(Convolution, AgreesWithAnIndependentImplementation) {
+  auto const grouped = [](attn::nn::Builder const& b) {
+    return Convolution(b, {.inputs = 6,
+                           .outputs = 8,
+                           .kernel = {3, 2},
+                           .stride = {2, 1},
+                           .padding = {1, 2},
+                           .dilation = {1, 3},
+                           .groups = 2});
+  };
+  auto const depthwise = [](attn::nn::Builder const& b) {
+    return Convolution(
+        b,
+        {.inputs = 5, .outputs = 5, .kernel = {2, 3}, .stride = {1, 2}, .padding = {2, 1}, .groups = 5, .bias = false});
+  };
+  attn_test::expect_golden_maps<float>("convolution_grouped", grouped);
+  attn_test::expect_golden_maps<double>("convolution_grouped", grouped);
+  attn_test::expect_golden_maps<float>("convolution_depthwise", depthwise);
+  attn_test::expect_golden_maps<double>("convolution_depthwise", depthwise);
 }
 
 TEST(Convolution, IsAModule) {
