@@ -19,6 +19,7 @@
 #include "attn/nn/dropout.hpp"
 #include "attn/nn/embedding.hpp"
 #include "attn/nn/feature_maps.hpp"
+#include "attn/nn/fine_tuning.hpp"
 #include "attn/nn/function.hpp"
 #include "attn/nn/group_norm.hpp"
 #include "attn/nn/initialize.hpp"

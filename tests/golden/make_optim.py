@@ -1,10 +1,12 @@
-"""Golden data of training: AdamW under timm's rule of what decays, clipping, averaged weights, learning rates.
+"""Golden data of training: AdamW under timm's rule of what decays, clipping, averaged weights, learning rates,
+and factors of the learning rate by layer.
 
 Run: python make_optim.py [--check]
 """
 
+import timm
 import torch
-from timm.optim import create_optimizer_v2
+from timm.optim import create_optimizer_v2, param_groups_layer_decay
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV2, ModelEmaV3, dispatch_clip_grad
 from torch import nn
@@ -142,6 +144,14 @@ def save_schedules(store):
         store.array(f"cosine_{case}_used", used)
 
 
+def save_layer_decay(store):
+    """The factor of the learning rate of each parameter of a small vision transformer, a name and a number a line."""
+    model = timm.create_model("vit_tiny_patch16_224", depth=3, embed_dim=12, num_classes=5)
+    groups = param_groups_layer_decay(model, layer_decay=0.75)
+    factor = {id(p): group["lr_scale"] for group in groups for p in group["params"]}
+    store.text("layer_decay.txt", "".join(f"{name}\t{factor[id(p)]}\n" for name, p in model.named_parameters()))
+
+
 store = golden.Store("optim", __doc__)
 normal = golden.Normal(seed=30)
 weights = {name: normal(*shape) for name, shape in SHAPES.items()}
@@ -153,4 +163,5 @@ trajectory = save_adamw(store, weights, gradients)
 save_clipped(store, weights, gradients[0])
 save_averaged(store, weights, trajectory)
 save_schedules(store)
+save_layer_decay(store)
 store.close()

@@ -25,4 +25,10 @@ TEST(PinnsFormer, HasTheParametersOfTheReference) {
   }
 }
 
+TEST(PinnsFormer, DecaysMatricesAlone) {
+  attn::nn::Context<Exec> ctx;
+  attn::models::PinnsFormer<attn::Poly<3, attn::DynamicScale>> const model(ctx, {});
+  for (auto const& e : ctx.parameters.entries()) EXPECT_EQ(e.decays, e.shape.size() > 1) << e.name;
+}
+
 }  // namespace

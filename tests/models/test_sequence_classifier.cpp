@@ -187,6 +187,17 @@ TEST(SequenceClassifier, ParametersHaveTheirPublishedNames) {
   EXPECT_EQ(ctx.parameters.entry("model.transformer_0.mha.attn.conv.weight").shape, (std::vector<Index>{2, 1, 35, 1}));
 }
 
+TEST(SequenceClassifier, DecaysMatricesTablesAndKernelsAlone) {
+  Ctx<float> ctx;
+  SequenceClassifier<NystromAttention<Poly<3, DynamicScale>>> const model(
+      ctx, {.vocabulary = 5,
+            .positions = 9,
+            .length = 9,
+            .classes = 2,
+            .attention = with<Poly<3, DynamicScale>>(PseudoInverseStart::norms, 3)});
+  for (auto const& e : ctx.parameters.entries()) EXPECT_EQ(e.decays, e.shape.size() > 1) << e.name;
+}
+
 TEST(SequenceClassifier, PaddingHalvesTheMeanOfTheTokens) {
   Ctx<double> ctx;
   auto const pooled = [&](std::size_t tokens) {

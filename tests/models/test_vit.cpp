@@ -1,6 +1,7 @@
 #include "attn/activation/poly.hpp"
 #include "attn/activation/softmax.hpp"
 #include "attn/models/vit.hpp"
+#include "attn/nn/fine_tuning.hpp"
 #include "attn/testing/check_module.hpp"
 
 #include <fstream>
@@ -102,6 +103,19 @@ TEST(Vit, DecaysMatricesAndKernelsAlone) {
   for (auto const& e : ctx.parameters.entries()) {
     EXPECT_EQ(e.decays, e.shape.size() > 1 && e.name != "cls_token" && e.name != "pos_embed") << e.name;
   }
+}
+
+TEST(Vit, LayerWiseRatesAreTimms) {
+  Ctx<float> ctx;
+  Vit<Softmax> const model(ctx, {.width = 12, .depth = 3, .heads = 3, .classes = 5});
+  nn::set_layer_decay(ctx.parameters, 0.75, model.layers());
+  std::ifstream file(attn_test::golden_path("optim/layer_decay.txt"));
+  std::string name;
+  std::size_t read = 0;
+  for (double factor = 0; file >> name >> factor; ++read) {
+    EXPECT_EQ(ctx.parameters.entry(name).learning_rate_factor, factor) << name;
+  }
+  EXPECT_EQ(read, ctx.parameters.entries().size());
 }
 
 TEST(Vit, StochasticDepthGrowsLinearlyOverTheLayers) {

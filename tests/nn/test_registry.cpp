@@ -1,5 +1,7 @@
 #include "attn/nn/registry.hpp"
 
+#include <cmath>
+
 #include "support.hpp"
 
 namespace {
@@ -8,7 +10,7 @@ using attn::nn::Builder;
 using attn::nn::normal;
 using attn::nn::ParameterRegistry;
 
-TEST(Registry, HaveTheNamesOfTheirPlaces) {
+TEST(Registry, ParametersHaveTheNamesOfTheirPlaces) {
   ParameterRegistry p;
   Builder const root = p;
   (root / "blocks" / 3 / "attn").add<2>("weight", {2, 3}, normal(1));
@@ -23,18 +25,48 @@ TEST(Registry, HaveTheNamesOfTheirPlaces) {
   EXPECT_EQ(&p.entry("cls_token"), &p.entries()[1]);
 }
 
-TEST(Registry, DecayByTheRuleOfTimm) {
-  using attn::nn::weight_decay_applies;
-  EXPECT_TRUE(weight_decay_applies("head.weight", 2));
-  EXPECT_TRUE(weight_decay_applies("patch_embed.proj.weight", 4));
-  EXPECT_FALSE(weight_decay_applies("norm.weight", 1));
-  EXPECT_FALSE(weight_decay_applies("attn.activation.scale", 1));
-  EXPECT_FALSE(weight_decay_applies("relative.bias", 2));
-  EXPECT_FALSE(weight_decay_applies("bias", 2));
-  EXPECT_TRUE(weight_decay_applies("unbias", 2));
-  EXPECT_FALSE(weight_decay_applies("pos_embed", 3));
-  EXPECT_FALSE(weight_decay_applies("encoder.cls_token", 3));
-  EXPECT_TRUE(weight_decay_applies("my_pos_embed", 3));
+TEST(Registry, MatricesDecayAndVectorsDoNotUnlessTheirModuleSaysSo) {
+  ParameterRegistry p;
+  Builder const root = p;
+  root.add<4>("patch_embed.proj.weight", {2, 3, 4, 4}, normal(1));
+  root.add<1>("norm.weight", {3}, normal(1));
+  root.add<2>("relative_position_bias_table", {9, 2}, normal(1), {.decays = false});
+  root.add<1>("gamma", {3}, normal(1), {.decays = true});
+  std::vector<bool> decays;
+  for (auto const& e : p.entries()) decays.push_back(e.decays);
+  EXPECT_EQ(decays, (std::vector<bool>{true, false, false, true}));
+}
+
+TEST(Registry, AttributesChangeWhereNamesMatchAndOthersStay) {
+  ParameterRegistry p;
+  Builder const root = p;
+  for (char const* const name : {"blocks.0.fc.weight", "blocks.1.fc.weight", "blocks.10.fc.weight", "head.weight"}) {
+    root.add<2>(name, {2, 2}, normal(1), {.learning_rate_factor = 0.5});
+  }
+  auto const before = p.attributes_version();
+  p.set("blocks.1.*", {.trained = false});
+  EXPECT_NE(p.attributes_version(), before);
+  p.set("*.weight", {.decays = false});
+  for (auto const& e : p.entries()) {
+    EXPECT_EQ(e.trained, e.name != "blocks.1.fc.weight") << e.name;
+    EXPECT_FALSE(e.decays) << e.name;
+    EXPECT_EQ(e.learning_rate_factor, 0.5) << e.name;
+  }
+}
+
+TEST(Registry, APatternThatMatchesNothing_AndAFactorThatIsNone_AreRefused) {
+  ParameterRegistry p;
+  Builder(p).add<1>("head.weight", {2}, normal(1));
+  EXPECT_EQ(
+      attn_test::error_of([&] { p.set("blocks.*", {.trained = false}); }),
+      "Parameters: give a pattern that matches the name of a parameter, such as \"head.weight\"; \"blocks.*\" matches "
+      "none of 1");
+  EXPECT_THROW(p.set("", {.trained = false}), attn::Error);
+  for (double const factor : {-1.0, std::nan(""), 1.0 / 0.0}) {
+    EXPECT_NE(attn_test::error_of([&] { p.set("*", {.learning_rate_factor = factor}); }).find("not negative, got"),
+              std::string::npos);
+  }
+  EXPECT_EQ(p.entries()[0].learning_rate_factor, 1);
 }
 
 TEST(Builder, SitesAreThoseOfTheirNames) {

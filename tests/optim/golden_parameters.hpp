@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,8 @@ inline void load(Ctx& ctx, std::string const& file) {
   auto const add = [&]<int Rank>(std::string const& name, io::Shape const& shape) {
     Extents<Rank> extents{};
     for (int r = 0; r < Rank; ++r) extents[r] = static_cast<Index>(shape[r]);
-    root.add<Rank>(name, extents, nn::zeros());
+    bool const position = name == "cls_token" || name == "pos_embed";  // what the module says of them
+    root.add<Rank>(name, extents, nn::zeros(), {.decays = position ? std::optional(false) : std::nullopt});
   };
   for (auto const& [name, entry] : weights.tensors()) {
     std::size_t const rank = entry.shape.size();

@@ -1,6 +1,7 @@
 #include "attn/optim/adamw.hpp"
 #include "attn/testing/check_optimizer.hpp"
 
+#include <algorithm>
 #include <fstream>
 
 #include "optim/golden_parameters.hpp"
@@ -52,7 +53,7 @@ struct Forgetful : Adam {
   template <class C>
   auto state(C& ctx) {
     auto all = Adam::state(ctx);
-    all.buffers.pop_back();
+    all.arrays.pop_back();
     return all;
   }
 };
@@ -85,6 +86,14 @@ TEST(CheckOptimizer, FindsDecayWhereNoneIsDue_AndWritesBetweenParameters) {
   EXPECT_TRUE(has("decays bias"));
   EXPECT_TRUE(has("between the parameters"));
   EXPECT_FALSE(has("decays weight"));
+}
+
+TEST(CheckOptimizer, FindsWhatIgnoresAttributes) {
+  auto const broken = testing::check_optimizer<Ctx>([](Ctx&) { return Careless{}; });
+  for (char const* const sentence : {"it changes weight, or its state, which is not trained",
+                                     "half the learning rate's factor is not half the rate"}) {
+    EXPECT_NE(std::find(broken.begin(), broken.end(), sentence), broken.end()) << sentence;
+  }
 }
 
 TEST(CheckOptimizer, FindsWhatDoesNotDescend) {

@@ -55,6 +55,22 @@ TEST(GradientClip, TheNormOfAnySize_IsThatOfASerialSum) {
   }
 }
 
+TEST(GradientClip, WhatIsNotTrained_DoesNotCount) {
+  Ctx ctx;
+  nn::Builder const root = ctx;
+  root.add<1>("frozen", {40}, nn::ones());
+  root.add<1>("w", {4}, nn::ones());
+  ctx.parameters.set("frozen", {.trained = false});
+  Kokkos::deep_copy(ctx.parameters.gradients().view(), 0.0f);
+  Kokkos::deep_copy(ctx.parameters.gradient(ctx.parameters.entry("frozen")).view(),
+                    std::numeric_limits<float>::quiet_NaN());
+  Kokkos::deep_copy(ctx.parameters.gradient(ctx.parameters.entry("w")).view(), 2.0f);
+  GradientClip clip(ctx, 1.0);
+  clip(ctx);
+  EXPECT_EQ(host_norm(ctx, clip), 4);
+  EXPECT_NEAR(ctx.parameters.host_gradients(ctx.parameters.entry("w"))[3], 0.5, 1e-6);
+}
+
 TEST(GradientClip, ZeroGradients_StayZero) {
   Ctx ctx;
   golden::load(ctx, "weights.safetensors");

@@ -51,8 +51,8 @@ TEST(Ema, StateRestoredIntoAnotherObject_ContinuesToTheSameBits) {
   set_values(ctx, "adamw_weights_1.safetensors");
   first.update(ctx);
   auto const from = first.state(ctx), to = second.state(ctx);
-  ASSERT_EQ(from.buffers.size(), 1u);
-  Kokkos::deep_copy(to.buffers[0].values.view(), from.buffers[0].values.view());
+  ASSERT_EQ(from.arrays.size(), 1u);
+  Kokkos::deep_copy(to.arrays[0].values.view(), from.arrays[0].values.view());
   *to.steps = *from.steps;
   set_values(ctx, "adamw_weights_2.safetensors");
   first.update(ctx);
@@ -63,6 +63,43 @@ TEST(Ema, StateRestoredIntoAnotherObject_ContinuesToTheSameBits) {
     return ctx.parameters.host_values(ctx.parameters.entry("head.weight"));
   };
   EXPECT_EQ(values(first), values(second));
+}
+
+TEST(Ema, BuffersAreAveragedAsParametersAre) {
+  Ctx ctx;
+  nn::Builder const root = ctx;
+  root.add<1>("w", {3}, nn::zeros());
+  root.add_buffer<1>("running_mean", {3}, nn::zeros());
+  Ema ema(ctx, {.decay = 0.75, .start = Start::average});
+  for (float const value : {4.0f, 8.0f}) {
+    Kokkos::deep_copy(ctx.parameters.values().view(), value);
+    Kokkos::deep_copy(ctx.parameters.buffers().view(), value);
+    ema.update(ctx);
+  }
+  auto const both = [&] {
+    ctx.exec.fence();
+    return std::pair(ctx.parameters.host_values(ctx.parameters.entry("w"))[2],
+                     ctx.parameters.host_values(ctx.parameters.buffer_entry("running_mean"))[2]);
+  };
+  {
+    auto const scope = ema.averaged(ctx);
+    EXPECT_EQ(both(), std::pair(2.75f, 2.75f));
+  }
+  EXPECT_EQ(both(), std::pair(8.0f, 8.0f));
+  auto const state = ema.state(ctx);
+  ASSERT_EQ(state.arrays.size(), 2u);
+  EXPECT_TRUE(state.arrays[1].of_buffers);
+}
+
+TEST(Ema, WhatDoesNotChange_KeepsItsBitsInTheAverage) {
+  Ctx ctx;
+  nn::Builder(ctx).add<1>("w", {40}, nn::normal(1));
+  Ema ema(ctx, {.decay = 0.9});
+  auto const before = ctx.parameters.host_values(ctx.parameters.entry("w"));
+  for (int i = 0; i < 5; ++i) ema.update(ctx);
+  auto const scope = ema.averaged(ctx);
+  ctx.exec.fence();
+  EXPECT_EQ(ctx.parameters.host_values(ctx.parameters.entry("w")), before);
 }
 
 TEST(Ema, ADecayOfOne_IsRefused) {

@@ -135,11 +135,11 @@ TEST(Lbfgs, ARestoredCheckpointContinuesToTheSameBits) {
   two.ctx.parameters.assign<double>(two.entry, one.values());
   b.restore_history(two.ctx, a.remembered());
   auto const to = b.state(two.ctx);
-  ASSERT_EQ(to.buffers.size(), saved.buffers.size());
+  ASSERT_EQ(to.arrays.size(), saved.arrays.size());
   *to.steps = *saved.steps;
-  for (std::size_t i = 0; i < to.buffers.size(); ++i) {
-    EXPECT_EQ(to.buffers[i].name, saved.buffers[i].name);
-    Kokkos::deep_copy(to.buffers[i].values.view(), saved.buffers[i].values.view());
+  for (std::size_t i = 0; i < to.arrays.size(); ++i) {
+    EXPECT_EQ(to.arrays[i].name, saved.arrays[i].name);
+    Kokkos::deep_copy(to.arrays[i].values.view(), saved.arrays[i].values.view());
   }
   a.step(one.ctx, one);
   b.step(two.ctx, two);
@@ -176,6 +176,29 @@ TEST(Lbfgs, AFlatStartStopsAtOnce) {
   EXPECT_TRUE(report.converged);
   EXPECT_EQ(report.evaluations, 1);
   EXPECT_EQ(report.iterations, 0);
+}
+
+TEST(Lbfgs, WhatIsNotTrainedStaysAndDoesNotCount) {
+  Problem problem({-1.2, 1.0}, rosenbrock);
+  attn::nn::Builder(problem.ctx).add<1>("frozen", {20}, attn::nn::normal(1));
+  auto const frozen = problem.ctx.parameters.entry("frozen");
+  auto const before = problem.ctx.parameters.host_values(frozen);
+  problem.ctx.parameters.set("frozen", {.trained = false});
+  auto const closure = [&] {
+    double const loss = problem();
+    Kokkos::deep_copy(problem.ctx.parameters.gradient(frozen).view(), std::numeric_limits<double>::quiet_NaN());
+    return loss;
+  };
+  attn::optim::Lbfgs lbfgs(problem.ctx, {.max_iterations = 100});
+  EXPECT_LT(lbfgs.step(problem.ctx, closure).loss, 1e-9);
+  EXPECT_EQ(problem.ctx.parameters.host_values(frozen), before);
+}
+
+TEST(Lbfgs, FactorsOfTheLearningRateAreRefused) {
+  Problem problem({1.0, 1.0}, rosenbrock);
+  problem.ctx.parameters.set("x", {.learning_rate_factor = 0.5});
+  attn::optim::Lbfgs lbfgs(problem.ctx);
+  EXPECT_THROW(lbfgs.step(problem.ctx, problem), attn::Error);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "attn/optim/adamw.hpp"
+#include "attn/optim/ema.hpp"
 #include "attn/train/checkpoint.hpp"
 
 #include "train/toy_task.hpp"
@@ -49,6 +50,28 @@ TEST(Checkpoint, RestoredIntoAnotherModel_ContinuesToTheSameBits) {
   EXPECT_EQ(second.weight(), first.weight());
   EXPECT_EQ(*second.parts[0].state.steps, 3u);
   EXPECT_EQ(read_checkpoint_record(folder.path / "c.safetensors"), record);
+}
+
+TEST(Checkpoint, HoldsBuffersAndTheirAverages) {
+  Folder const folder("checkpoint_buffers");
+  auto const variance = [](Model& m, float value) {
+    std::vector<float> const all(toy::Task::outputs, value);
+    m.ctx.parameters.assign(m.ctx.parameters.buffer_entry("norm.running_var"), std::span<float const>(all));
+  };
+  Model first, second;
+  optim::Ema a(first.ctx, {.decay = 0.75, .start = optim::EmaOptions::Start::average});
+  optim::Ema b(second.ctx, {.decay = 0.75, .start = optim::EmaOptions::Start::average});
+  variance(first, 5);
+  a.update(first.ctx);
+  save_checkpoint(folder.path / "c.safetensors", first.ctx, {{"average", a.state(first.ctx)}}, {});
+  load_checkpoint(folder.path / "c.safetensors", second.ctx, {{"average", b.state(second.ctx)}});
+  auto const now = [&] {
+    second.ctx.exec.fence();
+    return second.ctx.parameters.host_values(second.ctx.parameters.buffer_entry("norm.running_var"))[6];
+  };
+  EXPECT_EQ(now(), 5);
+  auto const scope = b.averaged(second.ctx);
+  EXPECT_EQ(now(), 2);
 }
 
 TEST(Checkpoint, OfAnotherModel_IsRefusedAndChangesNothing) {
@@ -105,9 +128,11 @@ TEST(Weights, SavedAndLoaded_AreTheSame) {
   save_weights(folder.path / "w.safetensors", model.ctx, {{"model", "toy"}});
   Model other;
   other.step();
+  Kokkos::deep_copy(other.ctx.parameters.buffers().view(), 7.0f);
   EXPECT_NE(other.weight(), model.weight());
   load_weights(folder.path / "w.safetensors", other.ctx);
   EXPECT_EQ(other.weight(), model.weight());
+  EXPECT_EQ(other.ctx.parameters.host_values(other.ctx.parameters.buffer_entry("norm.running_var"))[6], 1.0f);
   EXPECT_EQ(io::Safetensors(folder.path / "w.safetensors").metadata().at("model"), "toy");
 }
 
@@ -154,6 +179,7 @@ TEST(Weights, OfAnotherShapeTypeOrName_AreRefusedByName) {
   EXPECT_EQ(load([&](auto& file) {
               file.add("head.weight", {7, 5}, weight.data());
               file.add("head.bias", {7}, doubles.data());
+              file.add("norm.running_var", {7}, bias.data());
             }),
             "");
   EXPECT_EQ(model.ctx.parameters.host_values(model.ctx.parameters.entry("head.bias"))[6], 2.5f);

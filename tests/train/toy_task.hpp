@@ -44,6 +44,7 @@ struct Task {
 
   explicit Task(Ctx& ctx) : w(nn::Builder(ctx).add<2>("head.weight", {outputs, inputs}, nn::normal(1))) {
     nn::Builder(ctx).add<1>("head.bias", {outputs}, nn::zeros());
+    nn::Builder(ctx).add_buffer<1>("norm.running_var", {outputs}, nn::ones());
   }
 
   nn::Parameter<2> w;

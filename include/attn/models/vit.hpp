@@ -9,6 +9,7 @@
 #include "attn/nn/transformer_block.hpp"
 
 #include <cmath>
+#include <string>
 #include <vector>
 
 namespace attn::models {
@@ -71,6 +72,15 @@ class Vit {
         norm_(builder / (config.pooled == nn::Pooled::mean ? "fc_norm" : "norm"),
               {.width = config.width, .epsilon = config.epsilon}),
         head_(builder / "head", {.inputs = config.width, .outputs = config.classes}) {}
+
+  /// The names of the parameters of each layer, from the images on; the last layer, the head, is what they leave. For
+  /// `nn::set_layer_decay`; the layers are timm's.
+  std::vector<std::vector<std::string>> layers() const {
+    std::vector<std::vector<std::string>> all = {{"cls_token", "pos_embed", "patch_embed.*"}};
+    for (Index i = 0; i < config_.depth; ++i) all.push_back({"blocks." + std::to_string(i) + ".*"});
+    if (config_.pooled != nn::Pooled::mean) all.back().push_back("norm.*");
+    return all;
+  }
 
   template <class Ctx, class X>
   auto forward(Ctx& ctx, X const& images) const {

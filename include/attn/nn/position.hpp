@@ -89,8 +89,9 @@ class ClassTokenAndPositions {
 
   ClassTokenAndPositions(Builder const& builder, Config const& config)
       : config_(config),
-        class_token_(builder.add<3>("cls_token", {1, 1, config.width}, config.initial_class_token)),
-        positions_(builder.add<3>("pos_embed", {1, config.tokens + 1, config.width}, config.initial_positions)),
+        class_token_(builder.add<3>("cls_token", {1, 1, config.width}, config.initial_class_token, {.decays = false})),
+        positions_(builder.add<3>("pos_embed", {1, config.tokens + 1, config.width}, config.initial_positions,
+                                  {.decays = false})),
         dropout_(builder / "pos_drop", config.dropout) {}
 
   template <class Ctx, class X>

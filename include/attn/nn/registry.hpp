@@ -8,8 +8,10 @@
 #include "attn/core/check.hpp"
 #include "attn/core/random.hpp"
 #include "attn/core/tensor.hpp"
+#include "attn/nn/attributes.hpp"
 #include "attn/nn/initialize.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -43,20 +45,10 @@ struct FlatEntry {
 };
 
 /// One parameter as files and optimizers see it.
-struct ParameterEntry : FlatEntry {
-  bool decays = true;  // whether weight decay applies: see `weight_decay_applies`
-};
+struct ParameterEntry : FlatEntry, Treatment {};
 
 /// One buffer as files see it.
 struct BufferEntry : FlatEntry {};
-
-/// timm's rule: no decay for 1-D parameters, biases, class tokens and positions.
-inline bool weight_decay_applies(std::string_view name, int rank) {
-  auto const is_called = [&](std::string_view last) {
-    return name == last || (name.ends_with(last) && name[name.size() - last.size() - 1] == '.');
-  };
-  return rank > 1 && !is_called("bias") && !is_called("pos_embed") && !is_called("cls_token");
-}
 
 /// Names, shapes and places of parameters and buffers, in the order of their registration. A name is given once: no
 /// buffer is called as a parameter is.
@@ -67,11 +59,14 @@ class ParameterRegistry {
 
   /// Registers a parameter. Its place starts on a cache line; what lies between two parameters is zero and stays zero.
   template <int Rank>
-  Parameter<Rank> add(std::string const& name, Extents<Rank> const& shape, Initializer const& initializer) {
+  Parameter<Rank> add(std::string const& name, Extents<Rank> const& shape, Initializer const& initializer,
+                      ParameterAttributes const& attributes = {}) {
     ParameterEntry entry;
-    entry.decays = weight_decay_applies(name, Rank);
-    return {.offset = place<Rank>("ParameterRegistry::add", parameters_, std::move(entry), name, shape, initializer),
-            .shape = shape};
+    entry.decays = Rank > 1;
+    entry.change(attributes);
+    Index const offset = place<Rank>("ParameterRegistry::add", parameters_, std::move(entry), name, shape, initializer);
+    ++attributes_version_;
+    return {.offset = offset, .shape = shape};
   }
 
   /// Registers a buffer, which starts from its initial values and which no optimizer changes.
@@ -81,10 +76,33 @@ class ParameterRegistry {
             .shape = shape};
   }
 
+  /// Changes attributes of all parameters whose names match `pattern`: "blocks.0.*", or a name itself.
+  void set(std::string_view pattern, ParameterAttributes const& changed) {
+    check_patterns({std::string(pattern)});
+    for (ParameterEntry& entry : parameters_.entries) {
+      if (matches(pattern, entry.name)) entry.change(changed);
+    }
+    ++attributes_version_;
+  }
+
+  /// Throws where a pattern matches no parameter.
+  void check_patterns(std::vector<std::string> const& patterns) const {
+    for (auto const& pattern : patterns) {
+      bool const found = std::any_of(entries().begin(), entries().end(),
+                                     [&](ParameterEntry const& entry) { return matches(pattern, entry.name); });
+      ATTN_CHECK(found, "Parameters: give a pattern that matches the name of a parameter, such as \"",
+                 entries().empty() ? "head.*" : entries().front().name, "\"; \"", pattern, "\" matches none of ",
+                 entries().size());
+    }
+  }
+
+  /// Another number after each change of attributes: what is derived from them is then made anew.
+  std::uint64_t attributes_version() const { return attributes_version_; }
+
   std::vector<ParameterEntry> const& entries() const { return parameters_.entries; }
   std::vector<BufferEntry> const& buffer_entries() const { return buffers_.entries; }
 
-  /// The number of trained numbers.
+  /// The number of numbers in all parameters.
   Index count() const {
     Index n = 0;
     for (auto const& entry : entries()) n += entry.size;
@@ -143,6 +161,7 @@ class ParameterRegistry {
 
   Layout<ParameterEntry> parameters_;
   Layout<BufferEntry> buffers_;
+  std::uint64_t attributes_version_ = 0;
 };
 
 /// Where a module registers what it keeps: a registry and a prefix for names. `builder / "attn"` is the place of the
@@ -155,8 +174,9 @@ class Builder {
   Builder operator/(Index number) const { return *this / std::to_string(number); }
 
   template <int Rank>
-  Parameter<Rank> add(std::string_view name, Extents<Rank> const& shape, Initializer const& initializer) const {
-    return registry_->add<Rank>(join(name), shape, initializer);
+  Parameter<Rank> add(std::string_view name, Extents<Rank> const& shape, Initializer const& initializer,
+                      ParameterAttributes const& attributes = {}) const {
+    return registry_->add<Rank>(join(name), shape, initializer, attributes);
   }
   template <int Rank>
   Buffer<Rank> add_buffer(std::string_view name, Extents<Rank> const& shape, Initializer const& initializer) const {

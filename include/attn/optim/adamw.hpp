@@ -1,6 +1,7 @@
 /// AdamW: Adam with weight decay apart from the gradient (Kingma and Ba 2015; Loshchilov and Hutter 2019).
 #pragma once
 
+#include "attn/optim/detail/attributes.hpp"
 #include "attn/optim/detail/elementwise.hpp"
 #include "attn/optim/optimizer.hpp"
 
@@ -25,6 +26,7 @@ struct AdamWUpdate {
   T* first;
   T* second;
   T const* decays;
+  Rates<T> rates;
   T beta1, rest1, beta2, rest2;  // rest = 1 - beta, which float would round away
   T epsilon, step_size, root_factor, decay;
 
@@ -33,14 +35,16 @@ struct AdamWUpdate {
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
     using S = typename Lanes::Value;
+    if (!rates.trained(row)) return;
+    T const rate = rates.factor(row);
     Index const i = row * granule + column;
     S const g = lanes.load(gradient + i);
     S const m = S(beta1) * lanes.load(first + i) + S(rest1) * g;
     S const v = S(beta2) * lanes.load(second + i) + S(rest2) * g * g;
-    S const p = lanes.load(value + i) * S(1 - decay * decays[row]);
+    S const p = lanes.load(value + i) * S(1 - decay * decays[row] * rate);
     lanes.store(first + i, m);
     lanes.store(second + i, v);
-    lanes.store(value + i, p - S(step_size) * m / (attn::sqrt(v) * S(root_factor) + S(epsilon)));
+    lanes.store(value + i, p - S(step_size * rate) * m / (attn::sqrt(v) * S(root_factor) + S(epsilon)));
   }
 };
 
@@ -77,7 +81,8 @@ class AdamW {
                                         .gradient = parameters.gradients().data(),
                                         .first = first_.data(),
                                         .second = second_.data(),
-                                        .decays = decays_.data(),
+                                        .decays = attributes_.decays(),
+                                        .rates = attributes_.rates(),
                                         .beta1 = T(beta1),
                                         .rest1 = T(1 - beta1),
                                         .beta2 = T(options_.beta2),
@@ -98,16 +103,15 @@ class AdamW {
  private:
   template <class Parameters>
   void prepare(Parameters const& parameters) {
-    if (Index(first_.extent(0)) >= parameters.extent()) return;
+    attributes_.prepare(parameters);
     detail::fit_to(first_, parameters.extent(), "attn::optim::AdamW::first");
     detail::fit_to(second_, parameters.extent(), "attn::optim::AdamW::second");
-    decays_ = detail::decay_by_granule<T, Memory>(parameters);
   }
 
   AdamWOptions options_;
   std::uint64_t steps_ = 0;
   Kokkos::View<T*, Memory> first_, second_;
-  Kokkos::View<T*, Memory> decays_;
+  detail::GranuleAttributes<T, Memory> attributes_;
 };
 
 template <class Ctx>

@@ -1,6 +1,7 @@
 /// Gradient clipping: gradients are scaled so that their global norm stays below a limit.
 #pragma once
 
+#include "attn/optim/detail/attributes.hpp"
 #include "attn/optim/detail/elementwise.hpp"
 
 namespace attn::optim {
@@ -20,12 +21,14 @@ template <class T>
 struct SumStretch {
   T const* gradient;
   double* sums;
+  Rates<T> rates;
   Index stretch, extent;
 
   ATTN_FUNCTION void operator()(Index part) const {
     double lanes[granule] = {};
     Index const begin = part * stretch, end = begin + stretch < extent ? begin + stretch : extent;
     for (Index i = begin; i < end; i += granule) {
+      if (!rates.trained(i / granule)) continue;
       for (Index j = 0; j < granule; ++j) lanes[j] += double(gradient[i + j]) * double(gradient[i + j]);
     }
     double sum = 0;
@@ -38,11 +41,14 @@ template <class T>
 struct SumStrided {
   T const* gradient;
   double* sums;
+  Rates<T> rates;
   Index extent;
 
   ATTN_FUNCTION void operator()(Index part) const {
     double sum = 0;
-    for (Index i = part; i < extent; i += NormParts::parts) sum += double(gradient[i]) * double(gradient[i]);
+    for (Index i = part; i < extent; i += NormParts::parts) {
+      if (rates.trained(i / granule)) sum += double(gradient[i]) * double(gradient[i]);
+    }
     sums[part] = sum;
   }
 };
@@ -77,8 +83,8 @@ struct ScaleGradient {
 
 }  // namespace detail
 
-/// g = g min(1, limit / (|g| + 1e-6)), |g| the norm over all parameters together. The norm is summed in double, in an
-/// order that does not depend on the number of threads, and stays on the device: nothing waits for it.
+/// g = g min(1, limit / (|g| + 1e-6)), |g| the norm over all parameters together that are trained. The norm is summed
+/// in double, in an order that does not depend on the number of threads, and stays on the device: nothing waits for it.
 template <Real T, class Memory>
 class GradientClip {
  public:
@@ -99,16 +105,18 @@ class GradientClip {
       sums_ = Kokkos::View<double*, Memory>("attn::optim::GradientClip::sums", detail::NormParts::parts);
       result_ = Kokkos::View<double*, Memory>("attn::optim::GradientClip::result", 2);
     }
+    attributes_.prepare(ctx.parameters);
     auto const gradients = ctx.parameters.gradients();
     Index const extent = ctx.parameters.extent();
     char const* const label = "attn::optim::GradientClip";
     Policy const parts(ctx.exec, 0, detail::NormParts::parts);
     if constexpr (HostExecutionSpace<Exec>) {
-      Kokkos::parallel_for(
-          label, parts,
-          detail::SumStretch<T>{gradients.data(), sums_.data(), detail::NormParts(extent).stretch, extent});
+      Kokkos::parallel_for(label, parts,
+                           detail::SumStretch<T>{gradients.data(), sums_.data(), attributes_.rates(),
+                                                 detail::NormParts(extent).stretch, extent});
     } else {
-      Kokkos::parallel_for(label, parts, detail::SumStrided<T>{gradients.data(), sums_.data(), extent});
+      Kokkos::parallel_for(label, parts,
+                           detail::SumStrided<T>{gradients.data(), sums_.data(), attributes_.rates(), extent});
     }
     Kokkos::parallel_for(label, Policy(ctx.exec, 0, 1), detail::FinishNorm{sums_.data(), result_.data(), limit_});
     if (limit_ > 0) {
@@ -122,6 +130,7 @@ class GradientClip {
 
  private:
   double limit_;
+  detail::GranuleAttributes<T, Memory> attributes_;
   Kokkos::View<double*, Memory> sums_;
   Kokkos::View<double*, Memory> result_;  // the norm, and the factor
 };

@@ -51,7 +51,9 @@ struct SwapUpdate {
 }  // namespace detail
 
 /// average = decay average + (1 - decay) weights, once a step: `attn::optim::Ema ema(ctx, {.decay = 0.999});`, then
-/// `ema.update(ctx)` after each step of the optimizer.
+/// `ema.update(ctx)` after each step of the optimizer. Buffers (running statistics) are averaged as parameters are,
+/// which is what timm's ModelEmaV2 does, and its ModelEmaV3 unless told otherwise. What never changes, such as a
+/// parameter that is not trained, has an average of the same bits.
 template <Real T, class Memory>
 class Ema {
  public:
@@ -77,11 +79,14 @@ class Ema {
   void update(Ctx& ctx) {
     ProfilingRegion const region("attn::optim::Ema");
     prepare(ctx);
-    detail::AverageUpdate<T> const update{average_.data(), ctx.parameters.values().data(), T(1 - decay(++updates_))};
-    detail::for_each_element<T>(ctx.exec, "attn::optim::Ema", ctx.parameters.extent(), update);
+    T const rest = T(1 - decay(++updates_));
+    for_each_kind(ctx, [&](auto const& average, auto const& values) {
+      detail::for_each_element<T>(ctx.exec, "attn::optim::Ema", values.extent(0),
+                                  detail::AverageUpdate<T>{average.data(), values.data(), rest});
+    });
   }
 
-  /// While it lives, the parameters of `ctx` hold the averages.
+  /// While it lives, the parameters and buffers of `ctx` hold the averages.
   template <class Ctx>
   class Averaged {
    public:
@@ -104,31 +109,49 @@ class Ema {
   template <class Ctx>
   State<T, Memory> state(Ctx& ctx) {
     prepare(ctx);
-    return {{{"average", average_}}, &updates_};
+    State<T, Memory> state{{{"average", average_}}, &updates_};
+    if (ctx.parameters.buffer_extent() > 0) state.arrays.push_back({"average", buffer_average_, /*of_buffers=*/true});
+    return state;
   }
 
  private:
+  using Average = Kokkos::View<T*, Memory>;
+
   template <class Ctx>
   void prepare(Ctx& ctx) {
-    Index const known = Index(average_.extent(0)), extent = ctx.parameters.extent();
-    if (known >= extent) return;
-    detail::fit_to(average_, extent, "attn::optim::Ema::average");
-    std::pair const added(static_cast<std::size_t>(known), static_cast<std::size_t>(extent));
-    Kokkos::View<T*, Memory, Kokkos::MemoryTraits<Kokkos::Unmanaged>> const values(ctx.parameters.values().data(),
-                                                                                   static_cast<std::size_t>(extent));
-    Kokkos::deep_copy(ctx.exec, Kokkos::subview(average_, added), Kokkos::subview(values, added));
+    auto& parameters = ctx.parameters;
+    if (Index(average_.extent(0)) < parameters.extent()) grow(ctx, average_, parameters.values());
+    if (Index(buffer_average_.extent(0)) < parameters.buffer_extent()) grow(ctx, buffer_average_, parameters.buffers());
+  }
+
+  /// Makes room for the average of all `values`; that of what is new starts at what it has now.
+  template <class Ctx>
+  static void grow(Ctx& ctx, Average& average, Tensor<T, 1, Memory> const& values) {
+    std::pair const added(average.extent(0), static_cast<std::size_t>(values.extent(0)));
+    detail::fit_to(average, values.extent(0), "attn::optim::Ema::average");
+    Kokkos::View<T*, Memory, Kokkos::MemoryTraits<Kokkos::Unmanaged>> const from(values.data(), added.second);
+    Kokkos::deep_copy(ctx.exec, Kokkos::subview(average, added), Kokkos::subview(from, added));
+  }
+
+  /// Calls f(average, values) for parameters, then for buffers.
+  template <class Ctx, class Function>
+  void for_each_kind(Ctx& ctx, Function const& f) {
+    f(average_, ctx.parameters.values());
+    f(buffer_average_, ctx.parameters.buffers());
   }
 
   template <class Ctx>
   void swap(Ctx& ctx) {
     prepare(ctx);
-    detail::for_each_element<T>(ctx.exec, "attn::optim::Ema::swap", ctx.parameters.extent(),
-                                detail::SwapUpdate<T>{average_.data(), ctx.parameters.values().data()});
+    for_each_kind(ctx, [&](auto const& average, auto const& values) {
+      detail::for_each_element<T>(ctx.exec, "attn::optim::Ema::swap", values.extent(0),
+                                  detail::SwapUpdate<T>{average.data(), values.data()});
+    });
   }
 
   EmaOptions options_;
   std::uint64_t updates_ = 0;
-  Kokkos::View<T*, Memory> average_;
+  Average average_, buffer_average_;
 };
 
 template <class Ctx>

@@ -1,6 +1,7 @@
 /// L-BFGS: a quasi-Newton method for losses without noise, with a line search (Liu and Nocedal 1989).
 #pragma once
 
+#include "attn/optim/detail/attributes.hpp"
 #include "attn/optim/detail/flat_vectors.hpp"
 #include "attn/optim/detail/strong_wolfe.hpp"
 #include "attn/optim/optimizer.hpp"
@@ -65,10 +66,20 @@ class Lbfgs {
     auto& parameters = ctx.parameters;
     detail::FlatVectors<T, typename Ctx::Space> v(ctx.exec, parameters.extent());
     prepare(parameters.extent());
+    attributes_.prepare(parameters);
+    for (auto const& entry : parameters.entries()) {
+      ATTN_CHECK(!entry.trained || entry.learning_rate_factor == 1,
+                 "Lbfgs: give all parameters the same learning rate, or use Adam; the factor of \"", entry.name,
+                 "\" is ", entry.learning_rate_factor);
+    }
     T* const x = parameters.values().data();
     auto const evaluate = [&](Vector const& gradient) {
       double const loss = closure();
       v.copy(gradient.data(), parameters.gradients().data());
+      if (auto const rates = attributes_.rates(); rates.factors != nullptr) {
+        detail::for_each_element<T>(ctx.exec, "attn::optim::Lbfgs::mask", parameters.extent(),
+                                    detail::MaskGradient<T>{gradient.data(), rates});
+      }
       return loss;
     };
 
@@ -139,8 +150,8 @@ class Lbfgs {
     prepare(ctx.parameters.extent());
     State<T, Memory> s{{{"last_step", last_step_}, {"previous_gradient", previous_gradient_}}, &iterations_};
     for (std::size_t i = 0; i < history_.size(); ++i) {
-      s.buffers.push_back({"history_step_" + std::to_string(i), history_[i].step});
-      s.buffers.push_back({"history_change_" + std::to_string(i), history_[i].change});
+      s.arrays.push_back({"history_step_" + std::to_string(i), history_[i].step});
+      s.arrays.push_back({"history_change_" + std::to_string(i), history_[i].change});
     }
     return s;
   }
@@ -243,6 +254,7 @@ class Lbfgs {
                "; the parameters are those of the last good iterate");
   }
 
+  detail::GranuleAttributes<T, Memory> attributes_;
   std::deque<Pair> history_;
   Pair spare_;
   Vector direction_, last_step_, previous_gradient_, start_;

@@ -11,15 +11,16 @@
 
 namespace attn::optim {
 
-/// What must be kept to go on after an interruption: buffers laid out as the parameters, and a count of steps. Both
-/// point into the object that they describe, so that a checkpoint can be read back into it.
+/// What must be kept to go on after an interruption: arrays laid out as the parameters or as the buffers of the model,
+/// and a count of steps. They point into the object that they describe, so that a checkpoint can be read back into it.
 template <Real T, class Memory>
 struct State {
-  struct Buffer {
+  struct Array {
     std::string name;
-    Tensor<T, 1, Memory> values;  // (ctx.parameters.extent())
+    Tensor<T, 1, Memory> values;  // (ctx.parameters.extent()), or (ctx.parameters.buffer_extent())
+    bool of_buffers = false;      // which of the two layouts
   };
-  std::vector<Buffer> buffers;
+  std::vector<Array> arrays;
   std::uint64_t* steps = nullptr;
 };
 
@@ -31,6 +32,8 @@ struct State {
 ///  2. `optimizer.learning_rate` is the rate of the next step: schedules set it.
 ///  3. `optimizer.state(ctx)` describes all that `step` depends on besides parameters and rate: what it names, saved
 ///     and restored, continues to the same bits.
+///  4. Attributes hold (nn/attributes.hpp): a parameter that is not trained keeps its bits, and so does what the state
+///     remembers of it; one with a factor of the learning rate moves as all do at that factor times the rate.
 ///
 /// `attn::testing::check_optimizer` tells whether a type keeps these promises.
 template <class O, class Ctx>

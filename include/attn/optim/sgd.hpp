@@ -1,6 +1,7 @@
 /// SGD: stochastic gradient descent with momentum.
 #pragma once
 
+#include "attn/optim/detail/attributes.hpp"
 #include "attn/optim/detail/elementwise.hpp"
 #include "attn/optim/optimizer.hpp"
 
@@ -21,6 +22,7 @@ struct SgdUpdate {
   T const* gradient;
   T* velocity;
   T const* decays;
+  Rates<T> rates;
   T rate, momentum, decay;
   bool nesterov;
 
@@ -28,12 +30,13 @@ struct SgdUpdate {
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
     using S = typename Lanes::Value;
+    if (!rates.trained(row)) return;
     Index const i = row * granule + column;
     S const p = lanes.load(value + i);
     S const g = lanes.load(gradient + i) + S(decay * decays[row]) * p;
     S const u = S(momentum) * lanes.load(velocity + i) + g;
     lanes.store(velocity + i, u);
-    lanes.store(value + i, p - S(rate) * (nesterov ? g + S(momentum) * u : u));
+    lanes.store(value + i, p - S(rate * rates.factor(row)) * (nesterov ? g + S(momentum) * u : u));
   }
 };
 
@@ -62,7 +65,8 @@ class Sgd {
     detail::SgdUpdate<T> const update{.value = parameters.values().data(),
                                       .gradient = parameters.gradients().data(),
                                       .velocity = velocity_.data(),
-                                      .decays = decays_.data(),
+                                      .decays = attributes_.decays(),
+                                      .rates = attributes_.rates(),
                                       .rate = T(learning_rate),
                                       .momentum = T(options_.momentum),
                                       .decay = T(options_.weight_decay),
@@ -79,15 +83,14 @@ class Sgd {
  private:
   template <class Parameters>
   void prepare(Parameters const& parameters) {
-    if (Index(velocity_.extent(0)) >= parameters.extent()) return;
+    attributes_.prepare(parameters);
     detail::fit_to(velocity_, parameters.extent(), "attn::optim::Sgd::velocity");
-    decays_ = detail::decay_by_granule<T, Memory>(parameters);
   }
 
   SgdOptions options_;
   std::uint64_t steps_ = 0;
   Kokkos::View<T*, Memory> velocity_;
-  Kokkos::View<T*, Memory> decays_;
+  detail::GranuleAttributes<T, Memory> attributes_;
 };
 
 template <class Ctx>

@@ -78,6 +78,11 @@ struct Bowl {
   }
 };
 
+/// Whether the elements of one entry have the same bits in both arrays.
+inline bool same_entry(nn::ParameterEntry const& entry, std::vector<float> const& a, std::vector<float> const& b) {
+  return std::memcmp(a.data() + entry.offset, b.data() + entry.offset, std::size_t(entry.size) * sizeof(float)) == 0;
+}
+
 }  // namespace detail
 
 /// The promises that an optimizer breaks, a sentence each; none if it is sound. `make(ctx)` gives a new optimizer with
@@ -123,9 +128,9 @@ std::vector<std::string> check_optimizer(Make const& make, int steps = 400) {
   auto const saved = interrupted.state(first.ctx);
   auto const restored = resumed.state(second.ctx);
   Bowl::copy(first.flat(), second.ctx.parameters.values());
-  for (std::size_t i = 0; i < saved.buffers.size(); ++i) {
-    if (saved.buffers[i].name != restored.buffers[i].name) broken.push_back("its state has other names in each object");
-    Bowl::copy(Bowl::copy(saved.buffers[i].values), restored.buffers[i].values);
+  for (std::size_t i = 0; i < saved.arrays.size(); ++i) {
+    if (saved.arrays[i].name != restored.arrays[i].name) broken.push_back("its state has other names in each object");
+    Bowl::copy(Bowl::copy(saved.arrays[i].values), restored.arrays[i].values);
   }
   *restored.steps = *saved.steps;
   second.run(resumed, 4);
@@ -154,6 +159,41 @@ std::vector<std::string> check_optimizer(Make const& make, int steps = 400) {
     if (moved && !entry.decays) broken.push_back("it decays " + entry.name + ", which must not");
     if (grew) broken.push_back("without a gradient " + entry.name + " moves away from zero");
   }
+
+  // A parameter that is frozen after some steps keeps its bits, and what is remembered of it, whatever its gradient.
+  Bowl partly;
+  auto freezing = make(partly.ctx);
+  partly.run(freezing, 2);
+  auto const numbers = [&] {
+    std::vector<std::vector<float>> all = {partly.flat()};
+    for (auto const& array : freezing.state(partly.ctx).arrays) all.push_back(Bowl::copy(array.values));
+    return all;
+  };
+  auto const frozen_at = numbers();
+  partly.ctx.parameters.set("*weight", {.trained = false});
+  partly.run(freezing, 2);
+  auto const afterwards = numbers();
+  for (auto const& entry : partly.ctx.parameters.entries()) {
+    if (entry.trained) {
+      bool const stays = detail::same_entry(entry, afterwards[0], frozen_at[0]);
+      if (stays) broken.push_back("it does not train " + entry.name + " when others are not trained");
+      continue;
+    }
+    for (std::size_t i = 0; i < frozen_at.size(); ++i) {
+      if (detail::same_entry(entry, afterwards[i], frozen_at[i])) continue;
+      broken.push_back("it changes " + entry.name + ", or its state, which is not trained");
+      break;
+    }
+  }
+
+  // Half the factor is half the learning rate: to the bit, since a power of two rounds nothing away.
+  Bowl factors, rates;
+  auto with_factor = make(factors.ctx), with_rate = make(rates.ctx);
+  factors.ctx.parameters.set("*", {.learning_rate_factor = 0.5});
+  with_rate.learning_rate *= 0.5;
+  factors.run(with_factor, 3);
+  rates.run(with_rate, 3);
+  if (!same(factors.flat(), rates.flat())) broken.push_back("half the learning rate's factor is not half the rate");
   return broken;
 }
 

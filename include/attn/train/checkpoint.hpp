@@ -1,13 +1,15 @@
 /// Checkpoints: all that a training run needs to continue to the same bits, in one .safetensors file.
 ///
-/// The file holds "model/<name>" for each parameter, "<part>/<buffer>/<name>" for each buffer of each part (optimizer,
-/// average of weights), and, as metadata, a JSON object with the parts' counters and the caller's own record.
+/// The file holds "model/<name>" for each parameter and buffer, "<part>/<array>/<name>" for each array of each part
+/// (optimizer, average of weights), and, as metadata, a JSON object with the parts' counters and the caller's own
+/// record.
 #pragma once
 
 #include "attn/io/results.hpp"
 #include "attn/optim/optimizer.hpp"
 #include "attn/train/weights.hpp"
 
+#include <deque>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,8 +29,16 @@ namespace detail {
 
 inline constexpr char const* checkpoint_key = "attn.checkpoint";
 
-inline std::string buffer_prefix(std::string const& part, std::string const& buffer) {
-  return part + "/" + buffer + "/";
+inline std::string array_prefix(std::string const& part, std::string const& array) { return part + "/" + array + "/"; }
+
+/// Calls f(prefix, values, of_buffers) for each flat array that a checkpoint holds.
+template <class Ctx, class Function>
+void for_each_array(Ctx& ctx, std::vector<CheckpointPart<Ctx>> const& parts, Function const& f) {
+  f("model/", ctx.parameters.values(), false);
+  f("model/", ctx.parameters.buffers(), true);
+  for (auto const& part : parts) {
+    for (auto const& array : part.state.arrays) f(array_prefix(part.name, array.name), array.values, array.of_buffers);
+  }
 }
 
 inline io::Json checkpoint_record(io::Safetensors const& file, io::Path const& path) {
@@ -48,18 +58,15 @@ inline io::Json checkpoint_record(io::Safetensors const& file, io::Path const& p
 template <class Ctx>
 void save_checkpoint(io::Path const& path, Ctx& ctx, CheckpointParts<Ctx> const& parts, io::Json const& record) {
   using T = typename Ctx::Real;
-  std::vector<std::vector<T>> buffers;  // must stay where they are until all is written
+  std::deque<std::vector<T>> kept;  // which must stay where they are until all is written
   io::SafetensorsWriter file;
   io::Json steps = io::Json::object();
-  auto const add = [&](std::string const& prefix, auto const& values) {
-    buffers.push_back(detail::host_copy(values));
-    detail::add_buffer(file, ctx.parameters, prefix, buffers.back());
-  };
-  add("model/", ctx.parameters.values());
-  for (auto const& part : parts) {
-    for (auto const& buffer : part.state.buffers) add(detail::buffer_prefix(part.name, buffer.name), buffer.values);
-    steps[part.name] = *part.state.steps;
-  }
+  detail::for_each_array(ctx, parts, [&](std::string const& prefix, auto const& values, bool of_buffers) {
+    auto const& flat = kept.emplace_back(detail::host_copy(values));
+    if (of_buffers) detail::add_tensors(file, ctx.parameters.buffer_entries(), prefix, flat);
+    if (!of_buffers) detail::add_tensors(file, ctx.parameters.entries(), prefix, flat);
+  });
+  for (auto const& part : parts) steps[part.name] = *part.state.steps;
   io::Json const all = {{"steps", steps}, {"record", record}};
   file.metadata[detail::checkpoint_key] = all.dump(-1, ' ', false, io::Json::error_handler_t::replace);
   file.write(path);
@@ -79,13 +86,14 @@ io::Json load_checkpoint(io::Path const& path, Ctx& ctx, CheckpointParts<Ctx> co
   io::Json const all = detail::checkpoint_record(file, path);
   std::vector<std::pair<Tensor<T, 1, typename Ctx::MemorySpace>, std::vector<T>>> restored;
   std::size_t tensors = 0;
-  auto const read = [&](std::string const& prefix, auto const& into) {
-    restored.emplace_back(into, detail::read_buffer<T>(file, ctx.parameters, prefix));
-    tensors += ctx.parameters.entries().size();
-  };
-  read("model/", ctx.parameters.values());
+  auto& model = ctx.parameters;
+  detail::for_each_array(ctx, parts, [&](std::string const& prefix, auto const& into, bool of_buffers) {
+    restored.emplace_back(
+        into, of_buffers ? detail::read_tensors<T>(file, model.buffer_entries(), model.buffer_extent(), prefix)
+                         : detail::read_tensors<T>(file, model.entries(), model.extent(), prefix));
+    tensors += of_buffers ? model.buffer_entries().size() : model.entries().size();
+  });
   for (auto const& part : parts) {
-    for (auto const& buffer : part.state.buffers) read(detail::buffer_prefix(part.name, buffer.name), buffer.values);
     ATTN_CHECK(all["steps"].contains(part.name) && all["steps"][part.name].is_number_unsigned(), "load_checkpoint: '",
                path.string(), "' holds no ", part.name, "; continue with the settings of the first run");
   }

@@ -27,17 +27,4 @@ void fit_to(Kokkos::View<T*, Memory>& buffer, Index extent, char const* label) {
   buffer = larger;
 }
 
-/// For each granule whether weight decay applies to it: 1 or 0.
-template <class T, class Memory>
-Kokkos::View<T*, Memory> decay_by_granule(nn::ParameterRegistry const& registry) {
-  Kokkos::View<T*, Memory> const decays("attn::optim::decays", static_cast<std::size_t>(registry.extent() / granule));
-  auto const host = Kokkos::create_mirror_view(Kokkos::HostSpace(), decays);
-  Kokkos::deep_copy(host, T(0));
-  for (auto const& entry : registry.entries()) {
-    for (Index i = entry.offset; entry.decays && i < entry.offset + entry.size; i += granule) host(i / granule) = T(1);
-  }
-  Kokkos::deep_copy(decays, host);
-  return decays;
-}
-
 }  // namespace attn::optim::detail
