@@ -105,9 +105,16 @@ ATTN_FUNCTION T pull_back(A const& a, T s, T w, T d_w, T delta, typename A::temp
   }
 }
 
-/// Either of the two; what `attention` takes.
+/// Either of the two; what kernels are compiled for.
 template <class A, class T>
 concept Activation = PointwiseActivation<A, T> || RowActivation<A, T>;
+
+/// An activation that is chosen when the program runs, such as `AnyActivation` (attention/any_activation.hpp): not the
+/// score is handed on but the whole call of attention, to kernels that were compiled for what it holds.
+template <class A>
+concept ErasedActivation = requires {
+  typename A::Erased;
+};
 
 /// Numbers of an activation that are trained. `value` and `gradient` point to n_parameters numbers, shared by all
 /// heads, or to (heads, n_parameters) if `per_head`. They live where the kernel runs. A null `gradient` is not written.

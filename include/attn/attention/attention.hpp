@@ -68,7 +68,7 @@ void check_bias(char const* function, ScoreBias<R, BiasMemory> const& bias, Q co
 
 template <class A, class T>
 constexpr void check_activation_concept() {
-  static_assert(Activation<A, T>,
+  static_assert(Activation<A, T> || ErasedActivation<A>,
                 "attention: the activation must be pointwise, template <class T> ATTN_FUNCTION T operator()(T score, "
                 "attn::Row row) const, or row-normalised, with Stats, absorb, numerator, normalizer and pullback: see "
                 "attn/activation/concepts.hpp");
@@ -95,7 +95,11 @@ void attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v,
   detail::check_bias<T, Memory>("attention", options.bias, q_, k_);
   // Not E: the statistics of the rows are wanted. And the norms of a matrix without rows are zero.
   if (out_.extent(0) * out_.extent(1) == 0 || (out_.extent(2) == 0 && !detail::wants_norms<Norms>)) return;
-  detail::attention_forward(exec, a, q_, k_, v_, out_, saved, options);
+  if constexpr (ErasedActivation<A>) {
+    a.attend(exec, q_, k_, v_, out_, saved, options);
+  } else {
+    detail::attention_forward(exec, a, q_, k_, v_, out_, saved, options);
+  }
 }
 
 /// The same, with memory of its own for what is saved: `auto saved = attention(exec, Softmax{}, q, k, v, out);`
@@ -107,7 +111,7 @@ auto attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v,
   using T = AccumulatorOf<typename Out::Scalar>;
   detail::check_activation_concept<A, T>();
   Tensor const q_(q);
-  Saved<A, T, typename Out::MemorySpace> saved(q_.extent(0), q_.extent(1), q_.extent(2));
+  Saved<A, T, typename Out::MemorySpace> saved(a, q_.extent(0), q_.extent(1), q_.extent(2));
   attention(exec, a, q, k, v, out, saved, options);
   return saved;
 }
@@ -138,7 +142,11 @@ void attention_backward(Exec const& exec, A const& a, Q const& q, K const& k, V 
   detail::check_attention("attention_backward (gradients)", d_q_, d_k_, d_v_, d_out_);
   ATTN_CHECK(d_q_.extents() == q_.extents() && d_k_.extents() == k_.extents() && d_v_.extents() == v_.extents(),
              "attention_backward: give d_q, d_k and d_v the shapes of q, k and v");
-  detail::attention_gradients(exec, a, q_, k_, v_, out_, saved, d_out_, d_q_, d_k_, d_v_, options);
+  if constexpr (ErasedActivation<A>) {
+    a.attend_backward(exec, q_, k_, v_, out_, saved, d_out_, d_q_, d_k_, d_v_, options);
+  } else {
+    detail::attention_gradients(exec, a, q_, k_, v_, out_, saved, d_out_, d_q_, d_k_, d_v_, options);
+  }
 }
 
 }  // namespace attn

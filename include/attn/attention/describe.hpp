@@ -8,15 +8,18 @@ namespace attn {
 /// The name of the kernel that `attention(exec, a, q, k, v, out, options)` runs, or the backward pass of that call, for
 /// people and for profiles: the name of the region that Kokkos' profiling tools see. For instance
 /// "attn::attention (host, 8 keys x 3 x 16 queries, fp32)". Gradients are taken to lie in memory as q, k, v and out do.
+/// For an activation that is chosen at run time, what it holds is named behind that: "... of attn::Softmax".
 template <Pass pass = Pass::forward, ExecutionSpace Exec, class A, class Q, class K, class V, class O, Mask M = Full,
           class Norms = NoNorms, class Products = Fp32Products, class Bias = NoBias>
-std::string describe(Exec const& exec, A const&, Q const& q, K const& k, V const& v, O const& out,
+std::string describe(Exec const& exec, [[maybe_unused]] A const& a, Q const& q, K const& k, V const& v, O const& out,
                      AttentionOptions<M, Norms, Products, Bias> const& options = {}) {
   Tensor const q_(q);
   Tensor const k_(k);
   Tensor const v_(v);
   Tensor const out_(out);
-  if constexpr (pass == Pass::forward) {
+  if constexpr (ErasedActivation<A>) {
+    return a.describe(pass, exec, q_, k_, v_, out_, options);
+  } else if constexpr (pass == Pass::forward) {
     return detail::choice_of<pass, A>(exec, options, q_, k_, v_, out_).region;
   } else {
     return detail::choice_of<pass, A>(exec, options, q_, k_, v_, out_, out_, q_, k_, v_).region;

@@ -1,8 +1,14 @@
 /// Saved: what the forward pass of attention keeps for the backward pass.
+///
+/// Each form of it is made in a workspace, `Saved(workspace, activation, batch, heads, queries)`, so that nothing is
+/// allocated after the first step; in memory of its own, without the workspace; or over bytes that the caller holds.
+/// The activation is needed where its type is chosen at run time.
 #pragma once
 
 #include "attn/activation/concepts.hpp"
 #include "attn/core/workspace.hpp"
+
+#include <cstddef>
 
 namespace attn {
 
@@ -23,8 +29,12 @@ template <class A, class T, class Memory>
 class Saved {
  public:
   Saved() = default;
-  Saved(Workspace<Memory>&, Index /*batch*/, Index /*heads*/, Index /*queries*/) {}
+  Saved(Workspace<Memory>&, A const&, Index /*batch*/, Index /*heads*/, Index /*queries*/) {}
+  Saved(A const&, Index /*batch*/, Index /*heads*/, Index /*queries*/) {}
   Saved(Index /*batch*/, Index /*heads*/, Index /*queries*/) {}
+  Saved(std::byte* /*memory*/, Index /*batch*/, Index /*heads*/, Index /*queries*/) {}
+
+  static Index bytes(Index /*batch*/, Index /*heads*/, Index /*queries*/) { return 0; }
 };
 
 /// A row-normalised activation keeps the statistics of each row: `rows()` (B, H, N). Kernels for CUDA want room for two
@@ -38,14 +48,20 @@ class Saved<A, T, Memory> {
   using Real = RealOf<T>;
 
   Saved() = default;
-  /// In a workspace: nothing is allocated after the first step.
-  Saved(Workspace<Memory>& workspace, Index batch, Index heads, Index queries)
+  Saved(Workspace<Memory>& workspace, A const&, Index batch, Index heads, Index queries)
       : rows_(workspace.template tensor<Stats>(with_facts(batch * heads * queries)).data(), {batch, heads, queries}) {}
-  /// In memory of its own.
+  Saved(A const&, Index batch, Index heads, Index queries) : Saved(batch, heads, queries) {}
   Saved(Index batch, Index heads, Index queries)
       : owned_(Kokkos::view_alloc(Kokkos::WithoutInitializing, "attn::Saved"),
                static_cast<std::size_t>(with_facts(batch * heads * queries))),
         rows_(owned_.data(), {batch, heads, queries}) {}
+  /// Over `bytes(batch, heads, queries)` bytes, aligned for what they hold.
+  Saved(std::byte* memory, Index batch, Index heads, Index queries)
+      : rows_(reinterpret_cast<Stats*>(memory), {batch, heads, queries}) {}
+
+  static Index bytes(Index batch, Index heads, Index queries) {
+    return with_facts(batch * heads * queries) * Index(sizeof(Stats));
+  }
 
   Tensor<Stats, 3, Memory> const& rows() const { return rows_; }
   /// They lie behind the statistics.
@@ -72,18 +88,47 @@ requires(LearnableActivation<A, T> && !RowActivation<A, T>) class Saved<A, T, Me
   using Real = RealOf<T>;
 
   Saved() = default;
-  Saved(Workspace<Memory>& workspace, Index batch, Index heads, Index queries)
+  Saved(Workspace<Memory>& workspace, A const&, Index batch, Index heads, Index queries)
       : parts_(workspace.template tensor<Real>(batch, heads, queries, A::n_parameters).data()) {}
+  Saved(A const&, Index batch, Index heads, Index queries) : Saved(batch, heads, queries) {}
   Saved(Index batch, Index heads, Index queries)
       : owned_(Kokkos::view_alloc(Kokkos::WithoutInitializing, "attn::Saved"),
                static_cast<std::size_t>(batch * heads * queries * A::n_parameters)),
         parts_(owned_.data()) {}
+  /// Over `bytes(batch, heads, queries)` bytes, aligned for what they hold.
+  Saved(std::byte* memory, Index, Index, Index) : parts_(reinterpret_cast<Real*>(memory)) {}
+
+  static Index bytes(Index batch, Index heads, Index queries) {
+    return batch * heads * queries * A::n_parameters * Index(sizeof(Real));
+  }
 
   Real* parts() const { return parts_; }
 
  private:
   Kokkos::View<Real*, Memory> owned_;
   Real* parts_ = nullptr;
+};
+
+/// An activation that is chosen at run time: as many bytes as what it holds keeps.
+template <ErasedActivation A, class T, class Memory>
+class Saved<A, T, Memory> {
+ public:
+  Saved() = default;
+  Saved(Workspace<Memory>& workspace, A const& a, Index batch, Index heads, Index queries) {
+    Index const bytes = a.template saved_bytes<T, Memory>(batch, heads, queries);
+    if (bytes > 0) memory_ = workspace.template tensor<std::byte>(bytes).data();
+  }
+  Saved(A const& a, Index batch, Index heads, Index queries)
+      : owned_(Kokkos::view_alloc(Kokkos::WithoutInitializing, "attn::Saved"),
+               static_cast<std::size_t>(a.template saved_bytes<T, Memory>(batch, heads, queries))),
+        memory_(owned_.data()) {}
+
+  /// Null where nothing is kept.
+  std::byte* memory() const { return memory_; }
+
+ private:
+  Kokkos::View<std::byte*, Memory> owned_;
+  std::byte* memory_ = nullptr;
 };
 
 }  // namespace attn

@@ -81,7 +81,7 @@ class MultiHeadAttention {
     Tape<Ctx, Saved> tape{input,
                           ctx.tensor(batch, tokens, 3 * config_.width),
                           ctx.tensor(input.extents()),
-                          Saved(ctx.workspace, batch, config_.heads, tokens),
+                          Saved(ctx.workspace, activation, batch, config_.heads, tokens),
                           {}};
     qkv_.multiply(ctx, input.rows(), tape.qkv.rows());
     attn::attention(ctx.exec, activation, part(tape.qkv, 0), part(tape.qkv, 1), part(tape.qkv, 2), heads(tape.attended),
@@ -125,9 +125,9 @@ class MultiHeadAttention {
                                           ctx.template tensor<R>(batch, config_.heads)};
     typename Workspace<Memory>::Scope const scope(ctx.workspace);
     auto const out = ctx.tensor(tape.x.extents());
-    Saved const saved(ctx.workspace, batch, config_.heads, tape.x.extent(1));
-    attn::attention(ctx.exec, activation_.bind(ctx), part(tape.qkv, 0), part(tape.qkv, 1), part(tape.qkv, 2),
-                    heads(out), saved,
+    auto const activation = activation_.bind(ctx);
+    Saved const saved(ctx.workspace, activation, batch, config_.heads, tape.x.extent(1));
+    attn::attention(ctx.exec, activation, part(tape.qkv, 0), part(tape.qkv, 1), part(tape.qkv, 2), heads(out), saved,
                     AttentionOptions<M, AttentionNorms<R, Memory>>{.mask = config_.mask, .norms = norms});
     return norms;
   }
@@ -145,9 +145,10 @@ class MultiHeadAttention {
     auto const unit = ctx.tensor(n, n);
     elementwise<T>(ctx.exec, "attn::MultiHeadAttention::unit", n, n, detail::UnitMatrix<T>{unit.data(), n});
     TensorOf<Ctx, 4> const values(unit.data(), {1, heads, n, n}, {0, 0, n, 1});
-    Saved const saved(ctx.workspace, 1, heads, n);
+    auto const activation = activation_.bind(ctx);
+    Saved const saved(ctx.workspace, activation, 1, heads, n);
     auto const of_sample = [&](int which) { return part(tape.qkv.slice(0, sample, sample + 1), which); };
-    attn::attention(ctx.exec, activation_.bind(ctx), of_sample(0), of_sample(1), values,
+    attn::attention(ctx.exec, activation, of_sample(0), of_sample(1), values,
                     TensorOf<Ctx, 4>(result.data(), {1, heads, n, n}), saved, options());
     return result;
   }

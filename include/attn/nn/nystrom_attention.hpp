@@ -55,6 +55,27 @@ class FactorActivations<A, A, A> {
  private:
   ModuleActivation<A> shared_;
 };
+/// Chosen at run time: whether they are of one type is known when they are given.
+template <ErasedActivation A>
+class FactorActivations<A, A, A> {
+ public:
+  FactorActivations(Builder const& builder, A const& a1, A const& a2, A const& a3, Index heads, Index length,
+                    Index landmarks, bool per_head) {
+    if (a1.holds_same_type(a2) && a1.holds_same_type(a3)) {
+      each_.emplace_back(builder, a1, heads, length, per_head);
+    } else {
+      each_.emplace_back(builder / "queries", a1, heads, landmarks, per_head);
+      each_.emplace_back(builder / "landmarks", a2, heads, landmarks, per_head);
+      each_.emplace_back(builder / "keys", a3, heads, length, per_head);
+    }
+  }
+  auto const& first() const { return each_.front(); }
+  auto const& second() const { return each_[each_.size() / 2]; }
+  auto const& third() const { return each_.back(); }
+
+ private:
+  std::vector<ModuleActivation<A>> each_;  // three, or one for all
+};
 
 }  // namespace detail
 
@@ -214,24 +235,27 @@ class NystromAttention {
     detail::unit_plus(ctx.exec, T(1), T(0), static_cast<T const*>(nullptr), unit);
     tape.unit = {unit.data(), {batch, h, m, m}, {0, 0, m, 1}};
     tape.factor2 = ctx.tensor(batch, h, m, m);
-    tape.saved2 = typename Tape<Ctx>::template SavedOf<A2>(ctx.workspace, batch, h, m);
+    auto const a2 = activations_.second().bind(ctx);
+    tape.saved2 = typename Tape<Ctx>::template SavedOf<A2>(ctx.workspace, a2, batch, h, m);
     using Const = ConstTensorOf<Ctx, 4>;
     AttentionOptions<Grouped> const among_landmarks{.mask = landmarks_to_landmarks(m)};
-    attn::attention(ctx.exec, activations_.second().bind(ctx), Const(batched(tape.q_landmarks)),
-                    Const(batched(tape.k_landmarks)), Const(tape.unit), tape.factor2, tape.saved2, among_landmarks);
+    attn::attention(ctx.exec, a2, Const(batched(tape.q_landmarks)), Const(batched(tape.k_landmarks)), Const(tape.unit),
+                    tape.factor2, tape.saved2, among_landmarks);
     auto [inverse, pseudo_inverse] = pseudo_inverse_.forward(ctx, tape.factor2);
     tape.inverse = inverse;
     tape.pseudo_inverse = std::move(pseudo_inverse);
 
     tape.gathered = ctx.tensor(batch * m, c);
-    tape.saved3 = typename Tape<Ctx>::template SavedOf<A3>(ctx.workspace, 1, h, batch * m);
-    attn::attention(ctx.exec, activations_.third().bind(ctx), read(tape.q_landmarks), read(tape.k), read(tape.v),
-                    write(tape.gathered), tape.saved3, to_rows(tape));
+    auto const a3 = activations_.third().bind(ctx);
+    tape.saved3 = typename Tape<Ctx>::template SavedOf<A3>(ctx.workspace, a3, 1, h, batch * m);
+    attn::attention(ctx.exec, a3, read(tape.q_landmarks), read(tape.k), read(tape.v), write(tape.gathered), tape.saved3,
+                    to_rows(tape));
     tape.mixed = ctx.tensor(batch * m, c);
     detail::multiply(ctx.exec, T(1), tape.inverse, batched(tape.gathered), T(0), batched(tape.mixed));
-    tape.saved1 = typename Tape<Ctx>::template SavedOf<A1>(ctx.workspace, 1, h, tape.q.extent(0));
-    attn::attention(ctx.exec, activations_.first().bind(ctx), read(tape.q), read(tape.k_landmarks), read(tape.mixed),
-                    write(tape.attended), tape.saved1, to_landmarks(tape));
+    auto const a1 = activations_.first().bind(ctx);
+    tape.saved1 = typename Tape<Ctx>::template SavedOf<A1>(ctx.workspace, a1, 1, h, tape.q.extent(0));
+    attn::attention(ctx.exec, a1, read(tape.q), read(tape.k_landmarks), read(tape.mixed), write(tape.attended),
+                    tape.saved1, to_landmarks(tape));
   }
 
   template <class Ctx>

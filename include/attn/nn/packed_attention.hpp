@@ -5,6 +5,7 @@
 #include "attn/attention/attention.hpp"
 #include "attn/linalg/gemm.hpp"
 #include "attn/linalg/reduce.hpp"
+#include "attn/nn/detail/module_activation.hpp"
 #include "attn/nn/linear.hpp"
 
 #include <array>
@@ -42,19 +43,6 @@ void multiply_onto(Ctx& ctx, Linear const& linear, ConstTensorOf<Ctx, 2> x, Cons
                                                      from.stride(0), value_rows(y).extent(0)});
 }
 
-template <class A, class R>
-struct BoundToTrait {
-  using type = A;
-};
-template <class A, class R>
-requires LearnableActivation<A, R>
-struct BoundToTrait<A, R> {
-  using type = decltype(std::declval<A const&>().bind(LearnedParameters<R>{}));
-};
-/// An activation over numbers among the parameters, if it has trained ones.
-template <class A, class R>
-using BoundTo = typename BoundToTrait<A, R>::type;
-
 }  // namespace detail
 
 /// Parameters in the layout of the common frameworks: in_proj_weight (3 width, width), whose rows make q, k and v;
@@ -73,8 +61,7 @@ class PackedAttention {
   };
 
   template <class Ctx>
-  using BoundSaved =
-      attn::Saved<detail::BoundTo<A, typename Ctx::Real>, typename Ctx::Scalar, typename Ctx::MemorySpace>;
+  using BoundSaved = attn::Saved<detail::BoundIn<Ctx, A>, typename Ctx::Scalar, typename Ctx::MemorySpace>;
 
   template <class Ctx>
   struct Tape {
@@ -100,14 +87,8 @@ class PackedAttention {
         out_(builder / "out_proj", {.inputs = config.width,
                                     .outputs = config.width,
                                     .initial = config.initial,
-                                    .initial_bias = config.initial_bias}) {
-    if constexpr (is_learnable) {
-      static_assert(A::n_parameters == 1, "PackedAttention: use an activation with one trained number");
-      auto const initial = A::initial_parameters(static_cast<int>(config.tokens));
-      learned_ = builder.add<1>(std::string("activation.") + A::parameter_names[0],
-                                {config.scale_per_head ? config.heads : 1}, constant(initial[0]));
-    }
-  }
+                                    .initial_bias = config.initial_bias}),
+        activation_(builder, config.activation, config.heads, config.tokens, config.scale_per_head) {}
 
   /// source + attention of x (B, N, C) to itself -> (B, N, C).
   template <class Ctx>
@@ -138,8 +119,10 @@ class PackedAttention {
     auto const d_projected_memory = tape.is_self ? TensorOf<Ctx, 3>() : ctx.tensor(tape.projected_memory.extents());
     auto const [q, k, v] = parts(tape.projected, tape.projected_memory, tape.is_self);
     auto const [d_q, d_k, d_v] = parts(d_projected, d_projected_memory, tape.is_self);
-    attn::attention_backward(ctx.exec, bound(ctx), heads(q), heads(k), heads(v), heads(tape.attended), tape.saved,
-                             heads(d_attended), heads(d_q), heads(d_k), heads(d_v));
+    activation_.bind_gradients(ctx, [&, q = q, k = k, v = v, d_q = d_q, d_k = d_k, d_v = d_v](auto const& activation) {
+      attn::attention_backward(ctx.exec, activation, heads(q), heads(k), heads(v), heads(tape.attended), tape.saved,
+                               heads(d_attended), heads(d_q), heads(d_k), heads(d_v));
+    });
     if (tape.is_self) {
       pull_back(ctx, tape.x, d_projected, 0, 3 * c, result.d_x);
     } else {
@@ -149,22 +132,7 @@ class PackedAttention {
     return result;
   }
 
-  /// The activation, over its number among the parameters if it has one.
-  template <class Ctx>
-  auto bound(Ctx& ctx) const {
-    if constexpr (is_learnable) {
-      using R = typename Ctx::Real;
-      return config_.activation.bind(LearnedParameters<R>{
-          ctx.parameters.value(learned_).data(), ctx.parameters.gradient(learned_).data(), config_.scale_per_head});
-    } else {
-      (void)ctx;
-      return config_.activation;
-    }
-  }
-
  private:
-  static constexpr bool is_learnable = LearnableActivation<A, float>;
-
   static Config const& checked(Config const& c) {
     ATTN_CHECK(c.width > 0 && c.heads > 0 && c.width % c.heads == 0,
                "PackedAttention: make the width a multiple of the heads, got width ", c.width, " and ", c.heads,
@@ -187,9 +155,10 @@ class PackedAttention {
       tape.projected_memory = ctx.tensor(batch, m, 2 * c);
       multiply(ctx, memory, c, 3 * c, tape.projected_memory);
     }
-    tape.saved = BoundSaved<Ctx>(ctx.workspace, batch, config_.heads, n);
+    auto const activation = activation_.bind(ctx);
+    tape.saved = BoundSaved<Ctx>(ctx.workspace, activation, batch, config_.heads, n);
     auto const [q, k, v] = parts(tape.projected, tape.projected_memory, is_self);
-    attn::attention(ctx.exec, bound(ctx), heads(q), heads(k), heads(v), heads(tape.attended), tape.saved);
+    attn::attention(ctx.exec, activation, heads(q), heads(k), heads(v), heads(tape.attended), tape.saved);
     detail::multiply_onto(ctx, out_, tape.attended.rows(), source.rows(), y.rows());
     if (!ctx.keeps_tape()) tape = {};
     return {y, tape};
@@ -243,7 +212,7 @@ class PackedAttention {
   Parameter<2> weight_;
   Parameter<1> bias_;
   Linear out_;
-  Parameter<1> learned_;
+  detail::ModuleActivation<A> activation_;
 };
 
 }  // namespace attn::nn

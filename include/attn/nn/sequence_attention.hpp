@@ -12,10 +12,6 @@ namespace attn::nn {
 
 namespace detail {
 
-/// An activation as a module of context `Ctx` binds it to its parameters.
-template <class Ctx, class A>
-using BoundIn = std::remove_cvref_t<decltype(std::declval<ModuleActivation<A> const&>().bind(std::declval<Ctx&>()))>;
-
 /// (rows, C) as one sequence: (1, H, rows, C / H), to read or to write. Calls of attention name one type for all that
 /// is read and one for all that is written.
 template <class T, class Memory>
@@ -52,9 +48,11 @@ OwnSequenceTape<A, Ctx> attend_to_own_sequence(Ctx& ctx, ModuleActivation<A> con
                                                Index n, ConstTensorOf<Ctx, 2> q, ConstTensorOf<Ctx, 2> k,
                                                ConstTensorOf<Ctx, 2> v) {
   using Tape = OwnSequenceTape<A, Ctx>;
-  Tape const tape{ctx.tensor(q.extents()), typename Tape::Saved(ctx.workspace, 1, heads, q.extent(0))};
-  attn::attention(ctx.exec, activation.bind(ctx), heads_to_read(q, heads), heads_to_read(k, heads),
-                  heads_to_read(v, heads), heads_to_write(tape.attended, heads), tape.saved,
+  auto const attended = ctx.tensor(q.extents());
+  auto const a = activation.bind(ctx);
+  Tape const tape{attended, typename Tape::Saved(ctx.workspace, a, 1, heads, q.extent(0))};
+  attn::attention(ctx.exec, a, heads_to_read(q, heads), heads_to_read(k, heads), heads_to_read(v, heads),
+                  heads_to_write(tape.attended, heads), tape.saved,
                   AttentionOptions<Grouped>{.mask = rows_to_rows(sequences, n)});
   return tape;
 }
