@@ -217,7 +217,7 @@ int main(int argc, char** argv) {
     for (Shape const& s : shapes) {
       flags += " --shape " + std::to_string(s.heads) + "," + std::to_string(s.tokens) + "," + std::to_string(s.width);
     }
-    bench::compare(recorder, python, "attention.py", flags);
+    bench::compare(recorder, python, "attention.py", {flags, flags + " --compile"});
   }
   return 0;
 }

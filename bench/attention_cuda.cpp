@@ -177,7 +177,7 @@ int main(int argc, char** argv) {
     for (Shape const& s : shapes()) {
       flags += " --shape " + std::to_string(s.heads) + "," + std::to_string(s.tokens) + "," + std::to_string(s.width);
     }
-    bench::compare(recorder, python, "attention_cuda.py", flags);
+    bench::compare(recorder, python, "attention_cuda.py", {flags});
   }
   return 0;
 }

@@ -105,7 +105,7 @@ int main(int argc, char** argv) {
     for (Shape const& s : shapes) {
       flags += " --shape " + std::to_string(s.m) + "," + std::to_string(s.k) + "," + std::to_string(s.n);
     }
-    bench::compare(recorder, python, "gemm.py", flags);
+    bench::compare(recorder, python, "gemm.py", {flags});
   }
   return 0;
 }

@@ -128,6 +128,7 @@ int main(int argc, char** argv) {
   add_layer<attn::nn::SequenceAttention<Poly3>>("full_poly3_dynamic");
   bench::Recorder recorder;
   benchmark::RunSpecifiedBenchmarks(&recorder);
-  if (!python.empty()) bench::compare(recorder, python, "lra.py", "--threads " + std::to_string(Exec().concurrency()));
+  std::string const threads = "--threads " + std::to_string(Exec().concurrency());
+  if (!python.empty()) bench::compare(recorder, python, "lra.py", {threads});
   return 0;
 }

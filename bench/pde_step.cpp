@@ -99,5 +99,5 @@ int main(int argc, char** argv) {
   bench::Recorder recorder;
   benchmark::RunSpecifiedBenchmarks(&recorder);
   std::string const where = on_host ? "--threads " + std::to_string(Exec().concurrency()) : "--device cuda";
-  if (!python.empty()) bench::compare(recorder, python, "pde_step.py", where);
+  if (!python.empty()) bench::compare(recorder, python, "pde_step.py", {where});
 }

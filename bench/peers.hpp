@@ -7,9 +7,12 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "child.hpp"
 
 namespace bench {
 
@@ -45,30 +48,42 @@ inline std::string take_peer(int& argc, char** argv) {
   return python;
 }
 
-/// Runs one script and prints, for each case that both measured, both times and their ratio.
+/// Runs one script, once with each of `flags` (eager, compiled, ...), and prints for each case that both measured our
+/// time, that of each variant, and the ratio to the fastest of them: that one is the peer. A peer that cannot be run is
+/// one sentence, and no error: our own figures stand.
 inline void compare(Recorder const& ours, std::string const& python, std::string const& script,
-                    std::string const& flags) {
+                    std::vector<std::string> const& flags) {
+  constexpr double most_seconds = 1800;
   auto const path = std::filesystem::path(__FILE__).parent_path() / "peers" / script;
-  std::string const command = "'" + python + "' '" + path.string() + "' " + flags;
-  std::FILE* const pipe = ::popen(command.c_str(), "r");
-  if (pipe == nullptr) return;
-  std::string output;
-  char buffer[4096];
-  while (std::size_t const n = std::fread(buffer, 1, sizeof buffer, pipe)) output.append(buffer, n);
-  if (int const status = ::pclose(pipe); status != 0) std::printf("the peer ended with status %d\n", status);
-  std::size_t begin = 0;
-  for (std::size_t end; (end = output.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    auto const line = nlohmann::json::parse(output.substr(begin, end - begin), nullptr, false);
-    if (!line.is_object() || !line.contains("name") || !line.contains("seconds")) continue;
-    std::string const name = line["name"];
+  std::map<std::string, std::map<double, std::string>> theirs;  // case -> seconds -> variant
+  std::string torch, processors;
+  for (std::string const& line_of_flags : flags) {
+    std::vector<std::string> arguments = {python, path.string()};
+    std::istringstream words(line_of_flags);
+    for (std::string word; words >> word;) arguments.push_back(word);
+    ChildResult const child = run_child(arguments, most_seconds);
+    if (!child.fault.empty())
+      std::printf("no peer from %s %s: %s\n", script.c_str(), line_of_flags.c_str(), child.fault.c_str());
+    std::istringstream lines(child.output);
+    for (std::string text; std::getline(lines, text);) {
+      auto const line = nlohmann::json::parse(text, nullptr, false);
+      if (!line.is_object() || !line.contains("name") || !line.contains("seconds")) continue;
+      theirs[line["name"]][line["seconds"]] = line.value("variant", "eager");
+      torch = line.value("torch", "?");
+      processors = line.contains("processors") ? line["processors"].dump() : "?";
+    }
+  }
+  if (theirs.empty()) return;
+  std::printf("the peer is PyTorch %s on the processors %s\n", torch.c_str(), processors.c_str());
+  for (auto const& [name, variants] : theirs) {
     auto const found = ours.seconds.find(name);
     if (found == ours.seconds.end()) continue;
-    double const theirs = line["seconds"];
-    std::string const variant = line.contains("variant") ? ", " + line.value("variant", "") : "";
-    std::printf("%-56s %10.3f ms, PyTorch %s%s %10.3f ms: %.2f times as fast\n", name.c_str(), found->second * 1e3,
-                line.value("torch", "?").c_str(), variant.c_str(), theirs * 1e3, theirs / found->second);
-    std::fflush(stdout);
+    std::printf("%-56s %10.3f ms: %.2f times as fast as PyTorch", name.c_str(), found->second * 1e3,
+                variants.begin()->first / found->second);
+    for (auto const& [seconds, variant] : variants) std::printf(", %s %.3f ms", variant.c_str(), seconds * 1e3);
+    std::printf("\n");
   }
+  std::fflush(stdout);
 }
 
 }  // namespace bench

@@ -139,16 +139,19 @@ int main(int argc, char** argv) {
   bench::Recorder recorder;
   benchmark::RunSpecifiedBenchmarks(&recorder);
   if (python.empty()) return 0;
-  std::vector<std::string> ways = {"--threads " + std::to_string(Exec().concurrency())};
+  std::string const threads = "--threads " + std::to_string(Exec().concurrency());
+  std::vector<std::string> ways = {threads, threads + " --compile"};
   if (!on_host) {
     ways = {"--device cuda", "--device cuda --compile", "--device cuda --autocast",
             "--device cuda --autocast --compile"};
   }
   for (Case const* c : cases) {
+    std::vector<std::string> flags;
     for (std::string const& way : ways) {
-      bench::compare(recorder, python, "train_step.py", way + c->flags());
-      bench::compare(recorder, python, "train_step.py", way + c->flags() + " --activation poly --scale dynamic");
+      flags.push_back(way + c->flags());
+      flags.push_back(way + c->flags() + " --activation poly --scale dynamic");
     }
+    bench::compare(recorder, python, "train_step.py", flags);
   }
   return 0;
 }

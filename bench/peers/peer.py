@@ -1,12 +1,13 @@
 """What the peer scripts share: their common flags, the timing loop, and the line of JSON that each case prints.
 
-A line has: name, seconds (median), min_seconds, repeats, flops, gflops, threads, torch, and `variant` where one case runs in
-several ways. Programs that run these scripts as a child process read standard output line by line; everything else goes to
-standard error.
+A line has: name, seconds (median), min_seconds, repeats, flops, gflops, threads, torch, processors (that this process may
+run on), and `variant` where one case runs in several ways. Programs that run these scripts as a child process read
+standard output line by line; everything else goes to standard error.
 """
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
@@ -69,7 +70,7 @@ def report(name, seconds, flops, peak=None, **more):
         more["gemm_fraction"] = gflops / peak
     print(json.dumps({"name": name, "seconds": median, "min_seconds": min(seconds), "repeats": len(seconds),
                       "flops": flops, "gflops": gflops, "threads": torch.get_num_threads(),
-                      "torch": torch.__version__} | more), flush=True)
+                      "torch": torch.__version__, "processors": sorted(os.sched_getaffinity(0))} | more), flush=True)
     return gflops
 
 
