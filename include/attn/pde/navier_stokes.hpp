@@ -50,14 +50,14 @@ struct Flow {
 /// The format of the cylinder wake (Raissi, Perdikaris and Karniadakis 2019): U_star (places, 2, times), p_star
 /// (places, times), t (times, 1), X_star (places, 2).
 inline Flow read_flow(io::Path const& path) {
-  auto arrays = io::read_mat(path);
+  io::MatFile const file(path);
   auto const take = [&](char const* name, std::size_t rank) {
-    auto const found = arrays.find(name);
-    ATTN_CHECK(found != arrays.end(), "read_flow: '", path.string(), "' holds no array '", name,
+    ATTN_CHECK(file.contains(name), "read_flow: '", path.string(), "' holds no array '", name,
                "'; give a file with U_star, p_star, t and X_star");
-    ATTN_CHECK(found->second.shape.size() == rank, "read_flow: '", name, "' in '", path.string(), "' has ",
-               found->second.shape.size(), " dimensions, not ", rank);
-    return found->second;
+    io::MatArray array = file.array(name);
+    ATTN_CHECK(array.shape.size() == rank, "read_flow: '", name, "' in '", path.string(), "' has ", array.shape.size(),
+               " dimensions, not ", rank);
+    return array;
   };
   auto const velocity = take("U_star", 3), pressure = take("p_star", 2), time = take("t", 2), place = take("X_star", 2);
   std::size_t const n = place.shape[0], m = time.shape[0];
