@@ -95,6 +95,22 @@ TEST_F(Gzip, NamesTheFileAndTheProblem) {
   EXPECT_ERROR(attn::data::decompress({'x', 'y'}, "name"), "'name' is not in gzip format");
 }
 
+TEST_F(Gzip, WhatCouldFillTheMemoryIsRefused) {
+  std::string const zeros(1'000'000, '\0');
+  put(directory / "zeros.gz", gzip(zeros));
+  put(directory / "zeros", zeros);
+  EXPECT_EQ(read_content(directory / "zeros.gz", zeros.size()).size(), zeros.size());
+  EXPECT_EQ(read_content(directory / "zeros", zeros.size()).size(), zeros.size());
+  EXPECT_ERROR(read_content(directory / "zeros.gz", zeros.size() - 1), "holds more, inflated, than the 999999 bytes");
+  EXPECT_ERROR(read_content(directory / "zeros", zeros.size() - 1), "has 1000000 bytes, there is room for 999999");
+  EXPECT_ERROR(read_content(directory / "zeros.gz", 100), "there is room for 100");
+  put(directory / "twice.gz", gzip(gzip(zeros)));
+  EXPECT_LT(read_content(directory / "twice.gz").size(), 10'000u) << "what is compressed within is left so";
+  std::filesystem::resize_file(directory / "zeros", std::uintmax_t(1) << 42);
+  EXPECT_ERROR(read_content(directory / "zeros"), "has 4398046511104 bytes");
+  EXPECT_ERROR(read_content("/dev/zero"), "'/dev/zero' is a device");
+}
+
 TEST_F(Gzip, SuffixIsOptional) {
   put(directory / "a.gz", "x");
   put(directory / "b", "x");

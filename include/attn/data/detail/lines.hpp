@@ -15,7 +15,8 @@
 
 namespace attn::data::detail {
 
-/// Lines without their ends, "\n" or "\r\n". A file may end with or without one.
+/// Lines without their ends, "\n" or "\r\n". A file may end with or without one. A line has at most 64 MiB: what is
+/// longer is no text, and may never end.
 class Lines {
  public:
   Lines(std::filesystem::path const& path, std::string const& function)
@@ -23,14 +24,24 @@ class Lines {
     std::error_code ignored;
     ATTN_CHECK(file_.is_open() && !std::filesystem::is_directory(path, ignored), function_, ": cannot open '", path_,
                "': ", std::generic_category().message(file_.is_open() ? EISDIR : errno));
+    ATTN_CHECK(!std::filesystem::is_character_file(path, ignored) && !std::filesystem::is_block_file(path, ignored),
+               function_, ": give a file, '", path_, "' is a device");
   }
 
   /// False after the last line.
   bool next() {
-    if (!std::getline(file_, line_)) {
+    line_.clear();
+    for (bool whole = false; !whole;) {
+      char piece[4096];
+      file_.getline(piece, sizeof piece);
       ATTN_CHECK(!file_.bad(), function_, ": cannot read '", path_, "' after line ", number_);
-      return false;
+      whole = file_.eof() || !file_.fail();  // otherwise the piece is full, and there is more of the line
+      line_.append(piece, static_cast<std::size_t>(file_.gcount()) - (whole && !file_.eof()));
+      ATTN_CHECK(line_.size() <= longest, function_, ": give a file of lines, '", path_, "' has one of more than ",
+                 longest, " bytes after line ", number_);
+      if (!whole) file_.clear();
     }
+    if (file_.eof() && line_.empty()) return false;
     ++number_;
     if (line_.ends_with('\r')) line_.pop_back();
     return true;
@@ -60,6 +71,8 @@ class Lines {
   }
 
  private:
+  static constexpr std::size_t longest = std::size_t(1) << 26;
+
   std::string path_;
   std::string function_;
   std::ifstream file_;
