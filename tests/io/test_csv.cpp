@@ -107,12 +107,43 @@ TEST_F(Csv, ResumeRefusesAnotherFileAndLeavesItAlone) {
 TEST_F(Csv, InterruptedLastLineIsNotRead) {
   put(file, "a,b\n1,2\n3,");
   EXPECT_EQ(read_csv(file).rows.size(), 1u);
-  put(file, "a,b\r\n1,2\r\n");
+  put(file, "a,b\n1,2\n3,\"half a te");
+  EXPECT_EQ(read_csv(file).rows.size(), 1u);
+  put(file, "a,b\r\n1,2\r\n3,4\r");
   EXPECT_EQ(read_csv(file).numbers("b"), std::vector<double>{2});
   put(file, "a,b\n1,2\n3\n");
   EXPECT_ERROR(read_csv(file), "row 2 of '" + file.string() + "' has 1 cells for 2 columns");
   put(file, "");
   EXPECT_ERROR(read_csv(file), "has none");
+}
+
+TEST_F(Csv, AQuoteInTheMiddleOfACellIsAnErrorWithItsLine) {
+  std::string const where = "of '" + file.string() + "' has ";
+  put(file, "a,b\n1,5\" pipe\n2,3\n4,5\n");
+  EXPECT_ERROR(read_csv(file), "read_csv: line 2 " + where + "a quote in the middle of a cell");
+  put(file, "a,b\n\"x\ny\",\"z\"!\n");
+  EXPECT_ERROR(read_csv(file), "line 3 " + where + "text after the quote that ends a cell");
+  put(file, "a,b\n1,\"never closed\n2,3\n4,5\n");
+  EXPECT_ERROR(read_csv(file), "line 2 " + where + "a quote that is never closed");
+  put(file, "a,b\r1,2\r");
+  EXPECT_ERROR(read_csv(file), "line 1 " + where + "a carriage return without a line feed");
+  EXPECT_ERROR(CsvLog::resume(file, {"a", "b"}, 1), "CsvLog::resume: line 1 " + where);
+}
+
+TEST_F(Csv, QuotesThatOpenAtTheStartOfACellAreRead) {
+  put(file, "a,b\n\"\",\"\"\"\"\n\"1,2\",\"x\r\ny\"\r\n");
+  using Row = std::vector<std::string>;
+  EXPECT_EQ(read_csv(file).rows, (std::vector<Row>{{"", "\""}, {"1,2", "x\r\ny"}}));
+}
+
+TEST_F(Csv, AByteOrderMarkIsNotPartOfTheFirstName) {
+  put(file, "\xef\xbb\xbfstep,loss\n1,2\n3,4\n");
+  EXPECT_EQ(read_csv(file).columns[0], "step");
+  EXPECT_EQ(read_csv(file).numbers("step"), (std::vector<double>{1, 3}));
+  CsvLog::resume(file, {"step", "loss"}, 1);
+  EXPECT_EQ(content(file), "\xef\xbb\xbfstep,loss\n1,2\n");
+  put(file, "\xef\xbb\xbf\"a,b\"\n1\n");
+  EXPECT_EQ(read_csv(file).columns, std::vector<std::string>{"a,b"});
 }
 
 TEST_F(Csv, WrongNumberOfCellsIsAnError) {

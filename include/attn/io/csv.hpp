@@ -81,38 +81,94 @@ struct CsvRecord {
   std::size_t next = 0;
 };
 
-inline CsvRecord parse_csv_record(std::string_view text, std::size_t at) {
-  CsvRecord record{{""}, 0};
-  bool quoted = false;
-  for (; at < text.size(); ++at) {
-    char const c = text[at];
-    if (quoted && c == '"' && at + 1 < text.size() && text[at + 1] == '"') {
-      record.cells.back() += text[++at];
-    } else if (c == '"') {
-      quoted = !quoted;
-    } else if (!quoted && c == ',') {
-      record.cells.emplace_back();
-    } else if (!quoted && c == '\n') {
-      record.next = at + 1;
-      return record;
-    } else if (quoted || c != '\r') {
-      record.cells.back() += c;
-    }
+/// Reads the records of a CSV file after RFC 4180: a quote opens a cell at its start or nowhere, and within quotes it
+/// is doubled; lines end with LF or CR LF. A byte-order mark in front is skipped. What breaks these rules is an error
+/// with the number of the line, since guesses would move cells.
+class CsvParser {
+ public:
+  CsvParser(std::string_view text, char const* function, std::string const& name)
+      : text_(text), function_(function), name_(name) {
+    if (text_.starts_with("\xef\xbb\xbf")) at_ = 3;
   }
-  return record;
-}
+
+  bool at_end() const { return at_ >= text_.size(); }
+
+  /// The next record. A last one without a line end has `next` 0; a quote that is open at the end of the file is an
+  /// error unless it was opened in the last line, which an interrupted run may have left.
+  CsvRecord record() {
+    CsvRecord record{{""}, 0};
+    while (!at_end()) {
+      if (text_[at_] == '"') {
+        if (!quoted(record.cells.back())) return record;
+      } else {
+        std::size_t const end = std::min(text_.find_first_of(",\"\r\n", at_), text_.size());
+        record.cells.back() = text_.substr(at_, end - at_);
+        at_ = end;
+      }
+      if (at_end()) break;
+      bool const windows = text_.substr(at_).starts_with("\r\n");
+      if (windows || text_[at_] == '\n') {
+        at_ += windows ? 2 : 1;
+        ++line_;
+        record.next = at_;
+        break;
+      }
+      if (text_[at_] == '\r' && at_ + 1 == text_.size()) break;  // interrupted between the two
+      check(text_[at_] == ',', text_[at_] == '\r'  ? "a carriage return without a line feed"
+                               : text_[at_] == '"' ? "a quote in the middle of a cell; put the cell in quotes, and "
+                                                     "double those within"
+                                                   : "text after the quote that ends a cell");
+      record.cells.emplace_back();
+      ++at_;
+    }
+    if (record.next == 0) at_ = text_.size();
+    return record;
+  }
+
+ private:
+  void check(bool good, char const* problem) const {
+    ATTN_CHECK(good, function_, ": line ", line_, " of '", name_, "' has ", problem);
+  }
+
+  /// Reads a cell in quotes; false where the file ends within it.
+  bool quoted(std::string& cell) {
+    std::size_t const opened = line_;
+    for (++at_; !at_end(); ++at_) {
+      char const c = text_[at_];
+      if (c == '"' && !text_.substr(at_ + 1).starts_with('"')) {
+        ++at_;
+        return true;
+      }
+      if (c == '"') ++at_;
+      line_ += c == '\n';
+      cell += c;
+    }
+    bool const last_line = line_ == opened;
+    line_ = opened;
+    check(last_line, "a quote that is never closed");
+    return false;
+  }
+
+  std::string_view text_;
+  char const* function_;
+  std::string const& name_;
+  std::size_t at_ = 0;
+  std::size_t line_ = 1;
+};
 
 }  // namespace detail
 
-/// Reads a CSV file with a header line. A last line without a line end, as an interrupted run may leave, is ignored.
+/// Reads a CSV file with a header line, after RFC 4180. A last line without a line end, as an interrupted run may
+/// leave, is ignored.
 inline CsvTable read_csv(Path const& path) {
   MappedFile const file(path);
-  std::string_view const text = file.text();
-  detail::CsvRecord record = detail::parse_csv_record(text, 0);
+  std::string const name = path.string();
+  detail::CsvParser parser(file.text(), "read_csv", name);
+  detail::CsvRecord record = parser.record();
   ATTN_CHECK(record.next != 0, "read_csv: give a CSV file with a header line, '", path.string(), "' has none");
   CsvTable table{std::move(record.cells), {}};
-  for (std::size_t at = record.next; at < text.size(); at = record.next) {
-    record = detail::parse_csv_record(text, at);
+  while (!parser.at_end()) {
+    record = parser.record();
     if (record.next == 0) break;
     ATTN_CHECK(record.cells.size() == table.columns.size(), "read_csv: row ", table.rows.size() + 1, " of '",
                path.string(), "' has ", record.cells.size(), " cells for ", table.columns.size(), " columns");
@@ -176,13 +232,13 @@ class CsvLog {
 
   std::size_t end_of_row(std::size_t rows) const {
     MappedFile const file(path_);
-    std::string_view const text = file.text();
-    detail::CsvRecord record = detail::parse_csv_record(text, 0);
+    std::string const name = path_.string();
+    detail::CsvParser parser(file.text(), "CsvLog::resume", name);
+    detail::CsvRecord record = parser.record();
     ATTN_CHECK(record.next != 0 && record.cells == columns_, "CsvLog::resume: '", path_.string(),
                "' was written with other columns; continue with the settings of the first run, or use another --out");
     for (std::size_t i = 0; i < rows; ++i) {
-      std::size_t const at = record.next;
-      record = at < text.size() ? detail::parse_csv_record(text, at) : detail::CsvRecord{};
+      record = parser.record();  // none is left at the end: `next` is 0
       ATTN_CHECK(record.next != 0, "CsvLog::resume: '", path_.string(), "' holds ", i, " rows, not the ", rows,
                  " that were written before the checkpoint");
     }
