@@ -9,6 +9,7 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -38,6 +39,24 @@ inline std::optional<std::size_t> element_count(std::span<std::size_t const> sha
   return count;
 }
 
+namespace detail {
+
+/// `count` elements that `fill(T*)` writes. A vector of bool has no elements in memory, so they are written elsewhere.
+template <class T, class Fill>
+std::vector<T> vector_of(std::size_t count, Fill const& fill) {
+  if constexpr (std::is_same_v<T, bool>) {
+    std::unique_ptr<bool[]> const values(new bool[count]());
+    fill(values.get());
+    return std::vector<bool>(values.get(), values.get() + count);
+  } else {
+    std::vector<T> values(count);
+    fill(values.data());
+    return values;
+  }
+}
+
+}  // namespace detail
+
 /// An array in the memory of the host, in C order: the last index varies fastest.
 struct Array {
   DType dtype = DType::f32;
@@ -49,9 +68,8 @@ struct Array {
   /// The elements as `T`, converted as `convert` allows.
   template <class T>
   std::vector<T> as() const {
-    std::vector<T> values(size());
-    convert(bytes.data(), dtype, size(), values.data(), "Array::as: the array");
-    return values;
+    return detail::vector_of<T>(
+        size(), [&](T* values) { convert(bytes.data(), dtype, size(), values, "Array::as: the array"); });
   }
 };
 
@@ -100,9 +118,9 @@ void copy_to_view(std::byte const* source, DType type, View const& view, std::st
     convert(source, type, view.size(), view.data(), what);
     return;
   }
-  std::vector<T> values(view.size());
-  convert(source, type, values.size(), values.data(), what);
-  T const* next = values.data();
+  std::unique_ptr<T[]> const values(new T[view.size()]);
+  convert(source, type, view.size(), values.get(), what);
+  T const* next = values.get();
   for_each_offset(shape_of(view), strides_of(view), [&](std::ptrdiff_t offset) { view.data()[offset] = *next++; });
 }
 
@@ -140,6 +158,9 @@ Array to_array(std::span<T const> values, Shape shape) {
 }
 template <class T>
 Array to_array(std::vector<T> const& values, Shape shape) {
+  static_assert(!std::is_same_v<T, bool>,
+                "to_array: give flags as std::vector<std::uint8_t>, std::vector<bool> has no "
+                "elements in memory");
   return to_array(std::span<T const>(values), std::move(shape));
 }
 

@@ -152,7 +152,7 @@ inline Array read_npy(Path const& path) {
              " of ", name_of(header.dtype), " does not take the ", held, " bytes after its header");
   Array array{header.dtype, std::move(header.shape), std::vector<std::byte>(held)};
   std::byte const* const data = file.data() + prefix + length;
-  if (!header.fortran_order) {
+  if (!header.fortran_order || held == 0) {  // without elements strides mean nothing
     std::copy_n(data, held, array.bytes.data());
     return array;
   }

@@ -14,6 +14,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -36,8 +38,11 @@ struct TensorEntry {
   std::size_t end = 0;
 };
 
-/// A .safetensors file, mapped into memory and checked entirely by the constructor: every tensor has a known type, its
-/// bytes are as many as type and shape say, and the tensors fill the file without gap or overlap.
+/// A .safetensors file, mapped into memory and checked entirely by the constructor: every tensor has a type that the
+/// format knows, its bytes are as many as type and shape say, and the tensors fill the file without gap or overlap.
+/// Types that the format knows and this library does not (complex numbers, 8 bits and fewer) are no hindrance to the
+/// other tensors. Further keys of an entry are ignored, as the format's own library does; names that occur twice, which
+/// the format forbids and that library lets pass, are refused.
 class Safetensors {
  public:
   explicit Safetensors(Path const& path) : file_(path), name_(path.string()) {
@@ -61,6 +66,8 @@ class Safetensors {
   TensorEntry const& entry(std::string const& tensor) const {
     auto const found = tensors_.find(tensor);
     if (found != tensors_.end()) return found->second;
+    auto const other = others_.find(tensor);
+    if (other != others_.end()) fail("holds '", tensor, "' as ", other->second.type, ", which cannot be read; ", types);
     std::vector<std::string> names;
     for (auto const& [known, _] : tensors_) names.push_back(known);
     fail("has no tensor '", tensor, "' among its ", names.size(), detail::did_you_mean(tensor, names));
@@ -91,9 +98,8 @@ class Safetensors {
   template <class T>
   std::vector<T> get(std::string const& tensor, Shape const& shape) const {
     TensorEntry const& e = entry(tensor);
-    std::vector<T> values(shape == e.shape ? (e.end - e.begin) / size_of(e.dtype) : 0);
-    read(tensor, shape, values.data());
-    return values;
+    std::size_t const count = shape == e.shape ? (e.end - e.begin) / size_of(e.dtype) : 0;
+    return detail::vector_of<T>(count, [&](T* values) { read(tensor, shape, values); });
   }
 
   /// A tensor of any shape and type, as it is.
@@ -108,6 +114,7 @@ class Safetensors {
 
  private:
   using Json = nlohmann::json;
+  static constexpr char const* types = "save it as BOOL, U8-U64, I8-I64, F16, BF16, F32 or F64";
 
   template <class... Parts>
   [[noreturn]] void fail(Parts const&... parts) const {
@@ -120,13 +127,14 @@ class Safetensors {
 
   void read_header(std::string_view text) {
     check(text.starts_with('{'), "is not a .safetensors file: its header does not start with '{'");
-    std::vector<std::set<std::string>> keys;  // of the objects that are open, to find names that occur twice
-    std::optional<std::string> duplicate;
-    auto const watch = [&](int, Json::parse_event_t event, Json& value) {
+    std::vector<std::set<std::string>> keys;  // of the objects that are open: no name may occur twice
+    auto const watch = [&](int depth, Json::parse_event_t event, Json& value) {
+      check(depth < 128, "is not a .safetensors file, or corrupt: its header is nested ", depth, " deep");
       if (event == Json::parse_event_t::object_start) keys.emplace_back();
       if (event == Json::parse_event_t::object_end) keys.pop_back();
-      if (event == Json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second) {
-        duplicate = value.get<std::string>();
+      if (event == Json::parse_event_t::key) {
+        std::string const key = value.get<std::string>();
+        check(keys.back().insert(key).second, "names '", key, "' twice");
       }
       return true;
     };
@@ -136,31 +144,38 @@ class Safetensors {
     } catch (Json::parse_error const& e) {
       fail("is not a .safetensors file, or corrupt: its header is not JSON (at byte ", e.byte, " of ", text.size(),
            ")");
+    } catch (Json::exception const&) {
+      fail("is not a .safetensors file, or corrupt: its header holds a number that is too large");
     }
-    check(!duplicate, "names '", duplicate.value_or(""), "' twice");
+    std::size_t const end = text.find('\0');  // the parser takes a zero byte for the end of the text
+    check(end == std::string_view::npos, "is corrupt: its header holds a zero byte, at byte ", end, " of ",
+          text.size());
     for (auto const& [name, value] : header.items()) {
       if (name == "__metadata__") {
         read_metadata(value);
       } else {
-        tensors_.emplace(name, read_entry(name, value));
+        read_entry(name, value);
       }
     }
   }
 
   void read_metadata(Json const& value) {
-    check(value.is_object(), "has __metadata__ that is not an object");
+    check(value.is_object() || value.is_null(), "has __metadata__ that is not an object");
     for (auto const& [key, text] : value.items()) {
       check(text.is_string(), "has __metadata__ whose '", key, "' is not text");
       metadata_.emplace(key, text.get<std::string>());
     }
   }
 
-  TensorEntry read_entry(std::string const& name, Json const& value) const {
-    bool const complete = value.is_object() && value.size() == 3 && value.contains("dtype") &&
-                          value.contains("shape") && value.contains("data_offsets");
+  void read_entry(std::string const& name, Json const& value) {
+    bool const complete =
+        value.is_object() && value.contains("dtype") && value.contains("shape") && value.contains("data_offsets");
     check(complete, "must describe '", name, "' by dtype, shape and data_offsets");
+    std::string const type = value["dtype"].is_string() ? value["dtype"].get<std::string>() : "that is no text";
+    Type const known = type_of(type);
+    check(known.bits != 0, "gives '", name, "' the type ", type, "; ", types);
     TensorEntry e;
-    e.dtype = read_dtype(name, value["dtype"]);
+    e.dtype = known.dtype.value_or(DType::u8);
     e.shape = read_counts(name, "shape", value["shape"]);
     Shape const offsets = read_counts(name, "data_offsets", value["data_offsets"]);
     check(offsets.size() == 2 && offsets[0] <= offsets[1], "has data_offsets of '", name,
@@ -169,17 +184,27 @@ class Safetensors {
     e.end = offsets[1];
     check(e.end <= data_.size(), "is truncated or corrupt: '", name, "' ends at byte ", e.end, " of ", data_.size());
     auto const count = element_count(e.shape);
-    check(count && *count * size_of(e.dtype) == e.end - e.begin, "gives '", name, "' of shape ", to_string(e.shape),
-          " and type ", name_of(e.dtype), " ", e.end - e.begin, " bytes, which do not fit");
-    return e;
+    bool const countable = count && *count <= std::numeric_limits<std::size_t>::max() / known.bits;
+    check(countable && *count * known.bits == 8 * (e.end - e.begin), "gives '", name, "' of shape ", to_string(e.shape),
+          " and type ", type, " ", e.end - e.begin, " bytes, which do not fit");
+    known.dtype ? void(tensors_.emplace(name, e)) : void(others_.emplace(name, Other{type, e}));
   }
 
-  DType read_dtype(std::string const& name, Json const& value) const {
-    std::string const word = value.is_string() ? value.get<std::string>() : "that is no text";
+  /// A type of the format: the bits of an element, 0 for none that the format knows, and what reads it.
+  struct Type {
+    std::size_t bits = 0;
+    std::optional<DType> dtype = {};
+  };
+  static Type type_of(std::string_view name) {
     for (int i = 0; i <= static_cast<int>(DType::f64); ++i) {
-      if (word == name_of(static_cast<DType>(i))) return static_cast<DType>(i);
+      auto const dtype = static_cast<DType>(i);
+      if (name == name_of(dtype)) return {8 * size_of(dtype), dtype};
     }
-    fail("gives '", name, "' the type ", word, "; save it as BOOL, U8-U64, I8-I64, F16, BF16, F32 or F64");
+    for (auto const& [other, bits] : std::initializer_list<std::pair<std::string_view, std::size_t>>{
+             {"F4", 4}, {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"C64", 64}}) {
+      if (name == other) return {bits, std::nullopt};
+    }
+    return {};
   }
 
   Shape read_counts(std::string const& name, char const* key, Json const& value) const {
@@ -193,6 +218,7 @@ class Safetensors {
   void check_coverage() const {
     std::vector<std::pair<TensorEntry const*, std::string const*>> order;
     for (auto const& [name, e] : tensors_) order.emplace_back(&e, &name);
+    for (auto const& [name, other] : others_) order.emplace_back(&other.entry, &name);
     std::sort(order.begin(), order.end(), [](auto const& a, auto const& b) {
       return std::pair(a.first->begin, a.first->end) < std::pair(b.first->begin, b.first->end);
     });
@@ -210,6 +236,11 @@ class Safetensors {
   std::string name_;
   std::span<std::byte const> data_;
   std::map<std::string, TensorEntry> tensors_;
+  struct Other {
+    std::string type;
+    TensorEntry entry;
+  };
+  std::map<std::string, Other> others_;  // of types that cannot be read
   Metadata metadata_;
 };
 
