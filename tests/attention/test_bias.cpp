@@ -95,6 +95,14 @@ TYPED_TEST(BiasOf, WindowsAgreesWithTheTextbook) {
   }
 }
 
+// A shifted window of Swin: what came together from several places of the image keeps apart.
+TYPED_TEST(BiasOf, ShiftedWindowsAgreesWithTheTextbook) {
+  for (int const group : {3, 20, 28, 48}) {
+    TestFixture::expect_textbook_for_both({.batch = 8, .queries = 49, .keys = 49, .width = 32, .value_width = 32},
+                                          groups(group, group));
+  }
+}
+
 TYPED_TEST(BiasOf, EverySequence_OneHead_AllOfThem_AgreesWithTheTextbook) {
   for (Index const biases : {1, 4}) {
     for (Index const heads : {1, 4}) {

@@ -180,6 +180,18 @@ TYPED_TEST(HostAttention, AgreesWithTheTextbookWhenOneHeadIsCutIntoParts) {
                      dynamic_poly<3>({0.5}), window({.before = 100, .after = 100}));
 }
 
+// Blocks of queries are cut where a sequence ends, and a part of the queries has gradients of the keys that it sees.
+TYPED_TEST(HostAttention, AgreesWithTheTextbookInPackedSequences) {
+  using F = HostAttention<TypeParam>;
+  Shape const s{.heads = 2, .kv_heads = 1, .queries = 150, .keys = 150};
+  for (int const group : {3, 4, 5, 31, 49, 149}) F::expect_textbook_for_all(s, groups(group, group));
+  F::expect_textbook_for_all(s, groups(49, 30, {.before = 1 << 20, .after = 0, .offset = 5}));
+  F::expect_textbook("softmax", {.batch = 1, .heads = 2, .kv_heads = 1, .queries = 1361, .keys = 1361},
+                     plain(attn::Softmax{}), groups(70, 70));
+  F::expect_textbook("poly", {.batch = 1, .heads = 2, .kv_heads = 1, .queries = 1361, .keys = 1361},
+                     dynamic_poly<3>({0.5}), window({.before = 3, .after = 40}));
+}
+
 TYPED_TEST(HostAttention, TakesARowNormalisedActivationWithoutTheOptionalMember) {
   using F = HostAttention<TypeParam>;
   for (Index const n : {1, 37, 131}) {

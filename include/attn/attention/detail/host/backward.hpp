@@ -17,11 +17,11 @@ struct Backward {
   using Sums = typename Block::Sums;
   using Piece = PieceOrder::Piece;
 
-  Block const call;
+  Block call;
   Shape const shape = call.shape;
 
   template <HostExecutionSpace Exec>
-  void run(AttentionKernel kernel, std::string const& name, Exec const& exec) const {
+  void run(AttentionKernel kernel, std::string const& name, Exec const& exec) {
     if constexpr (!Block::biased) {
       if (kernel == AttentionKernel::host_short_sequences) {
         return run_short(name, exec, ShortSequences<T, Block>(call));
@@ -39,12 +39,14 @@ struct Backward {
     Carver count;
     auto const carve = [&](Carver& c) {
       return std::tuple(c.take<std::byte>(threads * tile_bytes), c.take<T>((parts > 1 ? items : threads) * sums),
-                        c.take<double>(n_partials), c.take<T>(d_bias.size(order)));
+                        c.take<double>(n_partials), c.take<T>(d_bias.size(order)),
+                        c.take<T>(call.bias_lanes.size(call.options.bias, shape)));
     };
     carve(count);
     Scratch const scratch(count.used());
     Carver carver(scratch.data());
-    auto const [tiles, gradients, partials, bias_sums] = carve(carver);
+    auto const [tiles, gradients, partials, bias_sums, bias_lanes] = carve(carver);
+    if constexpr (Block::biased) call.bias_lanes.fill(name, exec, call.options.bias, shape, bias_lanes);
 
     share(name, exec, order.n_groups(), std::max<Index>(1, order.n_groups() / (threads * 16)),
           [&, tiles = tiles, gradients = gradients, partials = partials, bias_sums = bias_sums](Index first, Index last,
@@ -120,7 +122,11 @@ struct Backward {
   void piece(Piece const& now, Piece const& next, Index parts, Carver tiles, Gradients const& to) const {
     Index const units = shape.group() * shape.query_blocks<T>();
     Index const first = units * now.part / parts, last = units * (now.part + 1) / parts;
-    std::fill_n(to.keys_and_values, call.gradient_numbers(), T(0));
+    KeyRange const seen = keys_of(now.key_head, now.part, parts);
+    Index const n_seen = std::max(seen.end - seen.begin, 0), width = call.padded_width();
+    Index const value_width = call.padded_value_width();
+    std::fill_n(to.keys_and_values + seen.begin * width, n_seen * width, T(0));
+    std::fill_n(to.keys_and_values + shape.n_keys * width + seen.begin * value_width, n_seen * value_width, T(0));
     for (Index unit = first; unit < last; ++unit) {
       Index const number = now.key_head * units + unit;  // the query heads of a key head are neighbours
       QueryBlock const at = query_block<T>(shape, number);
@@ -150,23 +156,47 @@ struct Backward {
     for (int i = 0; i < at.n; ++i) std::fill_n(&rows(0, 0, at.first + i, 0), rows.extent(3), T(0));
   }
 
+  /// Pieces of work that occupy many threads.
+  static constexpr Index most_parts = 32;
+
   /// In how many parts the queries of a key head are cut: enough for many threads, each long enough that the addition
   /// of its gradients costs a few per cent at most.
   static Index parts_of(Index key_heads, Index units) {
-    constexpr Index enough_items = 32, queries_of_part = 512;
-    Index const wanted = (enough_items + key_heads - 1) / std::max<Index>(key_heads, 1);
+    constexpr Index queries_of_part = 512;
+    Index const wanted = (most_parts + key_heads - 1) / std::max<Index>(key_heads, 1);
     return std::clamp<Index>(units * block_queries<T> / queries_of_part, 1, std::max<Index>(wanted, 1));
+  }
+
+  /// The keys that the queries of a part see, of which alone it has gradients.
+  KeyRange keys_of(Index key_head, Index part, Index parts) const {
+    Index const blocks = shape.query_blocks<T>(), units = shape.group() * blocks;
+    Index const first = units * part / parts, last = units * (part + 1) / parts - 1;
+    if (last < first) return {};
+    bool const one_head = first / blocks == last / blocks;
+    auto const range_of = [&](Index query) {
+      int const i = static_cast<int>(std::clamp<Index>(query, 0, shape.n_queries - 1));
+      return call.options.mask.keys({static_cast<int>(key_head / shape.key_heads), i, shape.n_queries, shape.n_keys});
+    };
+    int const begin = range_of(one_head ? first % blocks * block_queries<T> : 0).begin;
+    int const end = range_of(one_head ? (last % blocks + 1) * block_queries<T> - 1 : shape.n_queries - 1).end;
+    return {begin, end};
   }
 
   /// Adds the parts of the gradients of keys `begin` to `end` in their order, and writes them.
   void write_keys(Index head, int begin, int end, T const* gradients, Index parts) const {
     Index const b = head / shape.key_heads, h = head % shape.key_heads, step = call.gradient_numbers();
+    KeyRange seen[most_parts];
+    for (Index part = 0; part < parts; ++part) seen[part] = keys_of(head, part, parts);
+    auto const sees = [](KeyRange keys, int j) { return keys.begin <= j && j < keys.end; };
     auto const write = [&](auto const& to, T const* from, int width, int padded) {
       for (int j = begin; j < end; ++j) {
+        Index first = 0;
+        while (first < parts && !sees(seen[first], j)) ++first;
         for (int d = 0; d < padded; d += Pack<T>::width) {
-          auto sum = Pack<T>::load(from + Index(j) * padded + d);
-          for (Index part = 1; part < parts; ++part) {
-            sum += Pack<T>::load(from + part * step + Index(j) * padded + d);
+          T const* const row = from + Index(j) * padded + d;
+          auto sum = first < parts ? Pack<T>::load(row + first * step) : Pack<T>(T(0));
+          for (Index part = first + 1; part < parts; ++part) {
+            if (sees(seen[part], j)) sum += Pack<T>::load(row + part * step);
           }
           auto* const at = to.data() + b * to.stride(0) + h * to.stride(1) + j * to.stride(2) + d;
           if (d + Pack<T>::width <= width) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "attn/attention/detail/host/bias.hpp"
+#include "attn/attention/detail/host/bias_lanes.hpp"
 #include "attn/attention/detail/host/few_queries.hpp"
 #include "attn/attention/detail/host/short_sequences.hpp"
 
@@ -23,6 +24,7 @@ struct BackwardBlock {
   DV const& d_v;
   Options const& options;
   Shape const shape{q, k, v};
+  BiasLanes<T, decltype(Options::bias)> bias_lanes = {};
 
   static constexpr bool normalised = RowActivation<A, Pack<T>>;
   static constexpr bool biased = has_bias<Options>;
@@ -90,9 +92,12 @@ struct BackwardBlock {
   };
 
   void any_block(QueryBlock const& at, Carver scratch, Gradients const& to, double* partial, Prefetcher& soon) const {
-    if (are_few<T>(at.n, shape)) return few_queries_block(at, scratch, to, partial, soon);
-    with_block_of<T>(at.n, [&]<class P, int Columns>(std::type_identity<P>, std::integral_constant<int, Columns>) {
-      block<P, Columns>(at, scratch, to, partial, soon);
+    for (int p = 0; p < n_parameters; ++p) partial[p] = 0;
+    for_runs(options.mask, shape, at, [&](QueryBlock const& run) {
+      if (are_few<T>(run.n, shape)) return few_queries_block(run, scratch, to, partial, soon);
+      with_block_of<T>(run.n, [&]<class P, int Columns>(std::type_identity<P>, std::integral_constant<int, Columns>) {
+        block<P, Columns>(run, scratch, to, partial, soon);
+      });
     });
   }
 
@@ -126,10 +131,15 @@ struct BackwardBlock {
       n_keys = keys_in_tile(visible.last - key);
       auto const k_rows = rows_of<T>(k, b, key_head, key, n_keys, tiles.keys);
       auto const v_rows = rows_of<T>(v, b, key_head, key, n_keys, tiles.values);
+      RowsOf<T> bias{};
       if constexpr (biased) {
-        pack_lanes<P, Columns>(bias_of(options.bias.values, b, h, key, n_keys), 0, 0, query, n, T(1), tiles.weights);
+        bias = bias_lanes.rows(b, h, query, key);
+        if (bias.data == nullptr) {
+          pack_lanes<P, Columns>(bias_of(options.bias.values, b, h, key, n_keys), 0, 0, query, n, T(1), tiles.weights);
+          bias = {tiles.weights, lanes};
+        }
       }
-      gradient_tile(weigh, k_rows, v_rows, tiles, key, n_keys, row, visible, rows, parameters, soon);
+      gradient_tile(weigh, k_rows, v_rows, bias, tiles, key, n_keys, row, visible, rows, parameters, soon);
       if constexpr (biased) {
         if (to.bias.data() != nullptr) {
           unpack_lanes<P, Columns, true>(tiles.d_scores, ones, bias_of(to.bias, b, h, key, n_keys), 0, 0, query, n);
@@ -149,7 +159,6 @@ struct BackwardBlock {
     for (P& s : scales) s = P(scale);
     unpack_lanes<P, Columns>(tiles.d_q_lanes, scales, d_q, b, h, query, n);
     for (int p = 0; p < n_parameters; ++p) {
-      partial[p] = 0;
       for (int c = 0; c < Columns; ++c) partial[p] += sum_of_lanes(parameters[p][c], n - c * P::width);
     }
   }
@@ -222,7 +231,6 @@ struct BackwardBlock {
     for (P& s : scales) s = P(scale);
     put_rows(d_q_rows, scales, d_q, b, h, query, n);
     for (int p = 0; p < n_parameters; ++p) {
-      partial[p] = 0;
       for (int i = 0; i < n; ++i) partial[p] += sum_of_lanes(parameters[p][i], W);
     }
   }
@@ -258,9 +266,9 @@ struct BackwardBlock {
 
   /// S^T = K Q^T and dW^T = V dO^T for the keys of a tile, and from them W^T and dS^T.
   template <class Weigh, class P, int Columns>
-  void gradient_tile(Weigh const& weigh, RowsOf<T> k_rows, RowsOf<T> v_rows, Tiles const& tiles, int key, int n_keys,
-                     Row row, VisibleKeys<P, Columns> const& visible, Rows<P, Columns> const& rows,
-                     P (&parameters)[n_parameters + 1][Columns], Prefetcher& soon) const {
+  void gradient_tile(Weigh const& weigh, RowsOf<T> k_rows, RowsOf<T> v_rows, [[maybe_unused]] RowsOf<T> bias,
+                     Tiles const& tiles, int key, int n_keys, Row row, VisibleKeys<P, Columns> const& visible,
+                     Rows<P, Columns> const& rows, P (&parameters)[n_parameters + 1][Columns], Prefetcher& soon) const {
     constexpr int lanes = Columns * P::width;
     bool const all = visible.all_visible(key, key + n_keys);
     in_groups<block_rows(Columns)>(n_keys, [&](int j, auto size) {
@@ -268,7 +276,7 @@ struct BackwardBlock {
       P x[size][Columns];  // (keys, lanes): scores, then d_w, then d_s
       T *const weights = tiles.weights + j * lanes, *const d_scores = tiles.d_scores + j * lanes;
       if constexpr (biased) {
-        load_block(x, weights, lanes);
+        load_block(x, bias.data + j * bias.step, bias.step);
       } else {
         transform_block(x, [](P, int, int) { return P(T(0)); });
       }

@@ -81,6 +81,29 @@ QueryBlock query_block(Shape const& shape, Index item) {
   return {head / shape.heads, head % shape.heads, first, std::min(block_queries<T>, shape.n_queries - first)};
 }
 
+/// Calls f(run) for the queries of a block, cut where packed sequences end: where a query sees no key that the one
+/// before it sees. A block across two sequences would compute the scores of each with the keys of the other. Sequences
+/// of fewer than four queries stay together.
+template <Mask M, class F>
+void for_runs(M const& mask, Shape const& shape, QueryBlock const& at, F const& f) {
+  auto const keys = [&](int i) {
+    return mask.keys({static_cast<int>(at.batch), at.first + i, shape.n_queries, shape.n_keys});
+  };
+  if (at.n <= 1 || keys(0).end > keys(at.n - 1).begin) return f(at);  // all see a common key: nearly always
+  auto const is_cut = [&](int i) {
+    KeyRange const before = keys(i - 1);
+    return before.begin < before.end && before.end <= keys(i).begin;
+  };
+  int runs = 1;
+  for (int i = 1; i < at.n; ++i) runs += is_cut(i);
+  if (runs == 1 || 4 * runs > at.n) return f(at);
+  for (int first = 0, i = 1; i <= at.n; ++i) {
+    if (i < at.n && !is_cut(i)) continue;
+    f(QueryBlock{at.batch, at.head, at.first + first, i - first});
+    first = i;
+  }
+}
+
 template <class T, class Options>
 T score_scale(Options const& options, int width) {
   return T(options.score_scale != 0 ? options.score_scale : 1 / std::sqrt(double(std::max(width, 1))));

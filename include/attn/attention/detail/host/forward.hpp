@@ -10,11 +10,11 @@ namespace attn::detail::host {
 /// `Block` is a ForwardBlock.
 template <class T, class Block>
 struct Forward {
-  Block const call;
+  Block call;
   Shape const shape = call.shape;
 
   template <HostExecutionSpace Exec>
-  void run(AttentionKernel kernel, std::string const& name, Exec const& exec) const {
+  void run(AttentionKernel kernel, std::string const& name, Exec const& exec) {
     if constexpr (!Block::norms && !Block::biased) {
       if (kernel == AttentionKernel::host_short_sequences) {
         return run_short(name, exec, ShortSequences<T, Block>(call));
@@ -24,9 +24,14 @@ struct Forward {
     int const threads = workers(exec, items);
     Index const bytes = static_cast<Index>(call.cut_tiles(Carver()).bytes);
     Index const partial_bytes = Block::norms ? items * Index(sizeof(NormSums<double>)) : 0;
-    Scratch const scratch(static_cast<std::size_t>(threads * bytes + partial_bytes));
+    Index const bias_bytes = call.bias_lanes.size(call.options.bias, shape) * Index(sizeof(T));
+    Scratch const scratch(static_cast<std::size_t>(threads * bytes + partial_bytes + bias_bytes));
     std::byte* const tiles = scratch.data();
     auto* const partial = reinterpret_cast<NormSums<double>*>(tiles + threads * bytes);
+    if constexpr (Block::biased) {
+      auto* const lanes = reinterpret_cast<T*>(tiles + threads * bytes + partial_bytes);
+      call.bias_lanes.fill(name, exec, call.options.bias, shape, lanes);
+    }
 
     share(name, exec, items, std::max<Index>(1, items / (threads * 16)), [&](Index first, Index last, int worker) {
       for (Index item = first; item < last; ++item) {

@@ -1,6 +1,7 @@
 /// The fused forward pass of a block of queries on the host: scores, weights and output without leaving L1.
 #pragma once
 
+#include "attn/attention/detail/host/bias_lanes.hpp"
 #include "attn/attention/detail/host/few_queries.hpp"
 #include "attn/attention/detail/norm_sums.hpp"
 
@@ -17,6 +18,7 @@ struct ForwardBlock {
   Saved const& saved;
   Options const& options;
   Shape const shape{q, k, v};
+  BiasLanes<T, decltype(Options::bias)> bias_lanes = {};
 
   static constexpr bool normalised = RowActivation<A, Pack<T>>;
   static constexpr bool biased = has_bias<Options>;
@@ -39,11 +41,14 @@ struct ForwardBlock {
   }
 
   void any_block(QueryBlock const& at, Carver scratch, NormSums<double>* partial, Prefetcher& soon) const {
-    if constexpr (!norms) {
-      if (are_few<T>(at.n, shape)) return few_queries_block(at, scratch, soon);
-    }
-    with_block_of<T>(at.n, [&]<class P, int Columns>(std::type_identity<P>, std::integral_constant<int, Columns>) {
-      block<P, Columns>(at, scratch, partial, soon);
+    if constexpr (norms) *partial = {};
+    for_runs(options.mask, shape, at, [&](QueryBlock const& run) {
+      if constexpr (!norms) {
+        if (are_few<T>(run.n, shape)) return few_queries_block(run, scratch, soon);
+      }
+      with_block_of<T>(run.n, [&]<class P, int Columns>(std::type_identity<P>, std::integral_constant<int, Columns>) {
+        block<P, Columns>(run, scratch, partial, soon);
+      });
     });
   }
 
@@ -76,10 +81,15 @@ struct ForwardBlock {
       bool const first = key == visible.first;
       auto const k_rows = rows_of<T>(k, b, key_head, key, n_keys, tiles.keys);
       auto const v_rows = rows_of<T>(v, b, key_head, key, n_keys, tiles.values);
+      RowsOf<T> bias{};
       if constexpr (biased) {
-        pack_lanes<P, Columns>(bias_of(options.bias.values, b, h, key, n_keys), 0, 0, query, n, T(1), tiles.weights);
+        bias = bias_lanes.rows(b, h, query, key);
+        if (bias.data == nullptr) {
+          pack_lanes<P, Columns>(bias_of(options.bias.values, b, h, key, n_keys), 0, 0, query, n, T(1), tiles.weights);
+          bias = {tiles.weights, lanes};
+        }
       }
-      score_tile(weigh, k_rows, tiles, key, n_keys, row, visible, sums, soon);
+      score_tile(weigh, k_rows, bias, tiles, key, n_keys, row, visible, sums, soon);
       if constexpr (normalised) {
         for (int c = 0; c < Columns; ++c) {
           ScoreTile<P> const column{tiles.weights + c * W, lanes, n_keys};
@@ -168,18 +178,19 @@ struct ForwardBlock {
     put_rows(out_rows, inverse, out, b, h, query, n);
   }
 
-  /// S^T = K Q^T for the keys of a tile, added to the bias that lies there; a pointwise activation turns it into
-  /// weights before it leaves the registers.
+  /// S^T = K Q^T for the keys of a tile, added to a bias; a pointwise activation turns it into weights before it leaves
+  /// the registers.
   template <class Weigh, class P, int Columns>
-  void score_tile(Weigh const& weigh, RowsOf<T> k_rows, Tiles const& tiles, int key, int n_keys, Row row,
-                  VisibleKeys<P, Columns> const& visible, NormSums<P> (&sums)[Columns], Prefetcher& soon) const {
+  void score_tile(Weigh const& weigh, RowsOf<T> k_rows, [[maybe_unused]] RowsOf<T> bias, Tiles const& tiles, int key,
+                  int n_keys, Row row, VisibleKeys<P, Columns> const& visible, NormSums<P> (&sums)[Columns],
+                  Prefetcher& soon) const {
     constexpr int lanes = Columns * P::width;
     bool const all = visible.all_visible(key, key + n_keys);
     in_groups<block_rows(Columns)>(n_keys, [&](int j, auto rows) {
       soon.advance();
       P s[rows][Columns];  // (keys, lanes)
       if constexpr (biased) {
-        load_block(s, tiles.weights + j * lanes, lanes);
+        load_block(s, bias.data + j * bias.step, bias.step);
       } else {
         transform_block(s, [](P, int, int) { return P(T(0)); });
       }
@@ -313,7 +324,10 @@ struct ForwardBlock {
         share.second += sum_of_lanes(squared_jacobian(a, sums[c]), n - c * W);
       }
     }
-    if constexpr (norms) *partial = share;
+    if constexpr (norms) {
+      partial->w2 += share.w2;
+      partial->second += share.second;
+    }
     unpack_lanes<P, Columns>(tiles.out_lanes, inverse, out, b, h, query, n);
   }
 
