@@ -5,11 +5,14 @@
 #include "attn/optim/lbfgs.hpp"
 #include "attn/train/checkpoint.hpp"
 #include "attn/train/progress.hpp"
+#include "attn/train/record_fields.hpp"
 #include "attn/train/stop.hpp"
 #include "attn/train/weights.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 #include <optional>
 
 #include "pde/output.hpp"
@@ -93,16 +96,20 @@ class Training {
 
   void resume() {
     io::Json const record = attn::train::read_checkpoint_record(checkpoint_file());
-    ATTN_CHECK(record["settings"] == describe(s_), "--resume: continue with the settings of the first run, which were ",
-               record["settings"].dump());
-    if (second_order_) lbfgs_.restore_history(ctx_, record["history"]);
+    attn::train::RecordFields const fields(checkpoint_file(), record);
+    ATTN_CHECK(fields.field("settings") == describe(s_),
+               "--resume: continue with the settings of the first run, which were ", record["settings"].dump());
+    outcome_.steps = int(fields.count("step", std::uint64_t(s_.steps)));
+    outcome_.evaluations = int(fields.count("evaluations", std::uint64_t(std::numeric_limits<int>::max())));
+    outcome_.losses = fields.numbers("losses", std::size_t(outcome_.steps));
+    seconds_before_ = fields.number("seconds", 0);
+    auto const ntk = fields.numbers("ntk", weights_.size());
+    std::copy(ntk.begin(), ntk.end(), weights_.begin());
+    auto const rows = fields.count("rows", std::uint64_t(outcome_.steps));
+    auto const history = fields.count("history", std::uint64_t(s_.history));
+    if (second_order_) lbfgs_.restore_history(ctx_, int(history));
     attn::train::load_checkpoint(checkpoint_file(), ctx_, parts());
-    outcome_.steps = record["step"];
-    outcome_.evaluations = record["evaluations"];
-    outcome_.losses = record["losses"].get<std::vector<double>>();
-    seconds_before_ = record["seconds"];
-    weights_ = record["ntk"].get<Loss::Weights>();
-    log_.emplace(io::CsvLog::resume(s_.common.out / "metrics.csv", columns_, record["rows"]));
+    log_.emplace(io::CsvLog::resume(s_.common.out / "metrics.csv", columns_, rows));
   }
 
   void save() {

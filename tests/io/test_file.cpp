@@ -1,8 +1,11 @@
 #include "attn/io/file.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -109,6 +112,37 @@ TEST(OutputDirectory, IsCreatedWithItsParentsAndLeftEmpty) {
   create_output_directory(out);
   create_output_directory(out);
   EXPECT_TRUE(std::filesystem::is_empty(out));
+}
+
+TEST(OutputDirectory, LosesTheTemporaryFilesOfKilledRuns_AndNoOthers) {
+  TemporaryDirectory const directory;
+  ::pid_t const dead = ::fork();
+  if (dead == 0) ::_exit(0);
+  ASSERT_EQ(::waitpid(dead, nullptr, 0), dead);
+  std::string const gone = std::to_string(dead), living = std::to_string(::getppid()), own = std::to_string(::getpid());
+  std::string const left = ".checkpoint.safetensors." + gone + "-3.tmp";
+  std::vector<std::string> const kept = {".plot.png." + living + "-0.tmp",
+                                         "notes." + gone + "-1.tmp",
+                                         ".a.tmp",
+                                         ".a." + gone + ".tmp",
+                                         ".a." + gone + "-.tmp",
+                                         ".a.-" + gone + "-1.tmp",
+                                         ".a." + gone + "-1x.tmp",
+                                         ".a." + gone + "-1.tmp.txt"};
+  for (auto const& name : kept) std::ofstream(directory / name) << "x";
+  std::filesystem::create_directory(directory / (".folder." + gone + "-1.tmp"));
+  std::filesystem::create_symlink("elsewhere", directory / (".link." + gone + "-1.tmp"));
+  std::ofstream(directory / left) << "half a checkpoint";
+  std::ofstream(directory / (".x." + own + "-99.tmp")) << "of a process that had our number";
+  AtomicFile mine(directory / "mine");  // unfinished, as that of another thread would be
+  create_output_directory(directory.path());
+  EXPECT_FALSE(std::filesystem::exists(directory / left));
+  EXPECT_FALSE(std::filesystem::exists(directory / (".x." + own + "-99.tmp")));
+  for (auto const& name : kept) EXPECT_TRUE(std::filesystem::exists(directory / name)) << name;
+  EXPECT_EQ(directory.entries(), int(kept.size()) + 3);
+  mine.write("all");
+  mine.commit();
+  EXPECT_TRUE(std::filesystem::exists(directory / "mine"));
 }
 
 TEST(OutputDirectory, ThatCannotBeMadeOrWrittenIsAnError) {

@@ -105,6 +105,17 @@ TEST(Vit, DecaysMatricesAndKernelsAlone) {
   }
 }
 
+TEST(Vit, SaysWhichOfItsParametersAdapt) {
+  Ctx<float> ctx;
+  Vit<Softmax> const model(ctx, {.width = 12, .depth = 1, .heads = 3, .image_width = 112, .classes = 5});
+  for (auto const& e : ctx.parameters.entries()) {
+    EXPECT_EQ(std::holds_alternative<nn::ClassRows>(e.adapts), e.name.starts_with("head.")) << e.name;
+    EXPECT_EQ(std::holds_alternative<nn::PositionGrid>(e.adapts), e.name == "pos_embed") << e.name;
+  }
+  auto const grid = std::get<nn::PositionGrid>(ctx.parameters.entry("pos_embed").adapts);
+  EXPECT_EQ(std::tuple(grid.height, grid.width, grid.prefix), std::tuple(14, 7, 1));
+}
+
 TEST(Vit, LayerWiseRatesAreTimms) {
   Ctx<float> ctx;
   Vit<Softmax> const model(ctx, {.width = 12, .depth = 3, .heads = 3, .classes = 5});

@@ -96,7 +96,7 @@ TEST(Checkpoint, WithMoreOrFewerParts_IsRefused) {
   save_checkpoint(folder.path / "c.safetensors", model.ctx, model.parts, {});
   EXPECT_NE(message_of([&] {
               load_checkpoint(folder.path / "c.safetensors", model.ctx, CheckpointParts<Ctx>{});
-            }).find("tensors"),
+            }).find("optimizer/first_moment/head.bias"),
             std::string::npos);
 }
 
@@ -106,6 +106,15 @@ TEST(Checkpoint, PlainWeights_AreNoCheckpoint) {
   save_weights(folder.path / "w.safetensors", model.ctx);
   EXPECT_NE(message_of([&] { read_checkpoint_record(folder.path / "w.safetensors"); }).find("no checkpoint"),
             std::string::npos);
+}
+
+TEST(Checkpoint, IsNoPlainWeights) {
+  Folder const folder("checkpoint_as_weights");
+  Model model;
+  save_checkpoint(folder.path / "c.safetensors", model.ctx, model.parts, {});
+  EXPECT_NE(
+      message_of([&] { load_weights(folder.path / "c.safetensors", model.ctx); }).find("is the checkpoint of a run"),
+      std::string::npos);
 }
 
 TEST(Checkpoint, ThatCannotBeWritten_LeavesTheOneBefore) {
@@ -122,67 +131,43 @@ TEST(Checkpoint, ThatCannotBeWritten_LeavesTheOneBefore) {
   EXPECT_THROW(save_checkpoint(path / "below_a_file", model.ctx, model.parts, {}), Error);
 }
 
-TEST(Weights, SavedAndLoaded_AreTheSame) {
-  Folder const folder("weights");
+TEST(Checkpoint, OfWhichABitChanged_IsRefusedAndChangesNothing) {
+  Folder const folder("checkpoint_bits");
+  io::Path const path = folder.path / "c.safetensors";
   Model model;
-  save_weights(folder.path / "w.safetensors", model.ctx, {{"model", "toy"}});
-  Model other;
-  other.step();
-  Kokkos::deep_copy(other.ctx.parameters.buffers().view(), 7.0f);
-  EXPECT_NE(other.weight(), model.weight());
-  load_weights(folder.path / "w.safetensors", other.ctx);
-  EXPECT_EQ(other.weight(), model.weight());
-  EXPECT_EQ(other.ctx.parameters.host_values(other.ctx.parameters.buffer_entry("norm.running_var"))[6], 1.0f);
-  EXPECT_EQ(io::Safetensors(folder.path / "w.safetensors").metadata().at("model"), "toy");
+  model.step();
+  save_checkpoint(path, model.ctx, model.parts, {{"step", 12}});
+  std::string const whole = toy::bytes_of(path);
+  model.step();
+  auto const before = model.weight();
+  std::size_t const data = whole.size() - 3 * 35 * sizeof(float);  // bits of the elements, and the digits of the record
+  for (std::size_t const at : {data, data + 201, whole.size() - 1, whole.find("step\\\":12") + 8}) {
+    for (int const bit : {0, 2}) {
+      std::string damaged = whole;
+      damaged[at] = static_cast<char>(damaged[at] ^ (1 << bit));
+      io::write_file(path, damaged);
+      std::string const message = message_of([&] { load_checkpoint(path, model.ctx, model.parts); });
+      EXPECT_NE(message.find("was damaged since it was written"), std::string::npos) << at << ": " << message;
+      EXPECT_THROW(read_checkpoint_record(path), Error);
+    }
+  }
+  EXPECT_EQ(model.weight(), before);
 }
 
-TEST(Weights, WithTensorsThatTheModelLacks_AreRefused) {
-  Folder const folder("weights_more");
+TEST(Checkpoint, EverythingThatDoesNotFit_IsNamed) {
+  Folder const folder("checkpoint_all");
   Model model;
-  nn::Builder(model.ctx).add<1>("head_dist.bias", {3}, nn::zeros());
-  save_weights(folder.path / "w.safetensors", model.ctx);
-  Model other;
-  auto const before = other.weight();
-  std::string const message = message_of([&] { load_weights(folder.path / "w.safetensors", other.ctx); });
-  EXPECT_NE(message.find("head_dist.bias"), std::string::npos) << message;
-  EXPECT_EQ(other.weight(), before);
-}
-
-TEST(Weights, OfAnotherShapeTypeOrName_AreRefusedByName) {
-  Folder const folder("weights_wrong");
-  io::Path const path = folder.path / "w.safetensors";
-  Model model;
-  std::vector<float> const weight(35, 1.0f), bias(7, 2.0f);
-  std::vector<std::int32_t> const integers(7, 2);
-  std::vector<double> const doubles(7, 2.5);
-  auto const load = [&](auto const& write) {
-    io::SafetensorsWriter file;
-    write(file);
-    file.write(path);
-    return message_of([&] { load_weights(path, model.ctx); });
-  };
-  EXPECT_NE(load([&](auto& file) {
-              file.add("head.weight", {5, 7}, weight.data());
-              file.add("head.bias", {7}, bias.data());
-            }).find("(5, 7)"),
-            std::string::npos);
-  EXPECT_NE(load([&](auto& file) {
-              file.add("head.weight", {7, 5}, weight.data());
-              file.add("head.bias", {7}, integers.data());
-            }).find("head.bias"),
-            std::string::npos);
-  EXPECT_NE(load([&](auto& file) {
-              file.add("head.weigth", {7, 5}, weight.data());
-              file.add("head.bias", {7}, bias.data());
-            }).find("head.weigth"),
-            std::string::npos);
-  EXPECT_EQ(load([&](auto& file) {
-              file.add("head.weight", {7, 5}, weight.data());
-              file.add("head.bias", {7}, doubles.data());
-              file.add("norm.running_var", {7}, bias.data());
-            }),
-            "");
-  EXPECT_EQ(model.ctx.parameters.host_values(model.ctx.parameters.entry("head.bias"))[6], 2.5f);
+  Ctx other(1);
+  nn::Builder(other).add<2>("head.weight", {toy::Task::outputs, toy::Task::inputs + 1}, nn::zeros());
+  nn::Builder(other).add<1>("tail.bias", {3}, nn::zeros());
+  save_checkpoint(folder.path / "c.safetensors", other, {}, {});
+  std::string const message =
+      message_of([&] { load_checkpoint(folder.path / "c.safetensors", model.ctx, model.parts); });
+  for (char const* const part :
+       {"model/head.bias", "model/norm.running_var", "optimizer/second_moment/head.weight", "model/tail.bias",
+        "model/head.weight is (7, 6), not (7, 5)", "continue with the settings of the first run"}) {
+    EXPECT_NE(message.find(part), std::string::npos) << part << ": " << message;
+  }
 }
 
 }  // namespace

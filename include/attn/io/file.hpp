@@ -4,6 +4,8 @@
 #include "attn/core/check.hpp"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +13,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <cstddef>
 #include <filesystem>
 #include <string>
@@ -76,6 +79,33 @@ inline Path temporary_beside(Path const& target) {
   return target.parent_path() / name;
 }
 
+/// The process whose `temporary_beside` gave this name, or -1 where it gave none.
+inline ::pid_t owner_of_temporary(std::string_view name) {
+  if (!name.starts_with('.') || !name.ends_with(".tmp")) return -1;
+  name.remove_suffix(4);
+  name.remove_prefix(std::min(name.size(), name.rfind('.') + 1));
+  ::pid_t owner = -1;
+  auto const [end, error] = std::from_chars(name.data(), name.data() + name.size(), owner);
+  bool const good = error == std::errc() && owner > 0 && end + 1 < name.data() + name.size() && *end == '-' &&
+                    std::all_of(end + 1, name.data() + name.size(), [](char c) { return c >= '0' && c <= '9'; });
+  return good ? owner : -1;
+}
+
+/// Removes the temporary files that killed processes left in a directory. Those of a process that lives stay, also
+/// where it lives on another machine or in a container and holds the file's lock; an error leaves them for the next
+/// time.
+inline void remove_abandoned_temporaries(Path const& directory) {
+  std::error_code ignored;
+  for (auto const& file : std::filesystem::directory_iterator(directory, ignored)) {
+    ::pid_t const owner = owner_of_temporary(file.path().filename().string());
+    if (owner < 0 || (owner != ::getpid() && (::kill(owner, 0) == 0 || errno != ESRCH))) continue;
+    Descriptor const fd(::open(file.path().c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    struct ::stat status {};
+    if (fd.get() < 0 || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) ::unlink(file.path().c_str());
+  }
+}
+
 }  // namespace detail
 
 /// The bytes of a regular file, mapped into memory for as long as this lives; nothing is copied.
@@ -136,6 +166,7 @@ class AtomicFile {
       temporary_ = detail::temporary_beside(target_);
       bool const writable = !exists || ::access(target_.c_str(), W_OK) == 0;
       if (writable) fd_ = detail::Descriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+      if (fd_.get() >= 0) std::ignore = ::flock(fd_.get(), LOCK_EX | LOCK_NB);  // whoever lives keeps it
     }
     ATTN_CHECK(fd_.get() >= 0, "AtomicFile: cannot write '", target_.string(), "': ", detail::reason(errno));
     if (exists && !temporary_.empty()) std::ignore = ::fchmod(fd_.get(), status.st_mode & 07777);
@@ -179,7 +210,7 @@ inline void write_file(Path const& path, std::string_view bytes) {
 }
 
 /// Creates a directory and its parents where they do not exist, and proves by writing (and removing) a small file
-/// that results can be left there: call it before hours of work, not after.
+/// that results can be left there: call it before hours of work, not after. What killed runs left half written goes.
 inline void create_output_directory(Path const& path) {
   Path const directory = path.empty() ? Path(".") : path;
   std::error_code error;
@@ -187,6 +218,7 @@ inline void create_output_directory(Path const& path) {
   ATTN_CHECK(!is_file, "create_output_directory: give a directory, '", directory.string(), "' is a file");
   std::filesystem::create_directories(directory, error);
   ATTN_CHECK(!error, "create_output_directory: cannot create '", directory.string(), "': ", error.message());
+  detail::remove_abandoned_temporaries(directory);
   Path const probe = detail::temporary_beside(directory / "probe");
   detail::Descriptor fd(::open(probe.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
   int failure = fd.get() < 0 ? errno : detail::write_all(fd.get(), "probe");

@@ -91,7 +91,9 @@ class SequenceClassifier {
         blocks_(make_blocks(builder / "model", c)),
         norm_(builder / "model" / "norm", {.width = c.width, .epsilon = 1e-5}),
         head_(layer(builder, "0", (c.pairs ? 4 : 1) * c.width, c.hidden), nn::Pointwise<nn::Relu>(),
-              layer(builder, "2", c.hidden, c.classes)) {}
+              layer(builder, "2", c.hidden, c.classes)) {
+    builder.set("seq_classifer.mlpblock.2.*", {.adapts = nn::ClassRows{}});
+  }
 
   /// B sequences, or 2 B of pairs -> logits (B, classes). `ids` (rows), each below `vocabulary`.
   template <class Ctx>

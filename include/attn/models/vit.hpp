@@ -71,7 +71,12 @@ class Vit {
         pooling_(config.pooled),
         norm_(builder / (config.pooled == nn::Pooled::mean ? "fc_norm" : "norm"),
               {.width = config.width, .epsilon = config.epsilon}),
-        head_(builder / "head", {.inputs = config.width, .outputs = config.classes}) {}
+        head_(builder / "head", {.inputs = config.width, .outputs = config.classes}) {
+    builder.set("pos_embed", {.adapts = nn::PositionGrid{.height = config.image_height / config.patch_height,
+                                                         .width = config.image_width / config.patch_width,
+                                                         .prefix = 1}});
+    builder.set("head.*", {.adapts = nn::ClassRows{}});
+  }
 
   /// The names of the parameters of each layer, from the images on; the last layer, the head, is what they leave. For
   /// `nn::set_layer_decay`; the layers are timm's.

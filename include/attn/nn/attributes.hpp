@@ -2,12 +2,28 @@
 #pragma once
 
 #include "attn/core/check.hpp"
+#include "attn/core/concepts.hpp"
 
 #include <cmath>
 #include <optional>
 #include <string_view>
+#include <variant>
 
 namespace attn::nn {
+
+/// Of a parameter (1, prefix + height width, C): learned positions of a grid, behind those of class tokens. Weights of
+/// another grid are interpolated.
+struct PositionGrid {
+  Index height = 0;
+  Index width = 0;
+  Index prefix = 0;
+};
+
+/// Of a parameter whose first extent is the number of classes. Weights for other classes leave it as it was drawn.
+struct ClassRows {};
+
+/// How weights of another shape can be made to fit, where the loader is allowed to; at first in no way.
+using Adaptation = std::variant<std::monostate, PositionGrid, ClassRows>;
 
 /// What a module states where it registers a parameter, or a user changes afterwards; what is not given stays as it
 /// was. `builder.add<3>("pos_embed", shape, initial, {.decays = false})`, `parameters.set("blocks.0.*", {.trained =
@@ -21,6 +37,7 @@ struct ParameterAttributes {
   std::optional<bool> trained = {};
   /// Its learning rate is that of the optimizer times this; 1 at first.
   std::optional<double> learning_rate_factor = {};
+  std::optional<Adaptation> adapts = {};
 };
 
 /// Whether `name` fits `pattern`, in which * stands for any characters, dots too, and ? for one. O(pattern name).
@@ -44,11 +61,12 @@ constexpr bool matches(std::string_view pattern, std::string_view name) {
   return p == pattern.size();
 }
 
-/// What optimizers see of the attributes of one parameter.
+/// What optimizers and files see of the attributes of one parameter.
 struct Treatment {
   bool decays = true;
   bool trained = true;
   double learning_rate_factor = 1;
+  Adaptation adapts = {};
 
   /// Takes over what `changed` gives.
   void change(ParameterAttributes const& changed) {
@@ -58,6 +76,7 @@ struct Treatment {
     decays = changed.decays.value_or(decays);
     trained = changed.trained.value_or(trained);
     learning_rate_factor = factor;
+    adapts = changed.adapts.value_or(adapts);
   }
 };
 

@@ -183,6 +183,11 @@ class Builder {
     return registry_->add_buffer<Rank>(join(name), shape, initializer);
   }
 
+  /// Changes attributes of parameters here whose names match: a model says so of those that its modules registered.
+  void set(std::string_view pattern, ParameterAttributes const& changed) const {
+    registry_->set(join(pattern), changed);
+  }
+
   /// A number of this place for random draws: dropout here draws by (seed, step, site).
   std::uint64_t site() const { return subkey(RandomKey{}, std::string_view(prefix_)).stream; }
 

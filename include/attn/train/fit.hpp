@@ -145,8 +145,10 @@ class FitRun {
   void restore() {
     ATTN_CHECK(keeps(), "fit: name the directory of the run that is to be resumed");
     ATTN_CHECK(std::filesystem::exists(checkpoint_), "fit: there is no '", checkpoint_.string(), "' to resume from");
-    check_settings(checkpoint_, read_checkpoint_record(checkpoint_), options_.settings);
-    record_ = FitRecord::read(checkpoint_, load_checkpoint(checkpoint_, ctx_, parts_));
+    io::Json const record = read_checkpoint_record(checkpoint_);
+    check_settings(checkpoint_, record, options_.settings);
+    record_ = FitRecord::read(checkpoint_, record, total_, measured_.size());
+    load_checkpoint(checkpoint_, ctx_, parts_);
   }
 
   void open_log() {
@@ -257,7 +259,7 @@ class FitRun {
     if (!keeps()) return;
     record_.seconds = seconds();
     try {
-      save_checkpoint(checkpoint_, ctx_, parts_, record_.to_json(options_.settings));
+      save_checkpoint(checkpoint_, ctx_, parts_, record_.to_json(options_.settings), options_.metadata);
     } catch (io::FailedRun const& error) {
       throw io::FailedRun("after step " + std::to_string(record_.step) + ", " + error.what());
     }

@@ -1,42 +1,87 @@
 /// Weights on disk: the parameters and buffers of a model under their names, in a .safetensors file.
 #pragma once
 
+#include "attn/train/detail/adapt.hpp"
 #include "attn/train/detail/tensors.hpp"
 
+#include <algorithm>
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace attn::train {
 
-/// Writes the values of all parameters and buffers, atomically. Throws `io::FailedRun` and writes nothing if one is not
-/// finite.
+/// Writes the values of all parameters and buffers, and a checksum, atomically. Throws `io::FailedRun` and writes
+/// nothing if one is not finite.
 template <class Ctx>
 void save_weights(io::Path const& path, Ctx& ctx, io::Metadata metadata = {}) {
-  io::SafetensorsWriter file;
-  file.metadata = std::move(metadata);
-  auto const values = detail::host_copy(ctx.parameters.values());
-  auto const buffers = detail::host_copy(ctx.parameters.buffers());
-  detail::add_tensors(file, ctx.parameters.entries(), "", values);
-  detail::add_tensors(file, ctx.parameters.buffer_entries(), "", buffers);
+  detail::TensorFile<typename Ctx::Real> file(std::move(metadata));
+  file.add(ctx.parameters.entries(), "", ctx.parameters.values());
+  file.add(ctx.parameters.buffer_entries(), "", ctx.parameters.buffers());
   file.write(path);
 }
 
-/// Reads the values of all parameters; halves and doubles are converted. A parameter that the file lacks or holds in
-/// another shape, and a tensor that the model has no use for, are errors, after which nothing has changed.
+/// How strictly a file and a model must agree.
+struct LoadOptions {
+  /// Whether a name that only one of them has is an error; otherwise what the file lacks stays as it was.
+  bool strict = true;
+  /// Whether parameters that said how (`ParameterAttributes::adapts`) may be made from tensors of another shape.
+  bool adapt = false;
+  /// Height and width of the grid of the file's positions; otherwise they are taken for a square.
+  std::optional<std::pair<Index, Index>> position_grid = {};
+  /// Patterns of tensors that files of other programs hold and no model here needs: counters and tables of indices.
+  std::vector<std::string> ignored = {"*num_batches_tracked", "*relative_position_index", "*relative_coords_table",
+                                      "*attn_mask", "*position_ids"};
+};
+
+/// Reads the values of all parameters and buffers; halves and doubles are converted. (timm and PyTorch read our files
+/// too: they set the counters of batch norms, which we do not keep, to zero.) Returns what was adapted and
+/// ignored. Where the file and the model do not fit, throws a sentence with everything that is missing, unexpected or
+/// misshapen, and has changed nothing; so too where the file has a checksum and was damaged.
 template <class Ctx>
-void load_weights(io::Path const& path, Ctx& ctx) {
-  io::Safetensors const file(path);
+LoadReport load_weights(io::Path const& path, Ctx& ctx, LoadOptions const& options = {}) {
   using T = typename Ctx::Real;
+  io::Safetensors const file(path);
+  detail::check_undamaged(file, path, "load_weights");
+  ATTN_CHECK(!file.metadata().contains(detail::checkpoint_key), "load_weights: '", path.string(),
+             "' is the checkpoint of a run; resume that run, or give the weights that it leaves at its end");
   auto& model = ctx.parameters;
-  auto const values = detail::read_tensors<T>(file, model.entries(), model.extent(), "");
-  auto const buffers = detail::read_tensors<T>(file, model.buffer_entries(), model.buffer_extent(), "");
-  for (auto const& [name, _] : file.tensors()) {
-    ATTN_CHECK(model.contains(name) || model.contains_buffer(name), "load_weights: '", path.string(), "' holds '", name,
-               "', which is no parameter of this model; choose the model that the weights belong to");
+  LoadReport report;
+  auto values = detail::host_copy(model.values());
+  auto buffers = detail::host_copy(model.buffers());
+  for (nn::ParameterEntry const& entry : model.entries()) {
+    T* const to = values.data() + entry.offset;
+    bool const other_shape = file.contains(entry.name) && file.entry(entry.name).shape != detail::shape_of(entry);
+    auto const* const grid = std::get_if<nn::PositionGrid>(&entry.adapts);
+    bool const other_grid =
+        grid != nullptr && options.position_grid && *options.position_grid != std::pair(grid->height, grid->width);
+    if (options.adapt && file.contains(entry.name) && (other_shape || other_grid)) {
+      auto const sentence = std::visit(detail::Adapt<T>{file, entry, options.position_grid, to}, entry.adapts);
+      if (sentence) {
+        report.adapted.push_back(*sentence);
+        continue;
+      }
+    }
+    detail::read_tensor(file, entry.name, entry, to, report);
   }
+  for (nn::BufferEntry const& entry : model.buffer_entries()) {
+    detail::read_tensor(file, entry.name, entry, buffers.data() + entry.offset, report);
+  }
+  for (auto const& [name, _] : file.tensors()) {
+    if (model.contains(name) || model.contains_buffer(name)) continue;
+    bool const ignored = std::any_of(options.ignored.begin(), options.ignored.end(),
+                                     [&, &tensor = name](auto const& pattern) { return nn::matches(pattern, tensor); });
+    (ignored ? report.ignored : report.unexpected).push_back(name);
+  }
+  bool const good = options.strict ? report.fits() : report.misshapen.empty();
+  ATTN_CHECK(good, "load_weights: '", path.string(), "' does not fit this model: ", report.faults(),
+             "; choose the model that the weights belong to");
   detail::copy_from_host(values, model.values());
   detail::copy_from_host(buffers, model.buffers());
+  return report;
 }
 
 }  // namespace attn::train

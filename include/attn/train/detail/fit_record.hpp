@@ -4,6 +4,7 @@
 #include "attn/core/tensor.hpp"
 #include "attn/io/results.hpp"
 #include "attn/train/metrics.hpp"
+#include "attn/train/record_fields.hpp"
 
 #include <cstdint>
 #include <string>
@@ -32,17 +33,18 @@ struct FitRecord {
             {"settings", settings}};
   }
 
-  /// From the record of the checkpoint `path`.
-  static FitRecord read(io::Path const& path, io::Json const& json) try {
-    return {.step = json.at("step").get<std::uint64_t>(),
-            .row = means(json.at("row")),
-            .epoch = means(json.at("epoch")),
-            .last_epoch = json.at("last_epoch").get<Metrics>(),
-            .evaluation = json.at("evaluation").get<Metrics>(),
-            .rows = json.at("rows").get<std::uint64_t>(),
-            .seconds = json.at("seconds").get<double>()};
-  } catch (io::Json::exception const& error) {
-    throw Error("fit: '" + path.string() + "' is not a checkpoint of this program (" + error.what() + ")");
+  /// From the record of the checkpoint `path`, for a run of `total` steps that measures `measured` numbers in each.
+  static FitRecord read(io::Path const& path, io::Json const& json, std::uint64_t total, std::size_t measured) {
+    RecordFields const fields(path, json);
+    FitRecord record;
+    record.step = fields.count("step", total);
+    record.row = means(fields, "row", measured, record.step);
+    record.epoch = means(fields, "epoch", measured, record.step);
+    record.last_epoch = fields.metrics("last_epoch");
+    record.evaluation = fields.metrics("evaluation");
+    record.rows = fields.count("rows", record.step);
+    record.seconds = fields.number("seconds", 0);
+    return record;
   }
 
  private:
@@ -51,9 +53,20 @@ struct FitRecord {
     for (Mean const& mean : means) all.push_back({mean.sum, mean.count});
     return all;
   }
-  static std::vector<Mean> means(io::Json const& json) {
+  /// A sum and a count for each number that is measured; no more were counted than steps were done.
+  static std::vector<Mean> means(RecordFields const& fields, char const* name, std::size_t measured,
+                                 std::uint64_t steps) {
+    io::Json const& json = fields.field(name);
+    fields.check(json.is_array() && json.size() == measured, name, " is ", RecordFields::text(json), ", not a list of ",
+                 measured, " means");
     std::vector<Mean> all;
-    for (io::Json const& mean : json) all.push_back({mean.at(0).get<double>(), mean.at(1).get<std::uint64_t>()});
+    for (io::Json const& mean : json) {
+      bool const good = mean.is_array() && mean.size() == 2 && mean[0].is_number() && mean[1].is_number_unsigned() &&
+                        mean[1].get<std::uint64_t>() <= steps;
+      fields.check(good, name, " holds ", RecordFields::text(mean), ", not a sum and a count of at most ", steps,
+                   " steps");
+      all.push_back({mean[0].get<double>(), mean[1].get<std::uint64_t>()});
+    }
     return all;
   }
 };

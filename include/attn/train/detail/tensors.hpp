@@ -4,12 +4,21 @@
 #include "attn/io/failed_run.hpp"
 #include "attn/io/safetensors.hpp"
 #include "attn/nn/parameters.hpp"
+#include "attn/train/detail/checksum.hpp"
+#include "attn/train/load_report.hpp"
 
 #include <cmath>
+#include <deque>
+#include <set>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace attn::train::detail {
+
+/// The metadata that tells a checkpoint from weights.
+inline constexpr char const* checkpoint_key = "attn.checkpoint";
 
 inline io::Shape shape_of(nn::FlatEntry const& entry) { return {entry.shape.begin(), entry.shape.end()}; }
 
@@ -31,29 +40,70 @@ void copy_from_host(std::vector<T> const& from, Tensor<T, 1, Memory> const& to) 
                     Kokkos::View<T const*, Kokkos::HostSpace, Unmanaged>(from.data(), from.size()));
 }
 
-/// Adds the parts of a flat array, each under `prefix` and the name of its entry. Numbers that are not finite are the
-/// end of a run, not something to keep. `flat` must live until the file is written.
-template <class Entry, class T>
-void add_tensors(io::SafetensorsWriter& file, std::vector<Entry> const& entries, std::string const& prefix,
-                 std::vector<T> const& flat) {
-  for (nn::FlatEntry const& entry : entries) {
-    T const* const values = flat.data() + entry.offset;
-    for (Index i = 0; i < entry.size; ++i) {
-      if (std::isfinite(values[i])) continue;
-      throw io::FailedRun("nothing was written: " + prefix + entry.name + " holds " + std::to_string(values[i]) +
-                          "; lower the learning rate or clip the gradients");
+/// A file that is being made: flat arrays, metadata, and a checksum of both.
+template <class T>
+class TensorFile {
+ public:
+  explicit TensorFile(io::Metadata metadata = {}) { writer_.metadata = std::move(metadata); }
+
+  io::Metadata& metadata() { return writer_.metadata; }
+
+  /// Adds the parts of a flat array, each under `prefix` and the name of its entry. Numbers that are not finite are the
+  /// end of a run, not something to keep.
+  template <class Entry, class Memory>
+  void add(std::vector<Entry> const& entries, std::string const& prefix, Tensor<T, 1, Memory> const& array) {
+    if (entries.empty()) return;
+    std::vector<T> const& flat = arrays_.emplace_back(host_copy(array));
+    for (nn::FlatEntry const& entry : entries) {
+      std::string const name = prefix + entry.name;
+      T const* const values = flat.data() + entry.offset;
+      for (Index i = 0; i < entry.size; ++i) {
+        if (std::isfinite(values[i])) continue;
+        throw io::FailedRun("nothing was written: " + name + " holds " + std::to_string(values[i]) +
+                            "; lower the learning rate or clip the gradients");
+      }
+      writer_.add(name, shape_of(entry), values);
+      checksum_.add(name, io::dtype_of<T>(), shape_of(entry),
+                    std::as_bytes(std::span(values, static_cast<std::size_t>(entry.size))));
     }
-    file.add(prefix + entry.name, shape_of(entry), values);
   }
+
+  /// Writes the file, atomically.
+  void write(io::Path const& path) {
+    checksum_.add(writer_.metadata);
+    writer_.metadata[checksum_key] = checksum_.text();
+    writer_.write(path);
+  }
+
+ private:
+  io::SafetensorsWriter writer_;
+  Checksum checksum_;
+  std::deque<std::vector<T>> arrays_;  // which stay where they are until all is written
+};
+
+/// Reads the tensor `name` into `to` if the file has it in the shape of `entry`; otherwise notes what is wrong.
+template <class T>
+void read_tensor(io::Safetensors const& file, std::string const& name, nn::FlatEntry const& entry, T* to,
+                 LoadReport& report) {
+  if (!file.contains(name)) return report.missing.push_back(name);
+  io::TensorEntry const& found = file.entry(name);
+  if (!io::is_floating(found.dtype))
+    return report.misshapen.push_back(name + " is of type " + io::name_of(found.dtype));
+  if (found.shape != shape_of(entry)) {
+    report.misshapen.push_back(name + " is " + io::to_string(found.shape) + ", not " + io::to_string(shape_of(entry)));
+    return;
+  }
+  file.read(name, found.shape, to);
 }
 
-/// Reads what `add_tensors` added into an array of `extent` numbers.
+/// The entries as a flat array of `extent` numbers, from what `TensorFile::add` added. Counts the tensors in `known`.
 template <class T, class Entry>
-std::vector<T> read_tensors(io::Safetensors const& file, std::vector<Entry> const& entries, Index extent,
-                            std::string const& prefix) {
+std::vector<T> read_array(io::Safetensors const& file, std::vector<Entry> const& entries, Index extent,
+                          std::string const& prefix, LoadReport& report, std::set<std::string>& known) {
   std::vector<T> flat(static_cast<std::size_t>(extent), T(0));
   for (nn::FlatEntry const& entry : entries) {
-    file.read(prefix + entry.name, shape_of(entry), flat.data() + entry.offset);
+    known.insert(prefix + entry.name);
+    read_tensor(file, prefix + entry.name, entry, flat.data() + entry.offset, report);
   }
   return flat;
 }
