@@ -2,28 +2,13 @@
 #pragma once
 
 #include "attn/core/check.hpp"
-#include "attn/core/elementwise.hpp"
+#include "attn/core/matrix_functors.hpp"
 #include "attn/core/narrow.hpp"
 #include "attn/core/tensor.hpp"
 
 #include <type_traits>
 
 namespace attn::linalg {
-
-namespace detail {
-
-template <class S, class T>
-struct Convert {
-  S const* from;
-  T* to;
-  Index from_stride, to_stride;
-  template <class Lanes>
-  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
-    lanes.store(to + row * to_stride + column, lanes.load(from + row * from_stride + column));
-  }
-};
-
-}  // namespace detail
 
 /// to = from (m, n), rounded where `to` is narrower; both with unit stride in rows. One of the two is `float`, or they
 /// are the same.
@@ -37,7 +22,7 @@ void convert(Exec const& exec, Tensor<S, 2, Memory> const& from, Tensor<T, 2, Me
                  (to.stride(1) == 1 || to.extent(1) <= 1),
              "convert: give matrices of one shape whose second stride is 1");
   elementwise<Wide>(exec, "attn::convert", to.extent(0), to.extent(1),
-                    detail::Convert<From, T>{from.data(), to.data(), from.stride(0), to.stride(0)});
+                    CopyMatrix<From, T>{from.data(), to.data(), from.stride(0), to.stride(0)});
 }
 
 }  // namespace attn::linalg

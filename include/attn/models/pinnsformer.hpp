@@ -2,6 +2,7 @@
 /// (Zhao, Ding and Prakash 2024). Parameter names are those of its reference implementation.
 #pragma once
 
+#include "attn/core/matrix_functors.hpp"
 #include "attn/nn/packed_attention.hpp"
 #include "attn/nn/wave.hpp"
 
@@ -140,39 +141,17 @@ class PinnsFormerLayer {
   nn::Wave act2_;
 };
 
-/// c = a + b, all planes.
-template <class R>
-struct AddTensors {
-  R const* a;
-  R const* b;
-  R* c;
-  Index stride;
-  template <class Lanes>
-  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
-    Index const i = row * stride + column;
-    lanes.store(c + i, lanes.load(a + i) + lanes.load(b + i));
-  }
-};
-
+/// a + b, all planes.
 template <class Ctx>
 nn::TensorOf<Ctx, 3> add(Ctx& ctx, nn::ConstTensorOf<Ctx, 3> a, nn::ConstTensorOf<Ctx, 3> b) {
   auto const c = ctx.tensor(a.extents());
   auto const rows = real_rows(c.rows());
-  elementwise<typename Ctx::Real>(ctx.exec, "attn::PinnsFormer::add", rows.extent(0), rows.extent(1),
-                                  AddTensors<typename Ctx::Real>{real_rows(a.rows()).data(), real_rows(b.rows()).data(),
-                                                                 rows.data(), rows.stride(0)});
+  elementwise<typename Ctx::Real>(
+      ctx.exec, "attn::PinnsFormer::add", rows.extent(0), rows.extent(1),
+      AddMatrices<typename Ctx::Real>{real_rows(a.rows()).data(), real_rows(b.rows()).data(), rows.data(),
+                                      rows.stride(0)});
   return c;
 }
-
-template <class R>
-struct CopyPlanes {
-  R const* from;
-  R* to;
-  template <class Lanes>
-  ATTN_FUNCTION void operator()(Lanes lanes, Index, Index i) const {
-    lanes.store(to + i, lanes.load(from + i));
-  }
-};
 
 }  // namespace detail
 
@@ -277,7 +256,7 @@ class PinnsFormer {
   static void copy(Ctx& ctx, nn::TensorOf<Ctx, 3> from, nn::TensorOf<Ctx, 3> to) {
     auto const a = real_rows(from.rows()), b = real_rows(to.rows());
     elementwise<typename Ctx::Real>(ctx.exec, "attn::PinnsFormer::copy", 1, a.size(),
-                                    detail::CopyPlanes<typename Ctx::Real>{a.data(), b.data()});
+                                    CopyMatrix<typename Ctx::Real, typename Ctx::Real>{a.data(), b.data(), 0, 0});
   }
 
   Config config_;

@@ -1,6 +1,7 @@
 /// Convolution: feature maps to feature maps, each place from the pixels under a window.
 #pragma once
 
+#include "attn/core/matrix_functors.hpp"
 #include "attn/nn/detail/convolve.hpp"
 
 #include <optional>
@@ -42,7 +43,7 @@ struct ConvolutionParameters {
     auto const rows = value_rows(y.rows());
     using T = typename decltype(rows)::Scalar;
     elementwise<T>(ctx.exec, "attn::Convolution::bias", rows.extent(0), rows.extent(1),
-                   AddBiasOfMaps<T, R>{rows.data(), ctx.parameters.value(bias).data(), rows.extent(1)});
+                   AddToRows<T, R>{rows.data(), ctx.parameters.value(bias).data(), rows.extent(1)});
   }
 
   /// forward: y += b; hence d_b += the sum of all d_y.
@@ -50,19 +51,6 @@ struct ConvolutionParameters {
   void add_bias_gradient(Ctx& ctx, ConstMapsOf<Ctx> const& d_y) const {
     if (has_bias) linalg::column_sums(ctx.exec, value_rows(d_y.rows()), 1, ctx.parameters.gradient(bias));
   }
-
- private:
-  template <class T, class R>
-  struct AddBiasOfMaps {
-    T* y;
-    R const* bias;
-    Index channels;
-    template <class Lanes>
-    ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
-      T* const at = y + row * channels + column;
-      lanes.store(at, lanes.load(at) + lanes.load(bias + column));
-    }
-  };
 };
 
 /// Of jets, whose derivatives are more maps: how many (of reals 1).

@@ -1,6 +1,7 @@
 /// SequenceEmbedding: a learned vector for each token and for each position, added.
 #pragma once
 
+#include "attn/core/matrix_functors.hpp"
 #include "attn/nn/dropout.hpp"
 #include "attn/nn/packed_sequences.hpp"
 
@@ -57,20 +58,6 @@ struct ScatterColumn {
   Functor functor;
   Index width;
   ATTN_FUNCTION void operator()(Index i) const { functor(OneLane<T>{}, i / width, i % width); }
-};
-
-/// to += the sum of the parts.
-template <class T>
-struct AddParts {
-  T const* parts;
-  T* to;
-  Index count, size;
-  template <class Lanes>
-  ATTN_FUNCTION void operator()(Lanes lanes, Index, Index i) const {
-    auto sum = lanes.load(to + i);
-    for (Index p = 0; p < count; ++p) sum += lanes.load(parts + p * size + i);
-    lanes.store(to + i, sum);
-  }
 };
 
 /// gradient[index[r]] += dropout'(d_y_r) for all rows, in an order that does not depend on the number of threads: each

@@ -1,6 +1,7 @@
 /// Linear: y = x W^T + b, and the work on y that is best done while it is in the cache.
 #pragma once
 
+#include "attn/core/matrix_functors.hpp"
 #include "attn/linalg/gemm.hpp"
 #include "attn/linalg/reduce.hpp"
 #include "attn/nn/dropout.hpp"
@@ -30,9 +31,7 @@ struct AddBias {
   }
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
-    if (row >= value_rows) return;
-    F* const at = y + row * stride + column;
-    lanes.store(at, lanes.load(at) + lanes.load(bias + column));
+    if (row < value_rows) AddToRows<F>{y, bias, stride}(lanes, row, column);
   }
 };
 

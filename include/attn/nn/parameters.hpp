@@ -4,6 +4,7 @@
 /// third, so an optimizer is one kernel and a checkpoint one loop. Memory comes at first use.
 #pragma once
 
+#include "attn/core/host_copy.hpp"
 #include "attn/nn/registry.hpp"
 
 #include <concepts>
@@ -86,20 +87,11 @@ class Parameters : public ParameterRegistry {
     ATTN_CHECK(Index(from.size()) == e.size, "Parameters::assign: give \"", e.name, "\" ", e.size, " numbers, got ",
                from.size());
     std::vector<T> converted(from.begin(), from.end());
-    Kokkos::deep_copy(Kokkos::View<T*, Memory, Unmanaged>(value(e).data(), converted.size()),
-                      Kokkos::View<T*, Kokkos::HostSpace, Unmanaged>(converted.data(), converted.size()));
+    copy_from_host(converted, value(e));
   }
 
  private:
-  using Unmanaged = Kokkos::MemoryTraits<Kokkos::Unmanaged>;
   using Array = Kokkos::View<T*, Memory>;
-
-  static std::vector<T> host_copy(Tensor<T, 1, Memory> const& from) {
-    std::vector<T> to(static_cast<std::size_t>(from.size()));
-    Kokkos::deep_copy(Kokkos::View<T*, Kokkos::HostSpace, Unmanaged>(to.data(), to.size()),
-                      Kokkos::View<T*, Memory, Unmanaged>(from.data(), to.size()));
-    return to;
-  }
 
   /// An array of `extent` numbers that begins with the elements of `old`; the rest is zero.
   static Array enlarged(Array const& old, char const* label, Index extent) {

@@ -1,6 +1,7 @@
 /// SequenceBlock: a transformer layer on packed sequences, around any core of attention.
 #pragma once
 
+#include "attn/core/matrix_functors.hpp"
 #include "attn/nn/function.hpp"
 #include "attn/nn/layer_norm.hpp"
 #include "attn/nn/mlp.hpp"
@@ -11,19 +12,6 @@
 namespace attn::nn {
 
 namespace detail {
-
-/// y += from.
-template <class T>
-struct AddMatrix {
-  T* y;
-  T const* from;
-  Index stride;
-  template <class Lanes>
-  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
-    Index const at = row * stride + column;
-    lanes.store(y + at, lanes.load(y + at) + lanes.load(from + at));
-  }
-};
 
 /// (rows, C) as (1, rows, C), and back.
 template <class T, class Memory>
@@ -126,8 +114,9 @@ class SequenceBlock {
     w_v_.add_gradients(ctx, tape.normal1, d_v);
     // d_normal = d_q W_q + d_k W_k + d_v W_v
     w_q_.pull_back(ctx, d_q, sum);
-    w_k_.pull_back(ctx, d_k, d_attended, detail::AddMatrix<T>{d_attended.data(), sum.data(), sum.stride(0)});
-    w_v_.pull_back(ctx, d_v, sum, detail::AddMatrix<T>{sum.data(), d_attended.data(), sum.stride(0)});
+    w_k_.pull_back(ctx, d_k, d_attended,
+                   AddMatrices<T>{d_attended.data(), sum.data(), d_attended.data(), sum.stride(0)});
+    w_v_.pull_back(ctx, d_v, sum, AddMatrices<T>{sum.data(), d_attended.data(), sum.data(), sum.stride(0)});
     norm1_.backward_add(ctx, std::move(tape.norm1), Const(sum), d);
   }
 

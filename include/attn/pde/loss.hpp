@@ -2,6 +2,7 @@
 /// pass of jets.
 #pragma once
 
+#include "attn/core/host_copy.hpp"
 #include "attn/nn/context.hpp"
 #include "attn/pde/residual.hpp"
 
@@ -32,22 +33,6 @@ struct LossOptions {
 };
 
 namespace detail {
-
-/// Copies between the host and the memory of the computation.
-template <class R, class Memory>
-void upload(std::vector<R> const& from, R* to) {
-  using Unmanaged = Kokkos::MemoryTraits<Kokkos::Unmanaged>;
-  Kokkos::deep_copy(Kokkos::View<R*, Memory, Unmanaged>(to, from.size()),
-                    Kokkos::View<R const*, Kokkos::HostSpace, Unmanaged>(from.data(), from.size()));
-}
-template <class R, class Memory>
-std::vector<R> download(R const* from, std::size_t size) {
-  using Unmanaged = Kokkos::MemoryTraits<Kokkos::Unmanaged>;
-  std::vector<R> to(size);
-  Kokkos::deep_copy(Kokkos::View<R*, Kokkos::HostSpace, Unmanaged>(to.data(), size),
-                    Kokkos::View<R const*, Memory, Unmanaged>(from, size));
-  return to;
-}
 
 /// One term of a loss, chunk by chunk.
 template <class Ord, class R, class JetCtx>
@@ -97,10 +82,10 @@ class TermPass {
                  u.extent(2));
       nn::AdjointPhase const phase(ctx);
       auto const d_u = ctx.tensor(u.extents());
-      upload<Real, Memory>(std::vector<Real>(std::size_t(u.size()), Real(1)), d_u.data().first());
+      copy_from_host<Memory>(std::vector<Real>(std::size_t(u.size()), Real(1)), d_u.data().first());
       auto const d_x = model.backward(ctx, std::move(tape), d_u);
       ctx.exec.fence("attn::pde::Loss");
-      auto const values = download<Real, Memory>(d_x.data().first(), std::size_t(d_x.size()));
+      auto const values = host_copy<Memory>(d_x.data().first(), std::size_t(d_x.size()));
       columns_.insert(columns_.end(), values.begin(), values.end());
     });
   }
@@ -131,7 +116,7 @@ class TermPass {
         std::size_t const n = std::size_t(u.size()), stride = std::size_t(Ord::coordinates + 1);
         std::vector<Real> d(n * 2, Real(1));
         for (std::size_t i = 0; i < n; ++i) d[i] = slopes[i * stride];
-        upload<Real, Memory>(d, d_u.data().first());
+        copy_from_host<Memory>(d, d_u.data().first());
         model.backward(ctx, std::move(tape), d_u);
       } else {
         ctx.planes = planes;
@@ -215,7 +200,7 @@ class TermPass {
         }
       }
     }
-    upload<Real, Memory>(host, x.data().first());
+    copy_from_host<Memory>(host, x.data().first());
     return x;
   }
 
@@ -229,7 +214,7 @@ class TermPass {
     ctx.exec.fence("attn::pde::Loss");
     Planes const planes = ctx.planes;
     std::size_t const plane = std::size_t(u.size());
-    auto const values = download<Real, Memory>(u.data().first(), plane * std::size_t(planes.count));
+    auto const values = host_copy<Memory>(u.data().first(), plane * std::size_t(planes.count));
     std::vector<Real> d(slopes == nullptr ? values.size() : 0, Real(0));
     int const steps = options_.sequence.length, outputs = static_cast<int>(u.extent(2)), dimensions = Ord::coordinates;
     if (slopes != nullptr) slopes->assign(plane * std::size_t(dimensions + 1), Real(0));
@@ -282,7 +267,7 @@ class TermPass {
     if (slopes != nullptr) return squares;
     nn::AdjointPhase const phase(ctx);
     auto const d_u = ctx.tensor(u.extents());
-    upload<Real, Memory>(d, d_u.data().first());  // the adjoint of a coefficient lies in the coefficient's plane
+    copy_from_host<Memory>(d, d_u.data().first());  // the adjoint of a coefficient lies in the coefficient's plane
     model.backward(ctx, std::move(tape), d_u);
     return squares;
   }

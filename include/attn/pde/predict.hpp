@@ -2,6 +2,7 @@
 /// weighed.
 #pragma once
 
+#include "attn/core/host_copy.hpp"
 #include "attn/pde/loss.hpp"
 
 #include <cmath>
@@ -34,7 +35,7 @@ auto unit_points(JetCtx& ctx, Points const& points, PseudoSequence const& sequen
       }
     }
   }
-  upload<Real, typename JetCtx::MemorySpace>(host, x.data().first());
+  copy_from_host<typename JetCtx::MemorySpace>(host, x.data().first());
   return x;
 }
 
@@ -64,8 +65,8 @@ std::vector<double> predict(Ctx& ctx, Model const& model, Points const& points, 
     auto const u = model.forward(jets, x).value;
     jets.exec.fence("attn::pde::predict");
     std::size_t const plane = std::size_t(u.size()), steps = std::size_t(sequence.length);
-    auto const values = detail::download<typename Ctx::Real, typename Ctx::MemorySpace>(
-        u.data().first() + Index(jets.planes[wanted]) * u.plane_stride(), plane);
+    auto const values =
+        host_copy<typename Ctx::MemorySpace>(u.data().first() + Index(jets.planes[wanted]) * u.plane_stride(), plane);
     std::size_t const outputs = std::size_t(u.extent(2));
     for (std::size_t p = 0; p < std::size_t(count); ++p) {
       for (std::size_t o = 0; o < outputs; ++o) {
@@ -113,11 +114,11 @@ double tangent_kernel_trace(Ctx& ctx, Model const& model, Points const& points, 
     auto const d_u = jets.tensor(u.extents());
     std::vector<Real> seed(std::size_t(u.size()), Real(0));
     seed[0] = Real(1);
-    detail::upload<Real, typename Ctx::MemorySpace>(seed, d_u.data().first());
+    copy_from_host<typename Ctx::MemorySpace>(seed, d_u.data().first());
     model.backward(jets, std::move(tape), d_u);
     jets.exec.fence("attn::pde::tangent_kernel_trace");
-    auto const gradient = detail::download<Real, typename Ctx::MemorySpace>(ctx.parameters.gradients().data(),
-                                                                            std::size_t(ctx.parameters.extent()));
+    auto const gradient =
+        host_copy<typename Ctx::MemorySpace>(ctx.parameters.gradients().data(), std::size_t(ctx.parameters.extent()));
     for (Real const g : gradient) trace += double(g) * double(g);
   }
   return trace;

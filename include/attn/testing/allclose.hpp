@@ -1,7 +1,7 @@
 /// allclose: are two arrays equal up to a tolerance? If not, where not?
 #pragma once
 
-#include "attn/core/tensor.hpp"
+#include "attn/core/host_copy.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -38,13 +38,9 @@ namespace detail {
 /// The elements in the order of a contiguous tensor, on the host. Waits for all work.
 template <class T, int Rank, class Memory>
 std::vector<double> host_numbers(Tensor<T, Rank, Memory> const& x) {
-  using Unmanaged = Kokkos::MemoryTraits<Kokkos::Unmanaged>;
-  Kokkos::fence("attn::testing::allclose");
   Index reach = x.size() > 0 ? 1 : 0;
   for (int r = 0; r < Rank && reach > 0; ++r) reach += (x.extent(r) - 1) * x.stride(r);
-  std::vector<std::remove_const_t<T>> memory(static_cast<std::size_t>(reach));
-  Kokkos::deep_copy(Kokkos::View<std::remove_const_t<T>*, Kokkos::HostSpace, Unmanaged>(memory.data(), memory.size()),
-                    Kokkos::View<T*, Memory, Unmanaged>(x.data(), memory.size()));
+  auto const memory = host_copy<Memory>(x.data(), reach);
   std::vector<double> numbers;
   numbers.reserve(static_cast<std::size_t>(x.size()));
   for (Index i = 0; i < x.size(); ++i) {

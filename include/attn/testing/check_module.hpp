@@ -9,6 +9,7 @@
 /// and differentiated, others (offsets, identities of words) stay as they are.
 #pragma once
 
+#include "attn/core/host_copy.hpp"
 #include "attn/nn/module.hpp"
 #include "attn/testing/gradcheck.hpp"
 
@@ -100,11 +101,7 @@ class ModuleCheck {
     return values;
   }
 
-  static void write(double* to, std::vector<double> const& from) {
-    using Unmanaged = Kokkos::MemoryTraits<Kokkos::Unmanaged>;
-    Kokkos::deep_copy(Kokkos::View<double*, Memory, Unmanaged>(to, from.size()),
-                      Kokkos::View<double const*, Kokkos::HostSpace, Unmanaged>(from.data(), from.size()));
-  }
+  static void write(double* to, std::vector<double> const& from) { copy_from_host<Memory>(from, to); }
 
   std::vector<double> forward() {
     ctx_.begin_step();

@@ -1,6 +1,7 @@
 /// check_optimizer: does a type keep the promises of an optimizer (attn/optim/optimizer.hpp)?
 #pragma once
 
+#include "attn/core/host_copy.hpp"
 #include "attn/nn/context.hpp"
 
 #include <cmath>
@@ -55,19 +56,7 @@ struct Bowl {
   }
 
   /// All numbers of the flat buffer, those between the parameters too.
-  std::vector<float> flat() { return copy(ctx.parameters.values()); }
-
-  static std::vector<float> copy(Tensor<float, 1, typename Ctx::MemorySpace> const& from) {
-    auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), from.view());
-    std::vector<float> to;
-    for (Index i = 0; i < from.extent(0); ++i) to.push_back(host(i));
-    return to;
-  }
-  static void copy(std::vector<float> const& from, Tensor<float, 1, typename Ctx::MemorySpace> const& to) {
-    using Unmanaged = Kokkos::MemoryTraits<Kokkos::Unmanaged>;
-    Kokkos::deep_copy(Kokkos::View<float*, typename Ctx::MemorySpace, Unmanaged>(to.data(), from.size()),
-                      Kokkos::View<float const*, Kokkos::HostSpace, Unmanaged>(from.data(), from.size()));
-  }
+  std::vector<float> flat() { return host_copy(ctx.parameters.values()); }
 
   double distance() {
     double sum = 0;
@@ -127,10 +116,10 @@ std::vector<std::string> check_optimizer(Make const& make, int steps = 400) {
   first.run(interrupted, 3);
   auto const saved = interrupted.state(first.ctx);
   auto const restored = resumed.state(second.ctx);
-  Bowl::copy(first.flat(), second.ctx.parameters.values());
+  copy_from_host(first.flat(), second.ctx.parameters.values());
   for (std::size_t i = 0; i < saved.arrays.size(); ++i) {
     if (saved.arrays[i].name != restored.arrays[i].name) broken.push_back("its state has other names in each object");
-    Bowl::copy(Bowl::copy(saved.arrays[i].values), restored.arrays[i].values);
+    copy_from_host(host_copy(saved.arrays[i].values), restored.arrays[i].values);
   }
   *restored.steps = *saved.steps;
   second.run(resumed, 4);
@@ -166,7 +155,7 @@ std::vector<std::string> check_optimizer(Make const& make, int steps = 400) {
   partly.run(freezing, 2);
   auto const numbers = [&] {
     std::vector<std::vector<float>> all = {partly.flat()};
-    for (auto const& array : freezing.state(partly.ctx).arrays) all.push_back(Bowl::copy(array.values));
+    for (auto const& array : freezing.state(partly.ctx).arrays) all.push_back(host_copy(array.values));
     return all;
   };
   auto const frozen_at = numbers();

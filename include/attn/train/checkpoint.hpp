@@ -5,6 +5,7 @@
 /// record.
 #pragma once
 
+#include "attn/core/host_copy.hpp"
 #include "attn/io/results.hpp"
 #include "attn/optim/optimizer.hpp"
 #include "attn/train/weights.hpp"
@@ -101,7 +102,7 @@ io::Json load_checkpoint(io::Path const& path, Ctx& ctx, CheckpointParts<Ctx> co
     ATTN_CHECK(all["steps"].contains(part.name) && all["steps"][part.name].is_number_unsigned(), "load_checkpoint: '",
                path.string(), "' holds no ", part.name, "; continue with the settings of the first run");
   }
-  for (auto const& [into, values] : restored) detail::copy_from_host(values, into);
+  for (auto const& [into, values] : restored) copy_from_host(values, into);
   for (auto const& part : parts) *part.state.steps = all["steps"][part.name].template get<std::uint64_t>();
   return all.at("record");
 }

@@ -1,6 +1,7 @@
 /// Weights on disk: the parameters and buffers of a model under their names, in a .safetensors file.
 #pragma once
 
+#include "attn/core/host_copy.hpp"
 #include "attn/train/detail/adapt.hpp"
 #include "attn/train/detail/tensors.hpp"
 
@@ -50,8 +51,8 @@ LoadReport load_weights(io::Path const& path, Ctx& ctx, LoadOptions const& optio
              "' is the checkpoint of a run; resume that run, or give the weights that it leaves at its end");
   auto& model = ctx.parameters;
   LoadReport report;
-  auto values = detail::host_copy(model.values());
-  auto buffers = detail::host_copy(model.buffers());
+  auto values = host_copy(model.values());
+  auto buffers = host_copy(model.buffers());
   for (nn::ParameterEntry const& entry : model.entries()) {
     T* const to = values.data() + entry.offset;
     bool const other_shape = file.contains(entry.name) && file.entry(entry.name).shape != detail::shape_of(entry);
@@ -79,8 +80,8 @@ LoadReport load_weights(io::Path const& path, Ctx& ctx, LoadOptions const& optio
   bool const good = options.strict ? report.fits() : report.misshapen.empty();
   ATTN_CHECK(good, "load_weights: '", path.string(), "' does not fit this model: ", report.faults(),
              "; choose the model that the weights belong to");
-  detail::copy_from_host(values, model.values());
-  detail::copy_from_host(buffers, model.buffers());
+  copy_from_host(values, model.values());
+  copy_from_host(buffers, model.buffers());
   return report;
 }
 

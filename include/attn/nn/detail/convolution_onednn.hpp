@@ -5,6 +5,7 @@
 /// weights) is kept for all later calls of the same sizes.
 #pragma once
 
+#include "attn/core/matrix_functors.hpp"
 #include "attn/linalg/detail/gemm_tile.hpp"
 #include "attn/linalg/detail/host_scratch.hpp"
 #include "attn/nn/detail/convolution_direct.hpp"
@@ -269,18 +270,6 @@ struct RunConvolutionTile {
   }
 };
 
-/// total_i += the sum of the parts behind it.
-struct AddPackedParts {
-  float* parts;
-  Index count, size;
-  template <class Lanes>
-  ATTN_FUNCTION void operator()(Lanes lanes, Index, Index column) const {
-    auto total = lanes.load(parts + column);
-    for (Index p = 1; p < count; ++p) total += lanes.load(parts + p * size + column);
-    lanes.store(parts + column, total);
-  }
-};
-
 /// One of the three passes; false, and nothing done, where the library has no fast code. One of the arrays is written.
 template <class Ctx>
 bool convolve_onednn(Ctx& ctx, ConvolutionShape const& s, ConvolutionPass pass, float const* x, float const* weight,
@@ -299,7 +288,8 @@ bool convolve_onednn(Ctx& ctx, ConvolutionShape const& s, ConvolutionPass pass, 
              RunConvolutionTile{s, &tiles, writable(x), packed, unpacks ? size : 0, writable(bias), writable(y)});
   ctx.exec.fence("attn::Convolution");  // the tiles are local
   if (unpacks) {
-    elementwise<float>(ctx.exec, "attn::Convolution::sum", 1, size, AddPackedParts{packed, tiles.count(), size});
+    elementwise<float>(ctx.exec, "attn::Convolution::sum", 1, size,
+                       AddParts<float>{packed + size, packed, tiles.count() - 1, size});
     ctx.exec.fence("attn::Convolution::sum");
     plan.reorder(writable(weight), packed);
   }

@@ -1,6 +1,7 @@
 /// Flat arrays of a model in .safetensors files: a tensor for each entry.
 #pragma once
 
+#include "attn/core/host_copy.hpp"
 #include "attn/io/failed_run.hpp"
 #include "attn/io/safetensors.hpp"
 #include "attn/nn/parameters.hpp"
@@ -21,24 +22,6 @@ namespace attn::train::detail {
 inline constexpr char const* checkpoint_key = "attn.checkpoint";
 
 inline io::Shape shape_of(nn::FlatEntry const& entry) { return {entry.shape.begin(), entry.shape.end()}; }
-
-/// A flat array on the host. Waits for all work.
-template <class T, class Memory>
-std::vector<T> host_copy(Tensor<T, 1, Memory> const& from) {
-  using Unmanaged = Kokkos::MemoryTraits<Kokkos::Unmanaged>;
-  std::vector<T> to(static_cast<std::size_t>(from.size()));
-  Kokkos::fence("attn::train::host_copy");
-  Kokkos::deep_copy(Kokkos::View<T*, Kokkos::HostSpace, Unmanaged>(to.data(), to.size()),
-                    Kokkos::View<T const*, Memory, Unmanaged>(from.data(), to.size()));
-  return to;
-}
-template <class T, class Memory>
-void copy_from_host(std::vector<T> const& from, Tensor<T, 1, Memory> const& to) {
-  using Unmanaged = Kokkos::MemoryTraits<Kokkos::Unmanaged>;
-  Kokkos::fence("attn::train::copy_from_host");
-  Kokkos::deep_copy(Kokkos::View<T*, Memory, Unmanaged>(to.data(), from.size()),
-                    Kokkos::View<T const*, Kokkos::HostSpace, Unmanaged>(from.data(), from.size()));
-}
 
 /// A file that is being made: flat arrays, metadata, and a checksum of both.
 template <class T>
