@@ -1,165 +1,22 @@
 /// Tensors of jets: one plane of reals for each coefficient that is kept.
 ///
-/// Because coefficients lie in planes, a linear map acts on a tensor of jets as on a tall matrix of reals: see
-/// `real_rows`. Elements are read and written whole, as jets, through references that gather the coefficients.
+///     jets x (rows, C), value and one derivative        memory: plane 0, the values (rows, C),
+///                                                               plane 1, the derivatives (rows, C)
 ///
-/// A tensor need not keep all coefficients. With u, u_x and u_t wanted but not u_xt, `Jet<T, 1, 1>` keeps three planes;
-/// what is not kept reads as zero. That is exact, in values and in adjoints, as long as the kept set holds every
-/// coefficient that divides one of it: the others form an ideal.
+/// A linear map acts on each coefficient alone, hence on a tensor of jets as on one tall matrix of reals,
+/// (planes x rows, C): see `real_rows`. Code that multiplies jets reads and writes whole elements
+/// (core/jet_pointer.hpp).
 ///
-/// Adjoints are jets with reversed coefficients: the adjoint of coefficient c is coefficient (top - c). In memory it
-/// lies in the plane of c, so that linear maps and sums over rows know nothing of it: `planes.adjoint()` is the same
-/// memory read in reverse.
+/// In a backward pass the gradient of coefficient c is stored in the plane of c, so linear maps and sums over rows
+/// treat gradients as they treat values. To multiply gradients as jets, their coefficients must come in reverse order:
+/// the gradient of coefficient c is coefficient (last - c) of the adjoint jet (docs/jets.md). `x.adjoint()` is the same
+/// memory, read in that order.
 #pragma once
 
-#include "attn/core/elementwise.hpp"
-#include "attn/core/jet.hpp"
+#include "attn/core/jet_lanes.hpp"
 #include "attn/core/tensor.hpp"
 
-#include <bitset>
-
 namespace attn {
-
-template <class T>
-inline constexpr bool is_jet = false;
-template <class T, int... Orders>
-inline constexpr bool is_jet<Jet<T, Orders...>> = true;
-template <class T>
-concept AnyJet = is_jet<T>;
-
-/// Where the coefficients of a jet lie: `of[c]` is the plane of coefficient c, or -1 where it is not kept.
-template <AnyJet J>
-struct JetPlanes {
-  static constexpr int size = J::size;
-  static_assert(size <= 127, "JetPlanes: use a jet with at most 127 coefficients");
-
-  Kokkos::Array<signed char, std::size_t(size)> of{};
-  int count = 0;
-
-  /// All coefficients, in their own order.
-  constexpr JetPlanes() : count(size) {
-    for (int c = 0; c < size; ++c) of[std::size_t(c)] = static_cast<signed char>(c);
-  }
-
-  /// The coefficients in `wanted`, and all that divide one of them.
-  static constexpr JetPlanes closure_of(std::bitset<std::size_t(size)> const& wanted) {
-    JetPlanes planes;
-    planes.count = 0;
-    for (int c = 0; c < size; ++c) {
-      bool kept = c == 0;
-      for (int w = c; w < size && !kept; ++w) kept = wanted[std::size_t(w)] && divides(c, w);
-      planes.of[std::size_t(c)] = static_cast<signed char>(kept ? planes.count++ : -1);
-    }
-    return planes;
-  }
-
-  /// The same planes as adjoints of what they hold, or back.
-  ATTN_FUNCTION constexpr JetPlanes adjoint() const {
-    JetPlanes reversed = *this;
-    for (int c = 0; c < size; ++c) reversed.of[std::size_t(c)] = of[std::size_t(size - 1 - c)];
-    return reversed;
-  }
-
-  ATTN_FUNCTION constexpr int operator[](int coefficient) const { return of[std::size_t(coefficient)]; }
-  constexpr bool operator==(JetPlanes const& other) const {
-    for (int c = 0; c < size; ++c) {
-      if (of[std::size_t(c)] != other.of[std::size_t(c)]) return false;
-    }
-    return true;
-  }
-
- private:
-  static constexpr bool divides(int a, int b) {
-    for (int d = 0; d < J::Layout::directions; ++d) {
-      if (J::Layout::digit(a, d) > J::Layout::digit(b, d)) return false;
-    }
-    return true;
-  }
-};
-
-/// Where a real has its planes: it has one. What a `Context` of reals carries.
-struct NoPlanes {
-  ATTN_FUNCTION constexpr NoPlanes adjoint() const { return {}; }
-};
-template <class T>
-struct PlanesOfTrait {
-  using type = NoPlanes;
-};
-template <class T, int... Orders>
-struct PlanesOfTrait<Jet<T, Orders...>> {
-  using type = JetPlanes<Jet<T, Orders...>>;
-};
-template <class T>
-using PlanesOf = typename PlanesOfTrait<std::remove_const_t<T>>::type;
-
-/// Points to a jet whose coefficients lie apart. J may be const.
-template <class J>
-class JetPointer {
- public:
-  using Value = std::remove_const_t<J>;
-  using Element = std::conditional_t<std::is_const_v<J>, RealOf<Value> const, RealOf<Value>>;
-
-  class Reference {
-   public:
-    ATTN_FUNCTION explicit Reference(JetPointer const& p) : p_(p) {}
-    ATTN_FUNCTION operator Value() const { return p_.load(); }
-    ATTN_FUNCTION Reference const& operator=(Value const& v) const {
-      p_.store(v);
-      return *this;
-    }
-    ATTN_FUNCTION Reference const& operator=(Reference const& other) const { return *this = Value(other); }
-    ATTN_FUNCTION Reference const& operator+=(Value const& v) const { return *this = Value(*this) + v; }
-
-   private:
-    JetPointer p_;
-  };
-
-  JetPointer() = default;
-  ATTN_FUNCTION JetPointer(std::nullptr_t) {}
-  ATTN_FUNCTION JetPointer(Element* first, Index plane_stride, JetPlanes<Value> const& planes, Index step = 1)
-      : first_(first), plane_stride_(plane_stride), step_(step), planes_(planes) {}
-  template <class U>
-  requires(!std::same_as<U, J> && std::same_as<U const, J>) ATTN_FUNCTION JetPointer(JetPointer<U> const& p)
-      : JetPointer(p.first(), p.plane_stride(), p.planes(), p.step()) {}
-
-  ATTN_FUNCTION Element* first() const { return first_; }
-  ATTN_FUNCTION Index plane_stride() const { return plane_stride_; }
-  /// Reals from one jet to the next: 1 in planes.
-  ATTN_FUNCTION Index step() const { return step_; }
-  ATTN_FUNCTION JetPlanes<Value> const& planes() const { return planes_; }
-  /// The plane of one coefficient; null where it is not kept.
-  ATTN_FUNCTION Element* plane(int coefficient) const {
-    return planes_[coefficient] < 0 ? nullptr : first_ + planes_[coefficient] * plane_stride_;
-  }
-
-  ATTN_FUNCTION Value load() const {
-    Value v;
-    for (int c = 0; c < Value::size; ++c) {
-      Element* const p = plane(c);
-      v.coefficients[c] = p == nullptr ? RealOf<Value>(0) : *p;
-    }
-    return v;
-  }
-  ATTN_FUNCTION void store(Value const& v) const {
-    for (int c = 0; c < Value::size; ++c) {
-      if (Element* const p = plane(c); p != nullptr) *p = v.coefficients[c];
-    }
-  }
-
-  friend ATTN_FUNCTION JetPointer operator+(JetPointer p, Index offset) {
-    p.first_ += offset * p.step_;
-    return p;
-  }
-  ATTN_FUNCTION Reference operator[](Index offset) const { return Reference(*this + offset); }
-  ATTN_FUNCTION Reference operator*() const { return Reference(*this); }
-  friend ATTN_FUNCTION bool operator==(JetPointer const& p, std::nullptr_t) { return p.first_ == nullptr; }
-
- private:
-  Element* first_ = nullptr;
-  Index plane_stride_ = 0;
-  Index step_ = 1;
-  JetPlanes<Value> planes_;
-};
 
 /// See `Tensor`: the same members. Strides count jets. Besides planes, an array of whole jets makes a tensor, for users
 /// and tests; modules want planes.
@@ -285,67 +142,5 @@ Tensor<T, 2, Memory> value_rows(Tensor<T, 2, Memory> const& x) {
 template <class T, class Memory>
 requires AnyJet<std::remove_const_t<T>>
 auto value_rows(Tensor<T, 2, Memory> const& x) { return x.first_plane(); }
-
-/// Where elements of a tensor of `T` begin: what kernels keep, `Pointer<T const> x = tensor.data()`.
-template <class T>
-struct PointerTrait {
-  using type = T*;
-};
-template <class T>
-requires AnyJet<std::remove_const_t<T>>
-struct PointerTrait<T> {
-  using type = JetPointer<T>;
-};
-template <class T>
-using Pointer = typename PointerTrait<T>::type;
-
-// Elementwise work on jets: vectors of the host hold a coefficient of many elements. Reals (parameters) load as reals.
-
-template <class T, int... Orders>
-struct OneLane<Jet<T, Orders...>> {
-  using J = Jet<T, Orders...>;
-  using Value = J;
-  using RealValue = T;
-  static ATTN_FUNCTION T load(T const* p) { return *p; }
-  static ATTN_FUNCTION void store(T* p, T value) { *p = value; }
-  static ATTN_FUNCTION J load(JetPointer<J const> const& p) { return p.load(); }
-  static ATTN_FUNCTION J load(JetPointer<J> const& p) { return p.load(); }
-  static ATTN_FUNCTION void store(JetPointer<J> const& p, J const& value) { p.store(value); }
-};
-
-namespace detail {
-
-template <class Lanes, class T, int... Orders>
-struct JetLanes : Lanes {
-  using J = Jet<T, Orders...>;
-  using Value = Jet<Pack<T>, Orders...>;
-  using RealValue = Pack<T>;
-  using Lanes::load;
-  using Lanes::store;
-
-  Value load(JetPointer<J const> const& p) const {
-    Value v;
-    for (int c = 0; c < J::size; ++c) {
-      T const* const at = p.plane(c);
-      v.coefficients[c] = at == nullptr ? Pack<T>(T(0)) : Lanes::load(at);
-    }
-    return v;
-  }
-  Value load(JetPointer<J> const& p) const { return load(JetPointer<J const>(p)); }
-  void store(JetPointer<J> const& p, Value const& v) const {
-    for (int c = 0; c < J::size; ++c) {
-      if (T* const at = p.plane(c); at != nullptr) Lanes::store(at, v.coefficients[c]);
-    }
-  }
-};
-
-}  // namespace detail
-
-template <class T, int... Orders>
-struct AllLanes<Jet<T, Orders...>> : detail::JetLanes<AllLanes<T>, T, Orders...> {};
-template <class T, int... Orders>
-struct FirstLanes<Jet<T, Orders...>> : detail::JetLanes<FirstLanes<T>, T, Orders...> {
-  explicit FirstLanes(int n) : detail::JetLanes<FirstLanes<T>, T, Orders...>{FirstLanes<T>{n}} {}
-};
 
 }  // namespace attn
