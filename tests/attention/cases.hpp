@@ -8,6 +8,9 @@
 #include "attn/testing/allclose.hpp"
 #include "attn/testing/tolerance.hpp"
 
+#include <cmath>
+#include <limits>
+#include <string>
 #include <vector>
 
 namespace attn_test {
@@ -309,6 +312,57 @@ attn::testing::Verdict agree(Outputs<T> const& got, Outputs<U> const& want, doub
   compare("d_parameters", coefficients(got.d_parameters), coefficients(want.d_parameters),
           std::sqrt(double(s.batch * s.heads * s.queries * s.keys)));
   return verdict;
+}
+
+/// The same inputs with a number that is not finite in the first, a middle and the last token of each array in turn: in
+/// one column, or in all.
+template <class T>
+std::vector<Inputs<T>> with_numbers_that_are_not_finite(Inputs<T> const& in) {
+  std::vector<Inputs<T>> all;
+  auto const spoil = [&](std::vector<T> Inputs<T>::*array, Index tokens, Index width) {
+    for (Index const token : {Index(0), tokens / 2, tokens - 1}) {
+      Inputs<T> spoilt = in;
+      bool const one = all.size() % 2 == 0;
+      T const number = all.size() % 3 == 1 ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::quiet_NaN();
+      std::vector<T>& x = spoilt.*array;
+      for (Index row = token; row < Index(x.size()) / width; row += tokens) {
+        for (Index d = one ? width / 2 : 0; d < (one ? width / 2 + 1 : width); ++d) {
+          x[std::size_t(row * width + d)] = number;
+        }
+      }
+      all.push_back(spoilt);
+    }
+  };
+  Shape const& s = in.shape;
+  spoil(&Inputs<T>::q, s.queries, s.width);
+  spoil(&Inputs<T>::k, s.keys, s.width);
+  spoil(&Inputs<T>::v, s.keys, s.value_width);
+  spoil(&Inputs<T>::d_out, s.queries, s.value_width);
+  return all;
+}
+
+/// `agree` where inputs are not all finite: what is finite in `want` agrees, and what is not is not in `got`.
+template <class T>
+attn::testing::Verdict agree_where_finite(Outputs<T> got, Outputs<double> want, double tolerance, Shape const& s) {
+  attn::testing::Verdict verdict;
+  auto const compare = [&](char const* name, std::vector<T>& x, std::vector<double>& y) {
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      if (std::isfinite(x[i]) != std::isfinite(y[i])) {
+        std::string const what = std::isfinite(y[i]) ? "is not finite, but " : "is finite, but ";
+        verdict &= attn::testing::Verdict("[" + std::to_string(i) + "] " + what + std::to_string(y[i]) + " is right")
+                       .about(name);
+        return;
+      }
+      if (!std::isfinite(y[i])) x[i] = T(0), y[i] = 0;
+    }
+  };
+  compare("out", got.out, want.out);
+  compare("d_q", got.d_q, want.d_q);
+  compare("d_k", got.d_k, want.d_k);
+  compare("d_v", got.d_v, want.d_v);
+  compare("d_bias", got.d_bias, want.d_bias);
+  compare("d_parameters", got.d_parameters, want.d_parameters);
+  return verdict &= agree(got, want, tolerance, s);
 }
 
 }  // namespace attn_test

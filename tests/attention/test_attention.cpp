@@ -158,4 +158,65 @@ TYPED_TEST(Attention, GivesTheSameBitsAgain) {
   EXPECT_TRUE(agree(once, again, 0));
 }
 
+// Zero times a number that is not finite is no zero: what a mask hides is left out, forward and backward.
+TYPED_TEST(Attention, IsIndifferentToWhatAMaskHides) {
+  using T = typename TypeParam::second_type;
+  using Kernel = typename TypeParam::first_type;
+  auto const expect = [](Shape const& s, auto const& make_mask, char const* what) {
+    for (auto const& in : with_numbers_that_are_not_finite(random_inputs<T>(s))) {
+      auto const check = [&](auto const& make_activation) {
+        auto const verdict = agree_where_finite(run<Kernel>(in, make_activation, make_mask),
+                                                run<Reference>(as_double(in), make_activation, make_mask), 1e-3, s);
+        EXPECT_TRUE(verdict) << what << ", N " << s.queries << ", M " << s.keys << "\n" << verdict.message();
+      };
+      check(plain(attn::Softmax{}));
+      check(dynamic_poly<3>({0.375}));
+    }
+  };
+  Shape const long_ones{.batch = 2, .heads = 2, .kv_heads = 1, .queries = 67, .keys = 70};
+  Shape const few{.queries = 3, .keys = 70, .width = 16, .value_width = 16};
+  Shape const short_ones{.batch = 17, .heads = 2, .kv_heads = 1, .queries = 3, .keys = 3};
+  for (Shape const& s : {long_ones, few, short_ones}) {
+    expect(s, causal(int(s.keys - s.queries)), "causal");
+    expect(s, window({.before = 1, .after = 1}), "window");
+    expect(s, window({.before = 40, .after = 2, .offset = 3}), "wide window");
+    expect(s, groups(2, 2), "groups");
+    std::vector<int> some(std::size_t(s.batch), int(s.keys) - 1);
+    expect(s, lengths(some), "lengths");
+    some[0] = 1;
+    some.back() = 0;
+    expect(s, lengths(some), "unlike lengths");
+  }
+}
+
+TYPED_TEST(Attention, OfValuesThatAreOneWhereTheyAreSeenIsOne) {
+  using T = typename TypeParam::second_type;
+  using Kernel = typename TypeParam::first_type;
+  auto const expect_ones = [](Shape const& s, auto const& make_mask, Index hidden_from) {
+    auto in = random_inputs<T>(s);
+    for (std::size_t i = 0; i < in.v.size(); ++i) {
+      bool const is_hidden = Index(i) / s.value_width % s.keys >= hidden_from;
+      in.v[i] = is_hidden ? std::numeric_limits<T>::quiet_NaN() : T(1);
+    }
+    auto const out = run<Kernel>(in, plain(attn::Softmax{}), make_mask).out;
+    for (Index h = 0; h < s.batch * s.heads; ++h) {
+      EXPECT_NEAR(out[std::size_t(h * s.queries * s.value_width)], T(1), 1e-5);
+    }
+  };
+  Shape const ten{.batch = 1, .heads = 1, .kv_heads = 1, .queries = 10, .keys = 10, .width = 8, .value_width = 8};
+  expect_ones(ten, causal(0), 9);
+  expect_ones(ten, window({.before = 1, .after = 1}), 9);
+  expect_ones({.batch = 64, .queries = 5, .keys = 5}, lengths(std::vector<int>(64, 2)), 2);
+}
+
+TYPED_TEST(Attention, TakesTheLargestNumberForNoBound) {
+  constexpr int none = std::numeric_limits<int>::max();
+  for (Index const n : {3, 67}) {
+    Shape const s{.queries = n, .keys = 67};
+    this->expect_reference(s, plain(attn::Softmax{}), window({.before = 4, .after = none}));
+    this->expect_reference(s, plain(attn::Softmax{}), window({.before = none, .after = 2, .offset = 3}));
+    this->expect_reference(s, plain(attn::Softmax{}), window({.before = none, .after = none, .offset = -1}));
+  }
+}
+
 }  // namespace

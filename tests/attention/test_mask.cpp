@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -55,6 +56,18 @@ TEST(Window, ShowsTheNeighboursOfTheQuery) {
   expect_range(keys(mask, 0, 5, 7), 0, 2);
   expect_range(keys(mask, 3, 5, 7), 1, 5);
   expect_range(keys(mask, 6, 7, 7), 4, 7);
+}
+
+TEST(Masks, TakeTheLargestNumberForNoBound) {
+  constexpr int most = std::numeric_limits<int>::max(), least = std::numeric_limits<int>::min();
+  expect_range(keys(Causal{most}, 1, 5, 7), 0, 7);
+  expect_range(keys(Causal{least}, 4, 5, 7), 0, 0);
+  expect_range(keys(Window{4, most}, 5, 6, 7), 1, 7);
+  expect_range(keys(Window{most, 0}, 5, 6, 7), 0, 6);
+  expect_range(keys(Window{most, most, most}, 5, 6, 7), 5, 7);
+  expect_range(keys(Window{most, most, least}, 5, 6, 7), 0, 5);
+  expect_range(keys(Window{0, most, -3}, 5, 6, 7), 2, 7);
+  expect_range(keys(Window{most, 0, most}, 0, 6, 7), 0, 7);
 }
 
 TEST(Window, BehindTheLastKeyIsEmpty) {

@@ -43,16 +43,23 @@ struct Full {
 
 namespace detail {
 
-ATTN_FUNCTION constexpr int clamp_to(int x, int low, int high) { return x < low ? low : (x > high ? high : x); }
+/// Whether a query may not see a key that another sees.
+template <class M>
+inline constexpr bool hides_keys = !std::same_as<M, Full>;
+
+/// x is wide, so that sums of numbers that mean "no bound" do not overflow.
+ATTN_FUNCTION constexpr int clamp_to(Index x, int low, int high) { return x < low ? low : (x > high ? high : int(x)); }
 
 }  // namespace detail
+
+// Members may be as large as an int can be, to mean "no bound".
 
 /// Query i sees the keys j <= i + offset. With `offset` = M - N the last query sees the last key, which is what
 /// decoding with a cache of keys needs.
 struct Causal {
   int offset = 0;
 
-  ATTN_FUNCTION KeyRange keys(Query q) const { return {0, detail::clamp_to(q.index + offset + 1, 0, q.n_keys)}; }
+  ATTN_FUNCTION KeyRange keys(Query q) const { return {0, detail::clamp_to(Index(q.index) + offset + 1, 0, q.n_keys)}; }
   ATTN_FUNCTION int length(int, int n_keys) const { return n_keys; }
 };
 
@@ -63,7 +70,7 @@ struct Window {
   int offset = 0;
 
   ATTN_FUNCTION KeyRange keys(Query q) const {
-    int const centre = q.index + offset;
+    Index const centre = Index(q.index) + offset;
     return {detail::clamp_to(centre - before, 0, q.n_keys), detail::clamp_to(centre + after + 1, 0, q.n_keys)};
   }
   ATTN_FUNCTION int length(int, int n_keys) const { return n_keys; }

@@ -125,6 +125,9 @@ struct BackwardBlock {
 
     [[maybe_unused]] P ones[Columns];
     std::fill_n(ones, Columns, P(T(1)));
+    int const hidden = visible.are_cut() ? n : 0;  // of the queries, so many may not see what another does
+    SoundRows<T> const queries({tiles.q_rows, width}, n, width, hidden, n);
+    SoundRows<T> const d_outs({tiles.d_out_rows, value_width}, n, value_width, hidden, n);
 
     soon.spread(keys_in_tile(visible.last - visible.first) / block_rows(Columns));
     for (int key = visible.first, n_keys; key < visible.last; key += n_keys) {
@@ -146,13 +149,21 @@ struct BackwardBlock {
         }
       }
       // forward: s_ij = scale q_i.k_j; hence d_q_i += scale d_s_ij k_j and d_k_j += d_s_ij scale q_i
-      accumulate_over_keys<P, Columns>(k_rows, shape.width, tiles.d_scores, n_keys, key == visible.first,
+      SoundRows<T> const keys(k_rows, n_keys, shape.width, visible.all_first - key, visible.all_last - key);
+      accumulate_over_keys<P, Columns>(keys.sound(), shape.width, tiles.d_scores, n_keys, key == visible.first,
                                        tiles.d_q_lanes);
-      accumulate_rows(tiles.d_scores, lanes, UnitStep(), n_keys, {tiles.q_rows, width}, n, d_keys + Index(key) * width,
-                      width);
+      add_others_over_keys<P, Columns>(keys, tiles.d_scores, key, visible, tiles.d_q_lanes);
+      auto const add_to_keys = [&](SoundRows<T> const& rows, T const* tile, T* to, int row_width) {
+        accumulate_rows(tile, lanes, UnitStep(), n_keys, rows.sound(), n, to + Index(key) * row_width, row_width);
+        rows.for_others([&](int i, int d, T x) {
+          for (int j = 0; j < n_keys; ++j) {
+            if (visible.sees(i, key + j)) to[Index(key + j) * row_width + d] += tile[j * lanes + i] * x;
+          }
+        });
+      };
+      add_to_keys(queries, tiles.d_scores, d_keys, width);
       // forward: out_i += w_ij v_j; hence d_v_j += w_ij d_out_i
-      accumulate_rows(tiles.weights, lanes, UnitStep(), n_keys, {tiles.d_out_rows, value_width}, n,
-                      d_values + Index(key) * value_width, value_width);
+      add_to_keys(d_outs, tiles.weights, d_values, value_width);
     }
     if (visible.first >= visible.last) std::fill_n(tiles.d_q_lanes, Index(shape.width) * lanes, T(0));
     P scales[Columns];
@@ -190,6 +201,9 @@ struct BackwardBlock {
     for (int i = 0; i < n; ++i) {
       if constexpr (normalised) load_row(at, i, tiles.d_out_rows + i * value_width, rows);
     }
+    int const hidden = keys.are_cut() ? n : 0;  // of the queries, so many may not see what another does
+    SoundRows<T> const queries({tiles.q_rows, width}, n, width, hidden, n);
+    SoundRows<T> const d_outs({tiles.d_out_rows, value_width}, n, value_width, hidden, n);
     for (int key = keys.first, n_keys; key < keys.last; key += n_keys) {
       n_keys = keys_in_tile(keys.last - key);
       auto const k_rows = rows_of<T>(k, b, key_head, key, n_keys, tiles.keys);
@@ -221,11 +235,23 @@ struct BackwardBlock {
           }
         }
       }
-      accumulate_rows(tiles.d_scores, step, UnitStep(), n, k_rows, n_keys, d_q_rows, width);
-      accumulate_rows(tiles.d_scores, UnitStep(), step, n_keys, {tiles.q_rows, width}, n, d_keys + Index(key) * width,
-                      width);
-      accumulate_rows(tiles.weights, UnitStep(), step, n_keys, {tiles.d_out_rows, value_width}, n,
-                      d_values + Index(key) * value_width, value_width);
+      SoundRows<T> const key_rows(k_rows, n_keys, width, keys.all_first - key, keys.all_last - key);
+      accumulate_rows(tiles.d_scores, step, UnitStep(), n, key_rows.sound(), n_keys, d_q_rows, width);
+      key_rows.for_others([&](int j, int d, T x) {
+        for (int i = 0; i < n; ++i) {
+          if (keys.sees(i, key + j)) d_q_rows[i * width + d] += tiles.d_scores[i * step + j] * x;
+        }
+      });
+      auto const add_to_keys = [&](SoundRows<T> const& rows, T const* tile, T* to, int row_width) {
+        accumulate_rows(tile, UnitStep(), step, n_keys, rows.sound(), n, to + Index(key) * row_width, row_width);
+        rows.for_others([&](int i, int d, T x) {
+          for (int j = 0; j < n_keys; ++j) {
+            if (keys.sees(i, key + j)) to[Index(key + j) * row_width + d] += tile[i * step + j] * x;
+          }
+        });
+      };
+      add_to_keys(queries, tiles.d_scores, d_keys, width);
+      add_to_keys(d_outs, tiles.weights, d_values, value_width);
     }
     P scales[most];
     for (P& s : scales) s = P(scale);

@@ -9,7 +9,7 @@
 ///     dV += W^T dO, dK += dS^T Q   the same, with rows of dO or Q in lanes
 #pragma once
 
-#include "attn/attention/detail/host/call.hpp"
+#include "attn/attention/detail/host/sound_rows.hpp"
 
 namespace attn::detail::host {
 
@@ -129,6 +129,8 @@ class KeysOfFew {
       of[i] = mask.keys(query);
       first = i == 0 ? of[i].begin : std::min(first, of[i].begin);
       last = i == 0 ? of[i].end : std::max(last, of[i].end);
+      all_first = std::max(all_first, of[i].begin);
+      all_last = i == 0 ? of[i].end : std::min(all_last, of[i].end);
     }
   }
 
@@ -142,8 +144,12 @@ class KeysOfFew {
     return ((begin <= j) & (j < end)) ? x.lanes : hidden.lanes;
   }
 
+  bool all_visible(int begin, int end) const { return all_first <= begin && end <= all_last; }
+  bool are_cut() const { return first < last && !all_visible(first, last); }
+  bool sees(int query, int key) const { return of[query].begin <= key && key < of[query].end; }
+
   KeyRange of[few_queries<T>];
-  int first = 0, last = 0;
+  int first = 0, last = 0, all_first = 0, all_last = 0;
 };
 
 /// Adds a row of scores, the keys from `key` on, to the statistics of query i, whose lanes are all the same, and turns

@@ -114,7 +114,10 @@ struct ForwardBlock {
         }
       }
       if constexpr (row_norms) add_rows(tiles.weights, key, n_keys, visible, of_rows);
-      accumulate_over_keys<P, Columns>(v_rows, shape.value_width, tiles.weights, n_keys, first, tiles.out_lanes);
+      SoundRows<T> const values(v_rows, n_keys, shape.value_width, visible.all_first - key, visible.all_last - key);
+      accumulate_over_keys<P, Columns>(values.sound(), shape.value_width, tiles.weights, n_keys, first,
+                                       tiles.out_lanes);
+      add_others_over_keys<P, Columns>(values, tiles.weights, key, visible, tiles.out_lanes);
     }
     finish<P, Columns>(at, visible, statistics, tiles, sums, partial);
     if constexpr (row_norms) write_rows(at, visible, statistics, of_rows);
@@ -163,7 +166,13 @@ struct ForwardBlock {
           }
         }
       }
-      accumulate_rows(tiles.weights, step, UnitStep(), n, v_rows, n_keys, out_rows, value_width);
+      SoundRows<T> const values(v_rows, n_keys, value_width, keys.all_first - key, keys.all_last - key);
+      accumulate_rows(tiles.weights, step, UnitStep(), n, values.sound(), n_keys, out_rows, value_width);
+      values.for_others([&](int j, int e, T x) {
+        for (int i = 0; i < n; ++i) {
+          if (keys.sees(i, key + j)) out_rows[i * value_width + e] += tiles.weights[i * step + j] * x;
+        }
+      });
     }
     P inverse[few_queries<T>];
     for (int i = 0; i < n; ++i) {

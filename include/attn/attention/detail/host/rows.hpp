@@ -42,6 +42,12 @@ class VisibleKeys {
   }
 
   bool all_visible(int begin, int end) const { return all_first <= begin && end <= all_last; }
+  /// Whether some query of the block sees a key that another does not.
+  bool are_cut() const { return first < last && !all_visible(first, last); }
+  bool sees(int query, int key) const {
+    int const c = query / P::width, l = query % P::width;
+    return begin_[c][l] <= key && key < end_[c][l];
+  }
 
   /// In the lanes of column c that see `key`, `yes`; in the others, `no`.
   ATTN_FUNCTION P choose(int key, int c, P yes, P no) const {

@@ -62,8 +62,8 @@ class ShortSequences {
       } else {
         for (int j = 0; j < visible.size(); ++j) visible.set(j, weigh(visible[j], row));
       }
-      hide(weights, keys);
-      multiply(weights, W, t.v, W, shape_.value_width * W, shape_.value_width, m, out);
+      multiply(visible.data, W, t.v + keys.begin * shape_.value_width * W, W, shape_.value_width * W,
+               shape_.value_width, visible.size(), out);
     }
     store(t.out, T(1), call_.out, first, lanes, head);
   }
@@ -89,13 +89,18 @@ class ShortSequences {
         multiply(t.d_out + i * value_width * W, W, t.v, value_width * W, W, m, value_width, d_scores);
         take_gradients(t, first, lanes, head, i, d_parameters);
         // forward: s_ij = scale q_i.k_j; hence d_q_i = scale sum_j d_s_ij k_j
-        multiply(d_scores, W, t.k, W, width * W, width, m, t.d_q + i * width * W);
+        KeyRange const keys = keys_of(int(first), i);
+        multiply(d_scores + keys.begin * W, W, t.k + keys.begin * width * W, W, width * W, width, keys.end - keys.begin,
+                 t.d_q + i * width * W);
       }
       for (int j = 0; j < m; ++j) {
         // ... and d_k_j += d_s_ij scale q_i; out_i = sum_j w_ij v_j, hence d_v_j += w_ij d_out_i
-        multiply(t.d_scores + j * W, m * W, t.q, W, width * W, width, n, t.d_k + j * width * W, adds);
-        multiply(t.weights + j * W, m * W, t.d_out, W, value_width * W, value_width, n, t.d_v + j * value_width * W,
-                 adds);
+        auto const [begin, end] = queries_of(int(first), j);
+        Index const at = (Index(begin) * m + j) * W;
+        multiply(t.d_scores + at, m * W, t.q + begin * width * W, W, width * W, width, end - begin,
+                 t.d_k + j * width * W, adds);
+        multiply(t.weights + at, m * W, t.d_out + begin * value_width * W, W, value_width * W, value_width, end - begin,
+                 t.d_v + j * value_width * W, adds);
       }
       store(t.d_q, scale(), call_.d_q, first, lanes, head);
       for (int p = 0; p < Call::n_parameters; ++p) {
@@ -137,6 +142,15 @@ class ShortSequences {
   KeyRange keys_of(int sequence, int i) const {
     return call_.options.mask.keys({sequence, i, shape_.n_queries, shape_.n_keys});
   }
+  /// The queries that see key j: masks are monotone.
+  KeyRange queries_of(int sequence, int j) const {
+    int const n = shape_.n_queries;
+    KeyRange queries{0, 0};
+    while (queries.begin < n && keys_of(sequence, queries.begin).end <= j) ++queries.begin;
+    for (queries.end = queries.begin; queries.end < n && keys_of(sequence, queries.end).begin <= j; ++queries.end) {
+    }
+    return queries;
+  }
 
   /// Asks for the same tokens of the next head, or of the first head of the next group, too.
   template <class X>
@@ -157,7 +171,8 @@ class ShortSequences {
     }
   }
 
-  /// to[r] (+)= sum over s < n of left[s left_step] right[r row_step + s step], r < n_rows; of packs.
+  /// to[r] (+)= sum over s < n of left[s left_step] right[r row_step + s step], r < n_rows; of packs. What a mask hides
+  /// is left out, since a weight of zero does not hide a NaN.
   static void multiply(T const* left, Index left_step, T const* right, Index row_step, Index step, int n_rows, int n,
                        T* to, bool adds = false) {
     in_groups<8>(n_rows, [&](int r, auto size) {
@@ -174,12 +189,6 @@ class ShortSequences {
 #pragma GCC unroll 8
       for (int i = 0; i < rows; ++i) P(sum[i]).store(to + (r + i) * W);
     });
-  }
-
-  void hide(T* row, KeyRange keys) const {
-    for (int j = 0; j < shape_.n_keys; ++j) {
-      if (j < keys.begin || j >= keys.end) P(T(0)).store(row + j * W);
-    }
   }
 
   /// Row i of scores becomes weights, and that of gradients of weights those of scores.
@@ -208,8 +217,6 @@ class ShortSequences {
         for (int p = 0; p < Call::n_parameters; ++p) d_parameters[p] += slopes[std::size_t(p)] * d_w;
       }
     }
-    hide(weights, keys);
-    hide(d_scores, keys);
   }
 };
 

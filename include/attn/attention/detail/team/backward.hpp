@@ -150,8 +150,10 @@ struct TeamQueryGradient {
       });
       team.team_barrier();
       // forward: s_ij = scale q_i.k_j; hence d_q_i += scale d_s_ij k_j
-      team_product(team, own, round_up(width, micro<T>), keys, t.d_s, t.k.transposed(),
-                   [&](int i, int d, T const& part) { t.sum(i, d) += part; });
+      team_product_where(
+          team, cuts(x.mask, query, count, k0, keys), own, round_up(width, micro<T>), keys, t.d_s, t.k.transposed(),
+          [&](int i, int j) { return sees(t.facts.keys[i], k0 + j); },
+          [&](int i, int d, T const& part) { t.sum(i, d) += part; });
     }
     team.team_barrier();
     store_rows(team, t.sum, head_rows(d_q, at.batch, at.head), first, count, width, T(x.score_scale));
@@ -233,12 +235,14 @@ struct TeamKeyGradient {
           t.d_s(j, i) = g.d_score;
         });
         team.team_barrier();
+        auto const is_cut = cuts(x.mask, query, count, k0, keys);
+        auto const is_seen = [&](int j, int i) { return sees(t.facts.keys[i], k0 + j); };
         // forward: out_i += w_ij v_j; hence d_v_j += w_ij d_out_i
-        team_product(team, own, round_up(value_width, micro<T>), count, t.weights, t.d_out.transposed(),
-                     [&](int j, int e, T const& part) { t.sum_v(j, e) += part; });
+        team_product_where(team, is_cut, own, round_up(value_width, micro<T>), count, t.weights, t.d_out.transposed(),
+                           is_seen, [&](int j, int e, T const& part) { t.sum_v(j, e) += part; });
         // forward: s_ij = scale q_i.k_j; hence d_k_j += scale d_s_ij q_i
-        team_product(team, own, round_up(width, micro<T>), count, t.d_s, t.q.transposed(),
-                     [&](int j, int d, T const& part) { t.sum_k(j, d) += part; });
+        team_product_where(team, is_cut, own, round_up(width, micro<T>), count, t.d_s, t.q.transposed(), is_seen,
+                           [&](int j, int d, T const& part) { t.sum_k(j, d) += part; });
       }
     }
     team.team_barrier();

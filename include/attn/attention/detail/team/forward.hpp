@@ -94,14 +94,16 @@ struct TeamForward {
       load_rows(team, t.kv, v_rows, k0, keys, streamed, value_width);
       if constexpr (RowActivation<A, T>) take_numerators(team, t, k0, keys);
       team.team_barrier();
-      team_product(team, own, round_up(value_width, micro<T>), keys, t.weights, t.kv.transposed(),
-                   [&](int i, int e, T const& part) {
-                     if constexpr (RowActivation<A, T>) {
-                       t.sum(i, e) = t.sum(i, e) * t.factor[i] + part;
-                     } else {
-                       t.sum(i, e) += part;
-                     }
-                   });
+      team_product_where(
+          team, cuts(mask, query, count, k0, keys), own, round_up(value_width, micro<T>), keys, t.weights,
+          t.kv.transposed(), [&](int i, int j) { return sees(t.keys[i], k0 + j); },
+          [&](int i, int e, T const& part) {
+            if constexpr (RowActivation<A, T>) {
+              t.sum(i, e) = t.sum(i, e) * t.factor[i] + part;
+            } else {
+              t.sum(i, e) += part;
+            }
+          });
     }
 
     team.team_barrier();

@@ -90,11 +90,17 @@ ATTN_FUNCTION void store_rows(Team const& team, TeamTile<T> const& tile, HeadRow
   }
 }
 
+/// Every term of a product counts.
+struct AllTerms {
+  ATTN_FUNCTION constexpr bool operator()(int, int) const { return true; }
+};
+
 /// Calls store(i, j, sum_d left(i, d) right(j, d)) for rows x columns entries, both multiples of micro<T>. The same
-/// thread gets the same entries in every call of the same size.
-template <class T, class Team, class Store>
+/// thread gets the same entries in every call of the same size. Terms d of row i for which `counts(i, d)` is false are
+/// left out: zero times a number that is not finite is no zero.
+template <class T, class Team, class Store, class Counts = AllTerms>
 ATTN_FUNCTION void team_product(Team const& team, int rows, int columns, int depth, TeamTile<T> const& left,
-                                TeamTile<T> const& right, Store const& store) {
+                                TeamTile<T> const& right, Store const& store, Counts const& counts = {}) {
   constexpr int R = micro<T>;
   int const down = rows / R, across = columns / R;
   for (int tile = team.team_rank(); tile < down * across; tile += team.team_size()) {
@@ -108,6 +114,7 @@ ATTN_FUNCTION void team_product(Team const& team, int rows, int columns, int dep
       for (int r = 0; r < R; ++r) a[r] = left(i0 + r * down, d);
       for (int c = 0; c < R; ++c) b[c] = right(j0 + c * across, d);
       for (int r = 0; r < R; ++r) {
+        if (!counts(i0 + r * down, d)) continue;
         for (int c = 0; c < R; ++c) sum[r][c] += a[r] * b[c];
       }
     }
@@ -150,6 +157,30 @@ ATTN_FUNCTION KeyRange hull(M const& mask, Query query, int count) {
   query.index += count - 1;
   range.end = mask.keys(query).end;
   return range;
+}
+
+/// Whether some of `count` queries from `query` on see keys of k0 ... k0 + keys - 1 that others do not.
+template <class M>
+ATTN_FUNCTION auto cuts(M const& mask, Query query, int count, int k0, int keys) {
+  if constexpr (hides_keys<M>) {
+    int const end = mask.keys(query).end;
+    query.index += count - 1;
+    return k0 < mask.keys(query).begin || k0 + keys > end;
+  } else {
+    return std::false_type();
+  }
+}
+
+/// `team_product` of weights, or of gradients of scores, with rows of the other side. Where a mask cuts the tile, terms
+/// are left out whose `counts(i, d)` is false.
+template <class T, class Team, class IsCut, class Counts, class Store>
+ATTN_FUNCTION void team_product_where(Team const& team, IsCut is_cut, int rows, int columns, int depth,
+                                      TeamTile<T> const& left, TeamTile<T> const& right, Counts const& counts,
+                                      Store const& store) {
+  if constexpr (std::same_as<IsCut, bool>) {
+    if (is_cut) return team_product(team, rows, columns, depth, left, right, store, counts);
+  }
+  team_product(team, rows, columns, depth, left, right, store);
 }
 
 /// What two tile sizes may be: `own` rows stay with a team, `streamed` rows pass through its scratch memory.
