@@ -114,6 +114,21 @@ struct Kernels {
   static constexpr cuda::Format format = format_;
 };
 
+/// One token in which all numbers of an array are not finite.
+struct Spoilt {
+  int array = -1;  ///< 0 ... 3: q, k, v, d_out
+  Index token = 0;
+  float number = std::numeric_limits<float>::quiet_NaN();
+
+  template <class X>
+  void spoil(int which, Stored<X> const& x) const {
+    auto const t = x.tensor();
+    for (Index row = 0; which == array && row < t.extent(0) * t.extent(1) * t.extent(3); ++row) {
+      t(row / t.extent(3) / t.extent(1), row / t.extent(3) % t.extent(1), token, row % t.extent(3)) = X(number);
+    }
+  }
+};
+
 template <class A>
 struct EmulatedInputs {
   A activation;
@@ -122,6 +137,7 @@ struct EmulatedInputs {
   Layout layout = {};
   double score_scale = 0;
   bool padding_is_nan = false;  ///< keys and values behind a sequence's length
+  Spoilt spoilt = {};
 
   Index rows() const { return shape.batch * shape.heads * shape.queries; }
   float scale() const {
@@ -145,6 +161,10 @@ struct StoredInputs {
           random_numbers(in.shape.v_size(), 3)),
         d_out({in.shape.batch, in.shape.heads, in.shape.queries, in.shape.value_width}, in.layout,
               random_numbers(in.shape.out_size(), 4)) {
+    in.spoilt.spoil(0, q);
+    in.spoilt.spoil(1, k);
+    in.spoilt.spoil(2, v);
+    in.spoilt.spoil(3, d_out);
     Shape const& s = in.shape;
     for (Index b = 0; in.padding_is_nan && b < s.batch; ++b) {
       for (Index j = in.mask.padding.lengths[b]; j < s.keys; ++j) {
@@ -273,6 +293,10 @@ EmulatedOutputs run_reference(EmulatedInputs<A> const& in) {
       out_extents{s.batch, s.heads, s.queries, s.value_width};
   auto const q = rounded(q_extents, s.q_size(), 1), k = rounded(k_extents, s.k_size(), 2),
              v = rounded(v_extents, s.v_size(), 3), d_out = rounded(out_extents, s.out_size(), 4);
+  in.spoilt.spoil(0, q);
+  in.spoilt.spoil(1, k);
+  in.spoilt.spoil(2, v);
+  in.spoilt.spoil(3, d_out);
   Stored<double> const out(out_extents, {}), d_q(q_extents, {}), d_k(k_extents, {}), d_v(v_extents, {});
   attn::AttentionOptions<AnyMask> const options{.mask = in.mask, .score_scale = in.score_scale};
   EmulatedOutputs result;
@@ -324,6 +348,57 @@ inline attn::testing::Verdict are_right(EmulatedOutputs const& got, EmulatedOutp
 template <class K, class A>
 attn::testing::Verdict emulated_is_right(EmulatedInputs<A> const& in) {
   return are_right(run_emulated<K>(in), run_reference<typename K::X>(in), in.shape, promised_error(K::format));
+}
+
+/// `are_right` where inputs are not all finite. What is not finite in `want` is not in `got`, where it may spread over
+/// all results of the same query, or of the same key; those of the others are right.
+inline attn::testing::Verdict are_right_where_finite(EmulatedOutputs got, EmulatedOutputs want, Shape const& shape,
+                                                     double tolerance) {
+  attn::testing::Verdict verdict;
+  auto const add_spoilt = [](std::vector<bool>& rows, std::vector<double> const& x, Index width) {
+    rows.resize(x.size() / std::size_t(width));
+    for (std::size_t i = 0; i < x.size(); ++i)
+      rows[i / std::size_t(width)] = rows[i / std::size_t(width)] || !std::isfinite(x[i]);
+  };
+  auto const compare = [&](char const* name, std::vector<double>& x, std::vector<double>& y, Index width,
+                           std::vector<bool> const& spoilt) {
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      std::size_t const row = i / std::size_t(width);
+      if (std::isfinite(x[i]) != std::isfinite(y[i]) && !(spoilt[row] && std::isfinite(y[i]))) {
+        verdict &= attn::testing::Verdict("row " + std::to_string(row) + " has " + std::to_string(x[i]) + " for " +
+                                          std::to_string(y[i]))
+                       .about(name);
+        return;
+      }
+      if (spoilt[row]) x[i] = y[i] = 0;
+    }
+  };
+  std::vector<bool> queries, keys, parts;
+  add_spoilt(queries, want.out, shape.value_width);
+  add_spoilt(queries, want.d_q, shape.width);
+  add_spoilt(keys, want.d_k, shape.width);
+  add_spoilt(keys, want.d_v, shape.value_width);
+  add_spoilt(parts, want.parts, 1);
+  compare("out", got.out, want.out, shape.value_width, queries);
+  compare("d_q", got.d_q, want.d_q, shape.width, queries);
+  compare("d_k", got.d_k, want.d_k, shape.width, keys);
+  compare("d_v", got.d_v, want.d_v, shape.value_width, keys);
+  compare("d_parameter", got.parts, want.parts, 1, parts);
+  got.gaps_are_untouched = true;  // gaps are told by NaN, and results may be
+  return verdict ? are_right(got, want, shape, tolerance) : verdict;
+}
+
+/// Calls check(inputs) with numbers that are not finite in each array in turn.
+template <class A, class Check>
+void for_spoilt(EmulatedInputs<A> in, Check const& check) {
+  for (int array = 0; array < 4; ++array) {
+    Index const tokens = array == 1 || array == 2 ? in.shape.keys : in.shape.queries;
+    for (Index const token : {tokens / 2, tokens - 1}) {
+      in.spoilt = {array, token};
+      if (token == tokens - 1) in.spoilt.number = std::numeric_limits<float>::infinity();
+      check(in);
+    }
+  }
 }
 
 }  // namespace attn_test

@@ -123,6 +123,21 @@ TEST(CudaHopper, NeverLooksAtPadding) {
   }
 }
 
+template <class K, class A>
+void expect_indifference(EmulatedInputs<A> const& all) {
+  for_spoilt(all, [](EmulatedInputs<A> const& in) {
+    SCOPED_TRACE(name_of(in.shape) + ", array " + std::to_string(in.spoilt.array) + ", token " +
+                 std::to_string(in.spoilt.token));
+    EXPECT_SOUND(are_right_where_finite(run_hopper<K>(in), run_reference<typename K::X>(in), in.shape,
+                                        promised_error(K::format)));
+  });
+}
+
+TEST(CudaHopper, IsIndifferentToWhatAMaskHides) {
+  expect_indifference<HopperKernels<Bf16, 64, 2>, attn::Softmax>({{}, square(140, 64), causal()});
+  expect_indifference<HopperKernels<Bf16, 64, 3>, Dynamic>({dynamic(), square(140, 64), groups(50, 70)});
+}
+
 TEST(CudaHopper, AgreesWithTheReference_InRowsWithGapsOfAnyWidth) {
   for (Layout const& layout : {Layout{true, 0, 0}, Layout{true, 8, 16}, Layout{false, 16, 8}}) {
     for (Index const width : {64, 40}) {

@@ -62,6 +62,27 @@ TEST(CudaKernels, NeverLookAtPadding) {
   }
 }
 
+// Zero times a number that is not finite is no zero: rows that some queries of a tile do not see.
+template <class K, class A>
+void expect_indifference(EmulatedInputs<A> const& all) {
+  for_spoilt(all, [](EmulatedInputs<A> const& in) {
+    SCOPED_TRACE(name_of(in.shape) + ", array " + std::to_string(in.spoilt.array) + ", token " +
+                 std::to_string(in.spoilt.token));
+    EXPECT_SOUND(are_right_where_finite(run_emulated<K>(in), run_reference<typename K::X>(in), in.shape,
+                                        promised_error(K::format)));
+  });
+}
+
+TEST(CudaKernels, AreIndifferentToWhatAMaskHides) {
+  expect_indifference<Kernels<Bf16, 64>, attn::Softmax>({{}, square(90, 64), causal()});
+  expect_indifference<Kernels<Bf16, 64>, attn::Softmax>({{}, square(90, 64), window(3, 5)});
+  expect_indifference<Kernels<Bf16, 64>, Dynamic>({dynamic(), square(90, 64), groups(50, 70)});
+  expect_indifference<Kernels<float, 32>, Dynamic>({dynamic(), shape(70, 67, 31, 17), causal()});
+  expect_indifference<Kernels<float, 32>, attn::Softmax>({{}, square(67, 32), causal()});
+  expect_indifference<Kernels<Bf16, 256>, Dynamic>({dynamic(), square(70, 200), causal()});
+  expect_indifference<Kernels<Fp16, 64>, attn::Softmax>({{}, square(70, 64), causal()});
+}
+
 TEST(CudaKernels, AgreeWithTheReference_InRowsThatAreNotAligned) {
   using K = Kernels<Bf16, 64>;
   for (Layout const& layout : {Layout{true, 0, 0}, Layout{true, 8, 16}, Layout{false, 3, 1}, Layout{true, 1, 0}}) {

@@ -17,7 +17,7 @@ struct Gradient {
   static constexpr int row_bytes = width * element_bytes<F>, own = Cut::own, streamed = Cut::streamed;
   static constexpr int own_bytes = own * row_bytes, streamed_bytes = streamed * row_bytes;
   static constexpr int m_tiles = Cut::m_tiles, n_tiles = streamed / 8, width_tiles = width / 8;
-  static constexpr int facts_start = 2 * own_bytes + 4 * streamed_bytes, facts_bytes = streamed * Rows::fact_words * 4;
+  static constexpr int facts_start = 2 * own_bytes + 4 * streamed_bytes, facts_bytes = streamed * Rows::words * 4;
   static constexpr unsigned shared_bytes = unsigned(round_up(facts_start + 2 * facts_bytes, 128));
   using Tile = SharedTile<row_bytes>;
 
@@ -67,6 +67,11 @@ struct Gradient {
       block.barrier();  // this tile is there, and nobody reads the one before it any more
       Streamed const following = rows.next(tile, at, first, count);
       if (following.count > 0) load(following, stage ^ 1);
+      bool const is_cut = rows.is_cut(at, first, count, tile, tile.count);
+      if (is_cut) {
+        take_out_what_is_not_finite(block, buffer(2 * stage), buffer(2 * stage + 1), facts_of(stage));
+        block.barrier();
+      }
       typename Rows::template Pair<16 * m_tiles> const pair(rows, at, first + warp_row, tile);
       if (pair.any(rows.x.mask)) {
         float s[m_tiles][n_tiles][4], y[m_tiles][n_tiles][4];
@@ -74,7 +79,7 @@ struct Gradient {
         set_zero(y);
         multiply_by_rows<F>(block, s, LeftRows<F, row_bytes>(block, own1, warp_row), buffer(2 * stage));
         multiply_by_rows<F>(block, y, LeftRows<F, row_bytes>(block, own2, warp_row), buffer(2 * stage + 1));
-        rows.take_gradients(block, pair, facts_of(stage), own_facts, s, y, d_parameters);
+        rows.take_gradients(block, pair, is_cut, facts_of(stage), own_facts, s, y, d_parameters);
         // forward: s_ij = scale q_i.k_j, out_i += w_ij v_j; hence d_q_i += scale d_s_ij k_j, d_k_j += scale d_s_ij q_i,
         // d_v_j += w_ij d_out_i
         if constexpr (has_first) multiply_by_columns<F>(block, sum1, y, buffer(2 * stage));
@@ -113,6 +118,25 @@ struct Gradient {
         block.copy_word(facts_of(stage) + unsigned(4 * i), rows.fact(batch, tile, is_there ? row : 0, word),
                         is_there ? 4 : 0);
       }
+    }
+    if constexpr (Rows::marks_queries) {
+      for (int i = block.thread(); i < streamed; i += Cut::threads) {
+        block.write(Rows::mark_place(facts_of(stage), i), 0.0f);
+      }
+    }
+  }
+
+  /// Of a tile that a mask cuts, in what sums take.
+  template <class Block>
+  ATTN_FUNCTION void take_out_what_is_not_finite(Block const& block, Tile tile1, Tile tile2, unsigned facts) const {
+    constexpr int chunks = row_bytes / 16, threads = Cut::threads;
+    if constexpr (has_first && has_second) {
+      make_both_finite<F, streamed, chunks, threads>(block, block.thread(), tile1, tile2,
+                                                     [&](int row) { return Rows::mark_place(facts, row); });
+    } else if constexpr (has_first) {
+      make_finite<F, streamed, chunks, threads>(block, block.thread(), tile1, tile2);
+    } else {
+      make_finite<F, streamed, chunks, threads>(block, block.thread(), tile2, tile1);
     }
   }
 

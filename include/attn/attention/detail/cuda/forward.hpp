@@ -192,6 +192,7 @@ struct Forward {
     Query const query{at.batch, first, n, m}, warp_query{at.batch, first + warp_row, n, m};
     WarpKeys const keys(mask, warp_query, count - warp_row < 16 * m_tiles ? count - warp_row : 16 * m_tiles);
     KeyRange const all = hull(mask, query, count);
+    WarpKeys const block_keys(mask, query, count);
 
     Tile const q_tile{0};
     auto const buffer = [](int which) { return Tile{unsigned(own_bytes + which * streamed_bytes)}; };
@@ -214,6 +215,11 @@ struct Forward {
       block.wait_for_copies();
       block.barrier();  // this tile is there, and nobody reads the one before it any more
       if (k0 + streamed < all.end) load(k0 + streamed, stage ^ 1);
+      if (hides_keys<M> && !block_keys.every(k0, all.end - k0 < streamed ? all.end - k0 : streamed)) {
+        make_finite<F, streamed, row_bytes / 16, Cut::threads>(block, block.thread(), buffer(2 * stage + 1),
+                                                               buffer(2 * stage));
+        block.barrier();
+      }
       if (!keys.any(k0, streamed)) continue;
       float s[m_tiles][n_tiles][4];
       set_zero(s);

@@ -60,6 +60,10 @@ struct Gradients {
   /// Of streamed queries, in words of 4 bytes: statistics, delta, inverse.
   static constexpr bool streams_facts = is_row && !of_queries;
   static constexpr int fact_words = streams_facts ? int(sizeof(Stats)) / 4 + 2 : 0;
+  /// And of streamed queries under a mask, where sums take both of their tiles: zero, or NaN for a row in which a
+  /// number was not finite.
+  static constexpr bool marks_queries = part == Part::keys_and_values && hides_keys<decltype(Inputs::mask)>;
+  static constexpr int words = fact_words + (marks_queries ? 1 : 0);
   /// Of own queries.
   static constexpr bool finds_facts = is_row && of_queries;
   using OwnFacts = RowFacts<A>[m_tiles][2];
@@ -146,11 +150,22 @@ struct Gradients {
     }
   };
 
+  /// Whether a mask hides some of a tile from some own rows; `keys` rows of it are there.
+  ATTN_FUNCTION bool is_cut(TeamPlace const& at, int first, int count, Streamed const& tile, int keys) const {
+    if constexpr (!hides_keys<decltype(Inputs::mask)>) return false;
+    int const n = int(x.q.extent(2)), m = int(x.k.extent(2));
+    if constexpr (of_queries) {
+      return !WarpKeys(x.mask, {at.batch, first, n, m}, count).every(tile.first, keys);
+    } else {
+      return !WarpKeys(x.mask, {at.batch, tile.first, n, m}, tile.count).every(first, count);
+    }
+  }
+
   /// Scores s become weights, gradients of weights d_w become gradients of scores; what the mask hides becomes zero.
-  /// `facts_start`: where those of streamed queries lie.
+  /// `facts_start`: where those of streamed queries lie; `is_marked`: whether their marks may be others than zero.
   template <class Block>
-  ATTN_FUNCTION void take_gradients(Block const& block, Pair<16 * m_tiles> const& pair, unsigned facts_start,
-                                    OwnFacts const& own_facts, float (&s)[m_tiles][n_tiles][4],
+  ATTN_FUNCTION void take_gradients(Block const& block, Pair<16 * m_tiles> const& pair, [[maybe_unused]] bool is_marked,
+                                    unsigned facts_start, OwnFacts const& own_facts, float (&s)[m_tiles][n_tiles][4],
                                     float (&d_w)[m_tiles][n_tiles][4],
                                     Kokkos::Array<float, n_parameters>& d_parameters) const {
     auto const weigh = for_row(x.a, pair.row);
@@ -170,6 +185,16 @@ struct Gradients {
       }
       KeyRange seen{};
       if (!all_visible) seen = pair.keys(x.mask, query);
+      if constexpr (marks_queries) {
+        if (is_marked) {
+          float const mark = block.template read<float>(mark_place(facts_start, query));
+          ATTN_UNROLL
+          for (int j = 0; j < keys; ++j) {
+            s[j / 2][i / 2][j % 2 * 2 + i % 2] += mark;
+            d_w[j / 2][i / 2][j % 2 * 2 + i % 2] += mark;
+          }
+        }
+      }
       ATTN_UNROLL
       for (int j = 0; j < keys; ++j) {
         int const r = of_queries ? i : j, c = of_queries ? j : i;
@@ -217,6 +242,10 @@ struct Gradients {
     }
   }
 
+  /// The marks of streamed rows lie behind their facts.
+  static ATTN_FUNCTION unsigned mark_place(unsigned start, int row) {
+    return start + unsigned((streamed * fact_words + row) * 4);
+  }
   /// Where the facts of a streamed row lie, and where a word of them comes from.
   static ATTN_FUNCTION unsigned facts_place(unsigned start, int row) { return start + unsigned(row * fact_words * 4); }
   ATTN_FUNCTION float const* fact(int batch, Streamed const& tile, int row, int word) const {

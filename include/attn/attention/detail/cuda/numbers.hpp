@@ -89,4 +89,23 @@ ATTN_FUNCTION std::uint32_t pack_finite(float first, float second) {
   }
 }
 
+/// A NaN as one number of 32 bits, or as two of 16 bits of any format.
+inline constexpr std::uint32_t nan_bits = 0x7fffffff;
+
+/// What is not finite in a register that holds one number or two becomes zero. Returns whether there was any.
+template <Format F>
+ATTN_FUNCTION bool make_finite(std::uint32_t& bits) {
+  if constexpr (is_narrow<F>) {
+    // The exponents of infinities and NaN have all bits: one more in their last place is a carry into the sign's.
+    constexpr std::uint32_t last = F == Format::bf16 ? 0x00800080 : 0x04000400;
+    std::uint32_t const carry = ((bits & 0x7fff7fffu) + last) & 0x80008000u;
+    if (carry == 0) return false;
+    bits &= ~((carry >> 15) * 0xffffu);
+  } else {
+    if ((bits & 0x7f800000u) != 0x7f800000u) return false;
+    bits = 0;
+  }
+  return true;
+}
+
 }  // namespace attn::detail::cuda

@@ -101,6 +101,43 @@ ATTN_FUNCTION void store_rows(Block const& block, SharedTile<row_bytes> tile, He
   }
 }
 
+/// Numbers of a tile's chunk that are not finite become zero. Returns whether there was any.
+template <Format F, class Tile, class Block>
+ATTN_FUNCTION bool make_finite(Block const& block, Tile tile, int row, int chunk) {
+  Chunk numbers = block.template read<Chunk>(tile.chunk(row, chunk));
+  bool any = false;
+  ATTN_UNROLL
+  for (int w = 0; w < 4; ++w) any |= make_finite<F>(numbers.words[w]);
+  if (any) block.write(tile.chunk(row, chunk), numbers);
+  return any;
+}
+
+/// By `threads` threads: what is not finite in a tile becomes zero, and the same chunk of `marked`, a tile of as many
+/// rows, is not a number any more. A sum over the rows of a tile takes hidden ones with a weight of zero, and zero
+/// times a NaN is none; a mark makes the weights NaN of those who see the row.
+template <Format F, int rows, int chunks, int threads, class Block, class Tile>
+ATTN_FUNCTION void make_finite(Block const& block, int thread, Tile tile, Tile marked) {
+  ATTN_ROLLED
+  for (int i = thread; i < rows * chunks; i += threads) {
+    int const row = i / chunks, chunk = i % chunks;
+    if (make_finite<F>(block, tile, row, chunk)) block.write(marked.chunk(row, chunk), nan_bits);
+  }
+}
+/// The same where both tiles are summed over: a mark is a word of its own for each row.
+template <Format F, int rows, int chunks, int threads, class Block, class Tile, class PlaceOfMark>
+ATTN_FUNCTION void make_both_finite(Block const& block, int thread, Tile tile1, Tile tile2, PlaceOfMark const& place) {
+  ATTN_ROLLED
+  for (int row = thread; row < rows; row += threads) {
+    bool any = false;
+    ATTN_ROLLED
+    for (int chunk = 0; chunk < chunks; ++chunk) {
+      any |= make_finite<F>(block, tile1, row, chunk);
+      any |= make_finite<F>(block, tile2, row, chunk);
+    }
+    if (any) block.write(place(row), nan_bits);
+  }
+}
+
 /// Operands of a product in registers; `rest` is what tf32 leaves of fp32.
 template <Format F, int n>
 struct Registers {

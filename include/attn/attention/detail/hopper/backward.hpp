@@ -26,7 +26,7 @@ struct HopperGradient {
   static constexpr bool has_second = !Rows::of_queries;
   static constexpr int own = Cut::own, streamed = Cut::streamed, n_tiles = streamed / 8, panels = width / 64;
   static constexpr int part_tiles = width == 64 ? 8 : 16, parts = width / 8 / part_tiles;
-  static constexpr int facts_bytes = round_up(streamed * Rows::fact_words * 4, 1024);
+  static constexpr int facts_bytes = round_up(streamed * Rows::words * 4, 1024);
   // A place holds both tiles, one behind the other; that of streamed rows also the facts of queries.
   using Own = Ring<1, 2 * Cut::own_bytes>;
   static constexpr int tile_bytes = 2 * Cut::streamed_bytes + facts_bytes;
@@ -45,7 +45,7 @@ struct HopperGradient {
   ATTN_FUNCTION void operator()(Block const& block) const {
     if (block.thread() == 0) {
       own_ring().init(block, 1, Cut::consumers);
-      tile_ring().init(block, Rows::streams_facts ? 2 : 1, 4 * Cut::consumers);
+      tile_ring().init(block, Rows::words > 0 ? 2 : 1, 4 * Cut::consumers);
       block.init_barrier(landed, 1);
       block.publish_barriers();
     }
@@ -112,8 +112,9 @@ struct HopperGradient {
       for (Streamed tile = rows.begin(work.at, work.first, work.count); tile.count > 0;
            tile = rows.next(tile, work.at, work.first, work.count), ++use) {
         tiles.wait_empty(block, use);
-        bool const is_cut = Rows::of_queries &&
-                            reaches_hidden_keys(tile.first + tile.count, int(rows.x.k.extent(2)), tile.first, streamed);
+        int const n_keys = int(rows.x.k.extent(2));
+        int const present = n_keys - tile.first < streamed ? n_keys - tile.first : streamed;
+        bool const is_cut = rows.is_cut(work.at, work.first, work.count, tile, present);
         unsigned const full = tiles.full(use), barrier = is_cut ? landed : full;
         if (issues) {
           BoxPlace const place{0, tile.first, tile.head, work.at.batch};
@@ -121,14 +122,18 @@ struct HopperGradient {
           load_panels<panels>(block, streamed_first, streamed_tile(use, 0), place, barrier);
           load_panels<panels>(block, streamed_second, streamed_tile(use, 1), place, barrier);
         }
-        if (is_cut) {
-          block.wait(landed, cuts++ % 2);
-          clear_rows<panels>(block, streamed_tile(use, 0), tile.count);
-          if (issues) block.arrive(full);
-        }
-        if constexpr (Rows::streams_facts) {
+        if constexpr (Rows::words > 0) {
           write_facts(block, work.at.batch, tile, facts_of(use));
           block.warp_barrier();
+        }
+        if (is_cut) {
+          block.wait(landed, cuts++ % 2);
+          take_out_what_is_not_finite(block, use);
+          block.publish_writes();
+          block.warp_barrier();
+          if (issues) block.arrive(full);
+        }
+        if constexpr (Rows::words > 0) {
           if (issues) block.arrive(full);
         }
       }
@@ -137,10 +142,27 @@ struct HopperGradient {
   /// By the lanes of a warp.
   template <class Block>
   ATTN_FUNCTION void write_facts(Block const& block, int batch, Streamed const& tile, unsigned place) const {
-    for (int i = block.thread() % 32; i < streamed * Rows::fact_words; i += 32) {
-      int const row = i / Rows::fact_words;
-      block.write(place + unsigned(4 * i),
-                  row < tile.count ? *rows.fact(batch, tile, row, i % Rows::fact_words) : 0.0f);
+    if constexpr (Rows::streams_facts) {
+      for (int i = block.thread() % 32; i < streamed * Rows::fact_words; i += 32) {
+        int const row = i / Rows::fact_words;
+        block.write(place + unsigned(4 * i),
+                    row < tile.count ? *rows.fact(batch, tile, row, i % Rows::fact_words) : 0.0f);
+      }
+    }
+    if constexpr (Rows::marks_queries) {
+      for (int i = block.thread() % 32; i < streamed; i += 32) block.write(Rows::mark_place(place, i), 0.0f);
+    }
+  }
+  /// By a warp: of a tile that a mask cuts, in what sums take.
+  template <class Block>
+  ATTN_FUNCTION void take_out_what_is_not_finite(Block const& block, unsigned use) const {
+    int const lane = block.thread() % 32;
+    Panels<streamed> const tile1 = streamed_tile(use, 0), tile2 = streamed_tile(use, 1);
+    if constexpr (has_second) {
+      make_both_finite<F, streamed, 8 * panels, 32>(block, lane, tile1, tile2,
+                                                    [&](int row) { return Rows::mark_place(facts_of(use), row); });
+    } else {
+      make_finite<F, streamed, 8 * panels, 32>(block, lane, tile1, tile2);
     }
   }
 
@@ -176,7 +198,8 @@ struct HopperGradient {
         block.template wait_for_products<0>(s[0]);
         block.template wait_for_products<0>(y[0]);
         typename Rows::template Pair<16> const pair(rows, work.at, first + 16 * warp, tile);
-        rows.take_gradients(block, pair, facts_of(use), own_facts, s, y, d_parameters);
+        bool const is_cut = rows.is_cut(work.at, work.first, work.count, tile, streamed);
+        rows.take_gradients(block, pair, is_cut, facts_of(use), own_facts, s, y, d_parameters);
         // forward: s_ij = scale q_i.k_j, out_i += w_ij v_j; hence d_q_i += scale d_s_ij k_j, d_k_j += scale d_s_ij q_i,
         // d_v_j += w_ij d_out_i
         take_operand<F>(left1, y[0]);
@@ -191,7 +214,7 @@ struct HopperGradient {
           if constexpr (has_second) block.template wait_for_products<0>(sum2[p][0]);
         }
       }
-      if constexpr (Rows::streams_facts) block.warp_barrier();  // each lane has read some
+      if constexpr (Rows::words > 0) block.warp_barrier();  // each lane has read some
       if (block.thread() % 32 == 0) block.arrive(tiles.empty(use));
     }
     store(block, work, group, own_use, sum1, sum2);

@@ -39,6 +39,7 @@ struct HopperForward {
   static constexpr unsigned barriers = Queries::all_bytes + Tiles::all_bytes;
   static constexpr unsigned landed = barriers + Queries::barrier_bytes + Tiles::barrier_bytes;
   static constexpr unsigned shared_bytes = landed + 8;
+  static_assert(Cut::slots >= 3, "keys may wait for the values behind them while others are multiplied");
 
   struct Sizes {
     int batch, heads, kv_heads, queries, keys;
@@ -110,25 +111,32 @@ struct HopperForward {
                               {0, work.first + 64 * g, work.at.head, work.at.batch}, queries.full(query_use));
         }
       }
+      int const count = size.queries - work.first < own ? size.queries - work.first : own;
+      WarpKeys const seen(mask, {work.at.batch, work.first, size.queries, size.keys}, count);
       for (int t = 0; t < work.n_tiles; ++t, use += 2) {
         int const k0 = work.keys.begin + t * streamed;
+        int const present = size.keys - k0 < streamed ? size.keys - k0 : streamed;
         BoxPlace const place{0, k0, work.key_head, work.at.batch};
-        tiles.wait_empty(block, use);
-        if (issues) {
-          block.arrive_expecting(tiles.full(use), Cut::key_bytes);
-          load_panels<panels>(block, k, tile(use), place, tiles.full(use));
-        }
-        tiles.wait_empty(block, use + 1);
-        bool const is_cut = reaches_hidden_keys(work.keys.end, size.keys, k0, streamed);
-        unsigned const barrier = is_cut ? landed : tiles.full(use + 1);
-        if (issues) {
-          block.arrive_expecting(barrier, Cut::key_bytes);
-          load_panels<panels>(block, v, tile(use + 1), place, barrier);
-        }
+        bool const is_cut = hides_keys<M> && !seen.every(k0, present);
+        auto const load = [&](Map const& map, unsigned i) {
+          tiles.wait_empty(block, i);
+          unsigned const barrier = is_cut ? landed : tiles.full(i);
+          if (!issues) return;
+          if (!is_cut || i == use) block.arrive_expecting(barrier, (is_cut ? 2 : 1) * Cut::key_bytes);
+          load_panels<panels>(block, map, tile(i), place, barrier);
+        };
+        load(k, use);
+        load(v, use + 1);
         if (is_cut) {
           block.wait(landed, cuts++ % 2);
-          clear_rows<panels>(block, tile(use + 1), work.keys.end - k0);
-          if (issues) block.arrive(tiles.full(use + 1));
+          // also behind the last key that any query sees; behind the last of all keys TMA fills up with zeros
+          make_finite<F, streamed, 8 * panels, 32>(block, block.thread() % 32, tile(use + 1), tile(use));
+          block.publish_writes();
+          block.warp_barrier();
+          if (issues) {
+            block.arrive(tiles.full(use));
+            block.arrive(tiles.full(use + 1));
+          }
         }
       }
     }

@@ -92,24 +92,6 @@ ATTN_FUNCTION void store_panels(Block const& block, Map const& map, BoxPlace pla
   for (int p = 0; p < panels; ++p, place.column += 64) block.store_box(map, place, from.panel(p));
 }
 
-/// Whether a tile of `rows` keys from `first` on reaches behind `end`, the end of what any of its queries may see.
-/// Nobody knows what lies there, and a weight of zero does not help where a value is not a number. Behind the last of
-/// all keys TMA itself fills up with zeros.
-ATTN_FUNCTION constexpr bool reaches_hidden_keys(int end, int n_keys, int first, int rows) {
-  return end < n_keys && end - first < rows;
-}
-/// By a warp: rows from `first` on, which TMA has brought, become zero.
-template <int panels, int rows, class Block>
-ATTN_FUNCTION void clear_rows(Block const& block, Panels<rows> tile, int first) {
-  for (int p = 0; p < panels; ++p) {
-    for (int at = (first > 0 ? first : 0) * 128 + block.thread() % 32 * 16; at < tile.panel_bytes; at += 32 * 16) {
-      block.write(tile.panel(p) + unsigned(at), Chunk{});
-    }
-  }
-  block.publish_writes();
-  block.warp_barrier();
-}
-
 /// Starts s (64, 8 n) = q k^T over `width` columns.
 template <Format F, int width, int n_tiles, int q_rows, int k_rows, class Block>
 ATTN_FUNCTION void start_scores(Block const& block, float (&s)[n_tiles][4], Panels<q_rows> q, Panels<k_rows> k) {
