@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <vector>
 
 namespace {
@@ -260,6 +261,38 @@ TEST(Jet, MultipliesReversedAdjointsAsWritten) {
   }
   EXPECT_EQ(attn::real_gradient(d_x), d_x.coefficients[J::size - 1]);  // a real parameter is in the value alone
   EXPECT_EQ(attn::real_gradient(2.5), 2.5);
+}
+
+template <class T>
+void expect_that_nan_stays() {
+  using J = Jet<T, 1, 1>;
+  using R = attn::RealOf<T>;
+  auto const value = [](J const& x) {
+    if constexpr (attn::Real<T>) {
+      return x.value();
+    } else {
+      return x.value()[0];
+    }
+  };
+  J const nan = J::template variable<0>(T(std::numeric_limits<R>::quiet_NaN())), zero = J(T(R(0)));
+  for (J const& x : {attn::max(nan, zero), attn::max(zero, nan), attn::min(nan, zero), attn::min(zero, nan)}) {
+    EXPECT_TRUE(std::isnan(value(x)));
+  }
+  for (auto* const f : {attn::abs<J>, attn::exp<J>, attn::log<J>, attn::sqrt<J>, attn::sin<J>, attn::cos<J>,
+                        attn::tanh<J>, attn::erf<J>, attn::exp_nonpositive<J>}) {
+    EXPECT_TRUE(std::isnan(value(f(nan))));
+  }
+}
+TEST(Jet, LetsNoNanVanish) {
+  expect_that_nan_stays<double>();
+  expect_that_nan_stays<attn::Pack<float>>();
+}
+
+// As max(x, 0) is x, so its derivatives are those of x.
+TEST(Jet, TakesTheDerivativesOfANanThatIsTheLargest) {
+  using J = Jet<double, 1>;
+  J const x = attn::max(J::variable(std::nan("")), J(0.0));
+  EXPECT_EQ(x.coefficients[1], 1.0);
 }
 
 }  // namespace

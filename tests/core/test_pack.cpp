@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -165,6 +166,42 @@ TEST(Pack, AsTheScalarOfAJetDifferentiatesEachLane) {
   for (int lane = 0; lane < P::width; ++lane) {
     EXPECT_NEAR(y.coefficients[1][lane], 2 * std::exp(0.5 * lane), 1e-13);
   }
+}
+
+template <class P>
+void expect_that_nan_stays() {
+  using R = attn::RealOf<P>;
+  R const nan = std::numeric_limits<R>::quiet_NaN(), inf = std::numeric_limits<R>::infinity();
+  R const numbers[] = {R(0), R(-1), R(2), inf, -inf, nan};
+  P x(R(0)), one_nan(R(0));
+  one_nan.lanes[0] = nan;
+  for (int l = 0; l < P::width; ++l) x.lanes[l] = numbers[std::size_t(l) % 6];
+  for (R const a : numbers) {
+    P const pairs[][2] = {{attn::max(x, P(a)), attn::max(P(a), x)}, {attn::min(x, P(a)), attn::min(P(a), x)}};
+    for (int l = 0; l < P::width; ++l) {
+      bool const is_nan = std::isnan(x[l]) || std::isnan(a);
+      for (int side = 0; side < 2; ++side) {
+        EXPECT_EQ(std::isnan(pairs[0][side][l]), is_nan) << x[l] << ", " << a;
+        EXPECT_EQ(std::isnan(pairs[1][side][l]), is_nan) << x[l] << ", " << a;
+        if (!is_nan) {
+          EXPECT_EQ(pairs[0][side][l], std::max(x[l], a));
+          EXPECT_EQ(pairs[1][side][l], std::min(x[l], a));
+        }
+      }
+      EXPECT_EQ(attn::where_largest(x, P(a), P(R(1)), P(R(2)))[l], attn::where_largest(x[l], a, R(1), R(2)));
+      EXPECT_EQ(attn::where_greater(x, P(a), P(R(1)), P(R(2)))[l], attn::where_greater(x[l], a, R(1), R(2)));
+    }
+  }
+  for (auto* const f : {attn::abs<P>, attn::exp<P>, attn::log<P>, attn::sqrt<P>, attn::sin<P>, attn::cos<P>,
+                        attn::tanh<P>, attn::erf<P>, attn::exp_nonpositive<P>}) {
+    P const y = f(one_nan);
+    EXPECT_TRUE(std::isnan(y[0]));
+    for (int l = 1; l < P::width; ++l) EXPECT_FALSE(std::isnan(y[l]));
+  }
+}
+TEST(Pack, LetsNoNanVanish) {
+  expect_that_nan_stays<Floats>();
+  expect_that_nan_stays<attn::Pack<double>>();
 }
 
 struct Sine {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 namespace {
 
@@ -25,6 +26,36 @@ TEST(MaxAndMin, ReturnTheSecondOfTwoEqualArguments) {
   EXPECT_TRUE(std::signbit(attn::min(0.0, -0.0)));
   EXPECT_EQ(attn::max(2.0f, 3.0f), 3.0f);
   EXPECT_EQ(attn::min(2.0f, 3.0f), 2.0f);
+}
+
+template <class T>
+void expect_that_nan_stays() {
+  T const nan = std::numeric_limits<T>::quiet_NaN(), infinity = std::numeric_limits<T>::infinity();
+  for (T const x : {T(0), T(-1), T(2), infinity, -infinity, nan}) {
+    EXPECT_TRUE(std::isnan(attn::max(nan, x)) && std::isnan(attn::max(x, nan))) << x;
+    EXPECT_TRUE(std::isnan(attn::min(nan, x)) && std::isnan(attn::min(x, nan))) << x;
+    EXPECT_EQ(attn::where_greater(nan, x, T(1), T(2)), T(2));
+    EXPECT_EQ(attn::where_greater(x, nan, T(1), T(2)), T(2));
+  }
+  EXPECT_EQ(attn::where_largest(nan, T(0), T(1), T(2)), T(1));
+  EXPECT_EQ(attn::where_largest(T(0), nan, T(1), T(2)), T(2));
+  EXPECT_EQ(attn::max(-infinity, infinity), infinity);
+  EXPECT_EQ(attn::min(-infinity, infinity), -infinity);
+  for (auto* const f : {attn::abs<T>, attn::exp<T>, attn::log<T>, attn::sqrt<T>, attn::sin<T>, attn::cos<T>,
+                        attn::tanh<T>, attn::erf<T>, attn::exp_nonpositive<T>}) {
+    EXPECT_TRUE(std::isnan(f(nan)));
+  }
+}
+TEST(Functions, LetNoNanVanish) {
+  expect_that_nan_stays<float>();
+  expect_that_nan_stays<double>();
+}
+
+TEST(WhereLargest, ChoosesAsMaxDoes) {
+  EXPECT_EQ(attn::where_largest(2.0, 1.0, 10.0, 20.0), 10.0);
+  EXPECT_EQ(attn::where_largest(1.0, 1.0, 10.0, 20.0), 20.0);
+  EXPECT_EQ(attn::where_largest(0.0, 1.0, 10.0, 20.0), 20.0);
+  EXPECT_EQ(attn::larger_number(2.0, 1.0), 2.0);
 }
 
 TEST(WhereGreater, ChoosesByStrictComparison) {

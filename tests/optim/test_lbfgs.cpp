@@ -169,6 +169,26 @@ TEST(Lbfgs, ALossThatBecomesNanKeepsTheLastGoodParameters) {
   EXPECT_EQ(problem.values(), last_good);
 }
 
+// The largest of NaN and three zeros is NaN: that is no flat place.
+TEST(Lbfgs, AGradientThatIsNanIsAFailedRun) {
+  for (std::size_t const where : {std::size_t(0), std::size_t(3)}) {
+    Problem problem({1.0, 2.0, 3.0, 4.0}, [&](auto const&, auto& g) {
+      for (auto& x : g) x = 0;
+      g[where] = std::numeric_limits<double>::quiet_NaN();
+      return 1.0;
+    });
+    attn::optim::Lbfgs lbfgs(problem.ctx);
+    std::string message;
+    try {
+      lbfgs.step(problem.ctx, problem);
+    } catch (attn::Error const& e) {
+      message = e.what();
+    }
+    EXPECT_NE(message.find("Lbfgs: the slope along the search direction became nan"), std::string::npos) << message;
+    EXPECT_EQ(problem.values(), (std::vector<double>{1, 2, 3, 4}));
+  }
+}
+
 TEST(Lbfgs, AFlatStartStopsAtOnce) {
   Problem problem({1.0, 1.0}, rosenbrock);
   attn::optim::Lbfgs lbfgs(problem.ctx);

@@ -13,7 +13,7 @@ struct Relu {
 
   template <class T>
   ATTN_FUNCTION T slope(T s, Row row) const {
-    return where_greater(s, T(0), T(RealOf<T>(1) / RealOf<T>(row.n_keys)), T(0));
+    return where_largest(s, T(0), T(RealOf<T>(1) / RealOf<T>(row.n_keys)), T(0));
   }
 };
 

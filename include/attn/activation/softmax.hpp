@@ -5,7 +5,8 @@
 
 namespace attn {
 
-/// Gathered online (Milakov and Gimelshein 2018): the running maximum keeps every exponent at or below zero.
+/// Gathered online (Milakov and Gimelshein 2018): the running maximum keeps every exponent at or below zero. A score
+/// that is NaN may be left out of the maximum: its exponential, and with it the sum, is NaN.
 struct Softmax {
   template <class T>
   struct Stats {
@@ -15,7 +16,7 @@ struct Softmax {
 
   template <class T>
   ATTN_FUNCTION T absorb(Stats<T>& stats, T s) const {
-    T const max = attn::max(stats.max, s);
+    T const max = attn::larger_number(stats.max, s);
     T const factor = attn::exp_nonpositive(stats.max - max);
     stats.sum = stats.sum * factor + attn::exp_nonpositive(s - max);
     stats.max = max;
@@ -26,7 +27,7 @@ struct Softmax {
   ATTN_FUNCTION T absorb_tile(Stats<T>& stats, Scores const& scores) const {
     T max = stats.max;
     ATTN_UNROLL
-    for (int j = 0; j < scores.size(); ++j) max = attn::max(max, scores[j]);
+    for (int j = 0; j < scores.size(); ++j) max = attn::larger_number(max, scores[j]);
     max = scores.row_max(max);
     T sum = T(0);
     ATTN_UNROLL

@@ -216,8 +216,15 @@ struct Math<Jet<T, Orders...>> {
     }
     return yes;
   }
-  static ATTN_FUNCTION J max(J const& a, J const& b) { return where_greater(a, b, a, b); }
-  static ATTN_FUNCTION J min(J const& a, J const& b) { return where_greater(b, a, a, b); }
+  static ATTN_FUNCTION J where_largest(J const& a, J const& b, J yes, J const& no) {
+    for (int i = 0; i < J::size; ++i) {
+      yes.coefficients[i] = Math<T>::where_largest(a.value(), b.value(), yes.coefficients[i], no.coefficients[i]);
+    }
+    return yes;
+  }
+  static ATTN_FUNCTION J max(J const& a, J const& b) { return where_largest(a, b, a, b); }
+  static ATTN_FUNCTION J min(J const& a, J const& b) { return where_largest(-a, -b, a, b); }
+  static ATTN_FUNCTION J larger_number(J const& a, J const& b) { return where_greater(a, b, a, b); }
   static ATTN_FUNCTION J abs(J const& a) {
     T taylor[degree + 1];
     for (int k = 0; k <= degree; ++k) taylor[k] = T(0);

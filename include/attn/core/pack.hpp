@@ -231,8 +231,12 @@ Pack<float, W> erf(Pack<float, W> a) {
 template <class T, int W>
 struct Math<Pack<T, W>> {
   using P = Pack<T, W>;
-  static P max(P a, P b) { return a.lanes > b.lanes ? a.lanes : b.lanes; }
-  static P min(P a, P b) { return a.lanes < b.lanes ? a.lanes : b.lanes; }
+  static P max(P a, P b) { return where_largest(a, b, a, b); }
+  static P min(P a, P b) { return ((a.lanes >= b.lanes) | (b.lanes != b.lanes)) ? b.lanes : a.lanes; }
+  static P larger_number(P a, P b) { return a.lanes > b.lanes ? a.lanes : b.lanes; }
+  static P where_largest(P a, P b, P yes, P no) {
+    return ((a.lanes <= b.lanes) | (b.lanes != b.lanes)) ? no.lanes : yes.lanes;
+  }
   static P where_greater(P a, P b, P yes, P no) { return a.lanes > b.lanes ? yes.lanes : no.lanes; }
   static P abs(P a) { return a.lanes < T(0) ? -a.lanes : a.lanes; }
   static P sqrt(P a) {

@@ -2,8 +2,8 @@
 ///
 /// A kernel is a named functor with a template `operator()(row, i)`, called once for each row. `row.sums(n, body)` adds
 /// up what `body(lanes, column)` returns over the columns, one value or a `Kokkos::Array` of several, in vector lanes
-/// on a host and spread over a team's threads on a device; `row.maxima` takes the largest. `row.for_columns` only
-/// calls:
+/// on a host and spread over a team's threads on a device; `row.maxima` takes the largest, or NaN. `row.for_columns`
+/// only calls:
 ///
 ///     template <class Row>
 ///     ATTN_FUNCTION void operator()(Row const& row, attn::Index i) const {
@@ -31,6 +31,22 @@ struct Larger {
   ATTN_FUNCTION T operator()(T const& a, T const& b) const {
     return attn::max(a, b);
   }
+};
+
+/// The largest of what the threads of a team have; unlike Kokkos::Max it keeps a NaN.
+template <class T>
+struct LargestOfTeam {
+  using reducer = LargestOfTeam;
+  using value_type = T;
+  using result_view_type = Kokkos::View<T, Kokkos::AnonymousSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
+  T* value;
+
+  ATTN_FUNCTION explicit LargestOfTeam(T& x) : value(&x) {}
+  ATTN_FUNCTION void join(T& to, T const& from) const { to = attn::max(to, from); }
+  ATTN_FUNCTION void init(T& x) const { x = attn::lowest<T>; }
+  ATTN_FUNCTION T& reference() const { return *value; }
+  ATTN_FUNCTION result_view_type view() const { return result_view_type(value); }
+  ATTN_FUNCTION bool references_scalar() const { return true; }
 };
 
 /// What a body returns: one value, or several.
@@ -183,7 +199,7 @@ struct TeamRow {
   }
   template <class Body>
   ATTN_FUNCTION auto maxima(Index n, Body const& body) const {
-    return reduce<Kokkos::Max<T>>(n, attn::lowest<T>, detail::Larger{}, body);
+    return reduce<detail::LargestOfTeam<T>>(n, attn::lowest<T>, detail::Larger{}, body);
   }
   template <class Body>
   ATTN_FUNCTION void once(Body const& body) const {

@@ -47,12 +47,23 @@ using AccumulatorOf = typename AccumulatorOfTrait<T>::type;
 template <class T>
 struct Math {
   static ATTN_FUNCTION T max(T a, T b) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    if constexpr (std::same_as<T, float>) {  // one instruction, where a comparison takes two
+      float larger;
+      asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(a), "f"(b));
+      return larger;
+    }
+#endif
+    return where_largest(a, b, a, b);
+  }
+  static ATTN_FUNCTION T min(T a, T b) { return a >= b || b != b ? b : a; }
+  static ATTN_FUNCTION T larger_number(T a, T b) {
 #if defined(__CUDA_ARCH__)
-    if constexpr (std::same_as<T, float>) return fmaxf(a, b);  // one instruction, where a comparison takes two
+    if constexpr (std::same_as<T, float>) return fmaxf(a, b);
 #endif
     return a > b ? a : b;
   }
-  static ATTN_FUNCTION T min(T a, T b) { return a < b ? a : b; }
+  static ATTN_FUNCTION T where_largest(T a, T b, T yes, T no) { return a <= b || b != b ? no : yes; }
   static ATTN_FUNCTION T where_greater(T a, T b, T yes, T no) { return a > b ? yes : no; }
   static ATTN_FUNCTION T abs(T a) { return Kokkos::abs(a); }
   static ATTN_FUNCTION T exp(T a) { return Kokkos::exp(a); }
@@ -64,13 +75,23 @@ struct Math {
   static ATTN_FUNCTION T erf(T a) { return Kokkos::erf(a); }
 };
 
-/// The elementary functions; `where_greater(a, b, yes, no)` is `a > b ? yes : no`, lane by lane. Where two arguments
-/// are equal, `max` and `min` return the second, and a derivative of `max`, `min` or `abs` at its corner is that of the
-/// second argument (so that of 0 for `max(s, 0)`).
+/// The elementary functions. One rule for NaN holds for every scalar and on every machine: a NaN never vanishes.
+///
+///  1. `max`, `min`, `abs`, and all functions of one number: NaN where any argument is.
+///  2. `where_greater(a, b, yes, no)` is `a > b ? yes : no`, lane by lane, hence `no` where a or b is NaN.
+///     `where_largest(a, b, yes, no)` is `yes` where `max(a, b)` is a, also because that is NaN: a slope that belongs
+///     to `max(s, 0)` is `where_largest(s, 0, 1, 0)`.
+///  3. `larger_number(a, b)` is one instruction where `max` takes three, and may drop a NaN: for those who keep it by
+///     other means, as softmax does in the exponential of a score less the maximum.
+///
+/// Where two arguments are equal, `max` and `min` return the second, and a derivative of `max`, `min` or `abs` at its
+/// corner is that of the second argument (so that of 0 for `max(s, 0)`).
 // clang-format off
 template <class T> ATTN_FUNCTION T max(T a, T b) { return Math<T>::max(a, b); }
 template <class T> ATTN_FUNCTION T min(T a, T b) { return Math<T>::min(a, b); }
+template <class T> ATTN_FUNCTION T larger_number(T a, T b) { return Math<T>::larger_number(a, b); }
 template <class T> ATTN_FUNCTION T where_greater(T a, T b, T yes, T no) { return Math<T>::where_greater(a, b, yes, no); }
+template <class T> ATTN_FUNCTION T where_largest(T a, T b, T yes, T no) { return Math<T>::where_largest(a, b, yes, no); }
 template <class T> ATTN_FUNCTION T abs(T a) { return Math<T>::abs(a); }
 template <class T> ATTN_FUNCTION T exp(T a) { return Math<T>::exp(a); }
 template <class T> ATTN_FUNCTION T log(T a) { return Math<T>::log(a); }

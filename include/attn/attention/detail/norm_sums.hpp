@@ -99,7 +99,7 @@ struct RowSums {
   ATTN_FUNCTION T entropy() const {
     T const zero(0), one(1), some = where_greater(size, zero, size, one);
     T const h = attn::log(some) - size_log / some;
-    return where_greater(size, zero, attn::max(h, zero), zero);
+    return where_largest(size, zero, attn::max(h, zero), zero);
   }
 
   /// log x of what is at least the smallest normal number; for less, the logarithm of that.

@@ -20,7 +20,7 @@ struct Sum {
 struct Largest {
   template <class S>
   static ATTN_FUNCTION S add(S a, S b) {
-    return where_greater(a, b, a, b);
+    return attn::max(a, b);
   }
 };
 
