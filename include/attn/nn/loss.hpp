@@ -5,35 +5,47 @@
 #include "attn/nn/precision.hpp"
 
 #include <cstdint>
+#include <limits>
 
 namespace attn::nn {
 
-/// Where the numbers of a loss lie until they are read: reading waits for the work that makes them.
+/// Where the numbers of a loss lie until they are read: reading waits for the work that makes them, and throws
+/// `attn::Error` if a label was none of the classes.
 template <class Ctx>
 class LossValue {
  public:
   using Real = typename Ctx::Real;
 
+  /// `numbers` (4): mean, correct, rows that count, and 1 + the first row whose label is none of the classes, or 0.
   LossValue(typename Ctx::Space const& exec, Tensor<Real, 1, typename Ctx::MemorySpace> const& numbers)
       : exec_(exec), numbers_(numbers) {}
 
-  /// The mean loss of the batch. Waits.
+  /// The mean loss of the rows that count. Waits.
   double mean() const { return read()[0]; }
   /// How many samples were predicted right: the largest logit is that of the label, or of the largest target. Waits.
   Index correct() const { return static_cast<Index>(read()[1] + Real(0.5)); }
-  /// Both with one wait: `auto const [mean, correct] = loss.read();`
+  /// How many rows count: all whose label is not ignored. Waits.
+  Index counted() const { return static_cast<Index>(read_all()[2] + Real(0.5)); }
+  /// Mean and correct with one wait: `auto const [mean, correct] = loss.read();`
   Kokkos::Array<Real, 2> read() const {
-    Kokkos::Array<Real, 2> host{};
-    Kokkos::deep_copy(exec_, Kokkos::View<Real*, Kokkos::HostSpace, Unmanaged>(host.data(), 2),
-                      Kokkos::View<Real*, typename Ctx::MemorySpace, Unmanaged>(numbers_.data(), 2));
-    exec_.fence("attn::LossValue");
-    return host;
+    auto const all = read_all();
+    return {all[0], all[1]};
   }
 
   /// (2): mean and correct, where the computation runs.
-  Tensor<Real, 1, typename Ctx::MemorySpace> const& numbers() const { return numbers_; }
+  Tensor<Real, 1, typename Ctx::MemorySpace> numbers() const { return {numbers_.data(), {2}}; }
 
  private:
+  Kokkos::Array<Real, 4> read_all() const {
+    Kokkos::Array<Real, 4> host{};
+    Kokkos::deep_copy(exec_, Kokkos::View<Real*, Kokkos::HostSpace, Unmanaged>(host.data(), 4),
+                      Kokkos::View<Real*, typename Ctx::MemorySpace, Unmanaged>(numbers_.data(), 4));
+    exec_.fence("attn::LossValue");
+    ATTN_CHECK(host[3] == Real(0), "cross_entropy: give labels that are classes, or to be ignored; that of row ",
+               static_cast<Index>(host[3]) - 1, " is not");
+    return host;
+  }
+
   using Unmanaged = Kokkos::MemoryTraits<Kokkos::Unmanaged>;
   typename Ctx::Space exec_;
   Tensor<Real, 1, typename Ctx::MemorySpace> numbers_;
@@ -46,19 +58,26 @@ struct LossAndGradient {
 };
 
 struct CrossEntropyOptions {
-  double label_smoothing = 0;  ///< targets are (1 - s) for the label plus s / classes for each class
+  double label_smoothing = 0;        ///< targets are (1 - s) for the label plus s / classes for each class
+  std::int32_t ignore_index = -100;  ///< rows with this label neither count nor have a gradient
 };
 
 namespace detail {
 
-/// Targets from labels: off everywhere, on more at the label.
+/// Targets from labels: off everywhere, on more at the label; of a label that is none of the classes, NaN.
 template <Real T>
 struct LabelTargets {
   std::int32_t const* labels;
+  Index classes;
+  std::int32_t ignored;
   T on, off;
+
+  ATTN_FUNCTION bool counts(Index i) const { return labels[i] != ignored; }
+  ATTN_FUNCTION bool is_class(Index i) const { return labels[i] >= 0 && labels[i] < classes; }
   template <class Lanes>
   ATTN_FUNCTION auto operator()(Lanes lanes, Index i, Index column) const {
-    return one_hot(lanes, column, labels[i], on + off, off);
+    T const nothing = is_class(i) ? T(0) : std::numeric_limits<T>::quiet_NaN();
+    return one_hot(lanes, column, labels[i], on + off + nothing, off + nothing);
   }
 };
 
@@ -66,36 +85,65 @@ template <Real T>
 struct GivenTargets {
   T const* targets;
   Index classes;
+
+  static ATTN_FUNCTION bool counts(Index) { return true; }
+  static ATTN_FUNCTION bool is_class(Index) { return true; }
   template <class Lanes>
   ATTN_FUNCTION auto operator()(Lanes lanes, Index i, Index column) const {
     return lanes.load(targets + i * classes + column);
   }
 };
 
-/// With p = softmax(z) and targets t: loss = sum_c t_c (log sum_k e^(z_k) - z_c), d_z = p sum(t) - t, both over rows.
+/// numbers[2]: how many rows count; numbers[3]: 1 + the first whose label is none of the classes, or 0.
+template <Real T, class Targets>
+struct CountRows {
+  Targets targets;
+  T* numbers;
+  Index rows;
+
+  ATTN_FUNCTION void operator()(Index) const {
+    Index counted = 0, unknown = 0;
+    for (Index i = rows - 1; i >= 0; --i) {
+      if (!targets.counts(i)) continue;
+      ++counted;
+      if (!targets.is_class(i)) unknown = i + 1;
+    }
+    numbers[2] = T(counted);
+    numbers[3] = T(unknown);
+  }
+};
+
+/// With p = softmax(z) and targets t: loss = sum_c t_c (log sum_k e^(z_k) - z_c), d_z = p sum(t) - t, both over the
+/// rows that count. A class whose target is zero adds nothing to the loss, also where its logit is minus infinity.
 template <Real T, class Targets>
 struct CrossEntropyRow {
   T const* logits;
   Targets targets;
   T* d_logits;
-  T* losses;  // (rows, 2): loss, 1 if predicted right
+  T* losses;         // (rows, 2): loss, 1 if predicted right
+  T const* numbers;  // (4), of which the third is there
   Index classes;
-  T per_row;  // 1 / rows
 
   template <class Row>
   ATTN_FUNCTION void operator()(Row const& row, Index i) const {
     using Value = typename Row::Value;
     T const* const z = logits + i * classes;
     T* const d_z = d_logits + i * classes;
+    if (!targets.counts(i)) {
+      row.for_columns(classes, [&](auto lanes, Index c) { lanes.store(d_z + c, row.value(T(0))); });
+      return row.once([&] { losses[2 * i] = losses[2 * i + 1] = T(0); });
+    }
+    T const per_row = T(1) / numbers[2];
     auto const [top, top_target] = row.maxima(classes, [&](auto lanes, Index c) {
       return Kokkos::Array<Value, 2>{lanes.load(z + c), targets(lanes, i, c)};
     });
-    Value const shift = row.value(top), largest_target = row.value(top_target), lowest = row.value(attn::lowest<T>);
+    Value const shift = row.value(top), largest_target = row.value(top_target), lowest = row.value(attn::lowest<T>),
+                zero = row.value(T(0));
 
     auto const [total, weight, products] = row.sums(classes, [&](auto lanes, Index c) {
       Value const d = lanes.load(z + c) - shift, t = targets(lanes, i, c), e = attn::exp_nonpositive(d);
       lanes.store(d_z + c, e);
-      return Kokkos::Array<Value, 3>{e, t, t * d};
+      return Kokkos::Array<Value, 3>{e, t, attn::where_largest(attn::abs(t), zero, t * d, zero)};
     });
     T const loss = weight * attn::log(total) - products;
 
@@ -114,7 +162,7 @@ struct CrossEntropyRow {
   }
 };
 
-/// The mean of the losses and the number of right predictions, in the order of the rows.
+/// The mean of the losses of rows that count, and the number of right predictions, in the order of the rows.
 template <Real T>
 struct SumLosses {
   T const* losses;
@@ -126,7 +174,7 @@ struct SumLosses {
       loss += double(losses[2 * i]);
       correct += double(losses[2 * i + 1]);
     }
-    numbers[0] = T(loss / double(rows));
+    numbers[0] = T(loss / double(numbers[2]));
     numbers[1] = T(correct);
   }
 };
@@ -141,7 +189,7 @@ LossAndGradient<Ctx> cross_entropy(Ctx& ctx, ConstTensorOf<Ctx, 2> const& logits
              ", ", logits.extent(1), ")");
   Index const rows = logits.extent(0), classes = logits.extent(1);
   auto const d_logits = ctx.tensor(rows, classes);
-  auto const numbers = ctx.template tensor<T>(2);
+  auto const numbers = ctx.template tensor<T>(4);
   typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
   auto const losses = ctx.template tensor<T>(rows, 2);
   // Of narrow logits, all but the result is computed in fp32.
@@ -153,11 +201,11 @@ LossAndGradient<Ctx> cross_entropy(Ctx& ctx, ConstTensorOf<Ctx, 2> const& logits
       return ctx.template tensor<T>(rows, classes);
     }
   }();
+  Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>> const once(ctx.exec, 0, 1);
+  Kokkos::parallel_for("attn::cross_entropy::count", once, CountRows<T, Targets>{targets, numbers.data(), rows});
   for_rows<T>(ctx.exec, "attn::cross_entropy", rows, classes,
-              CrossEntropyRow<T, Targets>{z.data(), targets, d_z.data(), losses.data(), classes, T(1) / T(rows)});
-  Kokkos::parallel_for("attn::cross_entropy::sum",
-                       Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, 1),
-                       SumLosses<T>{losses.data(), numbers.data(), rows});
+              CrossEntropyRow<T, Targets>{z.data(), targets, d_z.data(), losses.data(), numbers.data(), classes});
+  Kokkos::parallel_for("attn::cross_entropy::sum", once, SumLosses<T>{losses.data(), numbers.data(), rows});
   if constexpr (!std::same_as<Scalar, T>) linalg::convert(ctx.exec, d_z, d_logits);
   return {LossValue<Ctx>(ctx.exec, numbers), d_logits};
 }
@@ -167,19 +215,30 @@ LossAndGradient<Ctx> cross_entropy(Ctx& ctx, ConstTensorOf<Ctx, 2> const& logits
 /// logits (rows, classes), labels (rows) in 0 ... classes - 1, where the computation runs -> the mean of
 /// -sum_c t_c log softmax(logits)_c, and its gradient. Asynchronous; the loss is read when it is asked for. A NaN among
 /// the logits shows in the loss.
+///
+/// Rows whose label is `ignore_index` have a gradient of zero and no part in the mean; where all are ignored, that is
+/// NaN. A label that is none of the classes is an error: on a host it is thrown at once; labels on a device are not
+/// waited for, so loss and gradient become NaN, and the error is thrown when the loss is read.
 template <class Ctx>
 LossAndGradient<Ctx> cross_entropy(Ctx& ctx, std::type_identity_t<ConstTensorOf<Ctx, 2>> logits,
                                    Tensor<std::int32_t const, 1, typename Ctx::MemorySpace> labels,
                                    CrossEntropyOptions const& options = {}) {
   using T = typename Ctx::Real;
   double const s = options.label_smoothing;
+  Index const classes = logits.extent(1);
   ATTN_CHECK(labels.extent(0) == logits.extent(0) && (labels.stride(0) == 1 || labels.extent(0) <= 1),
              "cross_entropy: give one label for each row of the logits, got ", labels.extent(0), " labels for ",
              logits.extent(0), " rows");
   ATTN_CHECK(s >= 0 && s < 1, "cross_entropy: give a label smoothing from 0 to less than 1, got ", s);
-  return detail::cross_entropy(
-      ctx, logits,
-      detail::LabelTargets<T>{labels.data(), T(1 - s), T(s / double(std::max(Index(1), logits.extent(1))))});
+  detail::LabelTargets<T> const targets{labels.data(), classes, options.ignore_index, T(1 - s),
+                                        T(s / double(std::max(Index(1), classes)))};
+  if constexpr (HostExecutionSpace<typename Ctx::Space>) {
+    for (Index i = 0; i < labels.extent(0); ++i) {
+      ATTN_CHECK(targets.is_class(i) || !targets.counts(i), "cross_entropy: give labels from 0 to ", classes - 1,
+                 ", or ", options.ignore_index, " for rows to ignore; got ", labels(i), " in row ", i);
+    }
+  }
+  return detail::cross_entropy(ctx, logits, targets);
 }
 
 /// The same for targets (rows, classes) that are given: those of mixup and cutmix.
