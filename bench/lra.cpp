@@ -76,13 +76,14 @@ void layer(benchmark::State& state) {
   Index const n = state.range(0), width = 64;
   Context ctx(1);
   attn::nn::SequenceBlock<Core> const block(ctx / "layer",
-                                            {.hidden = 128, .attention = {.width = width, .heads = 2, .length = n}});
+                                            {.hidden = 128, .attention = {.width = width, .heads = 2, .tokens = n}});
   OneSequence const one(n);
+  attn::nn::WithSequences const packed(ctx, {.packed = one.sequences});
   auto const run = [&] {
     ctx.begin_step();
-    auto const x = ctx.tensor(n, width);
+    auto const x = ctx.tensor(Index(1), n, width);
     Kokkos::deep_copy(ctx.exec, x.view(), 0.5f);
-    auto [y, tape] = block.forward(ctx, one.sequences, attn::nn::ConstTensorOf<Context, 2>(x));
+    auto [y, tape] = block.forward(ctx, attn::nn::ConstTensorOf<Context, 3>(x));
     block.backward_in_place(ctx, std::move(tape), y);
     ctx.exec.fence();
   };

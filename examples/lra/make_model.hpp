@@ -67,14 +67,14 @@ std::unique_ptr<SequenceModel> make_nystrom(Context& ctx, ModelSettings const& s
   using attn::nn::PseudoInverseStart;
   auto config = config_of<Core>(s, sizes);
   auto& attention = config.attention;
-  attention.landmarks = s.landmarks;
-  attention.taps = s.taps;
-  attention.pseudo_inverse.iterations = s.inverse_iterations;
+  attention.core.landmarks = s.landmarks;
+  attention.core.taps = s.taps;
+  attention.core.pseudo_inverse.iterations = s.inverse_iterations;
   if (s.inverse_start != "auto") {
-    attention.pseudo_inverse.start =
+    attention.core.pseudo_inverse.start =
         s.inverse_start == "norms" ? PseudoInverseStart::norms : PseudoInverseStart::column_sum;
   }
-  attention.queries_activation = a1, attention.landmarks_activation = a2, attention.keys_activation = a3;
+  attention.activation = a1, attention.core.landmarks_activation = a2, attention.core.keys_activation = a3;
   return std::make_unique<ModelOf<Core>>(ctx, config);
 }
 

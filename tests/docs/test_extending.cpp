@@ -159,7 +159,7 @@ TEST(Extending, ATrainedActivationIsSound) {
 TEST(Extending, AModuleTrainsTheNumbersOfAnActivation) {
   attn::nn::Context<Kokkos::DefaultExecutionSpace, double> ctx;
   attn::nn::MultiHeadAttention<TrainedTanh<>, Blocks> const attention(
-      ctx / "attn", {.width = 6, .heads = 2, .tokens = 5, .scale_per_head = true, .mask = {2}});
+      ctx / "attn", {.width = 6, .heads = 2, .tokens = 5, .scale_per_head = true, .core = {.mask = {2}}});
   EXPECT_EQ(ctx.parameters.entry("attn.activation.height").size, 2);
   EXPECT_EQ(ctx.parameters.entry("attn.activation.steepness").size, 2);
   auto const verdict = attn::testing::check_module(ctx, attention, {2, 5, 6});

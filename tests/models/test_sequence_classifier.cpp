@@ -57,8 +57,9 @@ void expect_close(std::vector<T> const& got, std::vector<double> const& wanted, 
 
 /// Logits and all gradients of a case of tests/golden/make_nystrom.py.
 template <class T, class Core>
-void expect_golden(std::string const& name, typename Core::Config const& attention, double tolerance,
-                   bool pairs = false) {
+void expect_golden(std::string const& name,
+                   typename attn::nn::Attention<attn::nn::ThreeMatrices, Core>::Config const& attention,
+                   double tolerance, bool pairs = false) {
   SCOPED_TRACE(name);
   Ctx<T> ctx;
   SequenceClassifier<Core> const model(ctx, {.vocabulary = 11,
@@ -101,8 +102,9 @@ void expect_golden(std::string const& name, typename Core::Config const& attenti
 }
 
 template <class A>
-typename NystromAttention<A>::Config with(PseudoInverseStart start, Index landmarks = 5) {
-  return {.landmarks = landmarks, .taps = 5, .pseudo_inverse = {.start = start}};
+typename attn::nn::Attention<attn::nn::ThreeMatrices, NystromAttention<A>>::Config with(PseudoInverseStart start,
+                                                                                        Index landmarks = 5) {
+  return {.core = {.landmarks = landmarks, .taps = 5, .pseudo_inverse = {.start = start}}};
 }
 
 template <class T>
@@ -143,7 +145,7 @@ TEST(SequenceClassifier, PolynomialsOnAllThreeFactorsEqualThePaddedImplementatio
   expect_golden<double, NystromAttention<Fixed>>("poly3_fixed", with<Fixed>(start), tolerance);
   expect_golden<double, SequenceAttention<Fixed>>("poly3_full", {}, tolerance);
   auto none = with<Fixed>(start);  // c = 1
-  none.queries_activation = none.landmarks_activation = none.keys_activation = {{1.0}};
+  none.activation = {{1.0}};
   expect_golden<double, NystromAttention<Fixed>>("poly3", none, tolerance);
 }
 
@@ -222,7 +224,7 @@ std::vector<float> logits_of(std::vector<std::vector<int>> const& ids) {
                                              .classes = 3,
                                              .width = 8,
                                              .hidden = 12,
-                                             .attention = {.landmarks = 7}});
+                                             .attention = {.core = {.landmarks = 7}}});
   ctx.training = false;
   PackedBatch const batch(ids, 20);
   return on_host(model.forward(ctx, batch.sequences, batch.ids).value);
@@ -250,7 +252,7 @@ TEST(SequenceClassifier, TrainingOnOnlyEmptySequencesGivesFiniteGradients) {
                                                                   .classes = 3,
                                                                   .width = 8,
                                                                   .hidden = 12,
-                                                                  .attention = {.landmarks = 4}});
+                                                                  .attention = {.core = {.landmarks = 4}}});
   PackedBatch const batch({{}, {}}, 20);
   ctx.parameters.zero_gradients(ctx.exec);
   auto [logits, tape] = model.forward(ctx, batch.sequences, batch.ids);
@@ -264,7 +266,8 @@ TEST(SequenceClassifier, WrongUseIsRefused) {
   using Model = SequenceClassifier<NystromAttention<Softmax>>;
   EXPECT_THROW(Model(ctx, {.vocabulary = 11, .positions = 8, .length = 9, .classes = 3}), attn::Error);
   EXPECT_THROW(
-      Model(ctx / "a", {.vocabulary = 11, .positions = 8, .length = 8, .classes = 3, .attention = {.landmarks = 9}}),
+      Model(ctx / "a",
+            {.vocabulary = 11, .positions = 8, .length = 8, .classes = 3, .attention = {.core = {.landmarks = 9}}}),
       attn::Error);
   Model const pairs(ctx / "b", {.vocabulary = 11, .positions = 64, .length = 64, .classes = 3, .pairs = true});
   PackedBatch const batch({{1}, {2}, {3}}, 64);

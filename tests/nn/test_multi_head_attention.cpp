@@ -145,12 +145,12 @@ TEST(MultiHeadAttention, AddsOntoASourceSampleBySample) {
 TEST(MultiHeadAttention, SaysWhichSizesItWants) {
   Ctx<float> ctx;
   EXPECT_EQ(attn_test::error_of([&] { MultiHeadAttention<Softmax>(ctx / "a", {.width = 10, .heads = 3}); }),
-            "MultiHeadAttention: make the width a multiple of the heads, got width 10 and 3 heads");
+            "Attention: make the width a multiple of the heads, got width 10 and 3 heads");
   EXPECT_EQ(ctx.parameters.entries().size(), 0u);
   MultiHeadAttention<Softmax> const attention(ctx / "b", {.width = 8, .heads = 2});
   attn_test::Array<float, 3> const wrong({2, 3, 7}), x({2, 3, 8});
   EXPECT_EQ(attn_test::error_of([&] { attention.forward(ctx, wrong.tensor()); }),
-            "MultiHeadAttention::forward: give a contiguous (B, N, 8) tensor, got (2, 3, 7)");
+            "Attention::forward: give a contiguous (B, N, 8) tensor, got (2, 3, 7)");
   auto const forward = attention.forward(ctx, x.tensor());
   EXPECT_NE(attn_test::error_of([&] { attention.weights(ctx, forward.tape, 2); }), "");
   ctx.training = false;

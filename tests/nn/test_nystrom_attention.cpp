@@ -1,6 +1,7 @@
 #include "attn/activation/activation.hpp"
+#include "attn/nn/attention.hpp"
 #include "attn/nn/nystrom_attention.hpp"
-#include "attn/testing/gradcheck.hpp"
+#include "attn/testing/check_module.hpp"
 
 #include <gtest/gtest.h>
 
@@ -25,7 +26,7 @@ using attn::testing::PackedBatch;
 using attn::testing::random_numbers;
 
 using Ctx = attn::nn::Context<Kokkos::DefaultExecutionSpace, double>;
-using Matrix = attn::nn::ConstTensorOf<Ctx, 2>;
+using Matrix = attn::nn::ConstTensorOf<Ctx, 3>;  // (1, rows, C)
 
 constexpr Index width = 6, heads = 2, length = 11;
 
@@ -33,6 +34,28 @@ constexpr Index width = 6, heads = 2, length = 11;
 PackedBatch batch_of_four() {
   return PackedBatch({{1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, {0, 1, 0, 1, 1, 0, 0, 1, 1, 1, 1}, {}, {0, 0, 0, 0, 1}},
                      length);
+}
+
+template <class Core>
+using Config = typename attn::nn::Attention<attn::nn::ThreeMatrices, Core>::Config;
+
+template <class Core>
+Core make_core(attn::nn::Builder const& builder, Config<Core> const& c) {
+  return Core(builder,
+              {.width = c.width,
+               .heads = c.heads,
+               .tokens = c.tokens,
+               .activation = c.activation,
+               .scale_per_head = c.scale_per_head},
+              c.core);
+}
+
+/// The core's output for q, k and v of packed sequences, and what it keeps.
+template <class Core>
+auto run(Ctx& ctx, Core const& core, attn::nn::PackedSequences<Ctx::MemorySpace> const& sequences, Matrix q, Matrix k,
+         Matrix v) {
+  attn::nn::WithSequences const packed(ctx, {.packed = sequences});
+  return core.forward(ctx, core.call(ctx, q), q, k, v);
 }
 
 /// q, k and v with what is computed from them: y, and the gradients of q, k, v and all parameters for d_y = r.
@@ -44,7 +67,7 @@ struct Case {
   std::vector<double> inputs = random_numbers<double>(3 * size(), 5, 0.8);  // q, k, v
   std::vector<double> r = random_numbers<double>(size(), 6);
 
-  explicit Case(typename Core::Config const& config) : core(ctx / "core", config) {
+  explicit Case(Config<Core> const& config) : core(make_core<Core>(ctx / "core", config)) {
     for (auto const& entry : ctx.parameters.entries()) {
       auto const values = random_numbers<double>(std::size_t(entry.size), 7 + std::uint64_t(entry.offset), 0.3);
       auto shifted = values;
@@ -57,13 +80,13 @@ struct Case {
 
   std::size_t size() const { return std::size_t(batch.sequences.rows() * width); }
   Matrix input(Kokkos::View<double*> const& all, int which) const {
-    return {all.data() + std::size_t(which) * size(), {batch.sequences.rows(), width}};
+    return {all.data() + std::size_t(which) * size(), {1, batch.sequences.rows(), width}};
   }
 
   std::vector<double> forward() {
     ctx.begin_step();
     auto const all = on_device(inputs);
-    auto const y = core.forward(ctx, batch.sequences, input(all, 0), input(all, 1), input(all, 2)).value;
+    auto const y = run(ctx, core, batch.sequences, input(all, 0), input(all, 1), input(all, 2)).value;
     return on_host(y);
   }
   double loss() {
@@ -80,10 +103,12 @@ struct Case {
     auto const all = on_device(inputs), d_y = on_device(r);
     Kokkos::View<double*> const d("d", inputs.size());
     auto const part = [&](int which) {
-      return attn::nn::TensorOf<Ctx, 2>(d.data() + std::size_t(which) * size(), {batch.sequences.rows(), width});
+      return attn::nn::TensorOf<Ctx, 3>(d.data() + std::size_t(which) * size(), {1, batch.sequences.rows(), width});
     };
-    auto [y, tape] = core.forward(ctx, batch.sequences, input(all, 0), input(all, 1), input(all, 2));
-    core.backward(ctx, std::move(tape), Matrix(d_y.data(), {batch.sequences.rows(), width}), part(0), part(1), part(2));
+    auto [y, tape] = run(ctx, core, batch.sequences, input(all, 0), input(all, 1), input(all, 2));
+    attn::nn::WithSequences const packed(ctx, {.packed = batch.sequences});
+    core.backward(ctx, core.call(ctx, y), std::move(tape), input(all, 0), input(all, 1), input(all, 2), Matrix(y),
+                  Matrix(d_y.data(), y.extents()), part(0), part(1), part(2));
     ctx.exec.fence();
     return on_host(attn::Tensor<double, 1>(d));
   }
@@ -115,8 +140,8 @@ struct Case {
 };
 
 template <class A1, class A2 = A1, class A3 = A2>
-typename NystromAttention<A1, A2, A3>::Config config(Index landmarks = 4) {
-  return {.width = width, .heads = heads, .length = length, .landmarks = landmarks, .taps = 5};
+Config<NystromAttention<A1, A2, A3>> config(Index landmarks = 4) {
+  return {.width = width, .heads = heads, .tokens = length, .core = {.landmarks = landmarks, .taps = 5}};
 }
 
 template <class A>
@@ -132,12 +157,12 @@ TYPED_TEST(NystromGradients, AgreeWithFiniteDifferencesThroughEverything) {
 }
 
 TYPED_TEST(NystromGradients, AgreeWithFiniteDifferencesInFullAttention) {
-  Case<SequenceAttention<TypeParam>>({.width = width, .heads = heads, .length = length}).expect_gradients();
+  Case<SequenceAttention<TypeParam>>({.width = width, .heads = heads, .tokens = length}).expect_gradients();
 }
 
 TEST(NystromAttention, AFixedNumberOfOneIsNoScale) {
   auto fixed = config<Poly<3, FixedScale>>();
-  fixed.queries_activation = fixed.landmarks_activation = fixed.keys_activation = {{1.0}};
+  fixed.activation = {{1.0}};
   Case<NystromAttention<Poly<3, FixedScale>>> ours(fixed);
   Case<NystromAttention<Poly<3>>> none(config<Poly<3>>());
   auto const a = ours.forward(), b = none.forward();
@@ -159,7 +184,7 @@ TEST(NystromAttention, EachFactorMayHaveItsOwnActivation) {
 TEST(NystromAttention, ASharedScaleChangesTheResultInProportion) {
   // c c^-1 c = c: without the convolution, twice the scale is twice the result.
   auto dynamic = config<Poly<3, DynamicScale>>();
-  dynamic.taps = 0;
+  dynamic.core.taps = 0;
   Case<NystromAttention<Poly<3, DynamicScale>>> c(dynamic);
   auto const once = c.forward();
   auto const& entry = c.ctx.parameters.entry("core.activation.scale");
@@ -171,9 +196,9 @@ TEST(NystromAttention, ASharedScaleChangesTheResultInProportion) {
 
 TEST(NystromAttention, AsManyLandmarksAsPositionsAreFullAttention) {
   auto all = config<Softmax>(length);
-  all.taps = 0;
+  all.core.taps = 0;
   Case<NystromAttention<Softmax>> landmarks(all);
-  Case<SequenceAttention<Softmax>> full({.width = width, .heads = heads, .length = length});
+  Case<SequenceAttention<Softmax>> full({.width = width, .heads = heads, .tokens = length});
   EXPECT_EQ(landmarks.forward(), full.forward());
   EXPECT_EQ(landmarks.gradients(), full.gradients());
 }
@@ -181,14 +206,15 @@ TEST(NystromAttention, AsManyLandmarksAsPositionsAreFullAttention) {
 TEST(NystromAttention, LandmarksThatAreTheTokensReconstructSoftmax) {
   // Two equal tokens a segment have their value as landmark, and the three factors multiply to the full matrix.
   Ctx ctx(3);
-  NystromAttention<Softmax> const nystrom(ctx / "a",
-                                          {.width = width,
-                                           .heads = heads,
-                                           .length = 2 * length,
-                                           .landmarks = length,
-                                           .taps = 0,
-                                           .pseudo_inverse = {.iterations = 30, .start = PseudoInverseStart::norms}});
-  SequenceAttention<Softmax> const full(ctx / "b", {.width = width, .heads = heads, .length = 2 * length});
+  auto const nystrom = make_core<NystromAttention<Softmax>>(
+      ctx / "a",
+      {.width = width,
+       .heads = heads,
+       .tokens = 2 * length,
+       .core = {
+           .landmarks = length, .taps = 0, .pseudo_inverse = {.iterations = 30, .start = PseudoInverseStart::norms}}});
+  auto const full =
+      make_core<SequenceAttention<Softmax>>(ctx / "b", {.width = width, .heads = heads, .tokens = 2 * length});
   std::vector<double> const tokens = random_numbers<double>(std::size_t(length * width), 8, 1.5);
   std::vector<double> twice;
   for (Index i = 0; i < 2 * length; ++i) {
@@ -197,9 +223,9 @@ TEST(NystromAttention, LandmarksThatAreTheTokensReconstructSoftmax) {
   }
   PackedBatch const batch({std::vector<int>(2 * length, 1)}, 2 * length);
   auto const x = on_device(twice);
-  Matrix const q(x.data(), {2 * length, width});
-  auto const ours = on_host(nystrom.forward(ctx, batch.sequences, q, q, q).value);
-  auto const wanted = on_host(full.forward(ctx, batch.sequences, q, q, q).value);
+  Matrix const q(x.data(), {1, 2 * length, width});
+  auto const ours = on_host(run(ctx, nystrom, batch.sequences, q, q, q).value);
+  auto const wanted = on_host(run(ctx, full, batch.sequences, q, q, q).value);
   for (std::size_t i = 0; i < ours.size(); ++i) EXPECT_NEAR(ours[i], wanted[i], 1e-3);
 }
 
@@ -210,9 +236,9 @@ TEST(NystromAttention, WhatStandsBehindASequenceDoesNotMatter) {
   PackedBatch const alone({{1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0}}, length);
   auto const all = on_device(c.inputs);
   auto const part = [&](int which) {
-    return Matrix(all.data() + std::size_t(which) * c.size(), {alone.sequences.rows(), width});
+    return Matrix(all.data() + std::size_t(which) * c.size(), {1, alone.sequences.rows(), width});
   };
-  auto const first = on_host(c.core.forward(c.ctx, alone.sequences, part(0), part(1), part(2)).value);
+  auto const first = on_host(run(c.ctx, c.core, alone.sequences, part(0), part(1), part(2)).value);
   for (std::size_t i = 0; i < first.size(); ++i) EXPECT_NEAR(first[i], y[i], 1e-12);
 }
 
@@ -223,19 +249,30 @@ TEST(NystromAttention, AFactorOfZerosGivesTheConvolutionAlone) {
   for (double const d : c.gradients()) ASSERT_TRUE(std::isfinite(d));
 }
 
+TEST(NystromAttention, IsAModuleBetweenFusedProjectionsToo) {
+  Ctx ctx;
+  attn::nn::Attention<attn::nn::FusedQkv, NystromAttention<Softmax>> const layer(
+      ctx / "attn", {.width = width, .heads = heads, .tokens = length, .core = {.landmarks = 4, .taps = 0}});
+  PackedBatch const batch = batch_of_four();
+  attn::nn::WithSequences const packed(ctx, {.packed = batch.sequences});
+  auto const verdict = attn::testing::check_module(ctx, layer, {1, batch.sequences.rows(), width});
+  EXPECT_TRUE(verdict) << verdict.message();
+}
+
 TEST(NystromAttention, WrongSizesAreRefused) {
   Ctx ctx;
-  EXPECT_THROW(NystromAttention<Softmax>(ctx / "a", {.width = 6, .heads = 4, .length = 11, .landmarks = 4}),
+  using Layer = attn::nn::Attention<attn::nn::ThreeMatrices, NystromAttention<Softmax>>;
+  EXPECT_THROW(Layer(ctx / "a", {.width = 6, .heads = 4, .tokens = 11, .core = {.landmarks = 4}}), attn::Error);
+  EXPECT_THROW(Layer(ctx / "b", {.width = 6, .heads = 2, .tokens = 11, .core = {.landmarks = 12}}), attn::Error);
+  EXPECT_THROW(Layer(ctx / "c", {.width = 6, .heads = 2, .tokens = 11, .core = {.landmarks = 4, .taps = 4}}),
                attn::Error);
-  EXPECT_THROW(NystromAttention<Softmax>(ctx / "b", {.width = 6, .heads = 2, .length = 11, .landmarks = 12}),
-               attn::Error);
-  EXPECT_THROW(NystromAttention<Softmax>(ctx / "c", {.width = 6, .heads = 2, .length = 11, .landmarks = 4, .taps = 4}),
-               attn::Error);
-  NystromAttention<Softmax> const core(ctx / "d", {.width = 6, .heads = 2, .length = 10, .landmarks = 5});
+  Layer const layer(ctx / "d", {.width = 6, .heads = 2, .tokens = 10, .core = {.landmarks = 5}});
   PackedBatch const batch = batch_of_four();  // 11 positions
   auto const x = on_device(random_numbers<double>(std::size_t(batch.sequences.rows() * width), 1));
-  Matrix const q(x.data(), {batch.sequences.rows(), width});
-  EXPECT_THROW(core.forward(ctx, batch.sequences, q, q, q), attn::Error);
+  Matrix const q(x.data(), {1, batch.sequences.rows(), width});
+  EXPECT_THROW(layer.forward(ctx, q), attn::Error);  // not said to be packed
+  attn::nn::WithSequences const packed(ctx, {.packed = batch.sequences});
+  EXPECT_THROW(layer.forward(ctx, q), attn::Error);
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "attn/core/matrix_functors.hpp"
-#include "attn/nn/packed_attention.hpp"
+#include "attn/nn/multi_head_attention.hpp"
 #include "attn/nn/wave.hpp"
 
 #include <vector>
@@ -62,7 +62,7 @@ class WaveMlp {
     if (source.data() == nullptr) {
       third_.multiply(ctx, a2.rows(), y.rows());
     } else {
-      nn::detail::multiply_onto(ctx, third_, a2.rows(), source.rows(), y.rows());
+      third_.multiply_onto(ctx, a2.rows(), source.rows(), y.rows());
     }
     if (ctx.keeps_tape()) tape = {{tape0, tape2, {a2}}, {tape1, tape3}};
     return {y, tape};
@@ -95,9 +95,12 @@ template <class A>
 class PinnsFormerLayer {
  public:
   template <class Ctx>
+  using AttentionTape = typename nn::PackedAttention<A>::template Tape<Ctx>;
+
+  template <class Ctx>
   struct Tape {
     nn::Wave::Tape<nn::ConstTensorOf<Ctx, 3>> act1, act2;
-    typename nn::PackedAttention<A>::template Tape<Ctx> attn;
+    AttentionTape<Ctx> attn;
     WaveMlp::Tape<Ctx> ff;
   };
 
@@ -118,7 +121,17 @@ class PinnsFormerLayer {
   nn::Forward<nn::TensorOf<Ctx, 3>, Tape<Ctx>> forward(Ctx& ctx, nn::ConstTensorOf<Ctx, 3> x,
                                                        nn::ConstTensorOf<Ctx, 3> memory) const {
     auto [x1, tape1] = act1_.forward(ctx, x);
-    auto [y1, tape_attn] = memory.data() == nullptr ? attn_.forward(ctx, x1, x) : attn_.forward(ctx, x1, memory, x);
+    nn::Onto<Ctx> const onto{x};
+    auto [y1, tape_attn] =
+        [&, x1 = nn::ConstTensorOf<Ctx, 3>(x1)]() -> nn::Forward<nn::TensorOf<Ctx, 3>, AttentionTape<Ctx>> {
+      if (memory.data() == nullptr) {
+        auto [y1, tape] = attn_.forward(ctx, x1, onto);
+        return {y1, tape};
+      }
+      using Inputs = nn::Cross<typename Ctx::Scalar const, typename Ctx::MemorySpace>;
+      auto [y1, tape] = attn_.forward(ctx, Inputs{x1, memory}, onto);
+      return {y1, tape.tape};
+    }();
     auto [x2, tape2] = act2_.forward(ctx, y1);
     auto [y, tape_ff] = ff_.forward(ctx, x2, y1);
     return {y, {tape1, tape2, tape_attn, tape_ff}};
@@ -126,12 +139,14 @@ class PinnsFormerLayer {
 
   /// The gradients of x and of memory (empty for an encoder's layer).
   template <class Ctx>
-  typename nn::PackedAttention<A>::template Gradients<Ctx> backward(Ctx& ctx, Tape<Ctx>&& tape,
-                                                                    nn::ConstTensorOf<Ctx, 3> d_y) const {
+  nn::CrossOf<Ctx> backward(Ctx& ctx, Tape<Ctx>&& tape, nn::ConstTensorOf<Ctx, 3> d_y) const {
+    using CrossTape = typename nn::PackedAttention<A>::template CrossTape<Ctx>;
     auto const d_x2 = ff_.backward(ctx, std::move(tape.ff), d_y);
-    auto const d_y1 = act2_.backward(ctx, std::move(tape.act2), d_x2, d_y);
-    auto const d = attn_.backward(ctx, std::move(tape.attn), d_y1);
-    return {act1_.backward(ctx, std::move(tape.act1), d.d_x, d_y1), d.d_memory};
+    nn::ConstTensorOf<Ctx, 3> const d_y1 = act2_.backward(ctx, std::move(tape.act2), d_x2, d_y);
+    nn::CrossOf<Ctx> const d = tape.attn.crosses
+                                   ? attn_.backward(ctx, CrossTape{std::move(tape.attn)}, d_y1)
+                                   : nn::CrossOf<Ctx>{attn_.backward(ctx, std::move(tape.attn), d_y1), {}};
+    return {act1_.backward(ctx, std::move(tape.act1), d.x, d_y1), d.memory};
   }
 
  private:
@@ -225,12 +240,12 @@ class PinnsFormer {
     nn::TensorOf<Ctx, 3> d = decoder_act_.backward(ctx, std::move(tape.decoder_act), d_decoded);
     for (std::size_t l = decoder_.size(); l-- > 0;) {
       auto const gradients = decoder_[l].backward(ctx, std::move(tape.decoder[l]), d);
-      d = gradients.d_x;
-      d_memory = d_memory.data() == nullptr ? gradients.d_memory : detail::add<Ctx>(ctx, d_memory, gradients.d_memory);
+      d = gradients.x;
+      d_memory = d_memory.data() == nullptr ? gradients.memory : detail::add<Ctx>(ctx, d_memory, gradients.memory);
     }
     auto const d_embedded_by_decoder = d;
     d = encoder_act_.backward(ctx, std::move(tape.encoder_act), d_memory);
-    for (std::size_t l = encoder_.size(); l-- > 0;) d = encoder_[l].backward(ctx, std::move(tape.encoder[l]), d).d_x;
+    for (std::size_t l = encoder_.size(); l-- > 0;) d = encoder_[l].backward(ctx, std::move(tape.encoder[l]), d).x;
     d = detail::add<Ctx>(ctx, d, d_embedded_by_decoder);
     embedding_.add_gradients(ctx, tape.embedding.x.rows(), d.rows());
     embedding_.pull_back(ctx, d.rows(), d_x.rows());

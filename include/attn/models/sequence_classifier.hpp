@@ -3,10 +3,10 @@
 
 #include "attn/nn/embedding.hpp"
 #include "attn/nn/nystrom_attention.hpp"
-#include "attn/nn/sequence_attention.hpp"
 #include "attn/nn/sequence_block.hpp"
 #include "attn/nn/sequence_pooling.hpp"
 #include "attn/nn/sequential.hpp"
+#include "attn/nn/stack.hpp"
 
 #include <string>
 #include <utility>
@@ -58,6 +58,8 @@ struct PairFeaturesBackward {
 /// embeddings, model.transformer_<i>, model.norm, seq_classifer (as it spells it).
 template <class Core>
 class SequenceClassifier {
+  using Block = nn::SequenceBlock<Core>;
+
  public:
   struct Config {
     Index vocabulary = 0;
@@ -70,7 +72,7 @@ class SequenceClassifier {
     Index depth = 2;
     Index hidden = 128;
     double dropout = 0.1;
-    typename Core::Config attention = {};  ///< width, heads and length are taken from above
+    typename nn::Attention<nn::ThreeMatrices, Core>::Config attention = {};  ///< width, heads, tokens: from above
   };
 
   template <class Ctx>
@@ -78,7 +80,7 @@ class SequenceClassifier {
     using Head = nn::Sequential<nn::Linear, nn::Pointwise<nn::Relu>, nn::Linear>;
     nn::PackedSequences<typename Ctx::MemorySpace> sequences;
     typename nn::SequenceEmbedding::template Tape<Ctx> embedding;
-    std::vector<typename nn::SequenceBlock<Core>::template Tape<Ctx>> blocks;
+    nn::TapeOf<nn::Stack<Block>, Ctx, nn::ConstTensorOf<Ctx, 3>> blocks;
     nn::TapeOf<nn::LayerNorm, Ctx, nn::ConstTensorOf<Ctx, 2>> norm;
     nn::TensorOf<Ctx, 2> pooled;
     nn::TapeOf<Head, Ctx, nn::ConstTensorOf<Ctx, 2>> head;
@@ -109,12 +111,11 @@ class SequenceClassifier {
     tape.sequences = sequences;
     auto [x, embedding] = embedding_.forward(ctx, sequences, ids);
     tape.embedding = embedding;
-    for (auto const& block : blocks_) {
-      auto [y, block_tape] = block.forward(ctx, sequences, Const(x));
-      x = y;
-      tape.blocks.push_back(std::move(block_tape));
-    }
-    auto [normal, norm_tape] = norm_.forward(ctx, Const(x));
+    nn::WithSequences const packed(ctx, {.packed = sequences});
+    nn::ConstTensorOf<Ctx, 3> const rows = x.template reshape<3>({1, x.extent(0), x.extent(1)});
+    auto [encoded, blocks_tape] = blocks_.forward(ctx, rows);
+    tape.blocks = std::move(blocks_tape);
+    auto [normal, norm_tape] = norm_.forward(ctx, Const(encoded.rows()));
     tape.norm = norm_tape;
     tape.pooled = nn::pool_sequences(ctx, sequences, Const(normal));
     auto [logits, head_tape] = head_.forward(ctx, Const(features(ctx, tape.pooled)));
@@ -127,7 +128,7 @@ class SequenceClassifier {
   void backward(Ctx& ctx, Tape<Ctx>&& tape, nn::ConstTensorOf<Ctx, 2> d_logits) const {
     using T = typename Ctx::Scalar;
     using Const = nn::ConstTensorOf<Ctx, 2>;
-    ATTN_CHECK(tape.blocks.size() == blocks_.size(),
+    ATTN_CHECK(tape.blocks.layers.size() == blocks_.layers().size(),
                "SequenceClassifier::backward: run forward with ctx.training or ctx.keep_tape on, and use a tape once");
     nn::TensorOf<Ctx, 2> d_pooled = head_.backward(ctx, std::move(tape.head), d_logits);
     if (config_.pairs) {
@@ -139,9 +140,8 @@ class SequenceClassifier {
     }
     auto const d_normal = nn::unpool_sequences(ctx, tape.sequences, Const(d_pooled));
     nn::TensorOf<Ctx, 2> const d = norm_.backward(ctx, std::move(tape.norm), Const(d_normal));
-    for (std::size_t i = blocks_.size(); i-- > 0;) blocks_[i].backward_in_place(ctx, std::move(tape.blocks[i]), d);
+    blocks_.backward_in_place(ctx, std::move(tape.blocks), d.template reshape<3>({1, d.extent(0), d.extent(1)}));
     embedding_.backward(ctx, std::move(tape.embedding), Const(d));
-    tape.blocks.clear();
   }
 
   Config const& config() const { return config_; }
@@ -161,16 +161,15 @@ class SequenceClassifier {
                                                                       .initial_bias = nn::fan_in_uniform(inputs)});
   }
 
-  static std::vector<nn::SequenceBlock<Core>> make_blocks(nn::Builder const& builder, Config const& c) {
-    std::vector<nn::SequenceBlock<Core>> blocks;
-    typename Core::Config attention = c.attention;
-    attention.width = c.width, attention.heads = c.heads, attention.length = c.length;
+  static nn::Stack<Block> make_blocks(nn::Builder const& builder, Config const& c) {
+    std::vector<Block> blocks;
+    auto attention = c.attention;
+    attention.width = c.width, attention.heads = c.heads, attention.tokens = c.length;
     for (Index i = 0; i < c.depth; ++i) {
-      blocks.emplace_back(
-          builder / ("transformer_" + std::to_string(i)),
-          typename nn::SequenceBlock<Core>::Config{.hidden = c.hidden, .dropout = c.dropout, .attention = attention});
+      blocks.emplace_back(builder / ("transformer_" + std::to_string(i)),
+                          typename Block::Config{.hidden = c.hidden, .dropout = c.dropout, .attention = attention});
     }
-    return blocks;
+    return nn::Stack<Block>(std::move(blocks));
   }
 
   template <class Ctx>
@@ -186,7 +185,7 @@ class SequenceClassifier {
 
   Config config_;
   nn::SequenceEmbedding embedding_;
-  std::vector<nn::SequenceBlock<Core>> blocks_;
+  nn::Stack<Block> blocks_;
   nn::LayerNorm norm_;
   nn::Sequential<nn::Linear, nn::Pointwise<nn::Relu>, nn::Linear> head_;
 };

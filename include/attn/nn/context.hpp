@@ -4,6 +4,7 @@
 #include "attn/core/jet_tensor.hpp"
 #include "attn/core/random.hpp"
 #include "attn/core/workspace.hpp"
+#include "attn/nn/packed_sequences.hpp"
 #include "attn/nn/parameters.hpp"
 
 #include <concepts>
@@ -55,7 +56,8 @@ class Context {
         random(other.random),
         step(other.step),
         training(other.training),
-        keep_tape(other.keep_tape) {}
+        keep_tape(other.keep_tape),
+        sequences(other.sequences) {}
 
   Exec exec;
   Parameters<Real, MemorySpace>& parameters;
@@ -68,6 +70,8 @@ class Context {
   /// Whether `forward` keeps what `backward` needs although `training` is off: gradients or attention maps of a model
   /// in evaluation.
   bool keep_tape = false;
+  /// Lengths of padded sequences, or what is packed, in the calls to come: see `WithSequences`.
+  CallSequences<MemorySpace> sequences = {};
   /// Of jets: which coefficients `tensor` keeps, and whether it makes tensors of values or of adjoints. Whoever calls
   /// `backward` sets it to `planes.adjoint()` for that time (`AdjointPhase`); modules do not care.
   PlanesOf<T> planes = {};
@@ -122,6 +126,27 @@ class AdjointPhase {
 
  private:
   Ctx& ctx_;
+};
+
+/// While one lives, modules know the lengths of the sequences that they are given, or how these are packed. Forward
+/// passes read it; a backward pass has it from its tape.
+///
+///     attn::nn::WithSequences const padded(ctx, {.lengths = lengths});
+///     auto [y, tape] = block.forward(ctx, x);   // of TransformerBlock<MultiHeadAttention<A, KeyPadding>, ...>
+template <class Ctx>
+class WithSequences {
+ public:
+  WithSequences(Ctx& ctx, CallSequences<typename Ctx::MemorySpace> const& sequences)
+      : ctx_(ctx), before_(ctx.sequences) {
+    ctx.sequences = sequences;
+  }
+  ~WithSequences() { ctx_.sequences = before_; }
+  WithSequences(WithSequences const&) = delete;
+  WithSequences& operator=(WithSequences const&) = delete;
+
+ private:
+  Ctx& ctx_;
+  CallSequences<typename Ctx::MemorySpace> before_;
 };
 
 /// Tensors of a context's scalar in its memory, for signatures: `TensorOf<Ctx, 3> x`, and one that is only read.

@@ -50,6 +50,35 @@ struct AddBiasAndSource {
   }
 };
 
+/// y = source + y + b on the rows of all planes of a product; of jets, only values have the bias, which may be null.
+template <class E, class R>
+struct AddBiasAndRows {
+  E* y;
+  R const* bias;
+  E const* source;
+  Index y_stride, source_stride, value_rows;
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
+    E* const at = y + row * y_stride + column;
+    auto value = lanes.load(at) + lanes.load(source + row * source_stride + column);
+    if (bias != nullptr && row < value_rows) value += lanes.load(bias + column);
+    lanes.store(at, value);
+  }
+};
+
+/// y += from, both of one stride.
+template <class E>
+struct AddRows {
+  E* y;
+  E const* from;
+  Index stride;
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
+    Index const at = row * stride + column;
+    lanes.store(y + at, lanes.load(y + at) + lanes.load(from + at));
+  }
+};
+
 /// y = source + factor dropout(y + b); `bias`, `source` and `factors` may be null.
 template <class T>
 struct FinishRow {
@@ -116,6 +145,7 @@ class Linear {
   struct Ending {
     DropoutMask<typename Ctx::Real> mask;
     Tensor<typename Ctx::Real const, 1, typename Ctx::MemorySpace> factors;
+    bool is_plain() const { return mask.is_off() && factors.data() == nullptr; }
   };
 
   Linear(Builder const& builder, Config const& config) : config_(config) {
@@ -123,6 +153,20 @@ class Linear {
                " inputs and ", config.outputs, " outputs");
     weight_ = builder.add<2>("weight", {config.outputs, config.inputs}, config.initial);
     if (config.bias) bias_ = builder.add<1>("bias", {config.outputs}, config.initial_bias);
+  }
+
+  /// Over parameters that are registered already: weight (outputs, inputs), and bias (outputs) if `config.bias`.
+  Linear(Config const& config, Parameter<2> const& weight, Parameter<1> const& bias)
+      : config_(config), weight_(weight), bias_(bias) {}
+
+  /// The layer whose outputs are `first` ... `last` - 1 of this one's, over the same parameters.
+  Linear part(Index first, Index last) const {
+    ATTN_CHECK(0 <= first && first < last && last <= config_.outputs, "Linear::part: choose outputs below ",
+               config_.outputs, ", got ", first, " ... ", last - 1);
+    Config config = config_;
+    config.outputs = last - first;
+    return Linear(config, {weight_.offset + first * config_.inputs, {last - first, config_.inputs}},
+                  config_.bias ? Parameter<1>{bias_.offset + first, {last - first}} : bias_);
   }
 
   /// x (..., inputs) -> y (..., outputs). 2 inputs outputs flops a row.
@@ -169,6 +213,17 @@ class Linear {
     linalg::gemm(ctx.exec, 1, real_rows(x), factor(ctx, weight_).transpose(0, 1), 0, real_rows(y), epilogue);
   }
 
+  /// y (rows, outputs) = source + x W^T + b, for tensors of reals or jets.
+  template <class Ctx>
+  void multiply_onto(Ctx& ctx, ConstTensorOf<Ctx, 2> x, ConstTensorOf<Ctx, 2> source, TensorOf<Ctx, 2> y) const {
+    auto const to = real_rows(y);
+    auto const from = real_rows(source);
+    using E = typename std::remove_cvref_t<decltype(to)>::Scalar;
+    multiply(ctx, x, y,
+             detail::AddBiasAndRows<E, typename Ctx::Real>{to.data(), bias(ctx), from.data(), to.stride(0),
+                                                           from.stride(0), value_rows(y).extent(0)});
+  }
+
   /// y (B, N, outputs) = onto.source + onto.factors dropout(x W^T + b); without a source, without it.
   template <class Ctx>
   Ending<Ctx> finish(Ctx& ctx, ConstTensorOf<Ctx, 3> x, TensorOf<Ctx, 3> y, Dropout const& dropout,
@@ -176,20 +231,17 @@ class Linear {
     using T = typename Ctx::Scalar;
     Ending<Ctx> const ending{dropout.mask(ctx), onto.factors};
     typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
-    T const* const source = onto.source.data();
-    ATTN_CHECK(source == nullptr || (onto.source.extents() == y.extents() && onto.source.is_contiguous()),
-               "Linear::finish: give a contiguous source of the shape of y");
-    if (ending.mask.is_off() && ending.factors.data() == nullptr && config_.bias) {
-      if (source == nullptr) {
+    if constexpr (AnyJet<T>) {
+      ATTN_CHECK(ending.is_plain(),
+                 "Linear::finish: switch dropout and stochastic depth off where jets carry "
+                 "derivatives");
+      if (onto.source.data() == nullptr) {
         multiply(ctx, x.rows(), y.rows());
       } else {
-        multiply(ctx, x.rows(), y.rows(),
-                 detail::AddBiasAndSource<T>{y.data(), factor(ctx, bias_).data(), source, y.stride(1)});
+        multiply_onto(ctx, x.rows(), onto.source.rows(), y.rows());
       }
     } else {
-      multiply(ctx, x.rows(), y.rows(),
-               detail::FinishRow<T>{y.data(), config_.bias ? bias(ctx) : nullptr, source, ending.factors.data(),
-                                    y.extent(1), ending.mask, y.stride(1)});
+      finish_reals(ctx, x, y, ending, onto.source);
     }
     return ending;
   }
@@ -198,12 +250,16 @@ class Linear {
   template <class Ctx>
   ConstTensorOf<Ctx, 3> unfinish(Ctx& ctx, Ending<Ctx> const& ending, ConstTensorOf<Ctx, 3> d_y) const {
     using T = typename Ctx::Scalar;
-    if (ending.mask.is_off() && ending.factors.data() == nullptr) return d_y;
-    auto const d = ctx.tensor(d_y.extents());
-    elementwise<T>(
-        ctx.exec, "attn::Linear::unfinish", d_y.extent(0) * d_y.extent(1), d_y.extent(2),
-        detail::UnfinishRow<T>{d_y.data(), ending.factors.data(), d_y.extent(1), ending.mask, d_y.stride(1), d.data()});
-    return d;
+    if constexpr (!AnyJet<T>) {
+      if (!ending.is_plain()) {
+        auto const d = ctx.tensor(d_y.extents());
+        elementwise<T>(ctx.exec, "attn::Linear::unfinish", d_y.extent(0) * d_y.extent(1), d_y.extent(2),
+                       detail::UnfinishRow<T>{d_y.data(), ending.factors.data(), d_y.extent(1), ending.mask,
+                                              d_y.stride(1), d.data()});
+        return d;
+      }
+    }
+    return d_y;
   }
 
   /// forward: y = x W^T + b; hence d_W += d_y^T x and d_b += sum of the rows of d_y.
@@ -230,6 +286,27 @@ class Linear {
   Index outputs() const { return config_.outputs; }
 
  private:
+  template <class Ctx>
+  void finish_reals(Ctx& ctx, ConstTensorOf<Ctx, 3> x, TensorOf<Ctx, 3> y, Ending<Ctx> const& ending,
+                    ConstTensorOf<Ctx, 3> from) const {
+    using T = typename Ctx::Scalar;
+    T const* const source = from.data();
+    ATTN_CHECK(source == nullptr || (from.extents() == y.extents() && from.is_contiguous()),
+               "Linear::finish: give a contiguous source of the shape of y");
+    if (ending.is_plain() && config_.bias) {
+      if (source == nullptr) {
+        multiply(ctx, x.rows(), y.rows());
+      } else {
+        multiply(ctx, x.rows(), y.rows(),
+                 detail::AddBiasAndSource<T>{y.data(), factor(ctx, bias_).data(), source, y.stride(1)});
+      }
+    } else {
+      multiply(ctx, x.rows(), y.rows(),
+               detail::FinishRow<T>{y.data(), config_.bias ? bias(ctx) : nullptr, source, ending.factors.data(),
+                                    y.extent(1), ending.mask, y.stride(1)});
+    }
+  }
+
   template <class X>
   static void check_width(char const* function, X const& x, Index width) {
     ATTN_CHECK(x.extent(X::rank - 1) == width, function, ": give a tensor of width ", width, ", got ",

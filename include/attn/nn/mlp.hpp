@@ -1,6 +1,7 @@
 /// Mlp: two linear layers with a function between them.
 #pragma once
 
+#include "attn/nn/detail/heads.hpp"
 #include "attn/nn/function.hpp"
 #include "attn/nn/linear.hpp"
 
@@ -80,7 +81,11 @@ class Mlp {
         drop1_(builder / "drop1", config.dropout),
         drop2_(builder / "drop2", config.dropout) {}
 
-  /// x (B, N, width) -> y (B, N, width). 4 B N width hidden flops.
+  /// Of parts under other names.
+  Mlp(F const& function, Linear const& fc1, Dropout const& drop1, Linear const& fc2, Dropout const& drop2)
+      : function_(function), fc1_(fc1), fc2_(fc2), drop1_(drop1), drop2_(drop2) {}
+
+  /// x (B, N, width), or a feature map (B, H, W, width), -> y of the same shape. 4 B N width hidden flops.
   template <class Ctx, class X>
   auto forward(Ctx& ctx, X const& x) const {
     return forward(ctx, x, Onto<Ctx>{});
@@ -90,27 +95,28 @@ class Mlp {
   template <class Ctx, class X>
   auto forward(Ctx& ctx, X const& x, Onto<Ctx> const& onto) const {
     using T = typename Ctx::Scalar;
-    ConstTensorOf<Ctx, 3> const input = x;
-    ATTN_CHECK(input.extent(2) == fc1_.inputs() && input.is_contiguous(), "Mlp::forward: give a contiguous (B, N, ",
-               fc1_.inputs(), ") tensor, got (", input.extent(0), ", ", input.extent(1), ", ", input.extent(2), ")");
-    auto const y = ctx.tensor(with_width(input.extents(), fc2_.outputs()));
+    ATTN_CHECK(x.extent(X::rank - 1) == fc1_.inputs() && x.is_contiguous(), "Mlp::forward: give a contiguous (B, N, ",
+               fc1_.inputs(), ") tensor, got ", detail::shape_text(x));
+    detail::Like<Ctx, X> const y = ctx.tensor(with_width(x.extents(), fc2_.outputs()));
+    ConstTensorOf<Ctx, 3> const input = detail::as_tokens(x);
     typename Ctx::Scratch const scratch(ctx);
     Tape<Ctx> tape{input, ctx.tensor(with_width(input.extents(), fc1_.outputs())), {}, {}};
     if (ctx.keeps_tape()) tape.slope = ctx.tensor(tape.hidden.extents());
     fc1_.multiply(ctx, input.rows(), tape.hidden.rows(),
                   detail::Hidden<T, F>{function_, tape.hidden.data(), tape.slope.data(), fc1_.bias(ctx),
                                        drop1_.mask(ctx), fc1_.outputs()});
-    tape.ending = fc2_.finish(ctx, tape.hidden, y, drop2_, onto);
+    tape.ending = fc2_.finish(ctx, ConstTensorOf<Ctx, 3>(tape.hidden), detail::as_tokens(y), drop2_, onto);
     if (!ctx.keeps_tape()) tape = {};
-    return Forward<TensorOf<Ctx, 3>, Tape<Ctx>>{y, tape};
+    return Forward<detail::Like<Ctx, X>, Tape<Ctx>>{y, tape};
   }
 
-  template <class Ctx>
-  TensorOf<Ctx, 3> backward(Ctx& ctx, Tape<Ctx>&& tape, ConstTensorOf<Ctx, 3> d_y) const {
+  template <class Ctx, class D>
+  auto backward(Ctx& ctx, Tape<Ctx>&& tape, D const& d) const {
     using T = typename Ctx::Scalar;
     detail::check_tape("Mlp::backward", tape.slope);
+    ConstTensorOf<Ctx, 3> const d_y = detail::as_tokens(d);
     ATTN_CHECK(d_y.extents() == with_width(tape.x.extents(), fc2_.outputs()), "Mlp::backward: give d_y the shape of y");
-    auto const d_x = ctx.tensor(tape.x.extents());
+    detail::Like<Ctx, D> const d_x = ctx.tensor(with_width(d.extents(), fc1_.inputs()));
     typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
     auto const d_end = fc2_.unfinish(ctx, tape.ending, d_y);
     fc2_.add_gradients(ctx, tape.hidden.rows(), d_end.rows());

@@ -8,78 +8,23 @@
 #pragma once
 
 #include "attn/activation/softmax.hpp"
-#include "attn/attention/attention.hpp"
 #include "attn/nn/depthwise_convolution.hpp"
+#include "attn/nn/detail/factor_activations.hpp"
 #include "attn/nn/detail/landmarks.hpp"
-#include "attn/nn/detail/module_activation.hpp"
+#include "attn/nn/full_attention.hpp"
 #include "attn/nn/pseudo_inverse.hpp"
-#include "attn/nn/sequence_attention.hpp"
 
 #include <concepts>
+#include <optional>
 #include <utility>
 #include <vector>
 
 namespace attn::nn {
 
-namespace detail {
-
-/// The activations of the three factors, and their trained numbers. Where all are of one type they share one set of
-/// numbers, unless `separate`: with c in front of every factor, out depends on c1 c3 / c2 alone.
-template <class A1, class A2, class A3>
-class FactorActivations {
- public:
-  FactorActivations(Builder const& builder, A1 const& a1, A2 const& a2, A3 const& a3, Index heads, Index length,
-                    Index landmarks, bool per_head)
-      : first_(builder / "queries", a1, heads, landmarks, per_head),
-        second_(builder / "landmarks", a2, heads, landmarks, per_head),
-        third_(builder / "keys", a3, heads, length, per_head) {}
-  auto const& first() const { return first_; }
-  auto const& second() const { return second_; }
-  auto const& third() const { return third_; }
-
- private:
-  ModuleActivation<A1> first_;
-  ModuleActivation<A2> second_;
-  ModuleActivation<A3> third_;
-};
-template <class A>
-class FactorActivations<A, A, A> {
- public:
-  FactorActivations(Builder const& builder, A const& a, A const&, A const&, Index heads, Index length,
-                    Index /*landmarks*/, bool per_head)
-      : shared_(builder, a, heads, length, per_head) {}
-  auto const& first() const { return shared_; }
-  auto const& second() const { return shared_; }
-  auto const& third() const { return shared_; }
-
- private:
-  ModuleActivation<A> shared_;
-};
-/// Chosen at run time: whether they are of one type is known when they are given.
-template <ErasedActivation A>
-class FactorActivations<A, A, A> {
- public:
-  FactorActivations(Builder const& builder, A const& a1, A const& a2, A const& a3, Index heads, Index length,
-                    Index landmarks, bool per_head) {
-    if (a1.holds_same_type(a2) && a1.holds_same_type(a3)) {
-      each_.emplace_back(builder, a1, heads, length, per_head);
-    } else {
-      each_.emplace_back(builder / "queries", a1, heads, landmarks, per_head);
-      each_.emplace_back(builder / "landmarks", a2, heads, landmarks, per_head);
-      each_.emplace_back(builder / "keys", a3, heads, length, per_head);
-    }
-  }
-  auto const& first() const { return each_.front(); }
-  auto const& second() const { return each_[each_.size() / 2]; }
-  auto const& third() const { return each_.back(); }
-
- private:
-  std::vector<ModuleActivation<A>> each_;  // three, or one for all
-};
-
-}  // namespace detail
-
-/// The core of an attention layer: q, k, v (rows, C) of packed sequences -> (rows, C). C is heads x width of a head.
+/// The core of an attention module: q, k, v (1, rows, C) of packed sequences -> (1, rows, C). To activations a sequence
+/// has `tokens` positions, hidden ones included, which are rounded up to a multiple of the landmarks. The activation of
+/// the module is that of the queries' factor.
+///
 /// Parameters: conv.weight (heads, 1, taps, 1), if there are taps, and the trained numbers of activations: one set,
 /// activation.<name>, where the three factors have one activation; else {queries,landmarks,keys}.activation.<name>.
 template <class A1, class A2 = A1, class A3 = A2>
@@ -87,193 +32,191 @@ class NystromAttention {
  public:
   using Activation = A1;
 
-  struct Config {
-    Index width = 0;  ///< C
-    Index heads = 1;
-    Index length = 1;  ///< positions of a sequence; rounded up to a multiple of the landmarks
+  struct Settings {
     Index landmarks = 64;
     Index taps = 35;  ///< of the convolution; 0: none
     PseudoInverse::Config pseudo_inverse = {.start = std::same_as<A2, Softmax> ? PseudoInverseStart::column_sum
                                                                                : PseudoInverseStart::norms};
-    A1 queries_activation = {};
-    A2 landmarks_activation = {};
-    A3 keys_activation = {};
-    bool scale_per_head = false;
+    std::optional<A2> landmarks_activation = {};  ///< none: that of the module, if the types are the same
+    std::optional<A3> keys_activation = {};
   };
+
+  static constexpr bool takes_memory = false;
+
+  template <class Ctx>
+  using Call = PackedSequences<typename Ctx::MemorySpace>;
 
   template <class Ctx>
   struct Tape {
-    template <class A>
-    using SavedOf = attn::Saved<detail::BoundIn<Ctx, A>, typename Ctx::Scalar, typename Ctx::MemorySpace>;
-
-    PackedSequences<typename Ctx::MemorySpace> sequences;
-    ConstTensorOf<Ctx, 2> q, k, v;
-    detail::OwnSequenceTape<A1, Ctx> full;  // where there is a landmark for each position
-
     int const* segments = nullptr;              // (B landmarks + 1)
-    TensorOf<Ctx, 2> q_landmarks, k_landmarks;  // (B landmarks, C)
+    TensorOf<Ctx, 3> q_landmarks, k_landmarks;  // (1, B landmarks, C)
     TensorOf<Ctx, 4> unit, factor2, inverse;    // (B, H, landmarks, landmarks)
-    TensorOf<Ctx, 2> gathered, mixed;           // a3(Ql K^T) V and pinv(...) times that: (B landmarks, C)
-    TensorOf<Ctx, 2> attended;                  // (rows, C)
+    TensorOf<Ctx, 3> gathered, mixed;           // a3(Ql K^T) V and pinv(...) times that: (1, B landmarks, C)
+    TensorOf<Ctx, 3> attended;                  // (1, rows, C): without the convolution
     typename PseudoInverse::template Tape<Ctx> pseudo_inverse;
-    SavedOf<A1> saved1;
-    SavedOf<A2> saved2;
-    SavedOf<A3> saved3;
+    detail::SavedIn<Ctx, A1> saved1;
+    detail::SavedIn<Ctx, A2> saved2;
+    detail::SavedIn<Ctx, A3> saved3;
   };
 
-  NystromAttention(Builder const& builder, Config const& config)
-      : config_(checked(config)),
-        activations_(builder, config.queries_activation, config.landmarks_activation, config.keys_activation,
-                     config.heads, config.length, config.landmarks, config.scale_per_head),
-        pseudo_inverse_(config.pseudo_inverse) {
-    if (config.taps > 0) {
-      convolution_.emplace_back(builder / "conv",
-                                DepthwiseConvolution::Config{
-                                    .heads = config.heads, .width = config.width / config.heads, .taps = config.taps});
+  NystromAttention(Builder const& builder, CoreConfig<A1> const& config, Settings const& settings)
+      : config_(config),
+        settings_(checked(config, settings)),
+        activations_(builder, config.activation, value_or_default(settings.landmarks_activation, config.activation),
+                     value_or_default(settings.keys_activation, config.activation), config.heads, config.tokens,
+                     settings.landmarks, config.scale_per_head),
+        pseudo_inverse_(settings.pseudo_inverse) {
+    if (settings.taps > 0) {
+      convolution_.emplace_back(
+          builder / "conv", DepthwiseConvolution::Config{
+                                .heads = config.heads, .width = config.width / config.heads, .taps = settings.taps});
     }
+  }
+
+  template <class Ctx, class X>
+  Call<Ctx> call(Ctx& ctx, X const& x) const {
+    static_assert(Real<typename Ctx::Scalar>, "NystromAttention: compute in a context of float or double");
+    detail::call_mask(ctx, "NystromAttention::forward", Grouped{}, x.extent(0), x.extent(1), config_.tokens);
+    return ctx.sequences.packed;
   }
 
   /// 8 rows landmarks C flops for the outer factors.
   template <class Ctx>
-  Forward<TensorOf<Ctx, 2>, Tape<Ctx>> forward(Ctx& ctx, PackedSequences<typename Ctx::MemorySpace> const& sequences,
-                                               ConstTensorOf<Ctx, 2> q, ConstTensorOf<Ctx, 2> k,
-                                               ConstTensorOf<Ctx, 2> v) const {
-    detail::check_sequences("NystromAttention::forward", sequences, config_.length, config_.width, q, k, v);
+  Forward<TensorOf<Ctx, 3>, Tape<Ctx>> forward(Ctx& ctx, Call<Ctx> const& sequences, ConstTensorOf<Ctx, 3> q,
+                                               ConstTensorOf<Ctx, 3> k, ConstTensorOf<Ctx, 3> v) const {
+    ATTN_CHECK(convolution_.empty() || v.is_contiguous(),
+               "NystromAttention::forward: project with attn::nn::ThreeMatrices, or switch the convolution off with "
+               "taps = 0: it wants the values in rows of their own");
     Tape<Ctx> tape;
-    tape.sequences = sequences;
-    tape.q = q, tape.k = k, tape.v = v;
+    tape.attended = ctx.tensor(q.extents());
     if (has_all_landmarks()) {
-      tape.full = detail::attend_to_own_sequence<A1>(ctx, activations_.first(), sequences, config_.heads,
-                                                     config_.length, q, k, v);
-      tape.attended = tape.full.attended;
+      tape.saved1 = detail::room_to_save(ctx, activations_.first(), 1, config_.heads, q.extent(1));
+      detail::attend(ctx, activations_.first(), config_.heads, q, k, v, tape.attended, tape.saved1, to_all(sequences));
     } else {
-      attend(ctx, tape);
+      attend(ctx, sequences, q, k, v, tape);
     }
     if (convolution_.empty()) return {tape.attended, tape};
-    return {convolution_[0].forward(ctx, sequences, v, tape.attended), tape};
+    auto const y = convolution_[0].forward(ctx, sequences, v.rows(), tape.attended.rows());
+    return {y.template reshape<3>(q.extents()), tape};
   }
 
-  /// The gradients of q, k and v are overwritten.
   template <class Ctx>
-  void backward(Ctx& ctx, Tape<Ctx>&& tape, ConstTensorOf<Ctx, 2> d_y, TensorOf<Ctx, 2> d_q, TensorOf<Ctx, 2> d_k,
-                TensorOf<Ctx, 2> d_v) const {
-    detail::check_tape("NystromAttention::backward", tape.attended);
+  void backward(Ctx& ctx, Call<Ctx> const& sequences, Tape<Ctx>&& tape, ConstTensorOf<Ctx, 3> q,
+                ConstTensorOf<Ctx, 3> k, ConstTensorOf<Ctx, 3> v, ConstTensorOf<Ctx, 3> /*y*/,
+                ConstTensorOf<Ctx, 3> d_y, TensorOf<Ctx, 3> d_q, TensorOf<Ctx, 3> d_k, TensorOf<Ctx, 3> d_v) const {
     typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
     if (has_all_landmarks()) {
-      detail::own_sequence_gradients(ctx, activations_.first(), tape.sequences, config_.heads, config_.length, tape.q,
-                                     tape.k, tape.v, tape.full, d_y, d_q, d_k, d_v);
+      detail::attend_backward(ctx, activations_.first(), config_.heads, q, k, v, ConstTensorOf<Ctx, 3>(tape.attended),
+                              tape.saved1, d_y, d_q, d_k, d_v, to_all(sequences));
     } else {
-      gradients(ctx, tape, d_y, d_q, d_k, d_v);
+      gradients(ctx, sequences, q, k, v, tape, d_y, d_q, d_k, d_v);
     }
-    if (!convolution_.empty()) convolution_[0].backward_add(ctx, tape.sequences, tape.v, d_y, d_v);
+    if (!convolution_.empty()) convolution_[0].backward_add(ctx, sequences, v.rows(), d_y.rows(), d_v.rows());
   }
-
-  Config const& config() const { return config_; }
 
  private:
-  bool has_all_landmarks() const { return config_.landmarks == config_.length; }
-  Index segment_length() const { return (config_.length + config_.landmarks - 1) / config_.landmarks; }
+  bool has_all_landmarks() const { return settings_.landmarks == config_.tokens; }
+  Index segment_length() const { return (config_.tokens + settings_.landmarks - 1) / settings_.landmarks; }
 
-  static Config const& checked(Config const& c) {
-    ATTN_CHECK(c.width > 0 && c.heads > 0 && c.width % c.heads == 0,
-               "NystromAttention: make the width a multiple of the heads, got width ", c.width, " and ", c.heads,
-               " heads");
-    ATTN_CHECK(c.landmarks > 0 && c.landmarks <= c.length, "NystromAttention: give from 1 to ", c.length,
-               " landmarks, as many as positions, got ", c.landmarks);
-    return c;
+  static Settings const& checked(CoreConfig<A1> const& c, Settings const& s) {
+    ATTN_CHECK(s.landmarks > 0 && s.landmarks <= c.tokens, "NystromAttention: give from 1 to ", c.tokens,
+               " landmarks, as many as positions, got ", s.landmarks);
+    return s;
   }
 
-  /// Packed (rows, C) as one sequence: (1, H, rows, C / H). Landmarks (B landmarks, C) too.
-  template <class X>
-  auto read(X const& x) const {
-    return detail::heads_to_read(x, config_.heads);
+  template <class A>
+  static A value_or_default(std::optional<A> const& given, A1 const& activation) {
+    if constexpr (std::same_as<A, A1>) {
+      return given.value_or(activation);
+    } else {
+      return given.value_or(A{});
+    }
   }
-  template <class X>
-  auto write(X const& x) const {
-    return detail::heads_to_write(x, config_.heads);
-  }
-  /// Landmarks (B landmarks, C) as sequences: (B, H, landmarks, C / H).
+
+  /// Landmarks (1, B landmarks, C) as sequences: (B, H, landmarks, C / H).
   template <class T, class Memory>
-  Tensor<T, 4, Memory> batched(Tensor<T, 2, Memory> const& x) const {
-    Index const m = config_.landmarks, width = config_.width / config_.heads;
-    return {x.data(), {x.extent(0) / m, config_.heads, m, width}, {m * x.stride(0), width, x.stride(0), 1}};
+  Tensor<T, 4, Memory> batched(Tensor<T, 3, Memory> const& x) const {
+    Index const m = settings_.landmarks, width = config_.width / config_.heads;
+    return {x.data(), {x.extent(1) / m, config_.heads, m, width}, {m * x.stride(1), width, x.stride(1), 1}};
+  }
+
+  template <class Sequences>
+  AttentionOptions<Grouped> to_all(Sequences const& sequences) const {
+    return {.mask = rows_to_rows(sequences, config_.tokens)};
+  }
+  template <class Sequences>
+  AttentionOptions<Grouped> to_landmarks(Sequences const& sequences) const {
+    return {.mask = rows_to_landmarks(sequences, settings_.landmarks)};
+  }
+  template <class Sequences>
+  AttentionOptions<Grouped> to_rows(Sequences const& sequences) const {
+    return {.mask = landmarks_to_rows(sequences, settings_.landmarks, config_.tokens)};
   }
 
   template <class Ctx>
-  AttentionOptions<Grouped> to_landmarks(Tape<Ctx> const& tape) const {
-    return {.mask = rows_to_landmarks(tape.sequences, config_.landmarks)};
-  }
-  template <class Ctx>
-  AttentionOptions<Grouped> to_rows(Tape<Ctx> const& tape) const {
-    return {.mask = landmarks_to_rows(tape.sequences, config_.landmarks, config_.length)};
-  }
-
-  template <class Ctx>
-  void attend(Ctx& ctx, Tape<Ctx>& tape) const {
+  void attend(Ctx& ctx, Call<Ctx> const& sequences, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k,
+              ConstTensorOf<Ctx, 3> v, Tape<Ctx>& tape) const {
     using T = typename Ctx::Scalar;
-    using Memory = typename Ctx::MemorySpace;
-    Index const batch = tape.sequences.batch(), m = config_.landmarks, c = config_.width, h = config_.heads;
-    tape.attended = ctx.tensor(tape.q.extents());
+    using Const = ConstTensorOf<Ctx, 3>;
+    Index const batch = sequences.batch(), m = settings_.landmarks, c = config_.width, h = config_.heads;
     typename Ctx::Scratch const scratch(ctx);
 
     int* const segments = ctx.template tensor<int>(batch * m + 1).data();
     tape.segments = segments;
     Kokkos::parallel_for("attn::NystromAttention::segments",
                          Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, batch * m + 1),
-                         detail::FindSegments<Memory>{tape.sequences, segments, m, segment_length()});
-    auto const means = [&](ConstTensorOf<Ctx, 2> const& x) {
-      auto const to = ctx.tensor(batch * m, c);
+                         detail::FindSegments<typename Ctx::MemorySpace>{sequences, segments, m, segment_length()});
+    auto const landmarks = [&] { return ctx.tensor(Index(1), batch * m, c); };
+    auto const means = [&](Const const& x) {
+      auto const to = landmarks();
       elementwise<T>(ctx.exec, "attn::NystromAttention::landmarks", batch * m, c,
-                     detail::SegmentMeans<T>{x.data(), to.data(), segments, c, segment_length()});
+                     detail::SegmentMeans<T>{x.data(), to.data(), segments, c, x.stride(1), segment_length()});
       return to;
     };
-    tape.q_landmarks = means(tape.q);
-    tape.k_landmarks = means(tape.k);
+    tape.q_landmarks = means(q);
+    tape.k_landmarks = means(k);
 
     // The weights themselves are what attention makes of values that are the unit matrix.
     auto const unit = ctx.tensor(Index(1), Index(1), m, m);
     detail::unit_plus(ctx.exec, T(1), T(0), static_cast<T const*>(nullptr), unit);
     tape.unit = {unit.data(), {batch, h, m, m}, {0, 0, m, 1}};
     tape.factor2 = ctx.tensor(batch, h, m, m);
-    auto const a2 = activations_.second().bind(ctx);
-    tape.saved2 = typename Tape<Ctx>::template SavedOf<A2>(ctx.workspace, a2, batch, h, m);
-    using Const = ConstTensorOf<Ctx, 4>;
+    tape.saved2 = detail::room_to_save(ctx, activations_.second(), batch, h, m);
+    using Const4 = ConstTensorOf<Ctx, 4>;
     AttentionOptions<Grouped> const among_landmarks{.mask = landmarks_to_landmarks(m)};
-    attn::attention(ctx.exec, a2, Const(batched(tape.q_landmarks)), Const(batched(tape.k_landmarks)), Const(tape.unit),
-                    tape.factor2, tape.saved2, among_landmarks);
+    attn::attention(ctx.exec, activations_.second().bind(ctx), Const4(batched(tape.q_landmarks)),
+                    Const4(batched(tape.k_landmarks)), Const4(tape.unit), tape.factor2, tape.saved2, among_landmarks);
     auto [inverse, pseudo_inverse] = pseudo_inverse_.forward(ctx, tape.factor2);
     tape.inverse = inverse;
     tape.pseudo_inverse = std::move(pseudo_inverse);
 
-    tape.gathered = ctx.tensor(batch * m, c);
-    auto const a3 = activations_.third().bind(ctx);
-    tape.saved3 = typename Tape<Ctx>::template SavedOf<A3>(ctx.workspace, a3, 1, h, batch * m);
-    attn::attention(ctx.exec, a3, read(tape.q_landmarks), read(tape.k), read(tape.v), write(tape.gathered), tape.saved3,
-                    to_rows(tape));
-    tape.mixed = ctx.tensor(batch * m, c);
+    tape.gathered = landmarks();
+    tape.saved3 = detail::room_to_save(ctx, activations_.third(), 1, h, batch * m);
+    detail::attend(ctx, activations_.third(), h, Const(tape.q_landmarks), k, v, tape.gathered, tape.saved3,
+                   to_rows(sequences));
+    tape.mixed = landmarks();
     detail::multiply(ctx.exec, T(1), tape.inverse, batched(tape.gathered), T(0), batched(tape.mixed));
-    auto const a1 = activations_.first().bind(ctx);
-    tape.saved1 = typename Tape<Ctx>::template SavedOf<A1>(ctx.workspace, a1, 1, h, tape.q.extent(0));
-    attn::attention(ctx.exec, a1, read(tape.q), read(tape.k_landmarks), read(tape.mixed), write(tape.attended),
-                    tape.saved1, to_landmarks(tape));
+    tape.saved1 = detail::room_to_save(ctx, activations_.first(), 1, h, q.extent(1));
+    detail::attend(ctx, activations_.first(), h, q, Const(tape.k_landmarks), Const(tape.mixed), tape.attended,
+                   tape.saved1, to_landmarks(sequences));
   }
 
   template <class Ctx>
-  void gradients(Ctx& ctx, Tape<Ctx>& tape, ConstTensorOf<Ctx, 2> d_y, TensorOf<Ctx, 2> d_q, TensorOf<Ctx, 2> d_k,
-                 TensorOf<Ctx, 2> d_v) const {
+  void gradients(Ctx& ctx, Call<Ctx> const& sequences, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k,
+                 ConstTensorOf<Ctx, 3> v, Tape<Ctx>& tape, ConstTensorOf<Ctx, 3> d_y, TensorOf<Ctx, 3> d_q,
+                 TensorOf<Ctx, 3> d_k, TensorOf<Ctx, 3> d_v) const {
     using T = typename Ctx::Scalar;
-    Index const c = config_.width;
+    using Const = ConstTensorOf<Ctx, 3>;
+    Index const c = config_.width, h = config_.heads;
     auto const like = [&](auto const& x) { return ctx.tensor(x.extents()); };
-    TensorOf<Ctx, 2> const d_mixed = like(tape.mixed), d_gathered = like(tape.mixed);
-    TensorOf<Ctx, 2> const d_q_landmarks = like(tape.mixed), d_k_landmarks = like(tape.mixed);
-    TensorOf<Ctx, 2> const also_q = like(tape.mixed), also_k = like(tape.mixed);
+    TensorOf<Ctx, 3> const d_mixed = like(tape.mixed), d_gathered = like(tape.mixed);
+    TensorOf<Ctx, 3> const d_q_landmarks = like(tape.mixed), d_k_landmarks = like(tape.mixed);
+    TensorOf<Ctx, 3> const also_q = like(tape.mixed), also_k = like(tape.mixed);
 
     // forward: attended = a1(Q Kl^T) mixed
-    activations_.first().bind_gradients(ctx, [&](auto const& a1) {
-      attn::attention_backward(ctx.exec, a1, read(tape.q), read(tape.k_landmarks), read(tape.mixed),
-                               read(tape.attended), tape.saved1, read(d_y), write(d_q), write(d_k_landmarks),
-                               write(d_mixed), to_landmarks(tape));
-    });
+    detail::attend_backward(ctx, activations_.first(), h, q, Const(tape.k_landmarks), Const(tape.mixed),
+                            Const(tape.attended), tape.saved1, d_y, d_q, d_k_landmarks, d_mixed,
+                            to_landmarks(sequences));
     // forward: mixed = inverse gathered
     auto const d_inverse = like(tape.inverse);
     detail::multiply(ctx.exec, T(1), batched(d_mixed), batched(tape.gathered).transpose(2, 3), T(0), d_inverse);
@@ -281,27 +224,26 @@ class NystromAttention {
     auto const d_factor2 = pseudo_inverse_.backward(ctx, std::move(tape.pseudo_inverse), d_inverse);
     auto const d_unit = d_inverse;  // nobody wants the gradient of the unit matrix; d_inverse has been used
     activations_.second().bind_gradients(ctx, [&](auto const& a2) {
-      using Const = ConstTensorOf<Ctx, 4>;
-      attn::attention_backward(ctx.exec, a2, Const(batched(tape.q_landmarks)), Const(batched(tape.k_landmarks)),
-                               Const(tape.unit), Const(tape.factor2), tape.saved2, Const(d_factor2),
+      using Const4 = ConstTensorOf<Ctx, 4>;
+      attn::attention_backward(ctx.exec, a2, Const4(batched(tape.q_landmarks)), Const4(batched(tape.k_landmarks)),
+                               Const4(tape.unit), Const4(tape.factor2), tape.saved2, Const4(d_factor2),
                                batched(d_q_landmarks), batched(also_k), d_unit,
-                               AttentionOptions<Grouped>{.mask = landmarks_to_landmarks(config_.landmarks)});
+                               AttentionOptions<Grouped>{.mask = landmarks_to_landmarks(settings_.landmarks)});
     });
     // forward: gathered = a3(Ql K^T) V
-    activations_.third().bind_gradients(ctx, [&](auto const& a3) {
-      attn::attention_backward(ctx.exec, a3, read(tape.q_landmarks), read(tape.k), read(tape.v), read(tape.gathered),
-                               tape.saved3, read(d_gathered), write(also_q), write(d_k), write(d_v), to_rows(tape));
-    });
-    auto const spread = [&](TensorOf<Ctx, 2> const& d_means, TensorOf<Ctx, 2> const& also, TensorOf<Ctx, 2> const& d) {
-      elementwise<T>(
-          ctx.exec, "attn::NystromAttention::spread", d_means.extent(0), c,
-          detail::SpreadToSegments<T>{d_means.data(), also.data(), d.data(), tape.segments, c, segment_length()});
+    detail::attend_backward(ctx, activations_.third(), h, Const(tape.q_landmarks), k, v, Const(tape.gathered),
+                            tape.saved3, Const(d_gathered), also_q, d_k, d_v, to_rows(sequences));
+    auto const spread = [&](TensorOf<Ctx, 3> const& d_means, TensorOf<Ctx, 3> const& also, TensorOf<Ctx, 3> const& d) {
+      elementwise<T>(ctx.exec, "attn::NystromAttention::spread", d_means.extent(1), c,
+                     detail::SpreadToSegments<T>{d_means.data(), also.data(), d.data(), tape.segments, c, d.stride(1),
+                                                 segment_length()});
     };
     spread(d_q_landmarks, also_q, d_q);
     spread(d_k_landmarks, also_k, d_k);
   }
 
-  Config config_;
+  CoreConfig<A1> config_;
+  Settings settings_;
   detail::FactorActivations<A1, A2, A3> activations_;
   PseudoInverse pseudo_inverse_;
   std::vector<DepthwiseConvolution> convolution_;  // one or none

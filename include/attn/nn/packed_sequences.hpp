@@ -20,6 +20,15 @@ struct PackedSequences {
   ATTN_FUNCTION Index rows() const { return sequence_of.extent(0); }
 };
 
+/// What is known of the tokens of one call besides their numbers: set in the context for a call, through all blocks and
+/// models (`WithSequences`), and read by whatever attends. Padded tokens (B, N, C) have lengths; packed ones come as
+/// one sample (1, rows, C).
+template <class Memory>
+struct CallSequences {
+  Tensor<int const, 1, Memory> lengths = {};  // (B): the keys of each sequence; those behind are padding
+  PackedSequences<Memory> packed = {};
+};
+
 /// Queries and keys are in groups, and a query sees the keys of its group. One type serves every call of attention on
 /// packed sequences, so a kernel is compiled once for all of them.
 ///

@@ -1,6 +1,7 @@
 /// Residual: y = x + branch(norm(x)), with stochastic depth on the branch.
 #pragma once
 
+#include "attn/nn/detail/heads.hpp"
 #include "attn/nn/linear.hpp"
 
 namespace attn::nn {
@@ -42,23 +43,23 @@ class Residual {
   Residual(Norm const& norm, Branch const& branch, StochasticDepth const& depth = {})
       : norm_(norm), branch_(branch), depth_(depth) {}
 
-  /// x (B, N, C) -> y (B, N, C).
+  /// x (B, N, C), or a feature map (B, H, W, C), -> y of the same shape.
   template <class Ctx, class X>
   auto forward(Ctx& ctx, X const& x) const {
     using T = typename Ctx::Scalar;
-    using Input = ConstTensorOf<Ctx, 3>;
+    using Input = detail::ConstLike<Ctx, X>;
     check_module_concept<Norm, Ctx, Input>();
     Input const input = x;
     using Normal = OutputOf<Norm, Ctx, Input>;
     using NormTape = TapeOf<Norm, Ctx, Input>;
     using BranchTape = TapeOf<Branch, Ctx, Normal>;
-    using Result = Forward<TensorOf<Ctx, 3>, Tape<Ctx, NormTape, BranchTape>>;
+    using Result = Forward<detail::Like<Ctx, X>, Tape<Ctx, NormTape, BranchTape>>;
 
     if constexpr (ends_onto<Ctx, Normal>) {
       // y lies above norm(x), which in evaluation stays until the whole block is dropped: cheaper than a pass.
       auto const factors = depth_.factors(ctx, input.extent(0));
       auto [normal, norm_tape] = norm_.forward(ctx, input);
-      auto [y, branch_tape] = branch_.forward(ctx, normal, Onto<Ctx>{input, factors});
+      auto [y, branch_tape] = branch_.forward(ctx, normal, Onto<Ctx>{detail::as_tokens(input), factors});
       return Result{y, {norm_tape, branch_tape, factors}};
     } else {
       auto const y = ctx.tensor(input.extents());
@@ -67,32 +68,33 @@ class Residual {
       auto [normal, norm_tape] = norm_.forward(ctx, input);
       auto [branched, branch_tape] = branch_.forward(ctx, normal);
       check_shape(input, branched);
-      elementwise<T>(ctx.exec, "attn::Residual", input.extent(0), input.extent(1) * input.extent(2),
-                     detail::AddBranch<T>{input.data(), branched.data(), y.data(), factors.data(),
-                                          input.extent(1) * input.extent(2)});
+      elementwise<T>(
+          ctx.exec, "attn::Residual", input.extent(0), size_of_sample(input),
+          detail::AddBranch<T>{input.data(), branched.data(), y.data(), factors.data(), size_of_sample(input)});
       return Result{y, {norm_tape, branch_tape, factors}};
     }
   }
 
-  template <class Ctx, class N, class B>
-  TensorOf<Ctx, 3> backward(Ctx& ctx, Tape<Ctx, N, B>&& tape, ConstTensorOf<Ctx, 3> d_y) const {
-    auto const d = ctx.tensor(d_y.extents());
+  template <class Ctx, class N, class B, class D>
+  auto backward(Ctx& ctx, Tape<Ctx, N, B>&& tape, D const& d_y) const {
+    detail::Like<Ctx, D> const d = ctx.tensor(d_y.extents());
     Kokkos::deep_copy(ctx.exec, flat(d).view(), flat(d_y).view());
     return backward_in_place(ctx, std::move(tape), d);
   }
 
   /// forward: y = x + factors branch(norm(x)); hence d += norm'(branch'(factors d)).
-  template <class Ctx, class N, class B>
-  TensorOf<Ctx, 3> backward_in_place(Ctx& ctx, Tape<Ctx, N, B>&& tape, TensorOf<Ctx, 3> d) const {
+  template <class Ctx, class N, class B, class D>
+  D backward_in_place(Ctx& ctx, Tape<Ctx, N, B>&& tape, D const& d) const {
     using T = typename Ctx::Scalar;
+    using Const = detail::ConstLike<Ctx, D>;
     typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
-    ConstTensorOf<Ctx, 3> d_branch = d;
-    Index const size_of_sample = d.extent(1) * d.extent(2);
-    if constexpr (!ends_onto<Ctx, OutputOf<Norm, Ctx, ConstTensorOf<Ctx, 3>>>) {
+    Const d_branch = d;
+    Index const size = size_of_sample(d);
+    if constexpr (!ends_onto<Ctx, OutputOf<Norm, Ctx, Const>>) {
       if (tape.factors.data() != nullptr) {
         auto const scaled = ctx.tensor(d.extents());
-        elementwise<T>(ctx.exec, "attn::Residual::backward", d.extent(0), size_of_sample,
-                       detail::AddBranch<T>{nullptr, d.data(), scaled.data(), tape.factors.data(), size_of_sample});
+        elementwise<T>(ctx.exec, "attn::Residual::backward", d.extent(0), size,
+                       detail::AddBranch<T>{nullptr, d.data(), scaled.data(), tape.factors.data(), size});
         d_branch = scaled;
       }
     }
@@ -101,8 +103,8 @@ class Residual {
       norm_.backward_add(ctx, std::move(tape.norm), d_normal, d);
     } else {
       auto const d_x = norm_.backward(ctx, std::move(tape.norm), d_normal);
-      elementwise<T>(ctx.exec, "attn::Residual::backward", d.extent(0), size_of_sample,
-                     detail::AddBranch<T>{d.data(), d_x.data(), d.data(), nullptr, size_of_sample});
+      elementwise<T>(ctx.exec, "attn::Residual::backward", d.extent(0), size,
+                     detail::AddBranch<T>{d.data(), d_x.data(), d.data(), nullptr, size});
     }
     return d;
   }
@@ -118,9 +120,13 @@ class Residual {
     branch.forward(ctx, normal, onto);
   };
 
-  template <class T, class Memory>
-  static Tensor<T, 1, Memory> flat(Tensor<T, 3, Memory> const& x) {
+  template <class X>
+  static auto flat(X const& x) {
     return x.template reshape<1>({x.size()});
+  }
+  template <class X>
+  static Index size_of_sample(X const& x) {
+    return x.extent(0) == 0 ? 0 : x.size() / x.extent(0);
   }
 
   template <class X, class Y>

@@ -8,6 +8,22 @@
 
 namespace attn::nn {
 
+namespace detail {
+
+struct NoSettings {};
+/// What the core of an attention module wants besides its sizes.
+template <class Attention>
+struct SettingsOfTrait {
+  using type = NoSettings;
+};
+template <class Attention>
+requires requires { typename Attention::Settings; }
+struct SettingsOfTrait<Attention> {
+  using type = typename Attention::Settings;
+};
+
+}  // namespace detail
+
 /// x + attn(norm1(x)), then x + mlp(norm2(x)): the pre-norm block of ViT (Dosovitskiy et al. 2020), built from the
 /// policies given. Submodules are called norm1, attn, norm2 and mlp, as in timm.
 template <class Attention, class MlpModule, class Norm = LayerNorm>
@@ -28,6 +44,7 @@ class TransformerBlock {
     Activation activation = {};
     bool scale_per_head = false;
     Initializer initial = truncated_normal(0.02);
+    typename detail::SettingsOfTrait<Attention>::type core = {};  ///< of the attention: a mask, windows
   };
 
   template <class First, class Second>
@@ -38,37 +55,30 @@ class TransformerBlock {
 
   TransformerBlock(Builder const& builder, Config const& c)
       : attention_{Norm(builder / "norm1", {.width = c.width, .epsilon = c.epsilon}),
-                   Attention(builder / "attn", {.width = c.width,
-                                                .heads = c.heads,
-                                                .tokens = c.tokens,
-                                                .qkv_bias = c.qkv_bias,
-                                                .dropout = c.dropout,
-                                                .activation = c.activation,
-                                                .scale_per_head = c.scale_per_head,
-                                                .initial = c.initial}),
+                   Attention(builder / "attn", attention_config(c)),
                    StochasticDepth(builder / "drop_path1", c.stochastic_depth)},
         mlp_{Norm(builder / "norm2", {.width = c.width, .epsilon = c.epsilon}),
              MlpModule(builder / "mlp",
                        {.width = c.width, .hidden = c.hidden, .dropout = c.dropout, .initial = c.initial}),
              StochasticDepth(builder / "drop_path2", c.stochastic_depth)} {}  // braces: in this order
 
-  /// x (B, N, C) -> y (B, N, C).
+  /// x (B, N, C), or a feature map (B, H, W, C), -> y of the same shape.
   template <class Ctx, class X>
   auto forward(Ctx& ctx, X const& x) const {
     auto [middle, first] = attention_.forward(ctx, x);
     auto [y, second] = mlp_.forward(ctx, middle);
-    return Forward<TensorOf<Ctx, 3>, Tape<decltype(first), decltype(second)>>{y, {first, second}};
+    return Forward<decltype(y), Tape<decltype(first), decltype(second)>>{y, {std::move(first), std::move(second)}};
   }
 
-  template <class Ctx, class First, class Second>
-  TensorOf<Ctx, 3> backward(Ctx& ctx, Tape<First, Second>&& tape, ConstTensorOf<Ctx, 3> d_y) const {
+  template <class Ctx, class First, class Second, class D>
+  auto backward(Ctx& ctx, Tape<First, Second>&& tape, D const& d_y) const {
     auto const d = mlp_.backward(ctx, std::move(tape.mlp), d_y);
     return attention_.backward_in_place(ctx, std::move(tape.attention), d);
   }
 
   /// Turns the gradient of y into that of x.
-  template <class Ctx, class First, class Second>
-  TensorOf<Ctx, 3> backward_in_place(Ctx& ctx, Tape<First, Second>&& tape, TensorOf<Ctx, 3> d) const {
+  template <class Ctx, class First, class Second, class D>
+  D backward_in_place(Ctx& ctx, Tape<First, Second>&& tape, D const& d) const {
     mlp_.backward_in_place(ctx, std::move(tape.mlp), d);
     return attention_.backward_in_place(ctx, std::move(tape.attention), d);
   }
@@ -81,6 +91,19 @@ class TransformerBlock {
   }
 
  private:
+  static typename Attention::Config attention_config(Config const& c) {
+    typename Attention::Config config{.width = c.width,
+                                      .heads = c.heads,
+                                      .tokens = c.tokens,
+                                      .qkv_bias = c.qkv_bias,
+                                      .dropout = c.dropout,
+                                      .activation = c.activation,
+                                      .scale_per_head = c.scale_per_head};
+    config.initial = c.initial;
+    if constexpr (requires { config.core = c.core; }) config.core = c.core;
+    return config;
+  }
+
   Residual<Norm, Attention> attention_;
   Residual<Norm, MlpModule> mlp_;
 };

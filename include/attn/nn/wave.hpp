@@ -19,7 +19,7 @@ struct PlaneTable {
   using Element = RealOf<T>;
   static constexpr int size = 1;
   Element* at[1];
-  explicit PlaneTable(Element* p) : at{p} {}
+  explicit PlaneTable(Element const* p) : at{const_cast<Element*>(p)} {}
 };
 template <class T, int... Orders>
 struct PlaneTable<Jet<T, Orders...>> {

@@ -35,12 +35,12 @@ struct SegmentMeans {
   T const* x;
   T* means;
   int const* first_row;
-  Index width, segment_length;
+  Index width, stride, segment_length;  // stride: of the rows of x
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index l, Index column) const {
     using Value = typename Lanes::Value;
     Value sum(T(0));
-    for (int r = first_row[l]; r < first_row[l + 1]; ++r) sum += lanes.load(x + r * width + column);
+    for (int r = first_row[l]; r < first_row[l + 1]; ++r) sum += lanes.load(x + r * stride + column);
     lanes.store(means + l * width + column, sum * Value(T(1) / T(segment_length)));
   }
 };
@@ -52,14 +52,14 @@ struct SpreadToSegments {
   T const* also;
   T* d_x;
   int const* first_row;
-  Index width, segment_length;
+  Index width, stride, segment_length;  // stride: of the rows of d_x
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index l, Index column) const {
     using Value = typename Lanes::Value;
     Index const from = l * width + column;
     Value const d = (lanes.load(d_means + from) + lanes.load(also + from)) * Value(T(1) / T(segment_length));
     for (int r = first_row[l]; r < first_row[l + 1]; ++r) {
-      T* const at = d_x + r * width + column;
+      T* const at = d_x + r * stride + column;
       lanes.store(at, lanes.load(at) + d);
     }
   }

@@ -1,0 +1,160 @@
+/// CrossCovarianceAttention: channels attend to channels, in time linear in the number of tokens (El-Nouby et al. 2021,
+/// XCiT).
+#pragma once
+
+#include "attn/nn/attention.hpp"
+#include "attn/nn/detail/batched_matrices.hpp"
+#include "attn/nn/detail/cross_covariance.hpp"
+
+namespace attn::nn {
+
+/// The core of an attention module on tokens (B, N, C) or a feature map (B, H, W, C):
+///
+///     using Xca = attn::nn::Attention<attn::nn::FusedQkv, attn::nn::CrossCovarianceAttention<attn::Softmax>>;
+///
+/// For each head, with d = C / heads channels: weights (d, d) = a(temperature cos(q_i, k_j)) for channels i of q and j
+/// of k, as vectors over the tokens; y_ni = sum_j weights_ij v_nj. To the activation a row has d keys. Parameters:
+/// temperature (heads, 1, 1), and trained numbers of the activation. 4 B N C d flops.
+template <class A>
+class CrossCovarianceAttention {
+ public:
+  using Activation = A;
+  struct Settings {};
+  struct NoCall {};
+
+  static constexpr bool takes_memory = false;
+
+  template <class Ctx>
+  using Call = NoCall;
+
+  template <class Ctx>
+  struct Tape {
+    TensorOf<Ctx, 2> inverse_q, inverse_k;      // (B, C)
+    TensorOf<Ctx, 4> cosines, scores, weights;  // (B, H, d, d)
+    ConstTensorOf<Ctx, 4> unit;
+    detail::SavedIn<Ctx, A> saved;
+  };
+
+  CrossCovarianceAttention(Builder const& builder, CoreConfig<A> const& config, Settings const&)
+      : config_(sized(config)),
+        temperature_(builder.add<3>("temperature", {config.heads, 1, 1}, ones())),
+        activation_(detail::module_activation(builder, config_)) {}
+
+  template <class Ctx, class X>
+  NoCall call(Ctx& ctx, X const& x) const {
+    static_assert(Real<typename Ctx::Scalar>, "CrossCovarianceAttention: compute in a context of float or double");
+    detail::call_mask(ctx, "CrossCovarianceAttention::forward", Full{}, x.extent(0), x.extent(1), config_.tokens);
+    return {};
+  }
+
+  template <class Ctx>
+  Forward<TensorOf<Ctx, 3>, Tape<Ctx>> forward(Ctx& ctx, NoCall, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k,
+                                               ConstTensorOf<Ctx, 3> v) const {
+    using T = typename Ctx::Scalar;
+    Index const h = config_.heads;
+    auto const y = ctx.tensor(q.extents());
+    auto const tape = weigh(ctx, q, k, AttentionOptions<>{.score_scale = 1});
+    detail::multiply(ctx.exec, T(1), detail::heads_to_read(v, h), tape.weights.transpose(2, 3), T(0),
+                     detail::heads_to_write(y, h));
+    return {y, tape};
+  }
+
+  template <class Ctx>
+  void backward(Ctx& ctx, NoCall, Tape<Ctx> const& tape, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k,
+                ConstTensorOf<Ctx, 3> v, ConstTensorOf<Ctx, 3> /*y*/, ConstTensorOf<Ctx, 3> d_y, TensorOf<Ctx, 3> d_q,
+                TensorOf<Ctx, 3> d_k, TensorOf<Ctx, 3> d_v) const {
+    using T = typename Ctx::Scalar;
+    using Const = ConstTensorOf<Ctx, 4>;
+    Index const batch = q.extent(0), n = q.extent(1), c = config_.width, h = config_.heads, d = c / h;
+    typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+    auto const heads = [&](auto const& x) { return detail::heads_to_read(x, h); };
+    auto const matrices = [&] { return ctx.tensor(batch, h, d, d); };
+
+    // forward: y = v weights^T
+    auto const d_weights = matrices(), d_scores = matrices();
+    detail::multiply(ctx.exec, T(1), heads(d_y), Const(tape.weights), T(0), detail::heads_to_write(d_v, h));
+    detail::multiply(ctx.exec, T(1), heads(d_y).transpose(2, 3), heads(v), T(0), d_weights);
+    activation_.bind_gradients(ctx, [&](auto const& a) {
+      attn::attention_backward(ctx.exec, a, Const(tape.scores), tape.unit, tape.unit, Const(tape.weights), tape.saved,
+                               Const(d_weights), d_scores, matrices(), matrices(),  // nobody wants those of the units
+                               AttentionOptions<>{.score_scale = 1});
+    });
+
+    // forward: scores = temperature cosines, cosines = q^T k / (|q| |k|)
+    auto const of_rows = ctx.tensor(batch, c), of_columns = ctx.tensor(batch, c);
+    T const* const temperature = ctx.parameters.value(temperature_).data();
+    for_rows<T>(ctx.exec, "attn::CrossCovarianceAttention::rows", batch * c, d,
+                detail::RowProducts<T>{d_scores.data(), tape.cosines.data(), of_rows.data(), d});
+    elementwise<T>(ctx.exec, "attn::CrossCovarianceAttention::columns", batch * h, d,
+                   detail::PullCosines<T>{d_scores.data(), tape.cosines.data(), of_columns.data(),
+                                          tape.inverse_q.data(), tape.inverse_k.data(), temperature, h, d});
+    Kokkos::parallel_for(
+        "attn::CrossCovarianceAttention::temperature",
+        Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, h),
+        detail::PullTemperature<T>{of_rows.data(), ctx.parameters.gradient(temperature_).data(), batch, h, d});
+    detail::multiply(ctx.exec, T(1), heads(k), d_scores.transpose(2, 3), T(0), detail::heads_to_write(d_q, h));
+    detail::multiply(ctx.exec, T(1), heads(q), Const(d_scores), T(0), detail::heads_to_write(d_k, h));
+    auto const lengths = [&](auto const& x, auto const& d_x, auto const& inverse, auto const& products) {
+      elementwise<T>(
+          ctx.exec, "attn::CrossCovarianceAttention::lengths", batch * n, c,
+          detail::PullLengths<T, typename Ctx::MemorySpace>{x, d_x, inverse.data(), products.data(), temperature, d});
+    };
+    lengths(q, d_q, tape.inverse_q, of_rows);
+    lengths(k, d_k, tape.inverse_k, of_columns);
+  }
+
+  /// Squared norms of the weights (d, d) of each sample and head, and of their Jacobian: (B, H) each.
+  template <class Ctx>
+  auto norms(Ctx& ctx, NoCall, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k, ConstTensorOf<Ctx, 3>) const {
+    using Norms = AttentionNorms<typename Ctx::Real, typename Ctx::MemorySpace>;
+    Norms const norms{ctx.tensor(q.extent(0), config_.heads), ctx.tensor(q.extent(0), config_.heads)};
+    typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+    weigh(ctx, q, k, AttentionOptions<Full, Norms>{.score_scale = 1, .norms = norms});
+    return norms;
+  }
+
+  /// The weights of one sample: (H, d, d), channel of q by channel of k.
+  template <class Ctx>
+  TensorOf<Ctx, 3> weights(Ctx& ctx, NoCall, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k, Index sample) const {
+    auto const part = [&](ConstTensorOf<Ctx, 3> const& x) { return x.slice(0, sample, sample + 1); };
+    Index const d = config_.width / config_.heads;
+    auto const tape = weigh(ctx, part(q), part(k), AttentionOptions<>{.score_scale = 1});
+    return tape.weights.template reshape<3>({config_.heads, d, d});
+  }
+
+ private:
+  static CoreConfig<A> sized(CoreConfig<A> config) {
+    config.tokens = config.width / config.heads;
+    return config;
+  }
+
+  template <class Ctx, class Options>
+  Tape<Ctx> weigh(Ctx& ctx, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k, Options const& options) const {
+    using T = typename Ctx::Scalar;
+    using Lengths = detail::InverseLengths<T, typename Ctx::MemorySpace>;
+    Index const batch = q.extent(0), c = config_.width, h = config_.heads, d = c / h;
+    Tape<Ctx> tape{ctx.tensor(batch, c),
+                   ctx.tensor(batch, c),
+                   ctx.tensor(batch, h, d, d),
+                   ctx.tensor(batch, h, d, d),
+                   ctx.tensor(batch, h, d, d),
+                   detail::unit_values(ctx, batch, h, d),
+                   detail::room_to_save(ctx, activation_, batch, h, d)};
+    elementwise<T>(ctx.exec, "attn::CrossCovarianceAttention::lengths", batch, c, Lengths{q, tape.inverse_q.data()});
+    elementwise<T>(ctx.exec, "attn::CrossCovarianceAttention::lengths", batch, c, Lengths{k, tape.inverse_k.data()});
+    detail::multiply(ctx.exec, T(1), detail::heads_to_read(q, h).transpose(2, 3), detail::heads_to_read(k, h), T(0),
+                     tape.cosines);
+    elementwise<T>(ctx.exec, "attn::CrossCovarianceAttention::scores", batch * c, d,
+                   detail::ScoresOfCosines<T>{tape.cosines.data(), tape.scores.data(), tape.inverse_q.data(),
+                                              tape.inverse_k.data(), ctx.parameters.value(temperature_).data(), h, d});
+    attn::attention(ctx.exec, activation_.bind(ctx), ConstTensorOf<Ctx, 4>(tape.scores), tape.unit, tape.unit,
+                    tape.weights, tape.saved, options);
+    return tape;
+  }
+
+  CoreConfig<A> config_;
+  Parameter<3> temperature_;
+  detail::ModuleActivation<A> activation_;
+};
+
+}  // namespace attn::nn
