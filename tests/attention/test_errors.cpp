@@ -89,4 +89,17 @@ TEST(AttentionErrors, OfTheBackwardPassNameIt) {
             "attention_backward: give q and k the same width D; got q (2, 3, 5, 8), k (2, 3, 7, 6)");
 }
 
+TEST(AttentionErrors, AskForThePointersThatPoliciesNeed) {
+  X const x = shape(1, 1, 2, 4);
+  EXPECT_EQ(
+      error([&] { attn::attention(Exec(), attn::Poly<3, attn::DynamicScale>{}, x, x, x, x); }),
+      "attention: give the activation a pointer to its trained numbers, as in DynamicScale{number}; a module keeps "
+      "them itself");
+  using Options = attn::AttentionOptions<attn::Both<attn::Causal, attn::KeyPadding>>;
+  EXPECT_EQ(
+      error([&] { attn::attention(Exec(), attn::Poly<3>{}, x, x, x, x, Options{}); }),
+      "attention: give the mask KeyPadding the lengths of the sequences: KeyPadding{lengths}; a module takes them "
+      "from its context: WithSequences(ctx, {.lengths = lengths})");
+}
+
 }  // namespace

@@ -1,6 +1,6 @@
 #include "attn/activation/activation.hpp"
 #include "attn/models/pinnsformer.hpp"
-#include "attn/nn/context.hpp"
+#include "attn/testing/check_module.hpp"
 
 #include <gtest/gtest.h>
 
@@ -29,6 +29,14 @@ TEST(PinnsFormer, DecaysMatricesAlone) {
   attn::nn::Context<Exec> ctx;
   attn::models::PinnsFormer<attn::Poly<3, attn::DynamicScale>> const model(ctx, {});
   for (auto const& e : ctx.parameters.entries()) EXPECT_EQ(e.decays, e.shape.size() > 1) << e.name;
+}
+
+TEST(PinnsFormer, IsAModule) {
+  attn::nn::Context<Exec, double> ctx;
+  attn::models::PinnsFormer<attn::Poly<3, attn::DynamicScale>> const model(
+      ctx, {.width = 4, .layers = 2, .hidden = 3, .head_hidden = 5, .scale_tokens = 5});
+  auto const verdict = attn::testing::check_module(ctx, model, {2, 5, 2});
+  EXPECT_TRUE(verdict) << verdict.message();
 }
 
 }  // namespace

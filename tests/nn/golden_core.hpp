@@ -16,8 +16,10 @@
 namespace attn::testing {
 
 /// `module`, whose parameters are all of `ctx`'s, on the input (extents) of a case.
-template <class Ctx, class Module, int Rank>
-void expect_golden_core(Ctx& ctx, Module const& module, std::string const& name, Extents<Rank> const& extents) {
+template <class Ctx, class Module, std::size_t N>
+void expect_golden_core(Ctx& ctx, Module const& module, std::string const& name,
+                        Kokkos::Array<Index, N> const& extents) {
+  constexpr int Rank = int(N);
   SCOPED_TRACE(name);
   double const tolerance = 2e-6;  // the files are in single precision
   auto const path = [&](std::string const& what) { return std::string(ATTN_GOLDEN_DIR) + "/cores/" + name + what; };

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "attn/attention/detail/dispatch.hpp"
+#include "attn/attention/detail/pointers.hpp"
 #include "attn/attention/saved.hpp"
 
 namespace attn {
@@ -95,6 +96,7 @@ void attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v,
   detail::check_bias<T, Memory>("attention", options.bias, q_, k_);
   // Not E: the statistics of the rows are wanted. And the norms of a matrix without rows are zero.
   if (out_.extent(0) * out_.extent(1) == 0 || (out_.extent(2) == 0 && !detail::wants_norms<Norms>)) return;
+  detail::check_pointers<T>("attention", a, options.mask);
   if constexpr (ErasedActivation<A>) {
     a.attend(exec, q_, k_, v_, out_, saved, options);
   } else {
@@ -142,6 +144,7 @@ void attention_backward(Exec const& exec, A const& a, Q const& q, K const& k, V 
   detail::check_attention("attention_backward (gradients)", d_q_, d_k_, d_v_, d_out_);
   ATTN_CHECK(d_q_.extents() == q_.extents() && d_k_.extents() == k_.extents() && d_v_.extents() == v_.extents(),
              "attention_backward: give d_q, d_k and d_v the shapes of q, k and v");
+  if (q_.size() > 0) detail::check_pointers<T>("attention_backward", a, options.mask);
   if constexpr (ErasedActivation<A>) {
     a.attend_backward(exec, q_, k_, v_, out_, saved, d_out_, d_q_, d_k_, d_v_, options);
   } else {

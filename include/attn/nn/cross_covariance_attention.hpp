@@ -85,9 +85,9 @@ class CrossCovarianceAttention {
     T const* const temperature = ctx.parameters.value(temperature_).data();
     for_rows<T>(ctx.exec, "attn::CrossCovarianceAttention::rows", batch * c, d,
                 detail::RowProducts<T>{d_scores.data(), tape.cosines.data(), of_rows.data(), d});
-    elementwise<T>(ctx.exec, "attn::CrossCovarianceAttention::columns", batch * h, d,
-                   detail::PullCosines<T>{d_scores.data(), tape.cosines.data(), of_columns.data(),
-                                          tape.inverse_q.data(), tape.inverse_k.data(), temperature, h, d});
+    for_rows<T>(ctx.exec, "attn::CrossCovarianceAttention::columns", batch * h, d * d,
+                detail::PullCosines<T>{d_scores.data(), tape.cosines.data(), of_columns.data(), tape.inverse_q.data(),
+                                       tape.inverse_k.data(), temperature, h, d});
     Kokkos::parallel_for(
         "attn::CrossCovarianceAttention::temperature",
         Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, h),
@@ -133,22 +133,25 @@ class CrossCovarianceAttention {
     using T = typename Ctx::Scalar;
     using Lengths = detail::InverseLengths<T, typename Ctx::MemorySpace>;
     Index const batch = q.extent(0), c = config_.width, h = config_.heads, d = c / h;
+    auto const matrices = [&] { return ctx.tensor(batch, h, d, d); };
     Tape<Ctx> tape{ctx.tensor(batch, c),
                    ctx.tensor(batch, c),
-                   ctx.tensor(batch, h, d, d),
-                   ctx.tensor(batch, h, d, d),
-                   ctx.tensor(batch, h, d, d),
+                   matrices(),
+                   matrices(),
+                   matrices(),
                    detail::unit_values(ctx, batch, h, d),
-                   detail::room_to_save(ctx, activation_, batch, h, d)};
-    elementwise<T>(ctx.exec, "attn::CrossCovarianceAttention::lengths", batch, c, Lengths{q, tape.inverse_q.data()});
-    elementwise<T>(ctx.exec, "attn::CrossCovarianceAttention::lengths", batch, c, Lengths{k, tape.inverse_k.data()});
+                   {}};
+    for_rows<T>(ctx.exec, "attn::CrossCovarianceAttention::lengths", batch * h, q.extent(1) * d,
+                Lengths{q, tape.inverse_q.data(), h, d});
+    for_rows<T>(ctx.exec, "attn::CrossCovarianceAttention::lengths", batch * h, k.extent(1) * d,
+                Lengths{k, tape.inverse_k.data(), h, d});
     detail::multiply(ctx.exec, T(1), detail::heads_to_read(q, h).transpose(2, 3), detail::heads_to_read(k, h), T(0),
                      tape.cosines);
     elementwise<T>(ctx.exec, "attn::CrossCovarianceAttention::scores", batch * c, d,
                    detail::ScoresOfCosines<T>{tape.cosines.data(), tape.scores.data(), tape.inverse_q.data(),
                                               tape.inverse_k.data(), ctx.parameters.value(temperature_).data(), h, d});
-    attn::attention(ctx.exec, activation_.bind(ctx), ConstTensorOf<Ctx, 4>(tape.scores), tape.unit, tape.unit,
-                    tape.weights, tape.saved, options);
+    tape.saved = detail::attend(ctx, activation_, ConstTensorOf<Ctx, 4>(tape.scores), tape.unit, tape.unit,
+                                tape.weights, options);
     return tape;
   }
 

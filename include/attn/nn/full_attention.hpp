@@ -34,9 +34,7 @@ struct CoreConfig {
 
 namespace detail {
 
-/// An activation as a module of context `Ctx` binds it to its parameters, and what attention saves for it.
-template <class Ctx, class A>
-using BoundIn = std::remove_cvref_t<decltype(std::declval<ModuleActivation<A> const&>().bind(std::declval<Ctx&>()))>;
+/// What attention saves for an activation of a module.
 template <class Ctx, class A>
 using SavedIn = attn::Saved<BoundIn<Ctx, A>, AccumulatorOf<typename Ctx::Scalar>, typename Ctx::MemorySpace>;
 
@@ -45,17 +43,22 @@ ModuleActivation<A> module_activation(Builder const& builder, CoreConfig<A> cons
   return ModuleActivation<A>(builder, c.activation, c.heads, c.tokens, c.scale_per_head);
 }
 
-/// Room for what attention of `queries` rows saves.
-template <class Ctx, class A>
-SavedIn<Ctx, A> room_to_save(Ctx& ctx, ModuleActivation<A> const&, Index batch, Index heads, Index queries) {
-  return SavedIn<Ctx, A>(ctx.workspace, batch, heads, queries);
+/// q (B, H, N, D), k (B, H, M, D), v (B, H, M, E) -> y (B, H, N, E), and what is saved.
+template <class Ctx, class A, class Options>
+SavedIn<Ctx, A> attend(Ctx& ctx, ModuleActivation<A> const& a, ConstTensorOf<Ctx, 4> q, ConstTensorOf<Ctx, 4> k,
+                       ConstTensorOf<Ctx, 4> v, TensorOf<Ctx, 4> y, Options const& options) {
+  auto const activation = a.bind(ctx);
+  SavedIn<Ctx, A> const saved(ctx.workspace, activation, q.extent(0), q.extent(1), q.extent(2));
+  attn::attention(ctx.exec, activation, q, k, v, y, saved, options);
+  return saved;
 }
 
+/// The same for tokens (B, N, C) of `heads` heads.
 template <class Ctx, class A, class Options>
-void attend(Ctx& ctx, ModuleActivation<A> const& a, Index heads, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k,
-            ConstTensorOf<Ctx, 3> v, TensorOf<Ctx, 3> y, SavedIn<Ctx, A> const& saved, Options const& options) {
-  attn::attention(ctx.exec, a.bind(ctx), heads_to_read(q, heads), heads_to_read(k, heads), heads_to_read(v, heads),
-                  heads_to_write(y, heads), saved, options);
+SavedIn<Ctx, A> attend(Ctx& ctx, ModuleActivation<A> const& a, Index heads, ConstTensorOf<Ctx, 3> q,
+                       ConstTensorOf<Ctx, 3> k, ConstTensorOf<Ctx, 3> v, TensorOf<Ctx, 3> y, Options const& options) {
+  return attend(ctx, a, heads_to_read(q, heads), heads_to_read(k, heads), heads_to_read(v, heads),
+                heads_to_write(y, heads), options);
 }
 
 template <class Ctx, class A, class Options>
@@ -123,9 +126,7 @@ class FullAttention {
   Forward<TensorOf<Ctx, 3>, Tape<Ctx>> forward(Ctx& ctx, M const& mask, ConstTensorOf<Ctx, 3> q,
                                                ConstTensorOf<Ctx, 3> k, ConstTensorOf<Ctx, 3> v) const {
     auto const y = ctx.tensor(q.extents());
-    Tape<Ctx> const saved = detail::room_to_save(ctx, activation_, q.extent(0), config_.heads, q.extent(1));
-    detail::attend(ctx, activation_, config_.heads, q, k, v, y, saved, AttentionOptions<M>{.mask = mask});
-    return {y, saved};
+    return {y, detail::attend(ctx, activation_, config_.heads, q, k, v, y, AttentionOptions<M>{.mask = mask})};
   }
 
   template <class Ctx>
@@ -146,8 +147,7 @@ class FullAttention {
                       ctx.template tensor<typename Ctx::Real>(q.extent(0), config_.heads)};
     typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
     auto const y = ctx.tensor(q.extents());
-    Tape<Ctx> const saved = detail::room_to_save(ctx, activation_, q.extent(0), config_.heads, q.extent(1));
-    detail::attend(ctx, activation_, config_.heads, q, k, v, y, saved,
+    detail::attend(ctx, activation_, config_.heads, q, k, v, y,
                    AttentionOptions<M, Norms>{.mask = mask, .norms = norms});
     return norms;
   }
@@ -160,11 +160,10 @@ class FullAttention {
     auto const result = ctx.tensor(h, n, m);
     typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
     auto const values = detail::unit_values(ctx, 1, h, m);
-    Tape<Ctx> const saved = detail::room_to_save(ctx, activation_, 1, h, n);
-    attn::attention(ctx.exec, activation_.bind(ctx), detail::heads_to_read(q.slice(0, sample, sample + 1), h),
-                    detail::heads_to_read(k.slice(0, sample, sample + 1), h), values,
-                    TensorOf<Ctx, 4>(result.data(), {1, h, n, m}), saved,
-                    AttentionOptions<M>{.mask = detail::of_sequence(mask, sample)});
+    detail::attend(ctx, activation_, detail::heads_to_read(q.slice(0, sample, sample + 1), h),
+                   detail::heads_to_read(k.slice(0, sample, sample + 1), h), values,
+                   TensorOf<Ctx, 4>(result.data(), {1, h, n, m}),
+                   AttentionOptions<M>{.mask = detail::of_sequence(mask, sample)});
     return result;
   }
 

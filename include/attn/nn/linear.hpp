@@ -66,19 +66,6 @@ struct AddBiasAndRows {
   }
 };
 
-/// y += from, both of one stride.
-template <class E>
-struct AddRows {
-  E* y;
-  E const* from;
-  Index stride;
-  template <class Lanes>
-  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
-    Index const at = row * stride + column;
-    lanes.store(y + at, lanes.load(y + at) + lanes.load(from + at));
-  }
-};
-
 /// y = source + factor dropout(y + b); `bias`, `source` and `factors` may be null.
 template <class T>
 struct FinishRow {

@@ -90,8 +90,7 @@ class NystromAttention {
     Tape<Ctx> tape;
     tape.attended = ctx.tensor(q.extents());
     if (has_all_landmarks()) {
-      tape.saved1 = detail::room_to_save(ctx, activations_.first(), 1, config_.heads, q.extent(1));
-      detail::attend(ctx, activations_.first(), config_.heads, q, k, v, tape.attended, tape.saved1, to_all(sequences));
+      tape.saved1 = detail::attend(ctx, activations_.first(), config_.heads, q, k, v, tape.attended, to_all(sequences));
     } else {
       attend(ctx, sequences, q, k, v, tape);
     }
@@ -181,24 +180,21 @@ class NystromAttention {
     detail::unit_plus(ctx.exec, T(1), T(0), static_cast<T const*>(nullptr), unit);
     tape.unit = {unit.data(), {batch, h, m, m}, {0, 0, m, 1}};
     tape.factor2 = ctx.tensor(batch, h, m, m);
-    tape.saved2 = detail::room_to_save(ctx, activations_.second(), batch, h, m);
     using Const4 = ConstTensorOf<Ctx, 4>;
     AttentionOptions<Grouped> const among_landmarks{.mask = landmarks_to_landmarks(m)};
-    attn::attention(ctx.exec, activations_.second().bind(ctx), Const4(batched(tape.q_landmarks)),
-                    Const4(batched(tape.k_landmarks)), Const4(tape.unit), tape.factor2, tape.saved2, among_landmarks);
+    tape.saved2 = detail::attend(ctx, activations_.second(), Const4(batched(tape.q_landmarks)),
+                                 Const4(batched(tape.k_landmarks)), Const4(tape.unit), tape.factor2, among_landmarks);
     auto [inverse, pseudo_inverse] = pseudo_inverse_.forward(ctx, tape.factor2);
     tape.inverse = inverse;
     tape.pseudo_inverse = std::move(pseudo_inverse);
 
     tape.gathered = landmarks();
-    tape.saved3 = detail::room_to_save(ctx, activations_.third(), 1, h, batch * m);
-    detail::attend(ctx, activations_.third(), h, Const(tape.q_landmarks), k, v, tape.gathered, tape.saved3,
-                   to_rows(sequences));
+    tape.saved3 =
+        detail::attend(ctx, activations_.third(), h, Const(tape.q_landmarks), k, v, tape.gathered, to_rows(sequences));
     tape.mixed = landmarks();
     detail::multiply(ctx.exec, T(1), tape.inverse, batched(tape.gathered), T(0), batched(tape.mixed));
-    tape.saved1 = detail::room_to_save(ctx, activations_.first(), 1, h, q.extent(1));
-    detail::attend(ctx, activations_.first(), h, q, Const(tape.k_landmarks), Const(tape.mixed), tape.attended,
-                   tape.saved1, to_landmarks(sequences));
+    tape.saved1 = detail::attend(ctx, activations_.first(), h, q, Const(tape.k_landmarks), Const(tape.mixed),
+                                 tape.attended, to_landmarks(sequences));
   }
 
   template <class Ctx>

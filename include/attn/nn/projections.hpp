@@ -12,6 +12,7 @@
 ///  5. `out()` is the layer behind attention, and `finish` ends on it. `dropout_name` is where that dropout draws.
 #pragma once
 
+#include "attn/core/matrix_functors.hpp"
 #include "attn/nn/linear.hpp"
 
 #include <optional>
@@ -123,7 +124,8 @@ class FusedQkv : public detail::JoinedProjections {
   static Initializer initial_bias(ProjectionConfig const& c) { return c.initial_bias.value_or(zeros()); }
 };
 
-/// Those of PyTorch's MultiheadAttention: in_proj_weight (3 C, C), in_proj_bias, out_proj.weight, out_proj.bias.
+/// Those of PyTorch's MultiheadAttention: in_proj_weight (3 C, C), in_proj_bias, out_proj.weight, out_proj.bias. The
+/// first two start as there; initial values that are given are those of out_proj.
 class PackedProjections : public detail::JoinedProjections {
  public:
   static constexpr char const* dropout_name = "out_drop";
@@ -237,7 +239,7 @@ class ThreeMatrices {
   static auto adding(X const& y, X const& from) {
     auto const to = real_rows(y.rows()), source = real_rows(from.rows());
     using E = typename std::remove_cvref_t<decltype(to)>::Scalar;
-    return detail::AddRows<E>{to.data(), source.data(), to.stride(0)};
+    return AddMatrices<E>{to.data(), source.data(), to.data(), to.stride(0)};
   }
 
   Linear q_, k_, v_, out_;

@@ -47,7 +47,7 @@ class WindowAttention {
         settings_(settings),
         table_(builder.add<2>("relative_position_bias_table",
                               {(2 * settings.window - 1) * (2 * width_of(settings) - 1), config.heads},
-                              truncated_normal(0.02))),
+                              truncated_normal(0.02), {.decays = false})),
         activation_(detail::module_activation(builder, config_)) {}
 
   template <class Ctx, class X>
@@ -85,9 +85,8 @@ class WindowAttention {
                                                ConstTensorOf<Ctx, 3> k, ConstTensorOf<Ctx, 3> v) const {
     Tape<Ctx> tape;
     tape.attended = ctx.tensor(q.extents());
-    tape.saved = detail::room_to_save(ctx, activation_, q.extent(0), config_.heads, q.extent(1));
     make_bias(ctx, grid, tape);
-    detail::attend(ctx, activation_, config_.heads, q, k, v, tape.attended, tape.saved, options<Ctx>(grid, tape.bias));
+    tape.saved = detail::attend(ctx, activation_, config_.heads, q, k, v, tape.attended, options<Ctx>(grid, tape.bias));
     return {tape.attended, tape};
   }
 
@@ -125,8 +124,7 @@ class WindowAttention {
     Tape<Ctx> tape;
     make_bias(ctx, grid, tape);
     auto const y = ctx.tensor(q.extents());
-    auto const saved = detail::room_to_save(ctx, activation_, q.extent(0), config_.heads, q.extent(1));
-    detail::attend(ctx, activation_, config_.heads, q, k, v, y, saved, options<Ctx>(grid, tape.bias, {}, norms));
+    detail::attend(ctx, activation_, config_.heads, q, k, v, y, options<Ctx>(grid, tape.bias, {}, norms));
     return norms;
   }
   template <class Ctx>
@@ -138,11 +136,10 @@ class WindowAttention {
     Tape<Ctx> tape;
     make_bias(ctx, grid, tape);
     Index const bias = window % tape.bias.extent(0);
-    auto const saved = detail::room_to_save(ctx, activation_, 1, h, n);
-    attn::attention(ctx.exec, activation_.bind(ctx), detail::heads_to_read(q.slice(0, window, window + 1), h),
-                    detail::heads_to_read(k.slice(0, window, window + 1), h), detail::unit_values(ctx, 1, h, n),
-                    TensorOf<Ctx, 4>(result.data(), {1, h, n, n}), saved,
-                    options<Ctx>(detail::of_sequence(grid, window), tape.bias.slice(0, bias, bias + 1)));
+    detail::attend(ctx, activation_, detail::heads_to_read(q.slice(0, window, window + 1), h),
+                   detail::heads_to_read(k.slice(0, window, window + 1), h), detail::unit_values(ctx, 1, h, n),
+                   TensorOf<Ctx, 4>(result.data(), {1, h, n, n}),
+                   options<Ctx>(detail::of_sequence(grid, window), tape.bias.slice(0, bias, bias + 1)));
     return result;
   }
 

@@ -8,21 +8,24 @@ namespace attn::nn::detail {
 
 inline constexpr double smallest_channel = 1e-12;  // channels shorter than this are divided by it (torch's normalize)
 
-/// inverse(b, c) = 1 / max(|x_c|, smallest_channel), the length over the tokens of x (B, N, C).
+/// inverse(b, c) = 1 / max(|x_c|, smallest_channel), the length over the tokens of x (B, N, H d), a head at a time.
 template <class T, class Memory>
 struct InverseLengths {
   Tensor<T const, 3, Memory> x;
   T* inverse;
-  template <class Lanes>
-  ATTN_FUNCTION void operator()(Lanes lanes, Index b, Index c) const {
-    using Value = typename Lanes::Value;
-    T const* const from = x.data() + b * x.stride(0) + c;
-    Value sum(T(0));
-    for (Index n = 0; n < x.extent(1); ++n) {
-      Value const v = lanes.load(from + n * x.stride(1));
-      sum += v * v;
-    }
-    lanes.store(inverse + b * x.extent(2) + c, Value(T(1)) / attn::max(attn::sqrt(sum), Value(T(smallest_channel))));
+  Index heads, d;
+  template <class Row>
+  ATTN_FUNCTION void operator()(Row const& row, Index i) const {  // i = b H + h
+    using Value = typename Row::Value;
+    T const* const from = x.data() + i / heads * x.stride(0) + i % heads * d;
+    row.for_columns(d, [&](auto lanes, Index c) {
+      Value sum(T(0));
+      for (Index n = 0; n < x.extent(1); ++n) {
+        Value const v = lanes.load(from + n * x.stride(1) + c);
+        sum += v * v;
+      }
+      lanes.store(inverse + i * d + c, Value(T(1)) / attn::max(attn::sqrt(sum), Value(T(smallest_channel))));
+    });
   }
 };
 
@@ -70,18 +73,19 @@ struct PullCosines {
   T const* inverse_k;
   T const* temperature;
   Index heads, d;
-  template <class Lanes>
-  ATTN_FUNCTION void operator()(Lanes lanes, Index matrix, Index j) const {
-    using Value = typename Lanes::Value;
-    Value sum(T(0));
-    Value const factor = lanes.load(inverse_k + matrix * d + j) * Value(temperature[matrix % heads]);
-    for (Index i = 0; i < d; ++i) {
-      Index const row = matrix * d + i;
-      Value const d_score = lanes.load(d_scores + row * d + j);
-      sum += d_score * lanes.load(cosines + row * d + j);
-      lanes.store(d_scores + row * d + j, d_score * factor * Value(inverse_q[row]));
-    }
-    lanes.store(of_columns + matrix * d + j, sum);
+  template <class Row>
+  ATTN_FUNCTION void operator()(Row const& row, Index matrix) const {
+    using Value = typename Row::Value;
+    row.for_columns(d, [&](auto lanes, Index j) {
+      Value sum(T(0));
+      Value const factor = lanes.load(inverse_k + matrix * d + j) * Value(temperature[matrix % heads]);
+      for (Index i = matrix * d; i < (matrix + 1) * d; ++i) {
+        Value const d_score = lanes.load(d_scores + i * d + j);
+        sum += d_score * lanes.load(cosines + i * d + j);
+        lanes.store(d_scores + i * d + j, d_score * factor * Value(inverse_q[i]));
+      }
+      lanes.store(of_columns + matrix * d + j, sum);
+    });
   }
 };
 

@@ -3,7 +3,6 @@
 
 #include "attn/nn/detail/module_activation.hpp"
 
-#include <concepts>
 #include <vector>
 
 namespace attn::nn::detail {
@@ -27,29 +26,36 @@ class FactorActivations {
   ModuleActivation<A3> third_;
 };
 
-/// Where all three are the same they share one set, activation.<name>: with c in front of every factor, the output
-/// depends on c1 c3 / c2 alone. Activations of one type are the same unless they can be compared and differ.
+/// Where all three are of one type they share one set, activation.<name>: with c in front of every factor, the output
+/// depends on c1 c3 / c2 alone.
 template <class A>
 class FactorActivations<A, A, A> {
  public:
   FactorActivations(Builder const& builder, A const& a1, A const& a2, A const& a3, Index heads, Index length,
                     Index landmarks, bool per_head) {
-    bool same = true;
-    if constexpr (std::equality_comparable<A>) same = a1 == a2 && a2 == a3;
-    if (same) {
-      all_.emplace_back(builder, a1, heads, length, per_head);
+    if (same(a1, a2) && same(a1, a3)) {
+      each_.emplace_back(builder, a1, heads, length, per_head);
     } else {
-      all_.emplace_back(builder / "queries", a1, heads, landmarks, per_head);
-      all_.emplace_back(builder / "landmarks", a2, heads, landmarks, per_head);
-      all_.emplace_back(builder / "keys", a3, heads, length, per_head);
+      each_.emplace_back(builder / "queries", a1, heads, landmarks, per_head);
+      each_.emplace_back(builder / "landmarks", a2, heads, landmarks, per_head);
+      each_.emplace_back(builder / "keys", a3, heads, length, per_head);
     }
   }
-  auto const& first() const { return all_.front(); }
-  auto const& second() const { return all_[all_.size() / 2]; }
-  auto const& third() const { return all_.back(); }
+  auto const& first() const { return each_.front(); }
+  auto const& second() const { return each_[each_.size() / 2]; }
+  auto const& third() const { return each_.back(); }
 
  private:
-  std::vector<ModuleActivation<A>> all_;  // one, or three
+  /// Of activations chosen at run time, this is known when they are given.
+  static bool same([[maybe_unused]] A const& a, [[maybe_unused]] A const& b) {
+    if constexpr (ErasedActivation<A>) {
+      return a.holds_same_type(b);
+    } else {
+      return true;
+    }
+  }
+
+  std::vector<ModuleActivation<A>> each_;  // three, or one for all
 };
 
 }  // namespace attn::nn::detail
