@@ -43,8 +43,8 @@ TEST(Projections, StartFromThePublishedDistributions) {
   EXPECT_EQ(start(fused, "a.qkv.weight").spread, 0.02);
   EXPECT_EQ(start(fused, "a.qkv.bias").spread, 0);
   EXPECT_EQ(start(packed, "a.in_proj_weight").spread, std::sqrt(6.0 / 8));
-  EXPECT_EQ(start(packed, "a.out_proj.weight").spread, std::sqrt(1.0 / 2));
-  EXPECT_EQ(start(three, "a.W_q.bias").spread, std::sqrt(1.0 / 2));
+  EXPECT_EQ(start(packed, "a.out_proj.weight").spread, 1 / std::sqrt(2.0));
+  EXPECT_EQ(start(three, "a.W_q.bias").spread, 1 / std::sqrt(2.0));
 }
 
 TEST(Projections, QueriesKeysAndValuesLieInTheirProducts) {

@@ -125,7 +125,7 @@ class Attention {
   template <class Ctx, class D>
   auto backward(Ctx& ctx, Tape<Ctx>&& tape, D const& d_y) const {
     check_tape("Attention::backward", tape);
-    ATTN_CHECK(!tape.crosses && d_y.size() == tape.x.size(),
+    ATTN_CHECK(!tape.crosses && d_y.size() == tape.attended.size(),
                "Attention::backward: give d_y the shape of y, and the tape of self-attention");
     detail::Like<Ctx, D> const d_x = ctx.tensor(d_y.extents());
     typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);

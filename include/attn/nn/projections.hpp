@@ -31,8 +31,8 @@ using CrossOf = Cross<typename Ctx::Scalar, typename Ctx::MemorySpace>;
 
 struct ProjectionConfig {
   Index width = 0;
-  bool bias = true;                                  ///< of the products that make q, k and v
-  std::optional<Initializer> initial, initial_bias;  ///< none: those of the published code
+  bool bias = true;                                            ///< of the products that make q, k and v
+  std::optional<Initializer> initial = {}, initial_bias = {};  ///< none: those of the published code
 };
 
 namespace detail {
