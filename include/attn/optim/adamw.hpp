@@ -6,6 +6,7 @@
 #include "attn/optim/optimizer.hpp"
 
 #include <cmath>
+#include <type_traits>
 
 namespace attn::optim {
 
@@ -19,14 +20,14 @@ struct AdamWOptions {
 
 namespace detail {
 
-template <class T>
+template <class T, class Rates>
 struct AdamWUpdate {
   T* value;
   T const* gradient;
   T* first;
   T* second;
   T const* decays;
-  Rates<T> rates;
+  Rates rates;
   T beta1, rest1, beta2, rest2;  // rest = 1 - beta, which float would round away
   T epsilon, step_size, root_factor, decay;
 
@@ -77,21 +78,24 @@ class AdamW {
     ++steps_;
     double const correction1 = 1 - std::pow(beta1, static_cast<double>(steps_));
     double const correction2 = 1 - std::pow(options_.beta2, static_cast<double>(steps_));
-    detail::AdamWUpdate<T> const update{.value = parameters.values().data(),
-                                        .gradient = parameters.gradients().data(),
-                                        .first = first_.data(),
-                                        .second = second_.data(),
-                                        .decays = attributes_.decays(),
-                                        .rates = attributes_.rates(),
-                                        .beta1 = T(beta1),
-                                        .rest1 = T(1 - beta1),
-                                        .beta2 = T(options_.beta2),
-                                        .rest2 = T(1 - options_.beta2),
-                                        .epsilon = T(options_.epsilon),
-                                        .step_size = T(learning_rate / correction1),
-                                        .root_factor = T(1 / std::sqrt(correction2)),
-                                        .decay = T(learning_rate * options_.weight_decay)};
-    detail::for_each_element<T>(ctx.exec, "attn::optim::AdamW", parameters.extent(), update);
+    attributes_.with_rates([&](auto const& rates) {
+      detail::AdamWUpdate<T, std::decay_t<decltype(rates)>> const update{
+          .value = parameters.values().data(),
+          .gradient = parameters.gradients().data(),
+          .first = first_.data(),
+          .second = second_.data(),
+          .decays = attributes_.decays(),
+          .rates = rates,
+          .beta1 = T(beta1),
+          .rest1 = T(1 - beta1),
+          .beta2 = T(options_.beta2),
+          .rest2 = T(1 - options_.beta2),
+          .epsilon = T(options_.epsilon),
+          .step_size = T(learning_rate / correction1),
+          .root_factor = T(1 / std::sqrt(correction2)),
+          .decay = T(learning_rate * options_.weight_decay)};
+      detail::for_each_element<T>(ctx.exec, "attn::optim::AdamW", parameters.extent(), update);
+    });
   }
 
   template <class Ctx>

@@ -4,6 +4,8 @@
 #include "attn/optim/detail/attributes.hpp"
 #include "attn/optim/detail/elementwise.hpp"
 
+#include <type_traits>
+
 namespace attn::optim {
 
 namespace detail {
@@ -17,11 +19,11 @@ struct NormParts {
   explicit NormParts(Index extent) : stretch(((extent + parts - 1) / parts + granule - 1) / granule * granule) {}
 };
 
-template <class T>
+template <class T, class Rates>
 struct SumStretch {
   T const* gradient;
   double* sums;
-  Rates<T> rates;
+  Rates rates;
   Index stretch, extent;
 
   ATTN_FUNCTION void operator()(Index part) const {
@@ -37,11 +39,11 @@ struct SumStretch {
   }
 };
 
-template <class T>
+template <class T, class Rates>
 struct SumStrided {
   T const* gradient;
   double* sums;
-  Rates<T> rates;
+  Rates rates;
   Index extent;
 
   ATTN_FUNCTION void operator()(Index part) const {
@@ -110,14 +112,16 @@ class GradientClip {
     Index const extent = ctx.parameters.extent();
     char const* const label = "attn::optim::GradientClip";
     Policy const parts(ctx.exec, 0, detail::NormParts::parts);
-    if constexpr (HostExecutionSpace<Exec>) {
-      Kokkos::parallel_for(label, parts,
-                           detail::SumStretch<T>{gradients.data(), sums_.data(), attributes_.rates(),
-                                                 detail::NormParts(extent).stretch, extent});
-    } else {
-      Kokkos::parallel_for(label, parts,
-                           detail::SumStrided<T>{gradients.data(), sums_.data(), attributes_.rates(), extent});
-    }
+    attributes_.with_rates([&](auto const& rates) {
+      using Rates = std::decay_t<decltype(rates)>;
+      T const* const g = gradients.data();
+      if constexpr (HostExecutionSpace<Exec>) {
+        Index const stretch = detail::NormParts(extent).stretch;
+        Kokkos::parallel_for(label, parts, detail::SumStretch<T, Rates>{g, sums_.data(), rates, stretch, extent});
+      } else {
+        Kokkos::parallel_for(label, parts, detail::SumStrided<T, Rates>{g, sums_.data(), rates, extent});
+      }
+    });
     Kokkos::parallel_for(label, Policy(ctx.exec, 0, 1), detail::FinishNorm{sums_.data(), result_.data(), limit_});
     if (limit_ > 0) {
       detail::for_each_element<T>(ctx.exec, label, extent,

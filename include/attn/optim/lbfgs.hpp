@@ -76,9 +76,9 @@ class Lbfgs {
     auto const evaluate = [&](Vector const& gradient) {
       double const loss = closure();
       v.copy(gradient.data(), parameters.gradients().data());
-      if (auto const rates = attributes_.rates(); rates.factors != nullptr) {
+      if (!attributes_.uniform()) {
         detail::for_each_element<T>(ctx.exec, "attn::optim::Lbfgs::mask", parameters.extent(),
-                                    detail::MaskGradient<T>{gradient.data(), rates});
+                                    detail::MaskGradient<T>{gradient.data(), attributes_.rates()});
       }
       return loss;
     };

@@ -5,6 +5,8 @@
 #include "attn/optim/detail/elementwise.hpp"
 #include "attn/optim/optimizer.hpp"
 
+#include <type_traits>
+
 namespace attn::optim {
 
 struct SgdOptions {
@@ -16,13 +18,13 @@ struct SgdOptions {
 
 namespace detail {
 
-template <class T>
+template <class T, class Rates>
 struct SgdUpdate {
   T* value;
   T const* gradient;
   T* velocity;
   T const* decays;
-  Rates<T> rates;
+  Rates rates;
   T rate, momentum, decay;
   bool nesterov;
 
@@ -62,16 +64,18 @@ class Sgd {
     auto& parameters = ctx.parameters;
     prepare(parameters);
     ++steps_;
-    detail::SgdUpdate<T> const update{.value = parameters.values().data(),
-                                      .gradient = parameters.gradients().data(),
-                                      .velocity = velocity_.data(),
-                                      .decays = attributes_.decays(),
-                                      .rates = attributes_.rates(),
-                                      .rate = T(learning_rate),
-                                      .momentum = T(options_.momentum),
-                                      .decay = T(options_.weight_decay),
-                                      .nesterov = options_.nesterov};
-    detail::for_each_element<T>(ctx.exec, "attn::optim::Sgd", parameters.extent(), update);
+    attributes_.with_rates([&](auto const& rates) {
+      detail::SgdUpdate<T, std::decay_t<decltype(rates)>> const update{.value = parameters.values().data(),
+                                                                       .gradient = parameters.gradients().data(),
+                                                                       .velocity = velocity_.data(),
+                                                                       .decays = attributes_.decays(),
+                                                                       .rates = rates,
+                                                                       .rate = T(learning_rate),
+                                                                       .momentum = T(options_.momentum),
+                                                                       .decay = T(options_.weight_decay),
+                                                                       .nesterov = options_.nesterov};
+      detail::for_each_element<T>(ctx.exec, "attn::optim::Sgd", parameters.extent(), update);
+    });
   }
 
   template <class Ctx>

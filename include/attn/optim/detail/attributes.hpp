@@ -8,13 +8,20 @@
 
 namespace attn::optim::detail {
 
-/// The learning rate's factor of a granule, or that it is not trained. Null factors, the common case, are all 1.
+/// The learning rate's factor of each granule, and whether it is trained at all.
 template <class T>
 struct Rates {
-  T const* factors = nullptr;  // negative where nothing is trained
+  T const* factors;  // negative where nothing is trained
 
-  ATTN_FUNCTION bool trained(Index row) const { return factors == nullptr || factors[row] >= 0; }
-  ATTN_FUNCTION T factor(Index row) const { return factors == nullptr ? T(1) : factors[row]; }
+  ATTN_FUNCTION bool trained(Index row) const { return factors[row] >= 0; }
+  ATTN_FUNCTION T factor(Index row) const { return factors[row]; }
+};
+
+/// The common case: all is trained, at one rate. Kernels are compiled for it apart, so that it costs nothing.
+template <class T>
+struct UniformRates {
+  static ATTN_FUNCTION constexpr bool trained(Index) { return true; }
+  static ATTN_FUNCTION constexpr T factor(Index) { return T(1); }
 };
 
 /// Made anew where the registry grew or an attribute changed; a step after that allocates nothing.
@@ -36,7 +43,18 @@ class GranuleAttributes {
   /// For each granule 1 where weight decay applies and 0 elsewhere.
   T const* decays() const { return decays_.data(); }
 
-  Rates<T> rates() const { return {uniform_ ? nullptr : rates_.data()}; }
+  bool uniform() const { return uniform_; }
+  Rates<T> rates() const { return {rates_.data()}; }
+
+  /// launch(rates), with `UniformRates` where they are.
+  template <class Launch>
+  void with_rates(Launch const& launch) const {
+    if (uniform_) {
+      launch(UniformRates<T>());
+    } else {
+      launch(rates());
+    }
+  }
 
  private:
   template <class Number>
