@@ -9,6 +9,7 @@
 #include "attn/io/options.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <string>
 
 #include "theory/experiments.hpp"
@@ -19,27 +20,79 @@ namespace {
 using namespace theory;
 namespace io = attn::io;
 
-void add_training_options(CLI::App& app, TrainingOptions& o) {
-  app.add_option("--preset", o.preset, "quick: minutes on two cores; full: as the paper, a day or more")
-      ->check(io::one_of({"quick", "full"}));
-  auto const number = [&](char const* flag, int& value, char const* text) {
-    app.add_option(flag, value, std::string(text) + " (0: of the preset)")->check(io::between(0, 1 << 20));
+void describe(io::SettingList& list, TrainingOptions& o) {
+  list("preset", o.preset,
+       {.help = "quick: minutes on two cores; full: as the paper, a day or more", .words = {"quick", "full"}});
+  auto const number = [&](char const* name, int& value, char const* text) {
+    list(name, value, {.help = std::string(text) + " (0: of the preset)", .range = {0, 1 << 20}});
   };
-  number("--width", o.width, "Width of the model");
-  number("--depth", o.depth, "Blocks of the model");
-  number("--heads", o.heads, "Heads of the model");
-  number("--epochs", o.epochs, "Passes over the training images");
-  number("--train-limit", o.train_limit, "Training images");
-  number("--test-limit", o.test_limit, "Test images");
-  number("--batch", o.batch, "Images of a step");
-  number("--seeds", o.seeds, "Runs of each setting, from seeds --seed, --seed + 1, ...");
-  app.add_option("--lr", o.lr, "Learning rate (0: of the preset)")->check(io::between(0.0, 10.0));
-  app.add_option("--data", o.data, "Folder with the four IDX files of the images (default: Fashion-MNIST)");
+  number("width", o.width, "Width of the model");
+  number("depth", o.depth, "Blocks of the model");
+  number("heads", o.heads, "Heads of the model");
+  number("epochs", o.epochs, "Passes over the training images");
+  number("train-limit", o.train_limit, "Training images");
+  number("test-limit", o.test_limit, "Test images");
+  number("batch", o.batch, "Images of a step");
+  number("seeds", o.seeds, "Runs of each setting, from seeds --seed, --seed + 1, ...");
+  list("lr", o.lr, {.help = "Learning rate (0: of the preset)", .range = {0, 10}});
+  list("data", o.data, {.help = "Folder with the four IDX files of the images (default: Fashion-MNIST)"});
+}
+
+void describe(io::SettingList& list, Doubling& tokens) {
+  list("tokens-low", tokens.low, {.help = "Shortest length", .range = {1, 1 << 16}});
+  list("tokens-high", tokens.high,
+       {.help = "Longest length; lengths are the powers of two between", .range = {1, 1 << 16}});
+}
+
+void describe(io::SettingList& list, BoundsOptions& o) {
+  describe(list, o.tokens);
+  list("trials", o.trials, {.help = "Random matrices of each kind and length", .range = {1, 10000}});
+}
+
+void describe(io::SettingList& list, GrowthOptions& o) {
+  describe(list, o.tokens);
+  list("trials", o.trials, {.help = "Independent draws of X, Q and K", .range = {2, 100000}});
+  list("width", o.width, {.help = "Width D of the tokens X", .range = {1, 65536}});
+  list("head-width", o.head_width, {.help = "Width d of queries and keys", .range = {1, 4096}});
+  list("sigma-x", o.sigma_x, {.help = "Standard deviation of X", .range = {1e-6, 1e6}});
+  list("sigma-t", o.sigma_t, {.help = "Standard deviation of Q and K; 0: 1/sqrt(D)", .range = {0, 1e6}});
+}
+
+void describe(io::SettingList& list, SweepOptions& o) {
+  list("tokens", o.tokens, {.help = "Lengths: 8, 16, 64, 256, separated by commas"});
+  list("k-low", o.k_low, {.help = "Smallest k"});
+  list("k-high", o.k_high, {.help = "Largest k"});
+  list("k-per-decade", o.k_per_decade, {.help = "Values of k in a decade", .range = {1, 100}});
+  describe(list, o.training);
+}
+
+void describe(io::SettingList& list, NormsOptions& o) {
+  list("tokens", o.tokens, {.help = "Length: 8, 16, 64 or 256"});
+  describe(list, o.training);
+}
+
+void describe(io::SettingList& list, HeatmapsOptions& o) {
+  list("beside", o.beside, {.help = "Further weights, drawn beside those of --weights", .file = true});
+  list("layers", o.layers, {.help = "Layers to draw, 1 the first (default: the second and the last)"});
+  list("heads", o.heads, {.help = "Heads to draw, 1 the first"});
+  list("samples", o.samples, {.help = "Test images to average over", .range = {1, 60000}});
+  list("data", o.data, {.help = "Folder with the IDX files of the images (default: Fashion-MNIST)"});
+}
+
+void describe(io::SettingList& list, RecommendOptions& o) {
+  list("layers", o.depth, {.help = "Blocks of the network at initialisation", .range = {1, 1000}});
+  list("tokens", o.tokens, {.help = "Length N", .range = {1, 1 << 16}});
+  list("head-width", o.head_width, {.help = "Width d of a head", .range = {1, 4096}});
+  list("n-heads", o.heads, {.help = "Heads", .range = {1, 4096}});
+  list("highest-power", o.highest_power, {.help = "Powers 1 to this are tried", .range = {1, 8}});
+  list("no-training", o.train, {.help = "Measure at initialisation only; train no powers", .off = true});
+  describe(list, o.training);
 }
 
 class Theory {
  public:
   io::CommonOptions common;
+  io::SettingList settings;
 
   Theory() {
     common.out = "theory_run";
@@ -54,17 +107,13 @@ class Theory {
         "Tests the paper's theory of attention's activations. Leaves tables (CSV), figures (PNG and SVG) and "
         "results.json in --out. NAME --help lists the flags of an experiment.");
     app.require_subcommand(1);
-    add_doubling(experiment(app, "bounds", "Theorem 4.1: norms of softmax on random and adversarial matrices"),
-                 bounds_.tokens)
-        .add_option("--trials", bounds_.trials, "Random matrices of each kind and length")
-        ->check(io::between(1, 10000));
-    add_growth(experiment(app, "growth", "Theorems 4.2 and 4.4: how norms grow with the length, for all activations"));
-    add_sweep(experiment(app, "sweep", "Figure 1: accuracy of x^3/k over k, and the best k over the length"));
-    CLI::App& norms = experiment(app, "norms", "Figures 2, 3, 6, 7 and table 1: norms through training");
-    norms.add_option("--tokens", norms_.tokens, "Length: 8, 16, 64 or 256");
-    add_training_options(norms, norms_.training);
-    add_heatmaps(experiment(app, "heatmaps", "Figures 4 and 5: attention matrices of the weights in --weights"));
-    add_recommend(experiment(app, "recommend", "The scale that an activation wants, and the powers that train"));
+    app_ = &app;
+    experiment("bounds", bounds_, "Theorem 4.1: norms of softmax on random and adversarial matrices");
+    experiment("growth", growth_, "Theorems 4.2 and 4.4: how norms grow with the length, for all activations");
+    experiment("sweep", sweep_, "Figure 1: accuracy of x^3/k over k, and the best k over the length");
+    experiment("norms", norms_, "Figures 2, 3, 6, 7 and table 1: norms through training");
+    experiment("heatmaps", heatmaps_, "Figures 4 and 5: attention matrices of the weights in --weights");
+    experiment("recommend", recommend_, "The scale that an activation wants, and the powers that train");
   }
 
   void run() {
@@ -79,62 +128,18 @@ class Theory {
   }
 
  private:
-  CLI::App& experiment(CLI::App& app, std::string const& name, std::string const& text) {
-    app_ = &app;
-    CLI::App* const sub = app.add_subcommand(name, text);
+  template <class Options>
+  void experiment(char const* name, Options& options, char const* text) {
+    CLI::App* const sub = app_->add_subcommand(name, text);
     sub->fallthrough();
-    return *sub;
+    io::SettingList& list = lists_.emplace_back();
+    describe(list, options);
+    io::add_options(*sub, list);
   }
   bool chosen(std::string const& name) const { return app_->got_subcommand(name); }
 
-  CLI::App& add_doubling(CLI::App& app, Doubling& tokens) {
-    app.add_option("--tokens-low", tokens.low, "Shortest length")->check(io::between(1, 1 << 16));
-    app.add_option("--tokens-high", tokens.high, "Longest length; lengths are the powers of two between")
-        ->check(io::between(1, 1 << 16));
-    return app;
-  }
-
-  void add_growth(CLI::App& app) {
-    add_doubling(app, growth_.tokens);
-    app.add_option("--trials", growth_.trials, "Independent draws of X, Q and K")->check(io::between(2, 100000));
-    app.add_option("--width", growth_.width, "Width D of the tokens X")->check(io::between(1, 65536));
-    app.add_option("--head-width", growth_.head_width, "Width d of queries and keys")->check(io::between(1, 4096));
-    app.add_option("--sigma-x", growth_.sigma_x, "Standard deviation of X")->check(io::between(1e-6, 1e6));
-    app.add_option("--sigma-t", growth_.sigma_t, "Standard deviation of Q and K; 0: 1/sqrt(D)")
-        ->check(io::between(0.0, 1e6));
-  }
-
-  void add_heatmaps(CLI::App& app) {
-    app.add_option("--beside", heatmaps_.beside, "Further weights, drawn beside those of --weights")
-        ->delimiter(',')
-        ->check(io::existing_file());
-    app.add_option("--layers", heatmaps_.layers, "Layers to draw, 1 the first (default: the second and the last)")
-        ->delimiter(',');
-    app.add_option("--heads", heatmaps_.heads, "Heads to draw, 1 the first")->delimiter(',');
-    app.add_option("--samples", heatmaps_.samples, "Test images to average over")->check(io::between(1, 60000));
-    app.add_option("--data", heatmaps_.data, "Folder with the IDX files of the images (default: Fashion-MNIST)");
-  }
-
-  void add_recommend(CLI::App& app) {
-    app.add_option("--layers", recommend_.depth, "Blocks of the network at initialisation")
-        ->check(io::between(1, 1000));
-    app.add_option("--tokens", recommend_.tokens, "Length N")->check(io::between(1, 1 << 16));
-    app.add_option("--head-width", recommend_.head_width, "Width d of a head")->check(io::between(1, 4096));
-    app.add_option("--n-heads", recommend_.heads, "Heads")->check(io::between(1, 4096));
-    app.add_option("--highest-power", recommend_.highest_power, "Powers 1 to this are tried")->check(io::between(1, 8));
-    app.add_flag("--no-training{false}", recommend_.train, "Measure at initialisation only; train no powers");
-    add_training_options(app, recommend_.training);
-  }
-
-  void add_sweep(CLI::App& app) {
-    app.add_option("--tokens", sweep_.tokens, "Lengths: 8, 16, 64, 256, separated by commas")->delimiter(',');
-    app.add_option("--k-low", sweep_.k_low, "Smallest k");
-    app.add_option("--k-high", sweep_.k_high, "Largest k");
-    app.add_option("--k-per-decade", sweep_.k_per_decade, "Values of k in a decade")->check(io::between(1, 100));
-    add_training_options(app, sweep_.training);
-  }
-
-  CLI::App const* app_ = nullptr;
+  CLI::App* app_ = nullptr;
+  std::deque<io::SettingList> lists_;  // one for each experiment
   BoundsOptions bounds_;
   GrowthOptions growth_;
   SweepOptions sweep_;

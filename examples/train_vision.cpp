@@ -4,11 +4,13 @@
 //   train_vision --weights run/weights.safetensors --evaluate
 //   train_vision --demo --out demo
 #include "attn/io/options.hpp"
+#include "attn/io/output_directory.hpp"
 #include "attn/io/results.hpp"
 
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include <optional>
 
 #include "commit.hpp"
 #include "vision/demo.hpp"
@@ -21,6 +23,7 @@ using namespace vision;
 class TrainVision {
  public:
   io::CommonOptions common;
+  io::SettingList settings;
 
   TrainVision() { common.out = "train_vision_run"; }
 
@@ -29,39 +32,41 @@ class TrainVision {
         "Trains a vision transformer on images in IDX files and judges it on others.\nLeaves results.json, "
         "metrics.csv, "
         "weights.safetensors, checkpoint.safetensors and figures in --out.");
-    vision::add_options(app, settings_);
-    app.add_flag("--resume", settings_.resume, "Continue the run in --out from its checkpoint, to the same bits");
-    app.add_flag("--demo", demo_, "Train softmax, x^3, x^3 fixed and x^3 dynamic in turn, and compare them");
-    app_ = &app;
+    settings("resume", chosen_.resume,
+             {.help = "Continue the run in --out from its checkpoint, to the same bits", .decides = false});
+    settings("demo", demo_,
+             {.help = "Train softmax, x^3, x^3 fixed and x^3 dynamic in turn, and compare them", .decides = false});
+    describe(settings, chosen_);
   }
 
   int run() {
-    settings_.activation = {common.activation, common.power, common.scale};
-    settings_.seed = common.seed;
+    chosen_.activation = {common.activation, common.power, common.scale};
+    chosen_.seed = common.seed;
+    chosen_.insist = common.insist;
     if (common.evaluate) return evaluate_weights();
     if (demo_) return demo();
     return train_model();
   }
 
  private:
-  bool given(char const* flag) const { return app_->count(flag) > 0; }
+  bool given(char const* name) const { return settings.given(name); }
 
   int demo() {
-    ATTN_CHECK(!given("--activation") && !given("--power") && !given("--scale") && !given("--weights"),
+    ATTN_CHECK(!given("activation") && !given("power") && !given("scale") && !given("weights"),
                "--demo: leave out --activation, --power, --scale and --weights, the demo has its own");
-    io::create_output_directory(common.out);
-    return run_demo(settings_, common.out, settings_.resume);
+    io::OutputDirectory const out(common.out);
+    return run_demo(chosen_, common.out, chosen_.resume);
   }
 
   int train_model() {
-    ATTN_CHECK(!(settings_.resume && given("--weights")), "--resume: leave out --weights, the checkpoint has them");
-    if (given("--weights")) adopt(settings_, read_description(common.weights), [&](auto f) { return given(f); });
-    io::create_output_directory(common.out);
-    attn::data::Split const data = load_data(settings_.data);
-    if (!given("--batch")) settings_.recipe.batch = std::min(settings_.recipe.batch, data.train.count);
+    ATTN_CHECK(!(chosen_.resume && given("weights")), "--resume: leave out --weights, the checkpoint has them");
+    if (given("weights")) adopt(read_description(common.weights));
+    io::OutputDirectory const out(common.out);
+    attn::data::Split const data = load_data(chosen_.data);
+    if (!given("batch")) chosen_.recipe.batch = std::min(chosen_.recipe.batch, data.train.count);
     attn::train::StopRequest const stop;
-    Outcome const outcome = train(
-        settings_, data, {.out = common.out, .weights = common.weights, .resume = settings_.resume, .stop = &stop});
+    Outcome const outcome =
+        train(chosen_, data, {.out = common.out, .weights = common.weights, .resume = chosen_.resume, .stop = &stop});
     if (outcome.interrupted) {
       std::cerr << "stopped after step " << outcome.run["steps"] << "; the same command with --resume continues"
                 << std::endl;
@@ -74,14 +79,20 @@ class TrainVision {
   }
 
   int evaluate_weights() {
-    ATTN_CHECK(!demo_ && !settings_.resume, "--evaluate: leave out --demo and --resume");
+    ATTN_CHECK(!demo_ && !chosen_.resume, "--evaluate: leave out --demo and --resume");
     io::Json const description = read_description(common.weights);
-    adopt(settings_, description, [&](auto flag) { return given(flag); });
-    if (given("--out")) io::create_output_directory(common.out);
-    Outcome const outcome = evaluate(settings_, load_test_data(settings_.data, description), common.weights);
-    if (given("--out")) write_results(outcome);
+    adopt(description);
+    std::optional<io::OutputDirectory> out;
+    if (given("out")) out.emplace(common.out).without_run();
+    Outcome const outcome = evaluate(chosen_, load_test_data(chosen_.data, description), common.weights);
+    if (given("out")) write_results(outcome);
     print(outcome);
     return 0;
+  }
+
+  void adopt(io::Json const& description) {
+    if (description.is_null()) return;  // weights of others: the flags say what they are
+    vision::adopt(settings, common, chosen_, description, "--weights: '" + common.weights.string() + "'");
   }
 
   void write_results(Outcome const& outcome) const {
@@ -96,9 +107,8 @@ class TrainVision {
                 number("test_accuracy"), number("test_loss"), number("test_images"), number("seconds"));
   }
 
-  Settings settings_;
+  Settings chosen_;
   bool demo_ = false;
-  CLI::App const* app_ = nullptr;
 };
 
 }  // namespace

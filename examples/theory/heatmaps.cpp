@@ -20,8 +20,7 @@ attn::data::Dataset images_for(HeatmapsOptions const& options, io::Json const& d
   attn::data::Split split = vision::load_test_data(settings, description);
   ATTN_CHECK(split.test.count >= std::size_t(wanted), "--samples: there are only ", split.test.count, " test images");
   split.test = attn::data::take(std::move(split.test), std::size_t(wanted));
-  auto const& shape = description.at("image");
-  bool const padded = shape.at(1).get<std::size_t>() == 32 && split.test.height < 32;
+  bool const padded = description["image"] == io::Json({split.test.channels, 32, 32}) && split.test.height < 32;
   return padded ? pad(std::move(split.test)) : std::move(split.test);
 }
 
@@ -77,7 +76,11 @@ Source look_at(io::Path const& weights, HeatmapsOptions const& options, std::uin
              "' does not describe its model; give weights that train_vision or `theory norms` wrote");
   vision::Settings settings;
   settings.seed = seed;
-  vision::adopt(settings, description, [](auto) { return false; });
+  io::CommonOptions common;
+  io::SettingList list;
+  describe(list, common);
+  describe(list, settings);
+  vision::adopt(list, common, settings, description, "heatmaps: '" + weights.string() + "'");
   attn::data::Dataset const images = images_for(options, description, options.samples);
   vision::Sizes const sizes = vision::model_sizes(settings.model, images);
   vision::Context ctx(seed);

@@ -59,9 +59,7 @@ std::vector<int> Doubling::values(char const* what) const {
   return all;
 }
 
-Lab::Lab(io::Path out, std::string experiment) : out_(std::move(out)), experiment_(std::move(experiment)) {
-  io::create_output_directory(out_);
-}
+Lab::Lab(io::Path out, std::string experiment) : out_(std::move(out)), experiment_(std::move(experiment)) {}
 
 void Lab::write(std::string const& name, Table const& table) const {
   io::CsvLog log(out_ / (name + ".csv"), table.columns);

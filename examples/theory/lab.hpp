@@ -2,7 +2,7 @@
 #pragma once
 
 #include "attn/io/figure.hpp"
-#include "attn/io/file.hpp"
+#include "attn/io/output_directory.hpp"
 
 #include <cstdint>
 #include <string>
@@ -27,10 +27,10 @@ struct Table {
 
 class Lab {
  public:
-  /// Creates the directory if it is missing.
+  /// Creates the directory if it is missing, and locks it.
   Lab(io::Path out, std::string experiment);
 
-  io::Path const& out() const { return out_; }
+  io::Path const& out() const { return out_.path(); }
 
   /// What the results depend on, for results.json.
   void set(std::string const& name, Cell value) { settings_.emplace_back(name, std::move(value)); }
@@ -45,7 +45,7 @@ class Lab {
   void finish(Table const& runs) const;
 
  private:
-  io::Path out_;
+  io::OutputDirectory out_;
   std::string experiment_;
   std::vector<std::pair<std::string, Cell>> settings_;
 };

@@ -93,16 +93,16 @@ void note(Lab& lab, TrainingOptions const& options, attn::data::Split const& dat
   lab.set("lr", options.lr);
 }
 
-std::string patch_for(int tokens) {
+vision::Patch patch_for(int tokens) {
   switch (tokens) {
     case 256:
-      return "2";
+      return {2, 2};
     case 64:
-      return "4";
+      return {4, 4};
     case 16:
-      return "8";
+      return {8, 8};
     case 8:
-      return "8x16";
+      return {8, 16};
     default:
       ATTN_CHECK(false, "--tokens: choose among 8, 16, 64 and 256, got ", tokens);
   }
@@ -127,7 +127,7 @@ vision::Settings settings_of(TrainingOptions const& o, vision::ActivationChoice 
 Run train(vision::Settings const& settings, attn::data::Split const& data, attn::io::Path const& out) {
   vision::Settings mine = settings;
   mine.recipe.batch = std::min(mine.recipe.batch, data.train.count);
-  attn::io::create_output_directory(out);
+  attn::io::OutputDirectory const lock(out);
   attn::train::StopRequest const stop;
   try {
     Run run{.outcome = vision::train(mine, data, {.out = out, .stop = &stop})};

@@ -1,5 +1,6 @@
 #include "vision/demo.hpp"
 
+#include "attn/io/output_directory.hpp"
 #include "attn/io/report.hpp"
 
 #include <algorithm>
@@ -88,7 +89,7 @@ int run_demo(Settings const& settings, io::Path const& out, bool resume) {
     Settings run = settings;
     run.activation = demo.activation;
     io::Path const directory = out / demo.directory;
-    io::create_output_directory(directory);
+    io::OutputDirectory const lock(directory);
     bool const continues = resume && std::filesystem::exists(attn::train::checkpoint_path(directory));
     runs.push_back(train(run, data, {.out = directory, .resume = continues, .stop = &stop}));
     if (stop.requested()) {

@@ -1,34 +1,12 @@
 #include "vision/settings.hpp"
 
-#include "attn/io/options.hpp"
-
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace vision {
 namespace {
-
-/// "4" or "4x7": height and width.
-std::optional<std::pair<int, int>> parse_patch(std::string const& text) {
-  auto const number = [](std::string_view part) {
-    int value = 0;
-    auto const [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-    return error == std::errc() && end == part.data() + part.size() ? value : 0;
-  };
-  std::size_t const cross = text.find('x');
-  int const height = number(std::string_view(text).substr(0, cross));
-  int const width = cross == std::string::npos ? height : number(std::string_view(text).substr(cross + 1));
-  if (height < 1 || width < 1) return std::nullopt;
-  return std::pair(height, width);
-}
-
-CLI::Validator patch_size() {
-  auto const check = [](std::string const& text) {
-    return parse_patch(text) ? std::string() : "use a size like 4, or 4x7 for height and width, got '" + text + "'";
-  };
-  return {check, "SIZE"};
-}
 
 struct Preset {
   char const* name;
@@ -44,7 +22,7 @@ Preset const& preset(std::string const& name) {
   throw attn::Error("--model: there is no preset '" + name + "'");
 }
 
-void add_model_options(CLI::App& app, ModelSettings& model) {
+void describe(io::SettingList& list, ModelSettings& m) {
   std::string explanation = "Preset of patch, width, depth and heads:";
   std::vector<std::string> names;
   for (Preset const& p : presets) {
@@ -52,93 +30,109 @@ void add_model_options(CLI::App& app, ModelSettings& model) {
     explanation += std::string(names.size() == 1 ? " " : "; ") + p.name + " " + std::to_string(p.patch) + ", " +
                    std::to_string(p.width) + ", " + std::to_string(p.depth) + ", " + std::to_string(p.heads);
   }
-  std::string const group = "Model";
-  app.add_option("--model", model.preset, explanation)->check(io::one_of(names))->group(group);
-  app.add_option(
-         "--patch", model.patch,
-         "Side of a patch, or height x width: 4x7 (default: of the preset, or the next smaller that tiles the images)")
-      ->check(patch_size())
-      ->group(group);
-  app.add_option("--width", model.width, "Numbers of a token (default: of the preset)")
-      ->check(io::between(1, 65536))
-      ->group(group);
-  app.add_option("--depth", model.depth, "Blocks (default: of the preset)")->check(io::between(0, 1000))->group(group);
-  app.add_option("--heads", model.heads, "Heads of attention; they divide the width (default: of the preset)")
-      ->check(io::between(1, 4096))
-      ->group(group);
-  app.add_option("--mlp-ratio", model.mlp_ratio, "Width of the hidden layer of an MLP over that of a token")
-      ->check(io::between(0.01, 100.0))
-      ->group(group);
-  app.add_option("--drop", model.drop, "Dropout rate")->check(io::between(0.0, 0.99))->group(group);
-  app.add_option("--drop-path", model.drop_path,
-                 "Rate of stochastic depth in the last block; linear from 0 at the first")
-      ->check(io::between(0.0, 0.99))
-      ->group(group);
-  app.add_option("--pool", model.pool, "What the head sees: the class token, or the mean of the others")
-      ->check(io::one_of({"token", "mean"}))
-      ->group(group);
-  app.add_flag("--scale-per-head", model.scale_per_head, "Train one scale for each head instead of one for each layer")
-      ->group(group);
+  list.group("Model");
+  list("model", m.preset, {.help = explanation, .words = names, .decides = false});
+  list("patch", m.patch,
+       {.help = "Side of a patch, or height x width: 4x7 (default: of the preset, or the next smaller that tiles the "
+                "images)",
+        .model = true});
+  list("width", m.width,
+       {.help = "Numbers of a token (default: of the preset)", .range = {1, 65536}, .model = true});
+  list("depth", m.depth, {.help = "Blocks (default: of the preset)", .range = {0, 1000}, .model = true});
+  list("heads", m.heads,
+       {.help = "Heads of attention; they divide the width (default: of the preset)", .range = {1, 4096}, .model = true});
+  list("mlp-ratio", m.mlp_ratio,
+       {.help = "Width of the hidden layer of an MLP over that of a token", .range = {0.01, 100}, .model = true});
+  list("drop", m.drop, {.help = "Dropout rate", .range = {0, 0.99}});
+  list("drop-path", m.drop_path,
+       {.help = "Rate of stochastic depth in the last block; linear from 0 at the first", .range = {0, 0.99}});
+  list("pool", m.pool,
+       {.help = "What the head sees: the class token, or the mean of the others", .words = {"token", "mean"}, .model = true});
+  list("scale-per-head", m.scale_per_head,
+       {.help = "Train one scale for each head instead of one for each layer", .model = true});
 }
 
-void add_recipe_options(CLI::App& app, Recipe& recipe) {
-  std::string const group = "Recipe";
-  auto const number = [&](char const* flag, double& value, char const* explanation, double low, double high) {
-    app.add_option(flag, value, explanation)->check(io::between(low, high))->group(group);
+void describe(io::SettingList& list, Recipe& r) {
+  list.group("Recipe");
+  list("epochs", r.epochs, {.help = "Passes over the training images", .range = {1, 1000000}});
+  list("batch", r.batch, {.help = "Images of a step", .range = {1, 1000000}});
+  list("lr", r.lr, {.help = "Learning rate after the warm-up (AdamW)", .range = {0, 1e38}});
+  list("min-lr", r.min_lr, {.help = "Learning rate at the end", .range = {0, 1e38}});
+  list("warmup", r.warmup,
+       {.help = "Epochs in which the learning rate rises; parts of one are allowed", .range = {0, 1e6}});
+  list("warmup-lr", r.warmup_lr, {.help = "Learning rate at the start", .range = {0, 1e38}});
+  list("schedule", r.schedule,
+       {.help = "Learning rate after the warm-up: cosine to --min-lr, or constant", .words = {"cosine", "constant"}});
+  list("weight-decay", r.weight_decay,
+       {.help = "Weight decay of matrices; biases, norms and scales have none", .range = {0, 1e6}});
+  list("beta2", r.beta2, {.help = "Memory of AdamW's second moment", .range = {0, 1, true}});
+  list("clip", r.clip, {.help = "Largest global norm of the gradients; 0 for none", .range = {0, 1e38}});
+  list("label-smoothing", r.label_smoothing,
+       {.help = "Share of the targets that all classes have in common", .range = {0, 0.99}});
+  list("mixup", r.mixup, {.help = "Alpha of mixup; 0 for none", .range = {0, 1000}});
+  list("cutmix", r.cutmix, {.help = "Alpha of cutmix; 0 for none", .range = {0, 1000}});
+  list("flip", r.flip, {.help = "Probability that an image is mirrored", .range = {0, 1}});
+  list("crop-padding", r.crop_padding,
+       {.help = "Black pixels around an image from which a crop is taken", .range = {0, 10000}});
+  list("erase", r.erase, {.help = "Probability that a rectangle of an image becomes noise", .range = {0, 1}});
+  list("ema", r.ema,
+       {.help = "Decay of an average of the weights, which is then evaluated and kept; 0 for none",
+        .range = {0, 1, true}});
+  list("log-every", r.log_every, {.help = "Steps between rows of metrics.csv", .range = {1, 1e9}});
+}
+
+void describe(io::SettingList& list, DataSettings& d) {
+  list.group("Data");
+  auto const file = [&](char const* name, io::Path& path) {
+    list(name, path, {.help = "IDX file, gzip or plain (default: in --data)", .file = true, .decides = false});
   };
-  app.add_option("--epochs", recipe.epochs, "Passes over the training images")
-      ->check(io::between(std::uint64_t(1), std::uint64_t(1000000)))
-      ->group(group);
-  app.add_option("--batch", recipe.batch, "Images of a step")
-      ->check(io::between(std::size_t(1), std::size_t(1000000)))
-      ->group(group);
-  number("--lr", recipe.lr, "Learning rate after the warm-up (AdamW)", 0, 1e38);
-  number("--min-lr", recipe.min_lr, "Learning rate at the end", 0, 1e38);
-  number("--warmup", recipe.warmup, "Epochs in which the learning rate rises; parts of one are allowed", 0, 1e6);
-  number("--warmup-lr", recipe.warmup_lr, "Learning rate at the start", 0, 1e38);
-  app.add_option("--schedule", recipe.schedule, "Learning rate after the warm-up: cosine to --min-lr, or constant")
-      ->check(io::one_of({"cosine", "constant"}))
-      ->group(group);
-  number("--weight-decay", recipe.weight_decay, "Weight decay of matrices; biases, norms and scales have none", 0, 1e6);
-  number("--beta2", recipe.beta2, "Memory of AdamW's second moment", 0, 0.9999999);
-  number("--clip", recipe.clip, "Largest global norm of the gradients; 0 for none", 0, 1e38);
-  number("--label-smoothing", recipe.label_smoothing, "Share of the targets that all classes have in common", 0, 0.99);
-  number("--mixup", recipe.mixup, "Alpha of mixup; 0 for none", 0, 1000);
-  number("--cutmix", recipe.cutmix, "Alpha of cutmix; 0 for none", 0, 1000);
-  number("--flip", recipe.flip, "Probability that an image is mirrored", 0, 1);
-  app.add_option("--crop-padding", recipe.crop_padding, "Black pixels around an image from which a crop is taken")
-      ->check(io::between(0, 10000))
-      ->group(group);
-  number("--erase", recipe.erase, "Probability that a rectangle of an image becomes noise", 0, 1);
-  number("--ema", recipe.ema, "Decay of an average of the weights, which is then evaluated and kept; 0 for none", 0,
-         0.99999999);
-  app.add_option("--log-every", recipe.log_every, "Steps between rows of metrics.csv")
-      ->check(io::between(std::uint64_t(1), std::uint64_t(1000000000)))
-      ->group(group);
-}
-
-void add_data_options(CLI::App& app, DataSettings& data) {
-  std::string const group = "Data";
-  app.add_option("--data", data.directory, "Directory of the four files of MNIST or a relative of it")->group(group);
-  app.add_option("--train-images", data.files.train_images, "IDX file, gzip or plain (default: in --data)")
-      ->group(group);
-  app.add_option("--train-labels", data.files.train_labels, "IDX file, gzip or plain (default: in --data)")
-      ->group(group);
-  app.add_option("--test-images", data.files.test_images, "IDX file, gzip or plain (default: in --data)")->group(group);
-  app.add_option("--test-labels", data.files.test_labels, "IDX file, gzip or plain (default: in --data)")->group(group);
-  app.add_option("--train-limit", data.train_limit, "Use so many training images; 0 for all")->group(group);
-  app.add_option("--test-limit", data.test_limit, "Use so many test images; 0 for all")->group(group);
-  app.add_option("--classes", data.classes, "Number of classes; 0 for one more than the highest training label")
-      ->check(io::between(0, 1000000))
-      ->group(group);
+  list("data", d.directory,
+       {.help = "Directory of the four files of MNIST or a relative of it", .decides = false});
+  file("train-images", d.files.train_images);
+  file("train-labels", d.files.train_labels);
+  file("test-images", d.files.test_images);
+  file("test-labels", d.files.test_labels);
+  list("train-limit", d.train_limit, {.help = "Use so many training images; 0 for all", .decides = false});
+  list("test-limit", d.test_limit, {.help = "Use so many test images; 0 for all", .decides = false});
+  list("classes", d.classes,
+       {.help = "Number of classes; 0 for one more than the highest training label",
+        .range = {0, 1000000},
+        .model = true});
 }
 
 }  // namespace
 
-void add_options(CLI::App& app, Settings& settings) {
-  add_model_options(app, settings.model);
-  add_recipe_options(app, settings.recipe);
-  add_data_options(app, settings.data);
+std::optional<Patch> Patch::parse(std::string const& text) {
+  auto const number = [](std::string_view part) {
+    int value = 0;
+    auto const [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    return error == std::errc() && end == part.data() + part.size() ? value : 0;
+  };
+  std::size_t const cross = text.find('x');
+  int const height = number(std::string_view(text).substr(0, cross));
+  int const width = cross == std::string::npos ? height : number(std::string_view(text).substr(cross + 1));
+  if (height < 1 || width < 1) return std::nullopt;
+  return Patch{height, width};
+}
+
+std::optional<Patch> Patch::from_json(io::Json const& json) {
+  if (!json.is_array() || json.size() != 2 || !json[0].is_number_integer() || !json[1].is_number_integer()) {
+    return std::nullopt;
+  }
+  auto const height = json[0].get<std::int64_t>(), width = json[1].get<std::int64_t>();
+  auto const good = [](std::int64_t side) { return side >= 1 && side <= std::numeric_limits<int>::max(); };
+  if (!good(height) || !good(width)) return std::nullopt;
+  return Patch{static_cast<int>(height), static_cast<int>(width)};
+}
+
+std::string Patch::text() const {
+  return height == width ? std::to_string(height) : std::to_string(height) + "x" + std::to_string(width);
+}
+
+void describe(io::SettingList& list, Settings& settings) {
+  describe(list, settings.model);
+  describe(list, settings.recipe);
+  describe(list, settings.data);
 }
 
 attn::data::IdxPaths complete_paths(DataSettings const& settings) {
@@ -170,7 +164,7 @@ Sizes model_sizes(ModelSettings const& settings, attn::data::Dataset const& like
   while (tile > 1 &&
          (like.height % static_cast<std::size_t>(tile) != 0 || like.width % static_cast<std::size_t>(tile) != 0))
     --tile;
-  auto const [patch_height, patch_width] = parse_patch(settings.patch.value_or(std::to_string(tile))).value();
+  auto const [patch_height, patch_width] = settings.patch.value_or(Patch{tile, tile});
   return {.width = settings.width.value_or(p.width),
           .depth = settings.depth.value_or(p.depth),
           .heads = settings.heads.value_or(p.heads),
@@ -208,46 +202,75 @@ LearningRate::LearningRate(Recipe const& recipe, std::uint64_t steps_per_epoch)
              .start = recipe.warmup_lr};
 }
 
-io::Json describe(Settings const& settings, Sizes const& sizes, attn::data::Split const& data) {
+io::Json results_of(Settings settings, Sizes const& sizes, attn::data::Split const& data) {
   ActivationChoice const& a = settings.activation;
-  Recipe const& r = settings.recipe;
-  return {{"name", a.name()},
-          {"activation", a.activation},
-          {"power", a.is_poly() ? io::Json(a.power) : io::Json(nullptr)},
-          {"scale", a.is_poly() ? a.scale : "none"},
-          {"factor", a.is_poly() && a.factor != 0 ? io::Json(a.factor) : io::Json(nullptr)},
-          {"seed", settings.seed},
-          {"scale_per_head", sizes.scale_per_head},
-          {"image", {sizes.channels, sizes.image_height, sizes.image_width}},
-          {"classes", sizes.classes},
-          {"patch", {sizes.patch_height, sizes.patch_width}},
-          {"width", sizes.width},
-          {"depth", sizes.depth},
-          {"heads", sizes.heads},
-          {"mlp_ratio", sizes.mlp_ratio},
-          {"pool", settings.model.pool},
-          {"drop", sizes.dropout},
-          {"drop_path", sizes.stochastic_depth},
-          {"train_images", data.train.count},
-          {"test_images", data.test.count},
-          {"epochs", r.epochs},
-          {"batch", r.batch},
-          {"lr", r.lr},
-          {"min_lr", r.min_lr},
-          {"warmup", r.warmup},
-          {"warmup_lr", r.warmup_lr},
-          {"schedule", r.schedule},
-          {"weight_decay", r.weight_decay},
-          {"beta2", r.beta2},
-          {"clip", r.clip},
-          {"label_smoothing", r.label_smoothing},
-          {"mixup", r.mixup},
-          {"cutmix", r.cutmix},
-          {"flip", r.flip},
-          {"crop_padding", r.crop_padding},
-          {"erase", r.erase},
-          {"ema", r.ema},
-          {"log_every", r.log_every}};
+  io::Json run = {{"name", a.name()},
+                  {"activation", a.activation},
+                  {"power", a.is_poly() ? io::Json(a.power) : io::Json(nullptr)},
+                  {"scale", a.is_poly() ? a.scale : "none"},
+                  {"factor", a.is_poly() && a.factor != 0 ? io::Json(a.factor) : io::Json(nullptr)},
+                  {"seed", settings.seed},
+                  {"scale_per_head", nullptr},  // these have their places and get their values below
+                  {"image", {sizes.channels, sizes.image_height, sizes.image_width}},
+                  {"classes", nullptr},
+                  {"patch", nullptr},
+                  {"width", nullptr},
+                  {"depth", nullptr},
+                  {"heads", nullptr},
+                  {"mlp_ratio", nullptr},
+                  {"pool", nullptr},
+                  {"drop", nullptr},
+                  {"drop_path", nullptr},
+                  {"train_images", data.train.count},
+                  {"test_images", data.test.count}};
+  settings.model.patch = Patch{static_cast<int>(sizes.patch_height), static_cast<int>(sizes.patch_width)};
+  settings.model.width = static_cast<int>(sizes.width);
+  settings.model.depth = static_cast<int>(sizes.depth);
+  settings.model.heads = static_cast<int>(sizes.heads);
+  settings.data.classes = sizes.classes;
+  io::SettingList list;
+  describe(list, settings);
+  list.write(run);
+  return run;
+}
+
+void adopt(io::SettingList& list, io::CommonOptions const& common, Settings& settings, io::Json const& description,
+           std::string const& source) {
+  if (list.given("model")) {
+    Preset const& p = preset(settings.model.preset);
+    auto const take = [&](char const* name, std::optional<int>& into, int number) {
+      if (list.given(name)) return;
+      into = number;
+      list.at(name).given_by = "--model";
+    };
+    take("width", settings.model.width, p.width);
+    take("depth", settings.model.depth, p.depth);
+    take("heads", settings.model.heads, p.heads);
+  }
+  io::adopt(list, description, source);
+  settings.activation = {common.activation, common.power, common.scale};
+  io::Json const factor = description.value("factor", io::Json(nullptr));
+  if (factor.is_null() || list.given("scale")) return;
+  double const number = factor.is_number() ? factor.get<double>() : NAN;
+  ATTN_CHECK(std::isfinite(number), source, " describes its factor wrongly: use a number, got ", factor.dump());
+  settings.activation.factor = number;
+}
+
+io::MemoryPlan memory_of(Settings const& settings, Sizes const& s, bool trains) {
+  double const width = double(s.width), hidden = s.mlp_ratio * width, depth = double(s.depth), classes = s.classes;
+  double const patch = double(s.patch_height) * double(s.patch_width);
+  double const tokens = double(s.image_height) * double(s.image_width) / patch + 1;
+  double const parameters = (patch * double(s.channels) + tokens + classes + 5) * width +
+                            depth * (4 * width * width + 2 * width * hidden + 9 * width + hidden);
+  double const batch = double(settings.recipe.batch), judged = 250;
+  double const block = tokens * (9 * width + 2 * hidden);  // what one image leaves in one block for the way back
+  double const number = sizeof(float);
+  io::MemoryPlan plan;
+  // Values, gradients, two moments, and what of these is written to the disk.
+  plan.add("parameters", number * parameters * (trains ? (settings.recipe.ema > 0 ? 9 : 7) : 2));
+  if (trains) plan.add("activations of a batch", number * batch * (block * (depth + 1) + 6 * classes));
+  plan.add("activations of evaluation", number * judged * (block + 3 * classes));
+  return plan;
 }
 
 }  // namespace vision

@@ -4,7 +4,7 @@
 #include "attn/data/batches.hpp"
 #include "attn/data/idx.hpp"
 #include "attn/io/common_options.hpp"
-#include "attn/io/results.hpp"
+#include "attn/io/memory.hpp"
 #include "attn/optim/schedule.hpp"
 
 #include <cstdint>
@@ -13,19 +13,27 @@
 
 #include "vision/classifier.hpp"
 
-namespace CLI {
-class App;
-}
-
 namespace vision {
 
 namespace io = attn::io;
+
+/// Height and width, in text "4x7", or "4" for both.
+struct Patch {
+  int height = 0, width = 0;
+
+  static constexpr char const* wanted = "a size like 4, or 4x7 for height and width";
+  static constexpr char const* kind = "SIZE";
+  static std::optional<Patch> parse(std::string const& text);
+  static std::optional<Patch> from_json(io::Json const& json);
+  std::string text() const;
+  io::Json json() const { return {height, width}; }
+};
 
 /// Numbers of the model. What is not given comes from the preset. These defaults and those of the recipe are the
 /// demo's: chosen so that a few epochs on two cores are enough.
 struct ModelSettings {
   std::string preset = "small";
-  std::optional<std::string> patch;  // "4" or "4x7"
+  std::optional<Patch> patch;
   std::optional<int> width;
   std::optional<int> depth;
   std::optional<int> heads;
@@ -72,10 +80,11 @@ struct Settings {
   Recipe recipe;
   DataSettings data;
   bool resume = false;
+  bool insist = false;  // begin although the memory may not suffice
 };
 
-/// Declares the flags. Defaults in --help are the values that `settings` has now.
-void add_options(CLI::App& app, Settings& settings);
+/// Everything but the flags that all trainers share.
+void describe(io::SettingList& list, Settings& settings);
 
 /// The four files that the settings name.
 attn::data::IdxPaths complete_paths(DataSettings const& settings);
@@ -101,6 +110,14 @@ class LearningRate {
 };
 
 /// All that the result of a run depends on, for results.json and for checkpoints.
-io::Json describe(Settings const& settings, Sizes const& sizes, attn::data::Split const& data);
+io::Json results_of(Settings settings, Sizes const& sizes, attn::data::Split const& data);
+
+/// Takes over the model that weights describe themselves with, its activation too; see `io::adopt`. `list` holds the
+/// settings and the common ones. The preset of --model counts as given.
+void adopt(io::SettingList& list, io::CommonOptions const& common, Settings& settings, io::Json const& description,
+           std::string const& source);
+
+/// What training takes, or with `trains` unset evaluation.
+io::MemoryPlan memory_of(Settings const& settings, Sizes const& sizes, bool trains);
 
 }  // namespace vision

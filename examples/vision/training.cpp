@@ -53,6 +53,7 @@ void look_at_examples(Context& ctx, Classifier const& model, attn::data::Dataset
 
 Outcome train(Settings const& settings, attn::data::Split const& data, RunOptions const& options) {
   Sizes const sizes = model_sizes(settings.model, data.train);
+  memory_of(settings, sizes, true).check(settings.insist);
   Context ctx(settings.seed);
   auto const model = make_classifier(ctx, settings.activation, sizes);
   if (!options.weights.empty()) attn::train::load_weights(options.weights, ctx);
@@ -64,7 +65,7 @@ Outcome train(Settings const& settings, attn::data::Split const& data, RunOption
   LearningRate const learning_rate(recipe, task.steps_per_epoch());
 
   Outcome outcome{.name = settings.activation.name(),
-                  .run = describe(settings, sizes, data),
+                  .run = results_of(settings, sizes, data),
                   .directory = options.out,
                   .heads = sizes.heads};
   attn::train::FitOptions fit_options{.epochs = recipe.epochs,
@@ -94,6 +95,7 @@ Outcome train(Settings const& settings, attn::data::Split const& data, RunOption
 
 Outcome evaluate(Settings const& settings, attn::data::Split const& data, io::Path const& weights) {
   Sizes const sizes = model_sizes(settings.model, data.test);
+  memory_of(settings, sizes, false).check(settings.insist);
   Context ctx(settings.seed);
   auto const model = make_classifier(ctx, settings.activation, sizes);
   attn::train::load_weights(weights, ctx);
@@ -124,42 +126,24 @@ io::Json read_description(io::Path const& weights) {
   return found == file.metadata().end() ? io::Json(nullptr) : io::Json::parse(found->second, nullptr, false);
 }
 
-void adopt(Settings& settings, io::Json const& description, std::function<bool(char const*)> const& given) try {
-  if (!description.is_object()) return;
-  auto const take = [&](char const* flag, char const* field, auto& into) {
-    if (!given(flag) && description.contains(field) && !description[field].is_null()) description[field].get_to(into);
-  };
-  take("--activation", "activation", settings.activation.activation);
-  take("--power", "power", settings.activation.power);
-  take("--scale", "scale", settings.activation.scale);
-  take("--scale", "factor", settings.activation.factor);
-  take("--mlp-ratio", "mlp_ratio", settings.model.mlp_ratio);
-  take("--pool", "pool", settings.model.pool);
-  take("--scale-per-head", "scale_per_head", settings.model.scale_per_head);
-  take("--classes", "classes", settings.data.classes);
-  if (given("--model")) return;  // a preset has its own patch, width, depth and heads
-  auto const take_optional = [&](char const* flag, char const* field, std::optional<int>& into) {
-    if (!given(flag)) into = description.at(field).get<int>();
-  };
-  take_optional("--width", "width", settings.model.width);
-  take_optional("--depth", "depth", settings.model.depth);
-  take_optional("--heads", "heads", settings.model.heads);
-  if (given("--patch")) return;
-  io::Json const& patch = description.at("patch");
-  settings.model.patch = std::to_string(patch.at(0).get<int>()) + "x" + std::to_string(patch.at(1).get<int>());
-} catch (io::Json::exception const& error) {
-  throw attn::Error(std::string("--weights: the file describes itself wrongly (") + error.what() + ")");
-}
-
 attn::data::Split load_test_data(DataSettings const& settings, io::Json const& description) {
   bool const complete = description.is_object() && description.contains("mean") && description.contains("deviation");
   if (!complete) return load_data(settings);
+  auto const numbers = [&](char const* field) {
+    std::vector<float> numbers;
+    for (io::Json const& number : description[field]) {
+      bool const good = description[field].is_array() && number.is_number() && std::isfinite(number.get<float>());
+      ATTN_CHECK(good, "--weights: the file describes its ", field, " wrongly: use numbers, got ",
+                 description[field].dump());
+      numbers.push_back(number.get<float>());
+    }
+    return numbers;
+  };
   DataSettings test_only = settings;
   test_only.files = complete_paths(settings);
   attn::data::Split split;
   split.test = attn::data::load_idx(test_only.files.test_images, test_only.files.test_labels, settings.classes);
-  split.test.normalization = {description["mean"].get<std::vector<float>>(),
-                              description["deviation"].get<std::vector<float>>()};
+  split.test.normalization = {numbers("mean"), numbers("deviation")};
   attn::data::check(split.test, "--weights");
   if (settings.test_limit > 0) split.test = attn::data::take(std::move(split.test), settings.test_limit);
   return split;

@@ -3,7 +3,6 @@
 
 #include "attn/train/fit.hpp"
 
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -44,10 +43,6 @@ Outcome evaluate(Settings const& settings, attn::data::Split const& data, io::Pa
 
 /// What a file of weights that this program wrote says about itself; null for other files.
 io::Json read_description(io::Path const& weights);
-
-/// Takes over from such a description what `given` says was not given on the command line: the activation and the sizes
-/// of the model.
-void adopt(Settings& settings, io::Json const& description, std::function<bool(char const*)> const& given);
 
 /// The test data alone, scaled as the description says; for evaluation, without the training data.
 attn::data::Split load_test_data(DataSettings const& settings, io::Json const& description);

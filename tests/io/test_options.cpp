@@ -13,22 +13,22 @@
 
 namespace {
 
-using attn::io::between;
 using attn::io::CommonOptions;
-using attn::io::one_of;
 using attn::io::run_main;
+using attn::io::SettingList;
 
 struct Trainer {
   CommonOptions common;
+  SettingList settings;
   int batch = 64;
   float rate = 0.001f;
   std::string fail;
 
   void add_options(CLI::App& app) {
     app.description("Trains.");
-    app.add_option("--batch", batch, "Images a step")->check(between(1, 4096));
-    app.add_option("--learning-rate", rate, "Highest learning rate")->check(between(0.0f, 10.0f));
-    app.add_option("--fail", fail, "How to fail");
+    settings("batch", batch, {.help = "Images a step", .range = {1, 4096}});
+    settings("learning-rate", rate, {.help = "Highest learning rate", .range = {0, 10}});
+    settings("fail", fail, {.help = "How to fail"});
   }
   int run() const {
     if (fail == "input") throw attn::Error("cannot read\nthe file");
@@ -103,6 +103,25 @@ TEST(Options, BadValuesAreOneLineAndCodeTwo) {
   EXPECT_EXIT(exit_with({"--", "3"}), ::testing::ExitedWithCode(2), "^train: unexpected argument[^\n]*\n$");
 }
 
+TEST(Options, MoreThreadsThanThereIsRoomForAreRefusedBeforeKokkosStarts) {
+  expect_line({"--threads", "513"}, 2, "train: --threads: use a whole number from 0 to 512, got '513'");
+  expect_line({"--threads", "-1"}, 2, "train: --threads: use a whole number from 0 to 512, got '-1'");
+  for (char const* const variable : {"OMP_NUM_THREADS", "KOKKOS_NUM_THREADS"}) {
+    for (char const* const number : {"513", "65536", "99999999999999999999999", " 600,2"}) {
+      EXPECT_EXIT(
+          {
+            ::setenv(variable, number, 1);
+            exit_with({});
+          },
+          ::testing::ExitedWithCode(2), std::string("^train: ") + variable + ": use at most 512 threads, got");
+    }
+  }
+}
+
+TEST(Options, AnOutThatIsEmptyIsRefusedAtOnce) {
+  expect_line({"--out", ""}, 2, "train: --out: name a file or folder, got ''");
+}
+
 TEST(Options, ErrorsAreOneLineAndTellInputFromFailure) {
   expect_line({"--fail", "input"}, 2, "train: cannot read the file");
   expect_line({"--fail", "run"}, 1, "train: the loss became NaN at step 7");
@@ -114,8 +133,9 @@ TEST(Options, HelpExplainsEveryFlagOnStandardOutput) {
   EXPECT_EXIT(exit_with({"--help"}), ::testing::ExitedWithCode(0), "^$");
   CLI::App app("", "train");
   Trainer trainer;
-  attn::io::add_common_options(app, trainer.common);
+  describe(trainer.settings, trainer.common);
   trainer.add_options(app);
+  attn::io::add_options(app, trainer.settings);
   std::string const help = app.help();
   for (CLI::Option const* option : app.get_options()) {
     EXPECT_NE(help.find(option->get_name()), std::string::npos);
@@ -131,7 +151,9 @@ TEST(Options, ProgramMayOfferItsOwnActivation) {
   CommonOptions common;
   common.activations.push_back("squared_relu");
   CLI::App app;
-  attn::io::add_common_options(app, common);
+  SettingList settings;
+  describe(settings, common);
+  attn::io::add_options(app, settings);
   std::vector<char const*> const argv = {"train", "--activation", "squared_relu"};
   EXPECT_FALSE(attn::io::detail::parse(app, 3, argv.data()));
   EXPECT_EQ(common.activation, "squared_relu");

@@ -1,5 +1,5 @@
-/// The command line of a program: the flags that all trainers share, one-line errors, exit codes, Kokkos started with
-/// the threads that were asked for.
+/// The command line of a program: flags for its settings, one-line errors, exit codes, Kokkos started with the threads
+/// that were asked for. The only header that knows the parser, which costs seconds to compile.
 #pragma once
 
 #include "attn/core/kokkos_compat.hpp"
@@ -12,79 +12,54 @@
 #include <CLI/Formatter.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <concepts>
 #include <cstdint>
 #include <iostream>
-#include <limits>
 #include <new>
 #include <string>
-#include <string_view>
 #include <type_traits>
 #include <vector>
 
 namespace attn::io {
 
-/// A program for `run_main`: `common` holds the shared flags, `add_options` declares the program's own and describes
-/// it (`app.description(...)`), `run` does the work, with Kokkos running, and may return an exit code.
+/// A program for `run_main`: `common` holds the shared flags, `settings` lists what the program can be told,
+/// `add_options` adds the program's own to the list and describes it (`app.description(...)`), `run` does the work, with
+/// Kokkos running, and may return an exit code.
 template <class P>
 concept Program = requires(P& program, CLI::App& app) {
   { program.common } -> std::same_as<CommonOptions&>;
+  { program.settings } -> std::same_as<SettingList&>;
   program.add_options(app);
   program.run();
 };
 
-/// Accepts only the given words, and names the nearest one to a word that is not among them.
-inline CLI::Validator one_of(std::vector<std::string> words) {
-  std::string list;
-  for (std::string const& word : words) list += (list.empty() ? "" : "|") + word;
-  auto const check = [words, list](std::string const& value) {
-    if (std::find(words.begin(), words.end(), value) != words.end()) return std::string();
-    return "use " + list + ", got '" + value + "'" + detail::did_you_mean(value, words);
-  };
-  return {check, list};
-}
-
-/// Accepts numbers from `low` to `high`, both included: whole ones if `T` is an integer type, never NaN.
-template <class T>
-CLI::Validator between(T low, T high) {
-  std::string const range = CLI::detail::to_string(low) + " to " + CLI::detail::to_string(high);
-  auto const check = [=](std::string const& value) {
-    T number{};
-    auto const [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-    bool const good = error == std::errc() && end == value.data() + value.size() && number >= low && number <= high;
-    char const* const kind = std::integral<T> ? "use a whole number from " : "use a number from ";
-    return good ? std::string() : kind + range + ", got '" + value + "'";
-  };
-  return {check, "in " + range};
-}
-
-/// Accepts the path of a regular file that exists.
-inline CLI::Validator existing_file() {
-  auto const check = [](std::string const& value) {
-    std::error_code error;
-    return std::filesystem::is_regular_file(value, error) ? std::string() : "there is no file '" + value + "'";
-  };
-  return {check, "FILE"};
-}
-
-/// Declares the shared flags. The current values of `options` are the defaults that --help shows.
-inline void add_common_options(CLI::App& app, CommonOptions& options) {
-  app.add_option("--activation", options.activation, "Activation of the attention scores")
-      ->check(one_of(options.activations));
-  app.add_option("--power", options.power, "Power P of the activation poly, c s^P")->check(between(1, 6));
-  app.add_option("--scale", options.scale,
-                 "Factor c of poly: none (1), fixed (1/sqrt(number of keys)), dynamic (trained, starts as fixed)")
-      ->check(one_of({"none", "fixed", "dynamic"}));
-  app.add_option("--seed", options.seed, "Seed of all random numbers; the same seed gives the same bits")
-      ->check(between(std::uint64_t(0), std::numeric_limits<std::uint64_t>::max()).description(""));
-  app.add_option("--out", options.out, "Directory for results, metrics, weights and plots; created when missing");
-  CLI::Option* const weights =
-      app.add_option("--weights", options.weights, "Weights to start from, a .safetensors file")
-          ->check(existing_file());
-  app.add_flag("--evaluate", options.evaluate, "Evaluate the weights given with --weights, without training")
-      ->needs(weights);
-  app.add_option("--threads", options.threads, "Threads of the host; 0 takes all")->check(between(0, 65536));
+/// Declares a flag for each setting. Their values now are the defaults that --help shows. `settings` must outlive the
+/// parse, and knows afterwards which flags were given.
+inline void add_options(CLI::App& app, SettingList& settings) {
+  for (SettingList::Setting& setting : settings.all()) {
+    std::string const flag = "--" + setting.name;
+    CLI::Option* option = nullptr;
+    if (setting.is_switch) {
+      auto const set = [&setting](std::int64_t count) {
+        if (count > 0) setting.parse(setting.about.off ? "false" : "true");
+      };
+      option = app.add_flag_function(flag, set, setting.about.help);
+    } else {
+      auto const set = [&setting](CLI::results_t const& values) {
+        std::string text;
+        for (std::size_t i = 0; i < values.size(); ++i) text += (i == 0 ? "" : ",") + values[i];
+        setting.parse(text);
+        return true;
+      };
+      option = app.add_option(flag, set, setting.about.help)->type_name(setting.kind)->type_size(1);
+      if (setting.is_list) option->delimiter(',')->expected(1, CLI::detail::expected_max_vector_size);
+      option->default_str(setting.text());
+    }
+    if (!setting.group.empty()) option->group(setting.group);
+  }
+  for (SettingList::Setting const& setting : settings.all()) {
+    if (!setting.about.needs.empty()) app.get_option("--" + setting.name)->needs("--" + setting.about.needs);
+  }
 }
 
 namespace detail {
@@ -145,13 +120,15 @@ int run_main(int argc, char const* const* argv, P& program) {
     app.option_defaults()->always_capture_default();
     app.get_formatter()->column_width(40);
     app.set_help_flag("--help,-h", "Explain every flag and exit");
-    add_common_options(app, program.common);
+    describe(program.settings, program.common);
     program.add_options(app);
+    add_options(app, program.settings);
     if (detail::parse(app, argc, argv)) return 0;
 
     Kokkos::InitializationSettings settings;
     settings.set_disable_warnings(true);  // about thread binding, which the user did not ask for
-    if (program.common.threads > 0) settings.set_num_threads(program.common.threads);
+    int const threads = threads_to_start(program.common.threads);
+    if (threads > 0) settings.set_num_threads(threads);
     Kokkos::ScopeGuard const kokkos(settings);
     int code = 0;
     if constexpr (std::is_void_v<decltype(program.run())>) {

@@ -3,8 +3,7 @@
 
 #include "attn/core/kokkos_compat.hpp"
 #include "attn/io/file.hpp"
-
-#include <nlohmann/json.hpp>
+#include "attn/io/json.hpp"
 
 #include <algorithm>
 #include <fstream>
@@ -16,9 +15,6 @@
 #include <vector>
 
 namespace attn::io {
-
-/// Objects keep the order in which their fields were set.
-using Json = nlohmann::ordered_json;
 
 namespace detail {
 

@@ -1,0 +1,10 @@
+/// Json: objects that keep the order in which their fields were set.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+namespace attn::io {
+
+using Json = nlohmann::ordered_json;
+
+}  // namespace attn::io

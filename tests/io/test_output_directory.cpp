@@ -1,0 +1,73 @@
+#include "attn/io/output_directory.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <csignal>
+#include <fstream>
+#include <optional>
+
+namespace attn::io {
+namespace {
+
+struct Folder {
+  Path path = std::filesystem::temp_directory_path() / ("attn_out_" + std::to_string(::getpid()));
+  Folder() { std::filesystem::remove_all(path); }
+  ~Folder() { std::filesystem::remove_all(path); }
+};
+
+/// Whether another process may have the directory now.
+bool free_for_others(Path const& path) {
+  pid_t const child = ::fork();
+  if (child == 0) {
+    bool good = true;
+    try {
+      OutputDirectory const mine(path);
+    } catch (Error const& error) {
+      good = std::string(error.what()).find("another run uses '" + path.string() + "'") == std::string::npos;
+    }
+    ::_exit(good ? 0 : 1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+TEST(OutputDirectory, BelongsToOneProcessAtATime_AndLeavesNoLockBehind) {
+  Folder const folder;
+  {
+    OutputDirectory const out(folder.path / "a/b");
+    EXPECT_FALSE(free_for_others(out.path()));
+    EXPECT_THROW(OutputDirectory(out.path()), Error) << "nor twice in one process";
+    EXPECT_TRUE(free_for_others(folder.path / "a"));
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path / "a/b"));
+  EXPECT_TRUE(free_for_others(folder.path / "a/b"));
+}
+
+TEST(OutputDirectory, OfAProcessThatWasKilled_IsFree) {
+  Folder const folder;
+  pid_t const child = ::fork();
+  if (child == 0) {
+    OutputDirectory const out(folder.path);
+    ::raise(SIGKILL);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_TRUE(std::filesystem::exists(folder.path / ".lock"));
+  EXPECT_TRUE(free_for_others(folder.path));
+}
+
+TEST(OutputDirectory, WithoutAName_IsRefused) { EXPECT_THROW(OutputDirectory(""), Error); }
+
+TEST(OutputDirectory, WithARunInIt_IsNotForEvaluation) {
+  Folder const folder;
+  OutputDirectory const out(folder.path);
+  EXPECT_NO_THROW(out.without_run());
+  std::ofstream(out / "metrics.csv") << "step\n";
+  EXPECT_THROW(out.without_run(), Error);
+}
+
+}  // namespace
+}  // namespace attn::io
