@@ -4,6 +4,7 @@
 //   train_lra --task listops --activation poly --power 3 --scale dynamic --steps 500 --out run
 //   train_lra --task listops --out run --steps 500 --weights run/weights.safetensors --evaluate
 #include "attn/io/options.hpp"
+#include "attn/io/output_directory.hpp"
 
 #include <cstdio>
 #include <iostream>
@@ -18,6 +19,7 @@ using namespace lra;
 class TrainLra {
  public:
   io::CommonOptions common;
+  io::SettingList settings;
 
   TrainLra() { common.out = "train_lra_run"; }
 
@@ -26,26 +28,31 @@ class TrainLra {
         "Trains a transformer on long sequences by the published recipe of the task, and judges it on test data with "
         "the weights that were best on development data.\nLeaves results.json, metrics.csv, weights.safetensors, "
         "checkpoint.safetensors and figures in --out.");
-    lra::add_options(app, settings_);
-    app.add_flag("--resume", settings_.resume, "Continue the run in --out from its checkpoint, to the same bits");
-    app_ = &app;
+    settings("task", chosen_.task, {.help = "What is learned", .words = task_names(), .required = true, .decides = false});
+    settings("resume", chosen_.resume,
+             {.help = "Continue the run in --out from its checkpoint, to the same bits", .decides = false});
+    describe(settings, chosen_);
   }
 
   int run() {
-    settings_.model.activation = common.activation;
-    settings_.model.power = common.power;
-    settings_.model.scale = common.scale;
-    settings_.seed = common.seed;
-    if (app_->count("--weights") > 0) {
-      ATTN_CHECK(!settings_.resume, "--resume: leave out --weights, the checkpoint has them");
-      adopt(settings_.model, common.weights, [&](char const* flag) { return app_->count(flag) > 0; });
+    bool const from_weights = settings.given("weights");
+    ATTN_CHECK(!(from_weights && chosen_.resume), "--resume: leave out --weights, the checkpoint has them");
+    if (from_weights) {
+      io::Json const description = read_description(common.weights);
+      if (!description.is_null()) io::adopt(settings, description, "--weights: '" + common.weights.string() + "'");
     }
-    check(settings_);
-    io::create_output_directory(common.out);
-    auto const data = load_data(settings_);
+    chosen_.model.activation = common.activation;
+    chosen_.model.power = common.power;
+    chosen_.model.scale = common.scale;
+    chosen_.seed = common.seed;
+    chosen_.insist = common.insist;
+    check(chosen_);
+    io::OutputDirectory const out(common.out);
+    if (common.evaluate) out.without_run();
+    auto const data = load_data(chosen_);
     attn::train::StopRequest const stop;
-    Outcome const outcome = common.evaluate ? evaluate(settings_, data, common.weights)
-                                            : train(settings_, data, {common.out, common.weights, &stop});
+    Outcome const outcome = common.evaluate ? evaluate(chosen_, data, common.weights)
+                                            : train(chosen_, data, {common.out, common.weights, &stop});
     if (outcome.interrupted) {
       std::cerr << "stopped after step " << outcome.run["steps"] << "; the same command with --resume continues"
                 << std::endl;
@@ -54,17 +61,16 @@ class TrainLra {
     io::Results results(built_from_commit);
     results.add(outcome.run);
     results.write(common.out / "results.json");
-    if (!common.evaluate) draw_figures(common.out, settings_);
-    std::printf("%s, %s: test accuracy %.4f, test loss %.4f, %.0f test examples, %.1f s\n", settings_.task.c_str(),
-                settings_.model.name().c_str(), outcome.run["test_accuracy"].get<double>(),
+    if (!common.evaluate) draw_figures(common.out, chosen_);
+    std::printf("%s, %s: test accuracy %.4f, test loss %.4f, %.0f test examples, %.1f s\n", chosen_.task.c_str(),
+                chosen_.model.name().c_str(), outcome.run["test_accuracy"].get<double>(),
                 outcome.run["test_loss"].get<double>(), outcome.run["test_examples"].get<double>(),
                 outcome.run["seconds"].get<double>());
     return 0;
   }
 
  private:
-  Settings settings_;
-  CLI::App const* app_ = nullptr;
+  Settings chosen_;
 };
 
 }  // namespace

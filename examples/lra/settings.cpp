@@ -5,10 +5,11 @@
 #include "attn/data/pathfinder_generator.hpp"
 #include "attn/data/retrieval.hpp"
 #include "attn/data/text.hpp"
-#include "attn/io/options.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <iostream>
+#include <utility>
 
 namespace lra {
 namespace {
@@ -19,80 +20,93 @@ constexpr PublishedRecipe recipes[] = {{"listops", 32, 5000, 1000, 50, 62, 96000
                                        {"image", 256, 35000, 175, 175, 20, 0, 0, 0},
                                        {"pathfinder", 256, 62400, 312, 312, 312, 160000, 20000, 20000}};
 
-void add_model_options(CLI::App& app, ModelSettings& model) {
-  std::string const group = "Model";
-  auto const number = [&](char const* name, attn::Index& into, char const* what, long low, long high) {
-    app.add_option(name, into, what)->check(io::between(low, high))->group(group);
-  };
-  app.add_option("--attention", model.attention,
-                 "nystrom: through landmarks, linear in the length; full: every token to every token")
-      ->check(io::one_of({"nystrom", "full"}))
-      ->group(group);
-  app.add_option(
-         "--factors", model.factors,
-         "Which factors of nystrom have the activation: all; outer, queries and keys; inner, the landmarks. The "
-         "others have softmax")
-      ->check(io::one_of({"all", "outer", "inner"}))
-      ->group(group);
-  number("--landmarks", model.landmarks, "Landmarks; as many as positions: full attention", 1, 65536);
-  number("--conv", model.taps, "Taps of the convolution of values, an odd number, or 0 for none", 0, 1023);
-  app.add_option("--inverse-iterations", model.inverse_iterations, "Iterations of the pseudo-inverse")
-      ->check(io::between(1, 100))
-      ->group(group);
-  app.add_option("--inverse-start", model.inverse_start,
-                 "Start of the pseudo-inverse: column_sum, as published, for softmax; norms, for all signs; auto: "
-                 "whichever suits")
-      ->check(io::one_of({"auto", "column_sum", "norms"}))
-      ->group(group);
-  app.add_flag("--scale-per-head", model.scale_per_head, "Train one scale for each head instead of one for each layer")
-      ->group(group);
-  number("--width", model.width, "Numbers of a token", 1, 65536);
-  number("--heads", model.heads, "Heads of attention; they divide the width", 1, 4096);
-  number("--depth", model.depth, "Layers", 0, 1000);
-  number("--hidden", model.hidden, "Width of the hidden layers", 1, 1 << 20);
-  app.add_option("--dropout", model.dropout, "Dropout rate")->check(io::between(0.0, 0.99))->group(group);
+void describe(io::SettingList& list, DataSettings& d) {
+  list.group("Data");
+  list("data", d.directory,
+       {.help = "Folder of the released data; listops and pathfinder are generated without it", .decides = false});
+  list("limit", d.limit,
+       {.help = "Bytes at which texts (default 1000) and documents (default 4000) are cut; batches have the next power of "
+                "two",
+        .range = {1, 1 << 20},
+        .decides = false});
+  list("examples", d.examples,
+       {.help = "Generated training examples (default: the published ones, or as many as the steps can use)",
+        .range = {1, 1e8},
+        .decides = false});
+  list("difficulty", d.difficulty,
+       {.help = "Dashes of a snake of pathfinder", .words = {"6", "9", "14"}, .decides = false});
+  list("whole-test", d.whole_test,
+       {.help = "Judge on all test examples; the published recipe drops the last, incomplete batch", .decides = false});
 }
 
-void add_recipe_options(CLI::App& app, Recipe& recipe) {
-  std::string const group = "Training";
-  std::uint64_t const many = 1'000'000'000;
-  auto const number = [&](char const* name, auto& into, char const* what, std::uint64_t low = 1) {
-    app.add_option(name, into, what)->check(io::between(low, many))->group(group);
-  };
-  number("--steps", recipe.steps, "Steps (default: the published ones of the task)");
-  number("--batch", recipe.batch, "Examples a step (default: as published)");
-  number("--warmup", recipe.warmup, "Steps until the highest learning rate (default: as published)", 0);
-  number("--eval-every", recipe.eval_every, "Steps between evaluations on development data (default: as published)");
-  number("--eval-batches", recipe.eval_batches, "Batches of an evaluation (default: as published)");
-  number("--accumulate", recipe.accumulate, "Parts that a batch is computed in, to save memory; they divide it");
-  number("--log-every", recipe.log_every, "Steps between rows of metrics.csv");
-  app.add_option("--lr", recipe.lr, "Highest learning rate of the cycle")->check(io::between(0.0, 1e3))->group(group);
-  app.add_option("--weight-decay", recipe.weight_decay, "Weight decay")->check(io::between(0.0, 1e3))->group(group);
-  app.add_option("--clip", recipe.clip, "Limit of the gradients' norm; 0: none")
-      ->check(io::between(0.0, 1e9))
-      ->group(group);
+void describe(io::SettingList& list, ModelSettings& m) {
+  list.group("Model");
+  list("attention", m.attention,
+       {.help = "nystrom: through landmarks, linear in the length; full: every token to every token",
+        .words = {"nystrom", "full"},
+        .model = true});
+  list("factors", m.factors,
+       {.help = "Which factors of nystrom have the activation: all; outer, queries and keys; inner, the landmarks. The "
+                "others have softmax",
+        .words = {"all", "outer", "inner"},
+        .model = true});
+  list("landmarks", m.landmarks,
+       {.help = "Landmarks; as many as positions: full attention", .range = {1, 65536}, .model = true});
+  list("conv", m.taps,
+       {.help = "Taps of the convolution of values, an odd number, or 0 for none", .range = {0, 1023}, .model = true});
+  list("inverse-iterations", m.inverse_iterations,
+       {.help = "Iterations of the pseudo-inverse", .range = {1, 100}, .model = true});
+  list("inverse-start", m.inverse_start,
+       {.help = "Start of the pseudo-inverse: column_sum, as published, for softmax; norms, for all signs; auto: "
+                "whichever suits",
+        .words = {"auto", "column_sum", "norms"},
+        .model = true});
+  list("scale-per-head", m.scale_per_head,
+       {.help = "Train one scale for each head instead of one for each layer", .model = true});
+  list("width", m.width, {.help = "Numbers of a token", .range = {1, 65536}, .model = true});
+  list("heads", m.heads,
+       {.help = "Heads of attention; they divide the width", .range = {1, 4096}, .model = true});
+  list("depth", m.depth, {.help = "Layers", .range = {0, 1000}, .model = true});
+  list("hidden", m.hidden, {.help = "Width of the hidden layers", .range = {1, 1 << 20}, .model = true});
+  list("dropout", m.dropout, {.help = "Dropout rate", .range = {0, 0.99}});
 }
 
-void add_data_options(CLI::App& app, DataSettings& data) {
-  std::string const group = "Data";
-  app.add_option("--data", data.directory,
-                 "Folder of the released data; listops and pathfinder are generated without it")
-      ->group(group);
-  app.add_option("--limit", data.limit,
-                 "Bytes at which texts (default 1000) and documents (default 4000) are cut; batches have the next "
-                 "power of two")
-      ->check(io::between(std::size_t(1), std::size_t(1) << 20))
-      ->group(group);
-  app.add_option("--examples", data.examples,
-                 "Generated training examples (default: the published ones, or as many as the steps can use)")
-      ->check(io::between(std::size_t(1), std::size_t(100'000'000)))
-      ->group(group);
-  app.add_option("--difficulty", data.difficulty, "Dashes of a snake of pathfinder")
-      ->check(io::one_of({"6", "9", "14"}))
-      ->group(group);
-  app.add_flag("--whole-test", data.whole_test,
-               "Judge on all test examples; the published recipe drops the last, incomplete batch")
-      ->group(group);
+void describe(io::SettingList& list, Recipe& r) {
+  list.group("Training");
+  io::Range const many = {1, 1e9};
+  list("steps", r.steps,
+       {.help = "Steps (default: the published ones of the task)", .range = many, .field = "planned_steps"});
+  list("batch", r.batch, {.help = "Examples a step (default: as published)", .range = many});
+  list("warmup", r.warmup,
+       {.help = "Steps until the highest learning rate (default: as published)", .range = {0, 1e9}});
+  list("eval-every", r.eval_every,
+       {.help = "Steps between evaluations on development data (default: as published)", .range = many});
+  list("eval-batches", r.eval_batches,
+       {.help = "Batches of an evaluation (default: as published)", .range = many});
+  list("accumulate", r.accumulate,
+       {.help = "Parts that a batch is computed in, to save memory; they divide it", .range = many});
+  list("log-every", r.log_every, {.help = "Steps between rows of metrics.csv", .range = many, .decides = false});
+  list("checkpoint-every", r.checkpoint_every,
+       {.help = "Steps, or a time like 10m, between checkpoints (default: one after each evaluation)",
+        .decides = false});
+  list("lr", r.lr, {.help = "Highest learning rate of the cycle", .range = {0, 1e3}});
+  list("weight-decay", r.weight_decay, {.help = "Weight decay", .range = {0, 1e3}});
+  list("clip", r.clip, {.help = "Limit of the gradients' norm; 0: none", .range = {0, 1e9}});
+}
+
+/// The settings with every number that was not given.
+Settings completed(Settings settings) {
+  CompleteRecipe const c = complete(settings);
+  Recipe& r = settings.recipe;
+  r.steps = c.steps, r.batch = c.batch, r.warmup = c.warmup;
+  r.eval_every = c.eval_every, r.eval_batches = c.eval_batches;
+  return settings;
+}
+
+io::Json activation_of(ModelSettings const& m) {
+  return {{"activation", m.activation},
+          {"power", m.is_poly() ? io::Json(m.power) : io::Json(nullptr)},
+          {"scale", m.is_poly() ? m.scale : "none"}};
 }
 
 std::string difficulty_folder(std::string const& dashes) {
@@ -122,6 +136,10 @@ attn::data::SequenceSplits generate_data(Settings const& s) {
   std::size_t const usable = recipe.steps * recipe.batch;
   std::size_t const train = s.data.examples.value_or(std::min(published.train_examples, usable));
   std::size_t const dev = std::min(published.dev_examples, std::max(train, std::size_t(recipe.batch)));
+  io::MemoryPlan plan;
+  double const length = s.task == "listops" ? 2000 : 1024;  // bytes of an example, at most
+  plan.add("generated examples", (double(train) + 2 * double(dev)) * (length + 16));
+  plan.check(s.insist);
   std::cerr << "generating " << train << " + " << dev << " + " << dev << " examples of " << s.task << std::endl;
   attn::RandomKey const key = attn::subkey(attn::RandomKey{.seed = s.seed}, "data");
   if (s.task == "listops") return attn::data::generate_listops_splits(train, dev, dev, key);
@@ -166,11 +184,63 @@ CompleteRecipe complete(Settings const& settings) {
   return c;
 }
 
-void add_options(CLI::App& app, Settings& settings) {
-  app.add_option("--task", settings.task, "What is learned")->check(io::one_of(task_names()))->required();
-  add_data_options(app, settings.data);
-  add_model_options(app, settings.model);
-  add_recipe_options(app, settings.recipe);
+void check(Settings const& settings) {
+  complete(settings);
+  ModelSettings const& m = settings.model;
+  ATTN_CHECK(m.width % m.heads == 0, "--heads: give a divisor of the width ", m.width, ", got ", m.heads);
+  ATTN_CHECK(m.taps == 0 || m.taps % 2 == 1, "--conv: give an odd number of taps, or 0 for none, got ", m.taps);
+}
+
+void describe(io::SettingList& list, Settings& settings) {
+  describe(list, settings.data);
+  describe(list, settings.model);
+  describe(list, settings.recipe);
+}
+
+io::Json description_of(Settings settings) {
+  io::Json description = activation_of(settings.model);
+  io::SettingList list;
+  describe(list, settings);
+  list.write_model(description);
+  return description;
+}
+
+io::Json results_of(Settings settings, attn::data::SequenceSplits const& data) {
+  settings = completed(std::move(settings));
+  io::Json run = description_of(settings);
+  run["seed"] = settings.seed;
+  run["task"] = settings.task;
+  run["data"] = settings.data.directory.empty() ? "generated" : settings.data.directory.string();
+  run["train_examples"] = data.train.count();
+  run["dev_examples"] = data.dev.count();
+  run["length"] = data.train.length;
+  run["truncated"] = data.train.truncated + data.dev.truncated + data.test.truncated;
+  run["skipped"] = data.train.skipped + data.dev.skipped + data.test.skipped;
+  for (char const* const field : {"dropout", "batch", "accumulate", "planned_steps"}) run[field] = nullptr;  // places
+  run["published_steps"] = published_recipe(settings.task).steps;
+  for (char const* const field : {"warmup", "eval_every", "eval_batches"}) run[field] = nullptr;
+  io::SettingList list;
+  describe(list, settings);
+  list.write(run);
+  return run;
+}
+
+io::MemoryPlan memory_of(Settings const& settings, TaskSizes const& sizes, bool trains) {
+  ModelSettings const& m = settings.model;
+  double const width = double(m.width), hidden = double(m.hidden), depth = double(m.depth), number = sizeof(float);
+  double const sequences = sizes.pairs ? 2 : 1, length = double(sizes.length);
+  double const parameters = (double(sizes.vocabulary) + double(sizes.positions)) * width +
+                            depth * (4 * width * width + 2 * width * hidden + 9 * width + hidden) +
+                            hidden * ((sizes.pairs ? 4 : 1) * width + 1 + double(sizes.classes));
+  double const tokens = double(complete(settings).batch) * sequences * length;
+  bool const nystrom = m.attention == "nystrom";
+  double const landmarks = nystrom ? double(m.heads) * std::min(double(m.landmarks), length) : 0;
+  double const layer = 10 * width + 2 * hidden + 2 * landmarks;  // what a token leaves in a layer for the way back
+  io::MemoryPlan plan;
+  plan.add("parameters", number * parameters * (trains ? 7 : 2));
+  if (trains) plan.add("activations of a batch", number * tokens / double(settings.recipe.accumulate) * layer * (depth + 1));
+  plan.add("activations of evaluation", number * tokens * layer);
+  return plan;
 }
 
 attn::data::SequenceSplits load_data(Settings const& settings) {

@@ -4,7 +4,8 @@
 
 #include "attn/data/sequences.hpp"
 #include "attn/io/common_options.hpp"
-#include "attn/io/results.hpp"
+#include "attn/io/memory.hpp"
+#include "attn/train/every.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -12,10 +13,6 @@
 #include <vector>
 
 #include "lra/model.hpp"
-
-namespace CLI {
-class App;
-}
 
 namespace lra {
 
@@ -30,6 +27,7 @@ struct Recipe {
   double clip = 0;
   std::size_t accumulate = 1;
   std::uint64_t log_every = 10;
+  attn::train::Every checkpoint_every = {};  // none: after each evaluation
 };
 
 struct DataSettings {
@@ -47,6 +45,7 @@ struct Settings {
   DataSettings data;
   std::uint64_t seed = 0;
   bool resume = false;
+  bool insist = false;  // begin although the memory may not suffice
 };
 
 /// The recipe that Nyströmformer was published with.
@@ -66,7 +65,20 @@ struct CompleteRecipe {
 };
 CompleteRecipe complete(Settings const& settings);
 
-void add_options(CLI::App& app, Settings& settings);
+/// Throws where settings contradict one another, before any work is done.
+void check(Settings const& settings);
+
+/// Everything but the flags that all trainers share.
+void describe(io::SettingList& list, Settings& settings);
+
+/// All that the result of a run depends on, for results.json and for checkpoints.
+io::Json results_of(Settings settings, attn::data::SequenceSplits const& data);
+
+/// What weights say about themselves.
+io::Json description_of(Settings settings);
+
+/// What training takes, or with `trains` unset evaluation, besides the data.
+io::MemoryPlan memory_of(Settings const& settings, TaskSizes const& sizes, bool trains);
 
 /// Reads or generates the data of the task, and says what was left out.
 attn::data::SequenceSplits load_data(Settings const& settings);

@@ -14,59 +14,6 @@ namespace {
 
 constexpr char const* description_key = "attn.train_lra";
 
-/// Calls visit(flag, field, value) for the settings that make the model.
-template <class Model, class Visit>
-void for_each_model_setting(Model& m, Visit const& visit) {
-  visit("--activation", "activation", m.activation);
-  visit("--power", "power", m.power);
-  visit("--scale", "scale", m.scale);
-  visit("--attention", "attention", m.attention);
-  visit("--factors", "factors", m.factors);
-  visit("--landmarks", "landmarks", m.landmarks);
-  visit("--conv", "conv", m.taps);
-  visit("--inverse-iterations", "inverse_iterations", m.inverse_iterations);
-  visit("--inverse-start", "inverse_start", m.inverse_start);
-  visit("--scale-per-head", "scale_per_head", m.scale_per_head);
-  visit("--width", "width", m.width);
-  visit("--heads", "heads", m.heads);
-  visit("--depth", "depth", m.depth);
-  visit("--hidden", "hidden", m.hidden);
-}
-
-io::Json describe(ModelSettings const& model) {
-  io::Json json;
-  for_each_model_setting(model, [&](char const*, char const* field, auto const& value) { json[field] = value; });
-  if (!model.is_poly()) json["power"] = nullptr;
-  if (!model.is_poly()) json["scale"] = "none";
-  return json;
-}
-
-io::Json describe(Settings const& s, attn::data::SequenceSplits const& data) {
-  CompleteRecipe const recipe = complete(s);
-  PublishedRecipe const& published = published_recipe(s.task);
-  io::Json json = describe(s.model);
-  json["seed"] = s.seed;
-  json["task"] = s.task;
-  json["data"] = s.data.directory.empty() ? "generated" : s.data.directory.string();
-  json["train_examples"] = data.train.count();
-  json["dev_examples"] = data.dev.count();
-  json["length"] = data.train.length;
-  json["truncated"] = data.train.truncated + data.dev.truncated + data.test.truncated;
-  json["skipped"] = data.train.skipped + data.dev.skipped + data.test.skipped;
-  json["dropout"] = s.model.dropout;
-  json["batch"] = recipe.batch;
-  json["accumulate"] = s.recipe.accumulate;
-  json["planned_steps"] = recipe.steps;
-  json["published_steps"] = published.steps;
-  json["warmup"] = recipe.warmup;
-  json["eval_every"] = recipe.eval_every;
-  json["eval_batches"] = recipe.eval_batches;
-  json["lr"] = s.recipe.lr;
-  json["weight_decay"] = s.recipe.weight_decay;
-  json["clip"] = s.recipe.clip;
-  return json;
-}
-
 void add_test(io::Json& run, Judgement const& test) {
   run["test_examples"] = test.examples;
   run["test_loss"] = test.mean_loss();
@@ -75,15 +22,9 @@ void add_test(io::Json& run, Judgement const& test) {
 
 }  // namespace
 
-void check(Settings const& settings) {
-  complete(settings);
-  ModelSettings const& m = settings.model;
-  ATTN_CHECK(m.width % m.heads == 0, "--heads: give a divisor of the width ", m.width, ", got ", m.heads);
-  ATTN_CHECK(m.taps == 0 || m.taps % 2 == 1, "--conv: give an odd number of taps, or 0 for none, got ", m.taps);
-}
-
 Outcome train(Settings const& settings, attn::data::SequenceSplits const& data, RunOptions const& options) {
   CompleteRecipe const recipe = complete(settings);
+  memory_of(settings, sizes_of(data.train), true).check(settings.insist);
   Context ctx(settings.seed);
   auto const model = make_model(ctx, settings.model, sizes_of(data.train));
   if (!options.weights.empty()) attn::train::load_weights(options.weights, ctx);
@@ -97,8 +38,8 @@ Outcome train(Settings const& settings, attn::data::SequenceSplits const& data, 
                                     .total = static_cast<attn::Index>(recipe.steps),
                                     .warmup = static_cast<attn::Index>(recipe.warmup)};
   attn::optim::OneCycleAdamW adamw(ctx, cycle, {.epsilon = 1e-6, .weight_decay = settings.recipe.weight_decay});
-  Outcome outcome{.run = describe(settings, data)};
-  io::Metadata const metadata = {{description_key, describe(settings.model).dump()}};
+  Outcome outcome{.run = results_of(settings, data)};
+  io::Metadata const metadata = {{description_key, description_of(settings).dump()}};
   auto const result = attn::train::fit(ctx, task, adamw, cycle,
                                        {.epochs = recipe.steps / recipe.eval_every,
                                         .clip = settings.recipe.clip,
@@ -129,11 +70,12 @@ Outcome train(Settings const& settings, attn::data::SequenceSplits const& data, 
 }
 
 Outcome evaluate(Settings const& settings, attn::data::SequenceSplits const& data, io::Path const& weights) {
+  memory_of(settings, sizes_of(data.test), false).check(settings.insist);
   Context ctx(settings.seed);
   auto const model = make_model(ctx, settings.model, sizes_of(data.test));
   attn::train::load_weights(weights, ctx);
   auto const start = std::chrono::steady_clock::now();
-  Outcome outcome{.run = describe(settings, data)};
+  Outcome outcome{.run = results_of(settings, data)};
   add_test(outcome.run, judge(ctx, *model, data.test, complete(settings).batch, settings.data.whole_test));
   outcome.run["weights"] = weights.string();
   outcome.run["parameters"] = ctx.parameters.count();
@@ -141,17 +83,10 @@ Outcome evaluate(Settings const& settings, attn::data::SequenceSplits const& dat
   return outcome;
 }
 
-void adopt(ModelSettings& model, io::Path const& weights, std::function<bool(char const*)> const& given) try {
+io::Json read_description(io::Path const& weights) {
   io::Safetensors const file(weights);
   auto const found = file.metadata().find(description_key);
-  if (found == file.metadata().end()) return;
-  io::Json const description = io::Json::parse(found->second, nullptr, false);
-  ATTN_CHECK(description.is_object(), "--weights: '", weights.string(), "' describes itself wrongly");
-  for_each_model_setting(model, [&](char const* flag, char const* field, auto& value) {
-    if (!given(flag) && description.contains(field) && !description[field].is_null()) description[field].get_to(value);
-  });
-} catch (io::Json::exception const& error) {
-  throw attn::Error("--weights: '" + weights.string() + "' describes itself wrongly (" + error.what() + ")");
+  return found == file.metadata().end() ? io::Json(nullptr) : io::Json::parse(found->second, nullptr, false);
 }
 
 void draw_figures(io::Path const& out, Settings const& settings) {

@@ -3,8 +3,6 @@
 
 #include "attn/train/stop.hpp"
 
-#include <functional>
-
 #include "lra/settings.hpp"
 
 namespace lra {
@@ -20,18 +18,14 @@ struct Outcome {
   bool interrupted = false;
 };
 
-/// Throws where settings contradict one another, before any work is done.
-void check(Settings const& settings);
-
 /// Trains, then judges the weights that were best on development data on test data.
 Outcome train(Settings const& settings, attn::data::SequenceSplits const& data, RunOptions const& options);
 
 /// Judges weights on test data.
 Outcome evaluate(Settings const& settings, attn::data::SequenceSplits const& data, io::Path const& weights);
 
-/// Takes the settings of the model that a weights file describes itself with, where no flag says otherwise. Published
-/// weights have no description; flags must fit them.
-void adopt(ModelSettings& model, io::Path const& weights, std::function<bool(char const*)> const& given);
+/// What a file of weights that this program wrote says about itself; null for other files.
+io::Json read_description(io::Path const& weights);
 
 /// Draws loss.png and accuracy.png from metrics.csv.
 void draw_figures(io::Path const& out, Settings const& settings);

@@ -14,33 +14,8 @@ namespace train_pde {
 
 namespace io = attn::io;
 
-io::Json describe(Settings const& s) {
-  return {{"problem", s.problem},
-          {"model", s.model},
-          {"activation", s.model == "pinn" ? "none" : s.common.activation},
-          {"power", s.common.power},
-          {"scale", s.common.scale},
-          {"seed", s.common.seed},
-          {"coefficient", s.coefficient},
-          {"grid", {s.x_points, s.t_points}},
-          {"sequence", s.sequence},
-          {"sequence_step", s.sequence_step},
-          {"derivative", s.derivative},
-          {"optimizer", s.optimizer},
-          {"max_iterations", s.max_iterations},
-          {"max_evaluations", s.max_evaluations},
-          {"history", s.history},
-          {"learning_rate", s.learning_rate},
-          {"loss_weights", {s.weight_residual, s.weight_boundary, s.weight_initial}},
-          {"ntk_every", s.ntk_every},
-          {"scale_keys", s.scale_keys},
-          {"chunk", s.chunk},
-          {"samples", s.samples},
-          {"data", s.data.string()}};
-}
-
 void report(Settings const& s, Outcome const& outcome, io::Json const& errors) {
-  io::Json run = describe(s);
+  io::Json run = results_of(s);
   if (s.common.evaluate) {
     run["loss"] = nullptr;
   } else {

@@ -11,9 +11,6 @@
 
 namespace train_pde {
 
-/// The settings that decide what a run computes.
-attn::io::Json describe(Settings const& settings);
-
 /// Writes results.json, and says the same on the screen in a line.
 void report(Settings const& settings, Outcome const& outcome, attn::io::Json const& errors);
 

@@ -2,7 +2,9 @@
 #pragma once
 
 #include "attn/io/common_options.hpp"
+#include "attn/io/memory.hpp"
 #include "attn/pde/loss.hpp"
+#include "attn/train/every.hpp"
 
 #include <string>
 
@@ -32,7 +34,7 @@ struct Settings {
   int scale_keys = 51;
   attn::Index chunk = attn::pde::default_chunk;
   int samples = 2500;
-  int checkpoint_every = 20;
+  attn::train::Every checkpoint_every = {.steps = 20};
   bool resume = false;
   attn::io::Path solution;
   attn::io::Path data;
@@ -48,6 +50,21 @@ struct Settings {
     return weight_initial;
   }
 };
+
+/// Everything but the flags that all trainers share.
+void describe(attn::io::SettingList& list, Settings& settings);
+
+/// All that the result of a run depends on, for results.json, for checkpoints, and for weights.
+attn::io::Json results_of(Settings settings);
+
+/// What a file of weights that this program wrote says about itself; null for other files.
+attn::io::Json read_description(attn::io::Path const& weights);
+
+/// Takes over what weights say about their model, and the problem that they solve if they are to be judged.
+void adopt(attn::io::SettingList& list, bool evaluates, attn::io::Json const& description, std::string const& source);
+
+/// What a run takes.
+attn::io::MemoryPlan memory_of(Settings const& settings);
 
 // Each is compiled in a file of its own, since each compiles a network for its own jets. They return the exit code.
 int run_first_order(Settings const& settings);   // convection, reaction

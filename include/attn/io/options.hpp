@@ -56,6 +56,7 @@ inline void add_options(CLI::App& app, SettingList& settings) {
       option->default_str(setting.text());
     }
     if (!setting.group.empty()) option->group(setting.group);
+    option->required(setting.about.required);
   }
   for (SettingList::Setting const& setting : settings.all()) {
     if (!setting.about.needs.empty()) app.get_option("--" + setting.name)->needs("--" + setting.about.needs);

@@ -27,6 +27,7 @@ struct About {
   std::vector<std::string> words = {};  ///< that a text may be; none: any
   bool file = false;                    ///< a path must be that of a regular file
   bool off = false;                     ///< the flag makes its member, a bool, false
+  bool required = false;                ///< there is no default
   std::string needs = "";               ///< another setting without which this one makes no sense
   /// The field in results.json and in checkpoints; empty: the name, with _ for -.
   std::string field = "";

@@ -1,0 +1,112 @@
+#include "pde/settings.hpp"
+
+#include <algorithm>
+
+namespace train_pde {
+
+namespace io = attn::io;
+
+void describe(io::SettingList& list, Settings& s) {
+  list("problem", s.problem,
+       {.help = "Equation, with boundary and initial values",
+        .words = {"convection", "reaction", "wave", "burgers", "navier-stokes"}});
+  list("model", s.model, {.help = "Network", .words = {"pinnsformer", "pinn"}, .model = true});
+  list("coefficient", s.coefficient,
+       {.help = "Speed of convection (50), rate of reaction (5), speed of the wave (2), viscosity (Burgers 0.01/pi, "
+                "flow 0.01); 0 takes this default",
+        .range = {0, 1e6}});
+  list("x-points", s.x_points,
+       {.help = "Points of the training grid in x", .range = {2, 100000}, .decides = false});
+  list("t-points", s.t_points,
+       {.help = "Points of the training grid in t", .range = {2, 100000}, .decides = false});
+  list("test-points", s.test_points,
+       {.help = "Points of the test grid in x and in t", .range = {2, 10000}, .decides = false});
+  list("sequence", s.sequence,
+       {.help = "Steps of a pseudo-sequence; 0 takes 5, and 1 for pinn", .range = {0, 64}, .model = true});
+  list("sequence-step", s.sequence_step,
+       {.help = "Time between these steps; 0 takes 1e-4, and 1e-2 for flows", .range = {0, 10}, .model = true});
+  list("derivative", s.derivative,
+       {.help = "total: all steps of a sequence move together; column: sum of the outputs by one step's coordinate, as "
+                "the published notebooks have it",
+        .words = {"total", "column"}});
+  list("optimizer", s.optimizer, {.help = "Optimizer", .words = {"lbfgs", "adam"}});
+  list("steps", s.steps,
+       {.help = "Steps of the optimizer; 0 takes 500, and 1000 for wave and flows",
+        .range = {0, 100000000},
+        .decides = false});
+  list("max-iterations", s.max_iterations, {.help = "Iterations of one L-BFGS step", .range = {1, 1000000}});
+  list("max-evaluations", s.max_evaluations,
+       {.help = "Loss evaluations of one L-BFGS step; 0: 5/4 of the iterations", .range = {0, 10000000}});
+  list("history", s.history, {.help = "Pairs that L-BFGS remembers, 3.6 MB each", .range = {1, 10000}});
+  list("learning-rate", s.learning_rate,
+       {.help = "Learning rate; 0 takes 1 for L-BFGS, 1e-3 for Adam", .range = {0, 100}});
+  auto const weight = [&](char const* name, double& value, char const* what) {
+    list(name, value, {.help = std::string("Weight of ") + what + " in the loss", .range = {0, 1e9}, .decides = false});
+  };
+  weight("weight-residual", s.weight_residual, "the equation");
+  weight("weight-boundary", s.weight_boundary, "the boundary");
+  weight("weight-initial", s.weight_initial, "initial or measured values");
+  list("ntk-every", s.ntk_every,
+       {.help = "Weigh the terms by the traces of their tangent kernels anew every so many steps; 0: never",
+        .range = {0, 1000000}});
+  list("scale-keys", s.scale_keys,
+       {.help = "N of the factor 1/sqrt(N) of --scale fixed and dynamic", .range = {1, 1000000}, .model = true});
+  list("chunk", s.chunk, {.help = "Points that pass the network at once", .range = {1, 100000}});
+  list("samples", s.samples, {.help = "Measured points of a flow that are trained on", .range = {1, 10000000}});
+  list("solution", s.solution,
+       {.help = "The truth: a .mat file with u (t, x) on the test grid, instead of the formula",
+        .file = true,
+        .decides = false});
+  list("data", s.data,
+       {.help = "Measured flow: a .mat file with U_star, p_star, t, X_star; else Taylor's vortices", .file = true});
+  list("checkpoint-every", s.checkpoint_every,
+       {.help = "Steps, or a time like 10m, between two checkpoints", .decides = false});
+  list("resume", s.resume,
+       {.help = "Continue the run in --out from its checkpoint, to the same bits", .decides = false});
+}
+
+io::Json results_of(Settings s) {
+  io::Json run = {{"problem", nullptr},  // these have their places and get their values below
+                  {"model", nullptr},
+                  {"activation", s.model == "pinn" ? "none" : s.common.activation},
+                  {"power", s.common.power},
+                  {"scale", s.common.scale},
+                  {"seed", s.common.seed},
+                  {"coefficient", nullptr},
+                  {"grid", {s.x_points, s.t_points}}};
+  for (char const* const field : {"sequence", "sequence_step", "derivative", "optimizer", "max_iterations",
+                                  "max_evaluations", "history", "learning_rate"}) {
+    run[field] = nullptr;
+  }
+  run["loss_weights"] = {s.weight_residual, s.weight_boundary, s.weight_initial};
+  io::SettingList list;
+  describe(list, s);
+  list.write(run);
+  return run;
+}
+
+void adopt(io::SettingList& list, bool evaluates, io::Json const& description, std::string const& source) {
+  // Training may start from the weights of another problem; judging weights by one is a mistake.
+  for (char const* const name : {"problem", "coefficient"}) list.at(name).about.model = evaluates;
+  io::Json model = description;
+  if (model.is_object() && model.contains("model") && model["model"] == "pinn") model.erase("activation");
+  io::adopt(list, model, source);
+}
+
+io::MemoryPlan memory_of(Settings const& s) {
+  bool const plain = s.model == "pinn", second_order = s.optimizer == "lbfgs";
+  double const real = sizeof(float), parameters = plain ? 527361 : 454141;
+  double const planes = s.problem == "convection" || s.problem == "reaction" ? 3 : s.problem == "navier-stokes" ? 20 : 6;
+  double const grid = s.problem == "navier-stokes" ? double(s.samples) : double(s.x_points) * double(s.t_points);
+  double const judged = double(s.test_points) * double(s.test_points);
+  // What a step of a sequence leaves behind: four layers of 512, or the encoder, the decoder and the head.
+  double const step = plain ? 8 * 512 : 2 * (12 * 32 + 6 * 256) + 6 * 512;
+  io::MemoryPlan plan;
+  plan.add("parameters", real * parameters * (second_order ? 6 + 2 * double(s.history) : 8));
+  plan.add("points", sizeof(double) * (4 * grid + 6 * judged));
+  plan.add("activations of a chunk",
+           real * std::min(double(s.chunk), grid) * double(std::max(s.sequence, 1)) * planes * 2 * step);
+  return plan;
+}
+
+}  // namespace train_pde
