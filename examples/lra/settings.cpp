@@ -73,7 +73,7 @@ void describe(io::SettingList& list, ModelSettings& m) {
 
 void describe(io::SettingList& list, Recipe& r) {
   list.group("Training");
-  io::Range const many = {1, 1e9};
+  io::NumberRange const many = {1, 1e9};
   list("steps", r.steps,
        {.help = "Steps (default: the published ones of the task)", .range = many, .field = "planned_steps"});
   list("batch", r.batch, {.help = "Examples a step (default: as published)", .range = many});

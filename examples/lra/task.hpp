@@ -16,12 +16,6 @@
 
 namespace lra {
 
-struct AddNumber {
-  float const* from;
-  float* to;
-  ATTN_FUNCTION void operator()(int i) const { to[i] += from[i]; }
-};
-
 /// Sums over examples.
 struct Judgement {
   double loss = 0;
@@ -52,27 +46,12 @@ inline Judgement judge(Context& ctx, SequenceModel const& model, attn::data::Seq
   return judgement;
 }
 
-/// The greatest development accuracy so far, and the step that had it.
-struct Best {
-  double accuracy = -1;
-  std::uint64_t step = 0;
-};
-
-inline io::Path best_path(io::Path const& out) { return out / "best.safetensors"; }
-
 class SequenceTask {
  public:
-  static constexpr char const* best_key = "attn.train_lra.best";
-
+  /// A step has `parts` parts.
   SequenceTask(SequenceModel const& model, attn::data::SequenceSplits const& data, CompleteRecipe const& recipe,
-               std::size_t parts, std::uint64_t seed, io::Path out)
-      : model_(model),
-        data_(data),
-        recipe_(recipe),
-        parts_(parts),
-        key_{.seed = seed},
-        out_(std::move(out)),
-        numbers_("lra::numbers", 2) {}
+               std::size_t parts, std::uint64_t seed)
+      : model_(model), data_(data), recipe_(recipe), parts_(parts), key_{.seed = seed} {}
 
   std::uint64_t steps_per_epoch() const { return recipe_.eval_every; }
   std::uint64_t items_per_step() const { return recipe_.batch; }
@@ -82,74 +61,35 @@ class SequenceTask {
     train_.emplace(data_.train, recipe_.batch / parts_, attn::subkey(key_, "train"), step * recipe_.batch);
     dev_.emplace(data_.dev, recipe_.batch, attn::subkey(key_, "dev"),
                  evaluations * recipe_.eval_batches * recipe_.batch);
-    if (step > 0) read_best();
   }
 
-  /// A batch in parts, whose memory is given back one after the other.
   attn::Tensor<float const, 1, Memory> step(Context& ctx, bool /*observe*/) {
-    std::uint64_t const step = ctx.step;
-    Kokkos::deep_copy(ctx.exec, numbers_, 0.0f);
-    for (std::size_t part = 0; part < parts_; ++part) {
-      ctx.begin_step();
-      ctx.step = step * parts_ + part;  // every part has dropout of its own
-      input_.load(ctx.exec, train_->next());
-      auto const loss = model_.train(ctx, input_.sequences, input_.ids, input_.labels, 1.0f / float(parts_));
-      Kokkos::parallel_for("lra::add", Kokkos::RangePolicy<Context::Space>(ctx.exec, 0, 2),
-                           AddNumber{loss.numbers().data(), numbers_.data()});
-      ctx.exec.fence("lra::step");  // the next part is loaded over this one
-    }
-    ctx.step = step;
-    return attn::Tensor<float, 1, Memory>(numbers_);
+    input_.load(ctx.exec, train_->next());
+    return model_.train(ctx, input_.sequences, input_.ids, input_.labels, 1.0f).numbers();
   }
 
   attn::train::Metrics measured() const {
-    return {{"loss", 1.0 / double(parts_)}, {"train_accuracy", 1.0 / double(recipe_.batch)}};
+    return {{"loss", 1.0}, {"train_accuracy", double(parts_) / double(recipe_.batch)}};
   }
   attn::train::Metrics observations() const { return {}; }
   std::vector<std::string> observed() const { return {}; }
 
-  /// On development data; keeps the weights if they are the best so far.
+  /// On development data.
   attn::train::Metrics evaluate(Context& ctx) {
     Judgement judgement;
     for (std::uint64_t i = 0; i < recipe_.eval_batches; ++i) judgement.add(ctx, model_, dev_->next());
-    if (judgement.accuracy() > best_.accuracy && !out_.empty()) {
-      best_ = {judgement.accuracy(), ctx.step + 1};
-      io::Json const record = {{"dev_accuracy", best_.accuracy}, {"step", best_.step}};
-      attn::train::save_weights(best_path(out_), ctx, {{best_key, record.dump()}});
-    }
     return {{"dev_loss", judgement.mean_loss()}, {"dev_accuracy", judgement.accuracy()}};
   }
   std::vector<std::string> evaluated() const { return {"dev_loss", "dev_accuracy"}; }
 
-  Best best() {
-    read_best();
-    return best_;
-  }
-
  private:
-  /// What an earlier run in the same directory kept.
-  void read_best() {
-    std::error_code ignored;
-    if (out_.empty() || !std::filesystem::exists(best_path(out_), ignored)) return;
-    io::Safetensors const file(best_path(out_));
-    auto const found = file.metadata().find(best_key);
-    if (found == file.metadata().end()) return;
-    io::Json const record = io::Json::parse(found->second, nullptr, false);
-    ATTN_CHECK(record.is_object() && record.contains("dev_accuracy") && record.contains("step"), "train_lra: '",
-               best_path(out_).string(), "' is corrupt");
-    best_ = {record["dev_accuracy"].get<double>(), record["step"].get<std::uint64_t>()};
-  }
-
   SequenceModel const& model_;
   attn::data::SequenceSplits const& data_;
   CompleteRecipe recipe_;
   std::size_t parts_;
   attn::RandomKey key_;
-  io::Path out_;
-  Kokkos::View<float*, Memory> numbers_;
   attn::data::SequenceInput<Memory> input_;
   std::optional<attn::data::SequenceStream> train_, dev_;
-  Best best_;
 };
 
 }  // namespace lra

@@ -29,11 +29,7 @@ Outcome train(Settings const& settings, attn::data::SequenceSplits const& data, 
   auto const model = make_model(ctx, settings.model, sizes_of(data.train));
   if (!options.weights.empty()) attn::train::load_weights(options.weights, ctx);
 
-  if (!settings.resume) {  // the best weights of another run must not pass for this run's
-    std::error_code ignored;
-    std::filesystem::remove(best_path(options.out), ignored);
-  }
-  SequenceTask task(*model, data, recipe, settings.recipe.accumulate, settings.seed, options.out);
+  SequenceTask task(*model, data, recipe, settings.recipe.accumulate, settings.seed);
   attn::optim::OneCycle const cycle{.base = settings.recipe.lr,
                                     .total = static_cast<attn::Index>(recipe.steps),
                                     .warmup = static_cast<attn::Index>(recipe.warmup)};
@@ -43,7 +39,10 @@ Outcome train(Settings const& settings, attn::data::SequenceSplits const& data, 
   auto const result = attn::train::fit(ctx, task, adamw, cycle,
                                        {.epochs = recipe.steps / recipe.eval_every,
                                         .clip = settings.recipe.clip,
+                                        .accumulate = settings.recipe.accumulate,
                                         .log_every = settings.recipe.log_every,
+                                        .checkpoint = settings.recipe.checkpoint_every,
+                                        .best = attn::train::KeepBest{.metric = "dev_accuracy"},
                                         .out = options.out,
                                         .resume = settings.resume,
                                         .settings = outcome.run,
@@ -60,10 +59,9 @@ Outcome train(Settings const& settings, attn::data::SequenceSplits const& data, 
   outcome.interrupted = result.interrupted;
   if (result.interrupted) return outcome;
 
-  Best const best = task.best();
-  outcome.run["dev_accuracy"] = best.accuracy;
-  outcome.run["best_step"] = best.step;
-  attn::train::load_weights(best_path(options.out), ctx);
+  outcome.run["dev_accuracy"] = result.best.value;
+  outcome.run["best_step"] = result.best.step;
+  attn::train::load_weights(attn::train::best_path(options.out), ctx);
   attn::train::save_weights(attn::train::weights_path(options.out), ctx, metadata);
   add_test(outcome.run, judge(ctx, *model, data.test, recipe.batch, settings.data.whole_test));
   return outcome;

@@ -1,19 +1,17 @@
 #include "pde/training.hpp"
 
-#include "attn/io/csv.hpp"
 #include "attn/optim/adamw.hpp"
 #include "attn/optim/lbfgs.hpp"
-#include "attn/train/checkpoint.hpp"
+#include "attn/train/description.hpp"
 #include "attn/train/progress.hpp"
 #include "attn/train/record_fields.hpp"
+#include "attn/train/run_files.hpp"
 #include "attn/train/stop.hpp"
-#include "attn/train/weights.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <optional>
 
 #include "pde/output.hpp"
 
@@ -39,14 +37,16 @@ class Training {
                 .max_iterations = s_.max_iterations,
                 .max_evaluations = s_.max_evaluations,
                 .history = s_.history}),
-        adam_({.learning_rate = s_.learning_rate}) {
-    columns_ = {"step", "loss"};
-    columns_.insert(columns_.end(), loss.names.begin(), loss.names.end());
-    columns_.insert(columns_.end(), {"evaluations", "seconds"});
+        adam_({.learning_rate = s_.learning_rate}),
+        files_(s_.common.out, results_of(s_)),
+        description_(attn::train::describe_model("train_pde", results_of(s_))) {
+    std::vector<std::string> columns = {"step", "loss"};
+    columns.insert(columns.end(), loss.names.begin(), loss.names.end());
+    columns.insert(columns.end(), {"evaluations", "seconds"});
     if (s_.resume) {
-      resume();
+      files_.continue_log(columns, restore());
     } else {
-      log_.emplace(s_.common.out / "metrics.csv", columns_);
+      files_.begin_log(columns);
     }
   }
 
@@ -54,11 +54,12 @@ class Training {
     attn::train::StopRequest const stop;
     attn::train::Progress progress(s_.problem, s_.steps, "steps", outcome_.steps);
     progress_ = &progress;
+    attn::train::Rhythm checkpoint(s_.checkpoint_every);
     try {
       bool flat = false;
       while (outcome_.steps < s_.steps && !flat && !stop.requested()) {
         flat = step();
-        if (outcome_.steps % s_.checkpoint_every == 0) save();
+        if (checkpoint.due(std::uint64_t(outcome_.steps))) save();
       }
       if (flat) progress.print(s_.problem + ": no gradient is left after " + std::to_string(outcome_.steps) + " steps");
       Loss::Value const last = evaluate();
@@ -66,11 +67,11 @@ class Training {
       outcome_.loss = last.total;
       for (std::size_t t = 0; t < last.terms.size(); ++t) outcome_.terms.emplace_back(loss_.names[t], last.terms[t]);
       save();
-      attn::train::save_weights(weights_file(), ctx_);
+      save_weights();
     } catch (attn::Error const& error) {
       if (!evaluated_) throw;  // not the run, what it was given is at fault
       if (good_.extent(0) > 0) Kokkos::deep_copy(values(), good_);
-      attn::train::save_weights(weights_file(), ctx_);
+      save_weights();
       throw io::FailedRun("step " + std::to_string(outcome_.steps + 1) + ": " + error.what() +
                           "; the last good weights are in '" + weights_file().string() + "'");
     }
@@ -81,8 +82,7 @@ class Training {
   }
 
  private:
-  io::Path checkpoint_file() const { return s_.common.out / "checkpoint.safetensors"; }
-  io::Path weights_file() const { return s_.common.out / "weights.safetensors"; }
+  io::Path weights_file() const { return attn::train::weights_path(s_.common.out); }
   double seconds() const { return seconds_before_ + progress_->seconds(); }
 
   Parameters values() const {
@@ -94,11 +94,10 @@ class Training {
     return {{"adam", adam_.state(ctx_)}};
   }
 
-  void resume() {
-    io::Json const record = attn::train::read_checkpoint_record(checkpoint_file());
-    attn::train::RecordFields const fields(checkpoint_file(), record);
-    ATTN_CHECK(fields.field("settings") == describe(s_),
-               "--resume: continue with the settings of the first run, which were ", record["settings"].dump());
+  /// Returns the rows of metrics.csv at the time of the checkpoint.
+  std::uint64_t restore() {
+    io::Json const record = files_.read_record();
+    attn::train::RecordFields const fields(files_.checkpoint(), record);
     outcome_.steps = int(fields.count("step", std::uint64_t(s_.steps)));
     outcome_.evaluations = int(fields.count("evaluations", std::uint64_t(std::numeric_limits<int>::max())));
     outcome_.losses = fields.numbers("losses", std::size_t(outcome_.steps));
@@ -108,16 +107,23 @@ class Training {
     auto const rows = fields.count("rows", std::uint64_t(outcome_.steps));
     auto const history = fields.count("history", std::uint64_t(s_.history));
     if (second_order_) lbfgs_.restore_history(ctx_, int(history));
-    attn::train::load_checkpoint(checkpoint_file(), ctx_, parts());
-    log_.emplace(io::CsvLog::resume(s_.common.out / "metrics.csv", columns_, rows));
+    files_.load(ctx_, parts());
+    return rows;
   }
 
   void save() {
-    io::Json const record = {{"settings", describe(s_)},       {"step", outcome_.steps},
-                             {"history", lbfgs_.remembered()}, {"evaluations", outcome_.evaluations},
-                             {"losses", outcome_.losses},      {"rows", log_->rows()},
-                             {"seconds", seconds()},           {"ntk", weights_}};
-    attn::train::save_checkpoint(checkpoint_file(), ctx_, parts(), record);
+    files_.save(ctx_, parts(),
+                {{"step", outcome_.steps},
+                 {"history", lbfgs_.remembered()},
+                 {"evaluations", outcome_.evaluations},
+                 {"losses", outcome_.losses},
+                 {"seconds", seconds()},
+                 {"ntk", weights_}},
+                description_);
+  }
+
+  void save_weights() {
+    attn::train::save_weights(weights_file(), ctx_, description_);
   }
 
   Loss::Value evaluate() {
@@ -160,10 +166,10 @@ class Training {
     ++outcome_.steps;
     outcome_.evaluations += static_cast<int>(values_seen.size());
     outcome_.losses.push_back(loss);
-    std::vector<io::CsvCell> row = {outcome_.steps, loss};
-    row.insert(row.end(), terms.begin(), terms.end());
-    row.insert(row.end(), {outcome_.evaluations, seconds()});
-    log_->append(row);
+    attn::train::Metrics row = {{"step", outcome_.steps}, {"loss", loss}};
+    for (std::size_t t = 0; t < terms.size(); ++t) row.emplace_back(loss_.names[t], terms[t]);
+    row.insert(row.end(), {{"evaluations", outcome_.evaluations}, {"seconds", seconds()}});
+    files_.log(row);
     progress_->update(outcome_.steps, {{"loss", loss}, {"evaluations", double(outcome_.evaluations)}});
     return flat;
   }
@@ -174,8 +180,8 @@ class Training {
   bool second_order_;
   attn::optim::Lbfgs<Real, Memory> lbfgs_;
   attn::optim::AdamW<Real, Memory> adam_;
-  std::vector<std::string> columns_;
-  std::optional<io::CsvLog> log_;
+  attn::train::RunFiles files_;
+  io::Metadata description_;
   attn::train::Progress* progress_ = nullptr;
   Outcome outcome_;
   Loss::Weights weights_{1, 1, 1};

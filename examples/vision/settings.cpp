@@ -79,6 +79,13 @@ void describe(io::SettingList& list, Recipe& r) {
        {.help = "Decay of an average of the weights, which is then evaluated and kept; 0 for none",
         .range = {0, 1, true}});
   list("log-every", r.log_every, {.help = "Steps between rows of metrics.csv", .range = {1, 1e9}});
+  list("accumulate", r.accumulate,
+       {.help = "Parts that a batch is computed in, to save memory; they divide it", .range = {1, 1000000}});
+  list("eval-every", r.eval_every,
+       {.help = "Steps, or a time like 10m, between evaluations (default: one after each epoch)"});
+  list("checkpoint-every", r.checkpoint_every,
+       {.help = "Steps, or a time like 10m, between checkpoints (default: one after each evaluation)",
+        .decides = false});
 }
 
 void describe(io::SettingList& list, DataSettings& d) {
@@ -135,6 +142,12 @@ void describe(io::SettingList& list, Settings& settings) {
   describe(list, settings.data);
 }
 
+void check(Settings const& settings) {
+  Recipe const& r = settings.recipe;
+  ATTN_CHECK(r.batch % r.accumulate == 0, "--accumulate: give a divisor of the batch of ", r.batch, ", got ",
+             r.accumulate);
+}
+
 attn::data::IdxPaths complete_paths(DataSettings const& settings) {
   attn::data::IdxPaths files = attn::data::idx_paths(settings.directory);
   auto const take = [](io::Path& into, io::Path const& given) {
@@ -182,7 +195,7 @@ Sizes model_sizes(ModelSettings const& settings, attn::data::Dataset const& like
 }
 
 attn::data::BatchOptions batch_options(Recipe const& recipe, std::uint64_t seed) {
-  return {.batch_size = recipe.batch,
+  return {.batch_size = recipe.batch / recipe.accumulate,
           .key = attn::subkey(attn::RandomKey{.seed = seed}, "batches"),
           .augmentation = {.crop_padding = recipe.crop_padding,
                            .flip_probability = recipe.flip,
@@ -231,6 +244,8 @@ io::Json results_of(Settings settings, Sizes const& sizes, attn::data::Split con
   io::SettingList list;
   describe(list, settings);
   list.write(run);
+  if (settings.recipe.accumulate == 1) run.erase("accumulate");  // as in checkpoints from before there was such a thing
+  if (!settings.recipe.eval_every) run.erase("eval_every");
   return run;
 }
 
@@ -262,7 +277,7 @@ io::MemoryPlan memory_of(Settings const& settings, Sizes const& s, bool trains) 
   double const tokens = double(s.image_height) * double(s.image_width) / patch + 1;
   double const parameters = (patch * double(s.channels) + tokens + classes + 5) * width +
                             depth * (4 * width * width + 2 * width * hidden + 9 * width + hidden);
-  double const batch = double(settings.recipe.batch), judged = 250;
+  double const batch = double(settings.recipe.batch) / double(settings.recipe.accumulate), judged = 250;
   double const block = tokens * (9 * width + 2 * hidden);  // what one image leaves in one block for the way back
   double const number = sizeof(float);
   io::MemoryPlan plan;

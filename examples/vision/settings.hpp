@@ -6,6 +6,7 @@
 #include "attn/io/common_options.hpp"
 #include "attn/io/memory.hpp"
 #include "attn/optim/schedule.hpp"
+#include "attn/train/every.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -63,6 +64,9 @@ struct Recipe {
   double erase = 0;
   double ema = 0;
   std::uint64_t log_every = 20;
+  std::size_t accumulate = 1;
+  attn::train::Every eval_every = {};        // none: after each epoch
+  attn::train::Every checkpoint_every = {};  // none: after each evaluation
 };
 
 struct DataSettings {
@@ -92,9 +96,13 @@ attn::data::IdxPaths complete_paths(DataSettings const& settings);
 /// Reads the data that the settings name; see `attn::data::load_idx_split` for what is checked.
 attn::data::Split load_data(DataSettings const& settings);
 
+/// Throws where settings contradict one another.
+void check(Settings const& settings);
+
 /// The model's sizes for images like these.
 Sizes model_sizes(ModelSettings const& settings, attn::data::Dataset const& like);
 
+/// Of a part of a step.
 attn::data::BatchOptions batch_options(Recipe const& recipe, std::uint64_t seed);
 
 /// The rate of each step of training.

@@ -42,28 +42,37 @@ class VisionTask {
  public:
   static constexpr std::size_t evaluation_batch = 250;
 
+  /// `options` are those of a part of a step, of which it has `parts`.
   VisionTask(Classifier const& model, attn::Index depth, attn::data::Split const& data,
-             attn::data::BatchOptions const& options)
+             attn::data::BatchOptions const& options, std::uint64_t parts = 1)
       : model_(model),
         depth_(depth),
         data_(data),
         options_(options),
-        steps_per_epoch_(attn::data::batches_per_epoch(data.train.count, options)),
+        parts_(parts),
+        batches_(attn::data::batches_per_epoch(data.train.count, options)),
+        steps_per_epoch_(batches_ / parts),
         test_(data.test, std::min(evaluation_batch, data.test.count)) {
     ATTN_CHECK(steps_per_epoch_ > 0, "--batch: give at most the ", data.train.count, " training images, not ",
-               options.batch_size);
+               options.batch_size * parts);
   }
 
   std::uint64_t steps_per_epoch() const { return steps_per_epoch_; }
-  std::uint64_t items_per_step() const { return options_.batch_size; }
+  std::uint64_t items_per_step() const { return options_.batch_size * parts_; }
 
   void start(std::uint64_t step) {
     options_.first_epoch = step / steps_per_epoch_;
-    options_.first_batch = step % steps_per_epoch_;
+    options_.first_batch = step % steps_per_epoch_ * parts_;
+    next_ = options_.first_batch;
     train_.emplace(data_.train, options_);
   }
 
   attn::Tensor<float const, 1> step(Context& ctx, bool observe) {
+    if (next_ == steps_per_epoch_ * parts_) {  // what is left of an epoch makes no whole step
+      for (; next_ < batches_; ++next_) train_->next();
+      next_ = 0;
+    }
+    ++next_;
     auto const& batch = train_->next();
     return model_
         .train(ctx, attn::data::on_device(ctx, batch.images()), attn::data::on_device(ctx, batch.targets()),
@@ -106,7 +115,10 @@ class VisionTask {
   attn::Index depth_;
   attn::data::Split const& data_;
   attn::data::BatchOptions options_;
+  std::uint64_t parts_;
+  std::uint64_t batches_;  // of an epoch
   std::uint64_t steps_per_epoch_;
+  std::uint64_t next_ = 0;  // batch of the epoch
   attn::data::EvaluationBatches<float> test_;
   std::optional<attn::data::TrainingBatches<float>> train_;
   std::vector<AttentionNorms> norms_;

@@ -52,6 +52,7 @@ void look_at_examples(Context& ctx, Classifier const& model, attn::data::Dataset
 }  // namespace
 
 Outcome train(Settings const& settings, attn::data::Split const& data, RunOptions const& options) {
+  check(settings);
   Sizes const sizes = model_sizes(settings.model, data.train);
   memory_of(settings, sizes, true).check(settings.insist);
   Context ctx(settings.seed);
@@ -59,7 +60,7 @@ Outcome train(Settings const& settings, attn::data::Split const& data, RunOption
   if (!options.weights.empty()) attn::train::load_weights(options.weights, ctx);
 
   auto const batches = batch_options(settings.recipe, settings.seed);
-  VisionTask task(*model, sizes.depth, data, batches);
+  VisionTask task(*model, sizes.depth, data, batches, settings.recipe.accumulate);
   Recipe const& recipe = settings.recipe;
   attn::optim::AdamW adamw(ctx, {.beta2 = recipe.beta2, .weight_decay = recipe.weight_decay});
   LearningRate const learning_rate(recipe, task.steps_per_epoch());
@@ -70,7 +71,10 @@ Outcome train(Settings const& settings, attn::data::Split const& data, RunOption
                   .heads = sizes.heads};
   attn::train::FitOptions fit_options{.epochs = recipe.epochs,
                                       .clip = recipe.clip,
+                                      .accumulate = recipe.accumulate,
                                       .log_every = recipe.log_every,
+                                      .evaluate = recipe.eval_every,
+                                      .checkpoint = recipe.checkpoint_every,
                                       .out = options.out,
                                       .resume = options.resume,
                                       .settings = outcome.run,

@@ -159,6 +159,22 @@ TEST(SettingList, ADescriptionThatNoFlagCouldHaveMade_IsAnError) {
   EXPECT_NE(adopt(3).find("'F' describes itself wrongly"), std::string::npos);
 }
 
+TEST(SettingList, ReadTakesBackWhatWriteWrote_AndNothingLess) {
+  Listed from, to;
+  from.e.width = 3;
+  from.e.layers = {7};
+  Json record;
+  from.list.write(record);
+  to.list.read(record, "'F'");
+  EXPECT_EQ(to.e.layers, from.e.layers);
+  EXPECT_EQ(to.e.width, 3);
+  auto const read = [&](Json const& json) { return sentence_of([&] { to.list.read(json, "'F'"); }); };
+  EXPECT_EQ(read(Json::object()), "'F' has no rate");
+  EXPECT_EQ(read(3), "'F' has no rate");
+  record["layers"] = {1, "2"};
+  EXPECT_EQ(read(record), "'F' has a wrong layers: use a whole number from -2147483648 to 2147483647, got \"2\"");
+}
+
 TEST(SettingList, TwoSettingsOfOneName_AreAnError) {
   Listed l;
   int again = 0;

@@ -1,4 +1,5 @@
 #include "attn/optim/adamw.hpp"
+#include "attn/testing/tolerance.hpp"
 #include "attn/train/fit.hpp"
 
 #include <sstream>
@@ -252,6 +253,165 @@ TEST(Fit, WithAverages_TheyAreEvaluatedAndKept) {
   load_weights(weights_path(folder.path), other.ctx);
   EXPECT_EQ(value_of(other.task.evaluate((other.ctx.training = false, other.ctx)), "distance"),
             value_of(result.evaluation, "distance"));
+}
+
+/// A toy whose step is the mean of `parts` steps of another, made by itself.
+struct MeanOfParts : toy::Task {
+  using toy::Task::Task;
+  Tensor<float const, 1> step(Ctx& c, bool observe) {
+    float sums[2] = {};
+    for (std::uint64_t part = 0; part < parts; ++part) {
+      auto const numbers = toy::Task::step(c, observe);
+      c.exec.fence();
+      for (int i = 0; i < 2; ++i) sums[i] += numbers.data()[i] / float(parts);
+    }
+    auto const gradients = c.parameters.gradients();
+    for (Index i = 0; i < gradients.extent(0); ++i) gradients.data()[i] *= 1 / float(parts);
+    auto const means = c.tensor<float>(2);
+    for (int i = 0; i < 2; ++i) means.data()[i] = sums[i];
+    return means;
+  }
+};
+
+TEST(Fit, Accumulation_FollowsTheMeanOfTheGradients) {
+  for (std::uint64_t const parts : {2u, 3u, 4u}) {
+    Folder const folder("fit_accumulated"), whole_folder("fit_mean");
+    ToyRun run;
+    run.options.out = folder.path;
+    run.options.accumulate = run.task.parts = parts;
+    FitResult const result = run.fit();
+    EXPECT_EQ(run.task.steps.size(), 24 * parts);
+    EXPECT_EQ(result.steps, 24u);
+
+    ToyRun whole;
+    whole.options.out = whole_folder.path;
+    Ctx ctx(5);
+    MeanOfParts by_itself(ctx);
+    by_itself.parts = parts;
+    optim::AdamW<float, Ctx::MemorySpace> adamw{ctx, {.weight_decay = 0.01}};
+    train::fit(ctx, by_itself, adamw, whole.schedule, whole.options);
+    if (parts != 3) {  // powers of two divide without rounding
+      EXPECT_EQ(weights(folder), weights(whole_folder)) << parts;
+      EXPECT_EQ(rows(folder), rows(whole_folder)) << parts;
+    } else {
+      auto const values = run.ctx.parameters.host_values(run.ctx.parameters.entry("head.weight"));
+      auto const others = ctx.parameters.host_values(ctx.parameters.entry("head.weight"));
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        EXPECT_NEAR(values[i], others[i], testing::tolerance<float>(24 * 35)) << i;
+      }
+    }
+  }
+}
+
+TEST(Fit, AccumulatedAndInterrupted_ResumesToTheSameBits) {
+  Folder const whole_folder("fit_accumulated_whole"), folder("fit_accumulated_parts");
+  auto const prepare = [](ToyRun& run, Folder const& f) {
+    run.options.out = f.path;
+    run.options.accumulate = run.task.parts = 3;
+    run.options.evaluate = {.steps = 4};
+    run.options.checkpoint = {.steps = 5};
+  };
+  ToyRun whole;
+  prepare(whole, whole_folder);
+  whole.fit();
+  StopRequest const stop;
+  ToyRun first;
+  prepare(first, folder);
+  first.options.stop = &stop;
+  first.task.interrupt_before = 22;  // in the middle of step 8
+  EXPECT_EQ(first.fit().steps, 8u);
+  ToyRun second;
+  prepare(second, folder);
+  second.options.resume = true;
+  second.fit();
+  EXPECT_EQ(second.task.steps.front(), 24u);
+  EXPECT_EQ(weights(folder), weights(whole_folder));
+  EXPECT_EQ(rows(folder), rows(whole_folder));
+}
+
+TEST(Fit, EvaluationsAndCheckpointsEverySoManySteps) {
+  Folder const folder("fit_every");
+  ToyRun run;
+  run.options.out = folder.path;
+  run.options.epochs = 1;
+  run.options.log_every = 100;
+  run.options.evaluate = {.steps = 4};
+  run.options.checkpoint = {.steps = 5};
+  run.task.loss_breaks_in = 5;  // the sixth step
+  EXPECT_THROW(run.fit(), io::FailedRun);
+  EXPECT_EQ(read_checkpoint_record(checkpoint_path(folder.path)).at("step"), 5);
+  EXPECT_EQ(run.task.evaluations, 1);
+  EXPECT_EQ(io::read_csv(metrics_path(folder.path)).numbers("step"), (std::vector<double>{1, 4}));
+  ToyRun again;
+  again.options = run.options;
+  again.options.progress.stream = &again.printed;
+  again.options.resume = true;
+  again.fit();
+  EXPECT_EQ(again.task.steps, (std::vector<std::uint64_t>{5}));
+  EXPECT_EQ(again.task.evaluations, 1) << "after the last step";
+  EXPECT_EQ(io::read_csv(metrics_path(folder.path)).numbers("step"), (std::vector<double>{1, 4, 6}));
+}
+
+TEST(Fit, EvaluationsByTheClock_ComeAtTheirTime) {
+  ToyRun often, seldom;
+  often.options.evaluate = {.seconds = 1e-9};
+  often.fit();
+  EXPECT_EQ(often.task.evaluations, 24);
+  seldom.options.evaluate = {.seconds = 1e9};
+  seldom.fit();
+  EXPECT_EQ(seldom.task.evaluations, 1);
+}
+
+TEST(Fit, TheBestEvaluation_KeepsItsWeights_AlsoThroughInterruptions) {
+  /// Distances that go down and up again.
+  struct Uneven : toy::Task {
+    using toy::Task::Task;
+    Metrics evaluate(Ctx& c) {
+      toy::Task::evaluate(c);
+      std::uint64_t const epoch = (c.step + 1) / 6;
+      return {{"distance", epoch == 2 || epoch == 3 ? 1 : 5}};
+    }
+  };
+  auto const run = [](Folder const& folder, bool resume, std::uint64_t interrupt_before) {
+    StopRequest const stop;
+    Ctx ctx(5);
+    Uneven task(ctx);
+    task.interrupt_before = interrupt_before;
+    optim::AdamW<float, Ctx::MemorySpace> adamw{ctx, {.weight_decay = 0.01}};
+    std::ostringstream printed;
+    return train::fit(ctx, task, adamw, optim::Constant{0.1},
+                      {.epochs = 4,
+                       .best = KeepBest{.metric = "distance", .lowest = true},
+                       .out = folder.path,
+                       .resume = resume,
+                       .metadata = {{"about", "these weights"}},
+                       .progress = {.stream = &printed, .terminal = false},
+                       .stop = &stop});
+  };
+  Folder const whole("fit_best_whole"), parts("fit_best_parts");
+  FitResult const result = run(whole, false, 99);
+  EXPECT_EQ(result.best.step, 12u) << "of equal ones the first";
+  EXPECT_EQ(result.best.value, 1);
+  EXPECT_TRUE(run(parts, false, 20).interrupted);
+  EXPECT_EQ(run(parts, true, 99).best.step, 12u);
+  EXPECT_EQ(toy::bytes_of(best_path(parts.path)), toy::bytes_of(best_path(whole.path)));
+  EXPECT_NE(toy::bytes_of(best_path(whole.path)), toy::bytes_of(weights_path(whole.path)));
+  EXPECT_EQ(io::Safetensors(best_path(whole.path)).metadata().at("about"), "these weights");
+  run(whole, false, 0);  // a new run, which ends before its first evaluation
+  EXPECT_FALSE(std::filesystem::exists(best_path(whole.path))) << "the best of another run";
+}
+
+TEST(Fit, SchedulesCountStepsOrEpochs) {
+  Folder const folder("fit_per_epoch");
+  Ctx ctx(5);
+  toy::Task task(ctx);
+  optim::AdamW<float, Ctx::MemorySpace> adamw(ctx);
+  optim::Cosine const cosine{.base = 0.1, .total = 4};
+  std::ostringstream printed;
+  train::fit(ctx, task, adamw, optim::PerEpoch<optim::Cosine>{.schedule = cosine, .steps_per_epoch = 6},
+             {.epochs = 4, .log_every = 1, .out = folder.path, .progress = {.stream = &printed, .terminal = false}});
+  auto const rates = io::read_csv(metrics_path(folder.path)).numbers("learning_rate");
+  for (std::size_t step = 0; step < rates.size(); ++step) EXPECT_DOUBLE_EQ(rates[step], cosine(Index(step / 6)));
 }
 
 int allocations = 0;

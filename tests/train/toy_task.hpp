@@ -48,7 +48,8 @@ struct Task {
   }
 
   nn::Parameter<2> w;
-  std::uint64_t next = 0;
+  std::uint64_t parts = 1;  // of a step
+  std::uint64_t next = 0;   // part
   std::uint64_t interrupt_before = std::numeric_limits<std::uint64_t>::max();  // raises SIGINT in this step
   std::uint64_t loss_breaks_in = std::numeric_limits<std::uint64_t>::max();
   std::uint64_t gradient_breaks_in = std::numeric_limits<std::uint64_t>::max();
@@ -58,7 +59,7 @@ struct Task {
 
   std::uint64_t steps_per_epoch() const { return 6; }
   std::uint64_t items_per_step() const { return 10; }
-  void start(std::uint64_t step) { next = step; }
+  void start(std::uint64_t step) { next = step * parts; }
 
   Tensor<float const, 1> step(Ctx& ctx, bool observe) {
     steps.push_back(next);

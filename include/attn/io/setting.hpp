@@ -12,18 +12,18 @@
 namespace attn::io {
 
 /// The numbers from `low` to `high`, which is one of them unless the range is open.
-struct Range {
+struct NumberRange {
   double low = -std::numeric_limits<double>::infinity();
   double high = std::numeric_limits<double>::infinity();
   bool open = false;
 
-  bool is_given() const { return *this != Range(); }
-  bool operator==(Range const&) const = default;
+  bool is_given() const { return *this != NumberRange(); }
+  bool operator==(NumberRange const&) const = default;
 };
 
 struct About {
   std::string help;
-  Range range = {};                     ///< of a number
+  NumberRange range = {};                     ///< of a number
   std::vector<std::string> words = {};  ///< that a text may be; none: any
   bool file = false;                    ///< a path must be that of a regular file
   bool off = false;                     ///< the flag makes its member, a bool, false

@@ -93,6 +93,17 @@ class SettingList {
     }
   }
 
+  /// Takes back what `write` wrote, all of it: a list can describe a record too. `source` opens the sentences: the file.
+  void read(Json const& record, std::string const& source) {
+    for (Setting& setting : settings_) {
+      if (!setting.about.decides) continue;
+      bool const there = record.is_object() && record.contains(setting.field());
+      ATTN_CHECK(there, source, " has no ", setting.field());
+      std::string const complaint = setting.value_->take(record[setting.field()], setting.about);
+      ATTN_CHECK(complaint.empty(), source, " has a wrong ", setting.field(), ": ", complaint);
+    }
+  }
+
   /// Sets the fields that describe the model: for weights.
   void write_model(Json& description) const {
     for (Setting const& setting : settings_) {

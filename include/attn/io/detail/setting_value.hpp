@@ -33,15 +33,15 @@ concept Number = std::is_arithmetic_v<T> && !std::same_as<T, bool>;
 
 // The range as numbers of the type itself, which a double may not hold.
 template <Number T>
-T lowest_of(Range const& range) {
+T lowest_of(NumberRange const& range) {
   return range.low > double(std::numeric_limits<T>::lowest()) ? T(range.low) : std::numeric_limits<T>::lowest();
 }
 template <Number T>
-T highest_of(Range const& range) {
+T highest_of(NumberRange const& range) {
   return range.high < double(std::numeric_limits<T>::max()) ? T(range.high) : std::numeric_limits<T>::max();
 }
 template <Number T>
-bool is_within(Range const& range, T number) {  // false for NaN
+bool is_within(NumberRange const& range, T number) {  // false for NaN
   return number >= lowest_of<T>(range) && (range.open ? number < highest_of<T>(range) : number <= highest_of<T>(range));
 }
 
@@ -54,7 +54,7 @@ std::string number_text(T number) {
 
 /// "1 to 6", "0 to below 1".
 template <Number T>
-std::string range_text(Range const& range) {
+std::string range_text(NumberRange const& range) {
   return number_text(lowest_of<T>(range)) + " to " + (range.open ? "below " : "") + number_text(highest_of<T>(range));
 }
 

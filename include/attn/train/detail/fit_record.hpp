@@ -74,6 +74,10 @@ struct FitRecord {
 /// Throws unless the settings of the first run are those of now, and names the first that is not.
 inline void check_settings(io::Path const& path, io::Json const& record, io::Json const& now) {
   io::Json const first = record.is_object() ? record.value("settings", io::Json::object()) : io::Json::object();
+  for (auto const& [name, value] : first.items()) {
+    ATTN_CHECK(now.contains(name), "fit: ", name, " is not set, but it was ", value.dump(), " when '", path.string(),
+               "' was written; resume with the settings of the first run");
+  }
   for (auto const& [name, value] : now.items()) {
     std::string const before = first.contains(name) ? first[name].dump() : "not set";
     ATTN_CHECK(first.contains(name) && first[name] == value, "fit: ", name, " is ", value.dump(), ", but it was ",

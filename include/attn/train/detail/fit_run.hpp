@@ -1,0 +1,244 @@
+/// FitRun: one call of `fit`, step after step.
+#pragma once
+
+#include "attn/optim/clip.hpp"
+#include "attn/train/detail/accumulate.hpp"
+#include "attn/train/detail/fit_record.hpp"
+#include "attn/train/fit_options.hpp"
+#include "attn/train/run_files.hpp"
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace attn::train::detail {
+
+/// One call of `fit`.
+template <class Ctx, class Task, class Optimizer, class Schedule>
+class FitRun {
+ public:
+  FitRun(Ctx& ctx, Task& task, Optimizer& optimizer, Schedule const& schedule, FitOptions const& options)
+      : ctx_(ctx),
+        task_(task),
+        optimizer_(optimizer),
+        schedule_(schedule),
+        options_(options),
+        steps_per_epoch_(task.steps_per_epoch()),
+        total_(steps_per_epoch_ * options.epochs),
+        files_(options.out, options.settings),
+        measured_(task.measured()),
+        accumulator_(options.accumulate),
+        clip_(options.clip),
+        parts_{{"optimizer", optimizer.state(ctx)}} {
+    ATTN_CHECK(steps_per_epoch_ > 0 && options.log_every > 0 && options.accumulate > 0,
+               "fit: give an epoch steps, and log_every and accumulate at least 1");
+    if (options.ema) {
+      ema_.emplace(ctx, *options.ema);
+      parts_.push_back({"average", ema_->state(ctx)});
+    }
+    record_.row.resize(measured_.size());
+    record_.epoch.resize(measured_.size());
+    if (options.resume) {
+      restore();
+      files_.continue_log(columns(), record_.rows);
+    } else {
+      std::error_code ignored;  // the best weights of another run must not pass for this run's
+      if (options.best && files_.keep()) std::filesystem::remove(best_path(options.out), ignored);
+      files_.begin_log(columns());
+    }
+  }
+
+  FitResult run() {
+    Progress progress(options_.label, items(total_), options_.unit, items(record_.step), options_.progress);
+    progress_ = &progress;
+    seconds_before_ = record_.seconds;
+    row_begins();
+    Rhythm evaluation(options_.evaluate), checkpoint(options_.checkpoint);
+    bool interrupted = false;
+    if (record_.step < total_) task_.start(record_.step);
+    while (record_.step < total_ && !interrupted) {
+      std::uint64_t const done = record_.step + 1;
+      bool const ends_epoch = done % steps_per_epoch_ == 0, ends = done == total_;
+      bool const evaluates = ends || (options_.evaluate ? evaluation.due(done) : ends_epoch);
+      bool const logs = done == 1 || done % options_.log_every == 0 || ends_epoch || evaluates;
+      Metrics row = step(logs);
+      if (evaluates) evaluate(row);
+      if (logs) log(row);
+      interrupted = options_.stop != nullptr && options_.stop->requested() && !ends;
+      bool const saves = options_.checkpoint ? checkpoint.due(done) : evaluates;
+      if (saves || ends || interrupted) save();
+    }
+    if (!interrupted && files_.keep()) {
+      auto const averages = averaged();
+      save_weights(weights_path(options_.out), ctx_, options_.metadata);
+    }
+    return {.evaluation = record_.evaluation,
+            .training = record_.last_epoch,
+            .best = best_,
+            .steps = record_.step,
+            .seconds = seconds(),
+            .interrupted = interrupted};
+  }
+
+ private:
+  using EmaOfRun = optim::Ema<typename Ctx::Real, typename Ctx::MemorySpace>;
+
+  std::int64_t items(std::uint64_t steps) const { return static_cast<std::int64_t>(steps * task_.items_per_step()); }
+  double seconds() const { return seconds_before_ + progress_->seconds(); }
+  std::uint64_t epoch() const { return (record_.step + steps_per_epoch_ - 1) / steps_per_epoch_; }  // 1, 2, ...
+
+  /// While the result lives, the parameters are the averages, where there are any.
+  std::unique_ptr<typename EmaOfRun::template Averaged<Ctx>> averaged() {
+    using Scope = typename EmaOfRun::template Averaged<Ctx>;
+    return ema_ ? std::make_unique<Scope>(*ema_, ctx_) : nullptr;
+  }
+
+  void restore() {
+    io::Json const record = files_.read_record();
+    record_ = FitRecord::read(files_.checkpoint(), record, total_, measured_.size());
+    best_ = Best::read(record.value("best", io::Json(nullptr)), record_.step, files_.checkpoint().string());
+    files_.load(ctx_, parts_);
+  }
+
+  std::vector<std::string> columns() const {
+    std::vector<std::string> columns = {"step", "epoch", "learning_rate", "gradient_norm", "items_per_second"};
+    for (auto const& [name, _] : measured_) columns.push_back(name);
+    for (auto const& name : task_.observed()) columns.push_back(name);
+    for (auto const& name : task_.evaluated()) columns.push_back(name);
+    return columns;
+  }
+
+  /// Trains once. Returns the row of metrics, if there is to be one.
+  Metrics step(bool logs) {
+    ctx_.training = true;
+    ctx_.parameters.zero_gradients(ctx_.exec);
+    typename Accumulator<Ctx>::Numbers numbers_there;
+    for (std::uint64_t part = 0; part < options_.accumulate; ++part) {
+      ctx_.step = record_.step * options_.accumulate + part;  // every part has dropout of its own
+      ctx_.begin_step();
+      numbers_there = accumulator_.add(ctx_, part, task_.step(ctx_, logs && part + 1 == options_.accumulate));
+    }
+    ctx_.step = record_.step;
+    accumulator_.average_gradients(ctx_);
+    clip_(ctx_);
+    optimizer_.learning_rate = schedule_(static_cast<Index>(record_.step));
+    optimizer_.step(ctx_);
+    if (ema_) ema_->update(ctx_);
+    auto [numbers, norm] = fetch(ctx_.exec, numbers_there, clip_.norm());
+    ++record_.step;
+    check_finite(numbers.at(0), norm);
+
+    double const parts = static_cast<double>(options_.accumulate);
+    for (std::size_t i = 0; i < measured_.size(); ++i) numbers.at(i) *= measured_[i].second / parts;
+    for (std::size_t i = 0; i < measured_.size(); ++i) {
+      record_.row[i].add(numbers[i]);
+      record_.epoch[i].add(numbers[i]);
+    }
+    progress_->label(options_.label + "  epoch " + std::to_string(epoch()) + "/" + std::to_string(options_.epochs));
+    progress_->update(items(record_.step), {{measured_[0].first, record_.epoch[0].value()}});
+    if (!logs) return {};
+    double const seconds_of_row = progress_->seconds() - row_began_seconds_;
+    Metrics row = {{"step", static_cast<double>(record_.step)},
+                   {"epoch", static_cast<double>(record_.step) / static_cast<double>(steps_per_epoch_)},
+                   {"learning_rate", optimizer_.learning_rate},
+                   {"gradient_norm", norm},
+                   {"items_per_second", static_cast<double>(items(record_.step - row_began_step_)) / seconds_of_row}};
+    for (auto const& metric : take_means(record_.row)) row.push_back(metric);
+    for (auto const& metric : task_.observations()) row.push_back(metric);
+    return row;
+  }
+
+  /// The means of what was measured, which begin anew.
+  Metrics take_means(std::vector<Mean>& means) const {
+    Metrics metrics;
+    for (std::size_t i = 0; i < means.size(); ++i) metrics.push_back({measured_[i].first, means[i].value()});
+    for (Mean& mean : means) mean.reset();
+    return metrics;
+  }
+
+  void check_finite(double loss, double norm) const {
+    if (std::isfinite(loss) && std::isfinite(norm)) return;
+    std::string message = std::isfinite(loss) ? "the gradient's norm became " : "the " + measured_[0].first + " became ";
+    message += std::to_string(std::isfinite(loss) ? norm : loss) + " in step " + std::to_string(record_.step) +
+               " (epoch " + std::to_string(epoch()) + "); lower the learning rate or clip the gradients";
+    if (files_.has_checkpoint()) message += "; the last good checkpoint is '" + files_.checkpoint().string() + "'";
+    throw io::FailedRun(message);
+  }
+
+  void evaluate(Metrics& row) {
+    {
+      auto const averages = averaged();
+      ctx_.training = false;
+      record_.evaluation = task_.evaluate(ctx_);
+      ctx_.training = true;
+      bool const better = options_.best && best_.improve(*options_.best, record_.evaluation, record_.step);
+      if (better && files_.keep()) save_weights(best_path(options_.out), ctx_, options_.metadata);
+    }
+    record_.last_epoch = take_means(record_.epoch);
+    char number[64];
+    std::string line = options_.label + "  epoch " + std::to_string(epoch()) + "/" + std::to_string(options_.epochs);
+    if (options_.evaluate) line += "  step " + std::to_string(record_.step);
+    auto const add = [&](std::string const& name, double value) {
+      std::snprintf(number, sizeof number, " %.4f", value);
+      line += "  " + name + number;
+    };
+    for (auto const& [name, value] : record_.last_epoch) add(name, value);
+    for (auto const& [name, value] : record_.evaluation) {
+      add(name, value);
+      row.push_back({name, value});
+      if (!std::isfinite(value)) throw io::FailedRun(line + "; lower the learning rate or clip the gradients");
+    }
+    std::snprintf(number, sizeof number, "  %.0f %s/s", progress_->rate(), options_.unit.c_str());
+    progress_->print(line + number);
+  }
+
+  void row_begins() {
+    row_began_seconds_ = progress_->seconds();
+    row_began_step_ = record_.step;
+  }
+
+  void log(Metrics const& row) {
+    files_.log(row);
+    record_.rows = files_.rows();
+    row_begins();
+  }
+
+  void save() {
+    record_.seconds = seconds();
+    io::Json record = record_.to_json(options_.settings);
+    record["best"] = best_.to_json();
+    try {
+      files_.save(ctx_, parts_, std::move(record), options_.metadata);
+    } catch (io::FailedRun const& error) {
+      throw io::FailedRun("after step " + std::to_string(record_.step) + ", " + error.what());
+    }
+  }
+
+  Ctx& ctx_;
+  Task& task_;
+  Optimizer& optimizer_;
+  Schedule const& schedule_;
+  FitOptions const& options_;
+  std::uint64_t steps_per_epoch_;
+  std::uint64_t total_;
+  RunFiles files_;
+  Metrics measured_;  // names and factors
+  Accumulator<Ctx> accumulator_;
+  optim::GradientClip<typename Ctx::Real, typename Ctx::MemorySpace> clip_;
+  std::optional<EmaOfRun> ema_;
+  CheckpointParts<Ctx> parts_;
+  FitRecord record_;
+  Best best_;
+  Progress* progress_ = nullptr;
+  double seconds_before_ = 0;
+  double row_began_seconds_ = 0;
+  std::uint64_t row_began_step_ = 0;
+};
+
+}  // namespace attn::train::detail
