@@ -5,6 +5,7 @@
 //   train_lra --task listops --out run --steps 500 --weights run/weights.safetensors --evaluate
 #include "attn/io/options.hpp"
 #include "attn/io/output_directory.hpp"
+#include "attn/io/results.hpp"
 
 #include <cstdio>
 #include <iostream>

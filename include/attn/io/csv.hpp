@@ -196,7 +196,7 @@ class CsvLog {
     std::string const text = line(cells);
     int const error = detail::write_all(fd_.get(), text);
     if (error != 0) std::ignore = ::ftruncate(fd_.get(), static_cast<::off_t>(size_));  // no half row stays behind
-    ATTN_CHECK(error == 0, "CsvLog::append: cannot write '", path_.string(), "': ", detail::reason(error));
+    detail::check_written(error, "CsvLog::append", path_);
     size_ += text.size();
     ++rows_;
   }

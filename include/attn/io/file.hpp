@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attn/core/check.hpp"
+#include "attn/io/failed_run.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -63,6 +64,13 @@ inline int write_all(int fd, std::string_view bytes) {
     bytes.remove_prefix(static_cast<std::size_t>(n));
   }
   return 0;
+}
+
+/// Throws unless a write went well. Where the file could be opened, the disk is at fault (full, say), not what the user
+/// asked for: that is a run that failed.
+inline void check_written(int error, char const* function, std::filesystem::path const& path) {
+  if (error == 0) return;
+  throw FailedRun(std::string(function) + ": cannot write '" + path.string() + "': " + reason(error));
 }
 
 /// Flushes to the disk; pipes and devices that cannot be flushed are in order. 0 or an `errno`.
@@ -178,8 +186,7 @@ class AtomicFile {
 
   /// Appends bytes.
   void write(std::string_view bytes) {
-    int const error = detail::write_all(fd_.get(), bytes);
-    ATTN_CHECK(error == 0, "AtomicFile: cannot write '", target_.string(), "': ", detail::reason(error));
+    detail::check_written(detail::write_all(fd_.get(), bytes), "AtomicFile", target_);
   }
   void write(void const* data, std::size_t bytes) { write({static_cast<char const*>(data), bytes}); }
 
@@ -188,7 +195,7 @@ class AtomicFile {
     int error = detail::flush(fd_.get());
     if (int const closing = fd_.close(); error == 0) error = closing;
     if (error == 0 && !temporary_.empty() && ::rename(temporary_.c_str(), target_.c_str()) != 0) error = errno;
-    ATTN_CHECK(error == 0, "AtomicFile: cannot write '", target_.string(), "': ", detail::reason(error));
+    detail::check_written(error, "AtomicFile", target_);
     committed_ = true;
     Path const directory = target_.has_parent_path() ? target_.parent_path() : Path(".");
     detail::Descriptor const entry(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -227,6 +234,8 @@ inline void create_output_directory(Path const& path) {
     if (int const closing = fd.close(); failure == 0) failure = closing;
     ::unlink(probe.c_str());
   }
+  bool const full = failure == ENOSPC || failure == EDQUOT;
+  if (full) detail::check_written(failure, "create_output_directory", directory);
   ATTN_CHECK(failure == 0, "create_output_directory: cannot write into '", directory.string(),
              "': ", detail::reason(failure));
 }
