@@ -6,6 +6,7 @@
 //   theory norms                                       figures 2, 3, 6 and 7, table 1
 //   theory heatmaps --weights run/weights.safetensors  figures 4 and 5
 //   theory recommend --activation squared_relu         what scale, and which powers train
+#include "attn/io/memory.hpp"
 #include "attn/io/options.hpp"
 
 #include <algorithm>
@@ -89,6 +90,27 @@ void describe(io::SettingList& list, RecommendOptions& o) {
   describe(list, o.training);
 }
 
+/// What an experiment takes beyond the trainings, which tell of themselves.
+io::MemoryPlan memory_of(BoundsOptions const& o) {
+  double const n = o.tokens.high;
+  io::MemoryPlan plan;
+  plan.add("matrices of scores", 3 * sizeof(float) * n * n);
+  return plan;
+}
+io::MemoryPlan memory_of(GrowthOptions const& o) {
+  io::MemoryPlan plan;
+  plan.add("tokens", sizeof(float) * double(o.tokens.high) * (double(o.width) + 6 * double(o.head_width)));
+  plan.add("projections", 2 * sizeof(float) * double(o.width) * double(o.head_width));
+  return plan;
+}
+io::MemoryPlan memory_of(RecommendOptions const& o) {
+  double const width = double(o.heads) * double(o.head_width);
+  io::MemoryPlan plan;
+  plan.add("parameters", sizeof(float) * double(o.depth) * 24 * width * width);
+  plan.add("activations", sizeof(float) * double(o.samples) * double(o.tokens) * 14 * width);
+  return plan;
+}
+
 class Theory {
  public:
   io::CommonOptions common;
@@ -119,6 +141,12 @@ class Theory {
   void run() {
     ATTN_CHECK(!common.evaluate, "--evaluate: leave it out, no experiment evaluates alone");
     ATTN_CHECK(common.weights.empty() || chosen("heatmaps"), "--weights: leave it out, it belongs to heatmaps");
+    for (TrainingOptions* const training : {&sweep_.training, &norms_.training, &recommend_.training}) {
+      training->insist = common.insist;
+    }
+    if (chosen("bounds")) memory_of(bounds_).check(common.insist);
+    if (chosen("growth")) memory_of(growth_).check(common.insist);
+    if (chosen("recommend")) memory_of(recommend_).check(common.insist);
     if (chosen("bounds")) run_bounds(common, bounds_);
     if (chosen("growth")) run_growth(common, growth_);
     if (chosen("sweep")) run_sweep(common, sweep_);

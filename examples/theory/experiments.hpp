@@ -45,6 +45,7 @@ struct TrainingOptions {
   double lr = 0;
   int seeds = 0;
   attn::io::Path data;  // a folder of IDX files; empty: Fashion-MNIST
+  bool insist = false;  // begin although the memory may not suffice
 };
 
 struct SweepOptions {

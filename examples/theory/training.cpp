@@ -19,7 +19,8 @@ TrainingOptions const quick{.width = 32,
                             .batch = 32,
                             .lr = 3e-3,
                             .seeds = 1,
-                            .data = {}};
+                            .data = {},
+                            .insist = false};
 TrainingOptions const full{.preset = "full",
                            .width = 192,
                            .depth = 12,
@@ -30,7 +31,8 @@ TrainingOptions const full{.preset = "full",
                            .batch = 64,
                            .lr = 1e-3,
                            .seeds = 3,
-                           .data = {}};
+                           .data = {},
+                           .insist = false};
 
 }  // namespace
 
@@ -114,6 +116,7 @@ vision::Settings settings_of(TrainingOptions const& o, vision::ActivationChoice 
   vision::Settings settings;
   settings.activation = activation;
   settings.seed = seed;
+  settings.insist = o.insist;
   settings.model.patch = patch_for(tokens);
   settings.model.width = o.width;
   settings.model.depth = o.depth;

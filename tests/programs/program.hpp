@@ -69,6 +69,7 @@ struct Exit {
 struct Surroundings {
   std::string path_variable = {};  // PATH, if not this process's
   std::size_t largest_file = 0;    // bytes that a file may have, if not 0: as on a disk that is full
+  std::size_t memory = 0;          // bytes that the process may have, if not 0: as on a machine without more
 };
 
 /// A child process; its output goes to files, so that it never blocks.
@@ -88,6 +89,10 @@ class Child {
       rlimit const limit{surroundings.largest_file, surroundings.largest_file};
       ::setrlimit(RLIMIT_FSIZE, &limit);
     }
+    if (surroundings.memory > 0) {
+      rlimit const limit{surroundings.memory, surroundings.memory};
+      ::setrlimit(RLIMIT_AS, &limit);
+    }
     ::execv(program.c_str(), argv.data());
     ::_exit(127);
   }
@@ -105,6 +110,9 @@ class Child {
   Folder folder_;
   pid_t pid_ = -1;
 };
+
+/// A machine on which sizes that cannot be meant do not fit, whatever the machine of the tests is.
+inline Surroundings const small_machine = {.memory = std::size_t(8) << 30};
 
 inline Exit run(std::string const& program, Arguments const& arguments, Surroundings const& surroundings = {}) {
   return Child(program, arguments, surroundings).wait();

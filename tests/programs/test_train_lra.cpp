@@ -14,14 +14,14 @@ std::string const program = ATTN_TRAIN_LRA;
 
 class TrainLra : public ::testing::Test {
  protected:
-  Exit run(Arguments const& more) const {
+  Exit run(Arguments const& more, Surroundings const& surroundings = {}) const {
     Arguments const flags = {"--task",         "listops", "--out",        (folder / "run").string(),
                              "--steps",        "2",       "--eval-every", "1",
                              "--batch",        "4",       "--examples",   "24",
                              "--eval-batches", "1",       "--width",      "16",
                              "--hidden",       "16",      "--landmarks",  "16",
                              "--depth",        "1",       "--log-every",  "1"};
-    return programs::run(program, merged(flags, more));
+    return programs::run(program, merged(flags, more), surroundings);
   }
   io::Json only_run(Path const& out) const { return io::Results::read(out / "results.json").runs().at(0); }
 
@@ -36,9 +36,10 @@ class TrainLra : public ::testing::Test {
     EXPECT_TRUE(std::filesystem::exists(folder / "run" / "weights.safetensors"));
     EXPECT_EQ(io::read_csv(folder / "run" / "metrics.csv").rows.size(), 2u);
   }
-  void expect_refused(Arguments const& more, std::vector<std::string> const& words) const {
+  void expect_refused(Arguments const& more, std::vector<std::string> const& words,
+                      Surroundings const& surroundings = {}) const {
     SCOPED_TRACE(more.front() + " " + more.back());
-    Exit const exit = run(more);
+    Exit const exit = run(more, surroundings);
     EXPECT_EQ(exit.code, 2) << exit.err;
     for (auto const& word : words) EXPECT_NE(exit.err.find(word), std::string::npos) << exit.err;
   }
@@ -130,6 +131,18 @@ TEST_F(TrainLra, EvaluationFindsTheAccuracyOfTraining) {
   ASSERT_EQ(exit.code, 0) << exit.err;
   EXPECT_EQ(only_run(folder / "again")["test_accuracy"].get<double>(), trained);
   EXPECT_EQ(only_run(folder / "again")["activation"], "poly");
+  // The best weights know what they are, too, and they are what is tested.
+  Exit const best = run(
+      {"--weights", (folder / "run/best.safetensors").string(), "--out", (folder / "again").string(), "--evaluate"});
+  ASSERT_EQ(best.code, 0) << best.err;
+  EXPECT_EQ(only_run(folder / "again")["test_accuracy"].get<double>(), trained);
+  EXPECT_EQ(only_run(folder / "again")["activation"], "poly");
+  for (auto const& [flag, other] : {std::pair{"--activation", "softmax"}, {"--power", "3"}, {"--width", "32"}}) {
+    expect_refused({"--weights", (folder / "run/weights.safetensors").string(), "--out", (folder / "again").string(),
+                    flag, other, "--evaluate"},
+                   {flag, other});
+  }
+  expect_refused({"--weights", (folder / "run/weights.safetensors").string(), "--evaluate"}, {"--evaluate", "--out"});
 }
 
 TEST_F(TrainLra, BadInputIsRefused) {
@@ -141,6 +154,10 @@ TEST_F(TrainLra, BadInputIsRefused) {
   expect_refused({"--steps", "3", "--eval-every", "2"}, {"--steps", "multiple of the 2"});
   expect_refused({"--accumulate", "3"}, {"--accumulate", "divisor of the batch of 4"});
   expect_refused({"--heads", "3"}, {"--heads", "16"});
+  expect_refused({"--out", ""}, {"--out", "''"});
+  expect_refused({"--hidden", "1048576", "--batch", "32"}, {"activations", "--insist"}, small_machine);
+  expect_refused({"--examples", "100000000"}, {"examples", "--insist"}, small_machine);
+  expect_refused({"--steps", "-3"}, {"--steps", "'-3'"});
 }
 
 }  // namespace

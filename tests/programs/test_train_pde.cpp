@@ -45,7 +45,9 @@ class TrainPde : public ::testing::Test {
                    "--test-points", "7", "--samples", "8", "--steps", "2", "--max-iterations", "3"},
                   more);
   }
-  Exit run(Arguments const& more) const { return programs::run(program, flags(more)); }
+  Exit run(Arguments const& more, Surroundings const& surroundings = {}) const {
+    return programs::run(program, flags(more), surroundings);
+  }
   io::Json only_run(std::string const& out) const {
     return io::Results::read(folder / out / "results.json").runs().at(0);
   }
@@ -65,9 +67,10 @@ class TrainPde : public ::testing::Test {
     return result;
   }
   /// Exit code 2 and one line that holds all `words`.
-  void expect_refused(Arguments const& more, std::vector<std::string> const& words) const {
+  void expect_refused(Arguments const& more, std::vector<std::string> const& words,
+                      Surroundings const& surroundings = {}) const {
     SCOPED_TRACE(more.front() + " " + more.back());
-    Exit const exit = run(more);
+    Exit const exit = run(more, surroundings);
     EXPECT_EQ(exit.code, 2) << exit.err;
     EXPECT_EQ(exit.lines_of_err(), 1u) << exit.err;
     for (auto const& word : words) EXPECT_NE(exit.err.find(word), std::string::npos) << exit.err;
@@ -152,7 +155,8 @@ TEST_F(TrainPde, AnExplosionLeavesTheLastGoodWeights) {
   EXPECT_EQ(exit.code, 1) << exit.err;
   EXPECT_EQ(exit.lines_of_err(), 1u) << exit.err;
   EXPECT_NE(exit.err.find("last good weights"), std::string::npos) << exit.err;
-  Arguments evaluate = flags({"--activation", "poly", "--weights", (folder / "run/weights.safetensors").string()});
+  Arguments evaluate = flags({"--activation", "poly", "--weights", (folder / "run/weights.safetensors").string(), "--out",
+                              (folder / "judged").string()});
   evaluate.push_back("--evaluate");
   EXPECT_EQ(programs::run(program, evaluate).code, 0);
 }
@@ -214,7 +218,56 @@ TEST_F(TrainPde, BadInputIsRefused) {
 TEST_F(TrainPde, ResumptionRefusesOtherSettings) {
   expect_refused({"--resume"}, {"checkpoint.safetensors"});
   expect_trained({});
-  expect_refused({"--seed", "7", "--resume"}, {"--resume", "settings of the first run"});
+  expect_refused({"--seed", "7", "--resume"}, {"seed is 7", "it was 0", "settings of the first run"});
+  expect_refused({"--steps", "1", "--resume"}, {"--resume", "step", "2"});
+}
+
+TEST_F(TrainPde, EvaluationAdoptsTheModelOfTheWeights_AndRefusesFlagsThatContradictIt) {
+  Arguments const recipe = {"--problem", "reaction", "--activation", "poly", "--power", "3", "--scale", "fixed",
+                            "--scale-keys", "7", "--sequence", "3"};
+  io::Json const trained = expect_trained(recipe);
+  Arguments const bare = {"--weights", (folder / "run/weights.safetensors").string(), "--evaluate", "--test-points", "7",
+                          "--out", (folder / "judged").string()};
+  Exit const exit = programs::run(program, bare);
+  ASSERT_EQ(exit.code, 0) << exit.err;
+  for (char const* field : {"problem", "activation", "power", "scale", "scale_keys", "sequence", "rmae", "rmse"}) {
+    EXPECT_EQ(only_run("judged")[field], trained[field]) << field;
+  }
+  for (auto const& [flag, other] : {std::pair{"--activation", "softmax"}, {"--power", "2"}, {"--scale", "dynamic"},
+                                    {"--model", "pinn"}, {"--problem", "convection"}}) {
+    expect_refused(merged(Arguments{"--weights", bare[1], "--out", (folder / "judged").string(), "--problem", "reaction"},
+                          {flag, other, "--evaluate"}),
+                   {flag, other});
+  }
+}
+
+TEST_F(TrainPde, WeightsWithoutADescriptionNeedTheFlagsOfTheirModel) {
+  io::Json const trained = expect_trained({"--activation", "poly"});
+  io::Safetensors const own(folder / "run/weights.safetensors");
+  io::SafetensorsWriter plain;
+  std::vector<io::Array> arrays;
+  arrays.reserve(own.tensors().size());
+  for (auto const& [name, _] : own.tensors()) plain.add(name, arrays.emplace_back(own.array(name)));
+  plain.write(folder / "plain.safetensors");
+  Arguments evaluate = flags({"--activation", "poly", "--weights", (folder / "plain.safetensors").string(), "--out",
+                              (folder / "judged").string()});
+  evaluate.push_back("--evaluate");
+  ASSERT_EQ(programs::run(program, evaluate).code, 0);
+  EXPECT_EQ(only_run("judged")["rmae"], trained["rmae"]);
+}
+
+TEST_F(TrainPde, EvaluationLeavesRunsAsTheyAre) {
+  expect_trained({});
+  std::string const results = text_of(folder / "run/results.json");
+  expect_refused({"--weights", (folder / "run/weights.safetensors").string(), "--evaluate"}, {"--evaluate", "--out"});
+  EXPECT_EQ(text_of(folder / "run/results.json"), results);
+}
+
+TEST_F(TrainPde, SizesThatCannotBeMeant) {
+  expect_refused({"--x-points", "100000", "--t-points", "100000"}, {"points", "GB", "--insist"}, small_machine);
+  expect_refused({"--chunk", "100000", "--x-points", "1000", "--t-points", "1000", "--problem", "wave"},
+                 {"chunk", "GB", "--insist"}, small_machine);
+  expect_refused({"--out", ""}, {"--out", "''"});
 }
 
 TEST_F(TrainPde, WeightsOfAnotherModelAreRefused) {

@@ -161,6 +161,20 @@ TEST(TrainVision, Evaluate_FindsWhatTrainingFound) {
   EXPECT_EQ(results_of(judged)["runs"][0]["test_accuracy"], expected["test_accuracy"]);
 }
 
+TEST(TrainVision, ABatchInParts_IsTheSameBatch) {
+  Setting const setting;
+  Arguments const flags = {"--epochs", "2", "--eval-every", "5", "--checkpoint-every", "10m"};
+  ASSERT_EQ(setting.run(out(setting.folder / "whole") + flags).code, 0);
+  ASSERT_EQ(setting.run(out(setting.folder / "parts") + flags + Arguments{"--accumulate", "4"}).code, 0);
+  auto const whole = io::read_csv(setting.folder / "whole/metrics.csv").numbers("loss");
+  auto const parts = io::read_csv(setting.folder / "parts/metrics.csv").numbers("loss");
+  ASSERT_EQ(whole.size(), parts.size());
+  EXPECT_NEAR(parts[0], whole[0], 1e-5);  // the same images; the sums are in another order
+  EXPECT_NEAR(parts.back(), whole.back(), 1e-2);
+  EXPECT_EQ(io::read_csv(setting.folder / "whole/metrics.csv").numbers("test_loss").size(), whole.size());
+  EXPECT_EQ(results_of(setting.folder / "parts")["runs"][0]["accumulate"], 4);
+}
+
 TEST(TrainVision, WeightsWithoutADescription_NeedTheFlagsOfTheirModel) {
   Setting const setting;
   Path const run = setting.folder / "run";
@@ -176,7 +190,7 @@ TEST(TrainVision, WeightsWithoutADescription_NeedTheFlagsOfTheirModel) {
   ASSERT_EQ(good.code, 0) << good.err;
   EXPECT_EQ(results_of(setting.folder / "judged")["runs"][0]["test_accuracy"],
             results_of(run)["runs"][0]["test_accuracy"]);
-  Exit const bad = setting.run(evaluate + Arguments{"--width", "32"});
+  Exit const bad = setting.run(evaluate + out(setting.folder / "judged") + Arguments{"--width", "32"});
   EXPECT_EQ(bad.code, 2);
   EXPECT_NE(bad.err.find("shape"), std::string::npos) << bad.err;
 }

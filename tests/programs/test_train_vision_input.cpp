@@ -1,5 +1,6 @@
 // train_vision and bad input: one line, exit code 2, nothing lost.
 #include "attn/io/csv.hpp"
+#include "attn/io/json.hpp"
 #include "attn/io/safetensors.hpp"
 
 #include "programs/program.hpp"
@@ -26,9 +27,10 @@ class TrainVisionInput : public ::testing::Test {
   }
 
   /// Exit code 2 and one line that holds all `words`.
-  void expect_refused(Arguments const& more, std::vector<std::string> const& words) const {
+  void expect_refused(Arguments const& more, std::vector<std::string> const& words,
+                      Surroundings const& surroundings = {}) const {
     SCOPED_TRACE(more.empty() ? "" : more.front() + " " + more.back());
-    Exit const exit = run(more);
+    Exit const exit = run(more, surroundings);
     EXPECT_EQ(exit.code, 2) << exit.err;
     EXPECT_EQ(exit.lines_of_err(), 1u) << exit.err;
     EXPECT_TRUE(exit.err.starts_with("train_vision: ")) << exit.err;
@@ -59,6 +61,21 @@ TEST_F(TrainVisionInput, FlagsThatMakeNoSense) {
   expect_refused({"--evaluate"}, {"--weights"});
   expect_refused({"--demo", "--activation", "poly"}, {"--demo"});
   expect_refused({"stray"}, {"stray"});
+  expect_refused({"--beta2", "1"}, {"--beta2", "from 0 to below 1", "'1'"});
+  expect_refused({"--ema", "1"}, {"--ema", "from 0 to below 1", "'1'"});
+  expect_refused({"--train-limit", "-1"}, {"--train-limit", "'-1'"});
+  expect_refused({"--test-limit", "-1"}, {"--test-limit", "'-1'"});
+  expect_refused({"--accumulate", "3"}, {"--accumulate", "divisor of the batch of 16"});
+  expect_refused({"--eval-every", "0"}, {"--eval-every", "10m", "'0'"});
+  expect_refused({"--checkpoint-every", "often"}, {"--checkpoint-every", "'often'"});
+  expect_refused({"--out", ""}, {"--out", "''"});
+  expect_refused({"--threads", "513"}, {"--threads", "512", "513"});
+}
+
+TEST_F(TrainVisionInput, SizesThatCannotBeMeant) {
+  expect_refused({"--width", "65536", "--depth", "1000"}, {"parameters", "PB", "--insist"}, small_machine);
+  expect_refused({"--batch", "96", "--mlp-ratio", "100", "--width", "65536"}, {"GB", "--insist"}, small_machine);
+  expect_refused({"--train-images", "/dev/zero"}, {"/dev/zero", "regular file"});
 }
 
 TEST_F(TrainVisionInput, DataThatIsMissingOrBroken) {
@@ -92,12 +109,76 @@ TEST_F(TrainVisionInput, AFullDisk_LosesNothingThatWasWritten) {
   std::string const weights = text_of(folder / "run" / "weights.safetensors");
   std::string const results = text_of(folder / "run" / "results.json");
   Exit const exit = run({"--epochs", "2"}, {.largest_file = 10000});
-  EXPECT_EQ(exit.code, 2) << exit.err;
+  EXPECT_EQ(exit.code, 1) << exit.err;
   EXPECT_NE(exit.err.find("checkpoint.safetensors"), std::string::npos) << exit.err;
   EXPECT_EQ(text_of(folder / "run" / "weights.safetensors"), weights);
   EXPECT_EQ(text_of(folder / "run" / "results.json"), results);
   EXPECT_GT(io::read_csv(folder / "run" / "metrics.csv").rows.size(), 0u);
   EXPECT_NO_THROW(io::Safetensors(folder / "run" / "checkpoint.previous.safetensors"));
+}
+
+TEST_F(TrainVisionInput, ADirectoryThatAnotherRunUses) {
+  Path const out = folder / "run";
+  Child first(program, {"--data", folder.path.string(), "--out", out.string(), "--patch", "4", "--width", "16", "--depth",
+                        "1", "--heads", "2", "--batch", "16", "--epochs", "1000000"});
+  ASSERT_TRUE(wait_until([&] { return std::filesystem::exists(out / "metrics.csv"); }));
+  expect_refused({}, {"another run uses", out.string()});
+  first.signal(SIGKILL);
+  EXPECT_EQ(first.wait().code, 128 + SIGKILL);
+  EXPECT_EQ(run({}).code, 0) << "the lock of a run that is dead";
+}
+
+TEST_F(TrainVisionInput, EvaluationLeavesRunsAsTheyAre) {
+  ASSERT_EQ(run({}).code, 0);
+  std::string const results = text_of(folder / "run" / "results.json");
+  expect_refused({"--weights", (folder / "run/weights.safetensors").string(), "--evaluate"}, {"--evaluate", "--out"});
+  EXPECT_EQ(text_of(folder / "run" / "results.json"), results);
+}
+
+TEST_F(TrainVisionInput, WeightsThatDescribeThemselvesWrongly) {
+  ASSERT_EQ(run({"--activation", "poly"}).code, 0);
+  io::Safetensors const good(folder / "run" / "weights.safetensors");
+  auto const& [key, text] = *good.metadata().begin();
+  std::vector<io::Array> arrays;
+  for (auto const& [name, _] : good.tensors()) arrays.push_back(good.array(name));
+  // The description with one field replaced.
+  auto const changed = [&](char const* field, io::Json const& value) {
+    io::Json description = io::Json::parse(text);
+    (description.contains("model") ? description["model"] : description)[field] = value;
+    io::SafetensorsWriter writer;
+    writer.metadata[key] = description.dump();
+    std::size_t i = 0;
+    for (auto const& [name, _] : good.tensors()) writer.add(name, arrays[i++]);
+    writer.write(folder / "changed.safetensors");
+    return Arguments{"--weights", (folder / "changed.safetensors").string(), "--evaluate"};
+  };
+  auto const refused = [&](char const* field, io::Json const& value) {
+    Arguments arguments = changed(field, value);
+    arguments.insert(arguments.end(), {"--data", folder.path.string()});
+    Exit const exit = programs::run(program, arguments);  // without flags of the model
+    EXPECT_EQ(exit.code, 2) << field << " " << value << " " << exit.err;
+    EXPECT_EQ(exit.lines_of_err(), 1u) << exit.err;
+    EXPECT_NE(exit.err.find(field), std::string::npos) << exit.err;
+  };
+  for (io::Json const& power : {io::Json(-1), io::Json(0), io::Json(1e300), io::Json(1.5), io::Json(1ll << 40)}) {
+    refused("power", power);
+  }
+  refused("activation", "sofmax");
+  refused("heads", 0);
+  refused("depth", "1");
+  refused("patch", {1, -1});
+  refused("patch", 4);
+  refused("mlp_ratio", {1});
+  refused("mean", "dark");
+  refused("deviation", {"1"});
+  refused("factor", "much");
+  EXPECT_EQ(programs::run(program, {"--weights", (folder / "run/weights.safetensors").string(), "--evaluate", "--data",
+                                    folder.path.string()})
+                .code,
+            0);
+  expect_refused({"--weights", (folder / "run/weights.safetensors").string(), "--evaluate", "--out",
+                  (folder / "judged").string(), "--activation", "relu"},
+                 {"--activation", "\"poly\"", "\"relu\""});
 }
 
 TEST_F(TrainVisionInput, ResumingWhatIsNotThere) {
@@ -123,7 +204,8 @@ TEST_F(TrainVisionInput, WeightsThatDoNotFit) {
     }
     if (!new_name.empty()) writer.add(new_name, array);
     writer.write(folder / "changed.safetensors");
-    return Arguments{"--evaluate", "--weights", (folder / "changed.safetensors").string()};
+    return Arguments{"--evaluate", "--weights", (folder / "changed.safetensors").string(), "--out",
+                     (folder / "judged").string()};
   };
   io::Array const bias = good.array("head.bias");
   EXPECT_EQ(run(changed("head.bias", "head.bias", bias)).code, 0);
@@ -134,7 +216,8 @@ TEST_F(TrainVisionInput, WeightsThatDoNotFit) {
   expect_refused(changed("head.bias", "head.bias", {io::DType::i32, {3}, bias.bytes}), {"head.bias", "I32"});
 
   auto const evaluate = [&](std::string const& bytes) {
-    return Arguments{"--evaluate", "--weights", file("broken.safetensors", bytes)};
+    return Arguments{"--evaluate", "--weights", file("broken.safetensors", bytes), "--out",
+                     (folder / "judged").string()};
   };
   std::string const bytes = text_of(folder / "run" / "weights.safetensors");
   expect_refused(evaluate(""), {"broken.safetensors"});
