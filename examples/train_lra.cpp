@@ -6,6 +6,7 @@
 #include "attn/io/options.hpp"
 #include "attn/io/output_directory.hpp"
 #include "attn/io/results.hpp"
+#include "attn/train/description.hpp"
 
 #include <cstdio>
 #include <iostream>
@@ -29,7 +30,8 @@ class TrainLra {
         "Trains a transformer on long sequences by the published recipe of the task, and judges it on test data with "
         "the weights that were best on development data.\nLeaves results.json, metrics.csv, weights.safetensors, "
         "checkpoint.safetensors and figures in --out.");
-    settings("task", chosen_.task, {.help = "What is learned", .words = task_names(), .required = true, .decides = false});
+    settings("task", chosen_.task,
+             {.help = "What is learned", .words = task_names(), .required = true, .decides = false});
     settings("resume", chosen_.resume,
              {.help = "Continue the run in --out from its checkpoint, to the same bits", .decides = false});
     describe(settings, chosen_);
@@ -39,8 +41,8 @@ class TrainLra {
     bool const from_weights = settings.given("weights");
     ATTN_CHECK(!(from_weights && chosen_.resume), "--resume: leave out --weights, the checkpoint has them");
     if (from_weights) {
-      io::Json const description = read_description(common.weights);
-      if (!description.is_null()) io::adopt(settings, description, "--weights: '" + common.weights.string() + "'");
+      auto const description = attn::train::read_description(common.weights, program_name);
+      if (description) io::adopt(settings, *description, "'" + common.weights.string() + "'");
     }
     chosen_.model.activation = common.activation;
     chosen_.model.power = common.power;

@@ -4,6 +4,7 @@
 //   train_pde --problem reaction --weights run/weights.safetensors --evaluate
 #include "attn/io/options.hpp"
 #include "attn/io/output_directory.hpp"
+#include "attn/train/description.hpp"
 
 #include <map>
 #include <string>
@@ -46,9 +47,9 @@ class TrainPde {
     bool const from_weights = settings.given("weights");
     ATTN_CHECK(!(chosen_.resume && from_weights), "--resume: leave out --weights, the checkpoint has them");
     if (from_weights) {
-      attn::io::Json const description = train_pde::read_description(common.weights);
-      std::string const source = "--weights: '" + common.weights.string() + "'";
-      if (!description.is_null()) train_pde::adopt(settings, common.evaluate, description, source);
+      auto const description = attn::train::read_description(common.weights, "train_pde");
+      std::string const source = "'" + common.weights.string() + "'";
+      if (description) train_pde::adopt(settings, common.evaluate, *description, source);
     }
     Settings s = chosen_;
     s.common = common;

@@ -6,6 +6,7 @@
 #include "attn/io/options.hpp"
 #include "attn/io/output_directory.hpp"
 #include "attn/io/results.hpp"
+#include "attn/train/description.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -60,7 +61,7 @@ class TrainVision {
 
   int train_model() {
     ATTN_CHECK(!(chosen_.resume && given("weights")), "--resume: leave out --weights, the checkpoint has them");
-    if (given("weights")) adopt(read_description(common.weights));
+    if (given("weights")) adopt();
     io::OutputDirectory const out(common.out);
     attn::data::Split const data = load_data(chosen_.data);
     if (!given("batch")) chosen_.recipe.batch = std::min(chosen_.recipe.batch, data.train.count);
@@ -80,8 +81,7 @@ class TrainVision {
 
   int evaluate_weights() {
     ATTN_CHECK(!demo_ && !chosen_.resume, "--evaluate: leave out --demo and --resume");
-    io::Json const description = read_description(common.weights);
-    adopt(description);
+    io::Json const description = adopt();
     std::optional<io::OutputDirectory> out;
     if (given("out")) out.emplace(common.out).without_run();
     Outcome const outcome = evaluate(chosen_, load_test_data(chosen_.data, description), common.weights);
@@ -90,9 +90,12 @@ class TrainVision {
     return 0;
   }
 
-  void adopt(io::Json const& description) {
-    if (description.is_null()) return;  // weights of others: the flags say what they are
-    vision::adopt(settings, common, chosen_, description, "--weights: '" + common.weights.string() + "'");
+  /// What the weights say of themselves; of the weights of others, which say nothing, the flags say what they are.
+  io::Json adopt() {
+    auto const description = attn::train::read_description(common.weights, program_name);
+    if (!description) return nullptr;
+    vision::adopt(settings, common, chosen_, *description, "'" + common.weights.string() + "'");
+    return *description;
   }
 
   void write_results(Outcome const& outcome) const {

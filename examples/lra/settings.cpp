@@ -25,8 +25,9 @@ void describe(io::SettingList& list, DataSettings& d) {
   list("data", d.directory,
        {.help = "Folder of the released data; listops and pathfinder are generated without it", .decides = false});
   list("limit", d.limit,
-       {.help = "Bytes at which texts (default 1000) and documents (default 4000) are cut; batches have the next power of "
-                "two",
+       {.help =
+            "Bytes at which texts (default 1000) and documents (default 4000) are cut; batches have the next power of "
+            "two",
         .range = {1, 1 << 20},
         .decides = false});
   list("examples", d.examples,
@@ -64,8 +65,7 @@ void describe(io::SettingList& list, ModelSettings& m) {
   list("scale-per-head", m.scale_per_head,
        {.help = "Train one scale for each head instead of one for each layer", .model = true});
   list("width", m.width, {.help = "Numbers of a token", .range = {1, 65536}, .model = true});
-  list("heads", m.heads,
-       {.help = "Heads of attention; they divide the width", .range = {1, 4096}, .model = true});
+  list("heads", m.heads, {.help = "Heads of attention; they divide the width", .range = {1, 4096}, .model = true});
   list("depth", m.depth, {.help = "Layers", .range = {0, 1000}, .model = true});
   list("hidden", m.hidden, {.help = "Width of the hidden layers", .range = {1, 1 << 20}, .model = true});
   list("dropout", m.dropout, {.help = "Dropout rate", .range = {0, 0.99}});
@@ -81,8 +81,7 @@ void describe(io::SettingList& list, Recipe& r) {
        {.help = "Steps until the highest learning rate (default: as published)", .range = {0, 1e9}});
   list("eval-every", r.eval_every,
        {.help = "Steps between evaluations on development data (default: as published)", .range = many});
-  list("eval-batches", r.eval_batches,
-       {.help = "Batches of an evaluation (default: as published)", .range = many});
+  list("eval-batches", r.eval_batches, {.help = "Batches of an evaluation (default: as published)", .range = many});
   list("accumulate", r.accumulate,
        {.help = "Parts that a batch is computed in, to save memory; they divide it", .range = many});
   list("log-every", r.log_every, {.help = "Steps between rows of metrics.csv", .range = many, .decides = false});
@@ -238,7 +237,8 @@ io::MemoryPlan memory_of(Settings const& settings, TaskSizes const& sizes, bool 
   double const layer = 10 * width + 2 * hidden + 2 * landmarks;  // what a token leaves in a layer for the way back
   io::MemoryPlan plan;
   plan.add("parameters", number * parameters * (trains ? 7 : 2));
-  if (trains) plan.add("activations of a batch", number * tokens / double(settings.recipe.accumulate) * layer * (depth + 1));
+  if (trains)
+    plan.add("activations of a batch", number * tokens / double(settings.recipe.accumulate) * layer * (depth + 1));
   plan.add("activations of evaluation", number * tokens * layer);
   return plan;
 }

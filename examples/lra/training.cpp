@@ -2,6 +2,7 @@
 
 #include "attn/io/plot.hpp"
 #include "attn/optim/one_cycle.hpp"
+#include "attn/train/description.hpp"
 #include "attn/train/fit.hpp"
 
 #include <chrono>
@@ -11,8 +12,6 @@
 
 namespace lra {
 namespace {
-
-constexpr char const* description_key = "attn.train_lra";
 
 void add_test(io::Json& run, Judgement const& test) {
   run["test_examples"] = test.examples;
@@ -35,7 +34,7 @@ Outcome train(Settings const& settings, attn::data::SequenceSplits const& data, 
                                     .warmup = static_cast<attn::Index>(recipe.warmup)};
   attn::optim::OneCycleAdamW adamw(ctx, cycle, {.epsilon = 1e-6, .weight_decay = settings.recipe.weight_decay});
   Outcome outcome{.run = results_of(settings, data)};
-  io::Metadata const metadata = {{description_key, description_of(settings).dump()}};
+  io::Metadata const metadata = attn::train::describe_model(program_name, description_of(settings));
   auto const result = attn::train::fit(ctx, task, adamw, cycle,
                                        {.epochs = recipe.steps / recipe.eval_every,
                                         .clip = settings.recipe.clip,
@@ -79,12 +78,6 @@ Outcome evaluate(Settings const& settings, attn::data::SequenceSplits const& dat
   outcome.run["parameters"] = ctx.parameters.count();
   outcome.run["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return outcome;
-}
-
-io::Json read_description(io::Path const& weights) {
-  io::Safetensors const file(weights);
-  auto const found = file.metadata().find(description_key);
-  return found == file.metadata().end() ? io::Json(nullptr) : io::Json::parse(found->second, nullptr, false);
 }
 
 void draw_figures(io::Path const& out, Settings const& settings) {

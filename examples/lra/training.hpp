@@ -24,8 +24,7 @@ Outcome train(Settings const& settings, attn::data::SequenceSplits const& data, 
 /// Judges weights on test data.
 Outcome evaluate(Settings const& settings, attn::data::SequenceSplits const& data, io::Path const& weights);
 
-/// What a file of weights that this program wrote says about itself; null for other files.
-io::Json read_description(io::Path const& weights);
+inline constexpr char const* program_name = "train_lra";  // in the descriptions of weights
 
 /// Draws loss.png and accuracy.png from metrics.csv.
 void draw_figures(io::Path const& out, Settings const& settings);

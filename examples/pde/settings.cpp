@@ -15,10 +15,8 @@ void describe(io::SettingList& list, Settings& s) {
        {.help = "Speed of convection (50), rate of reaction (5), speed of the wave (2), viscosity (Burgers 0.01/pi, "
                 "flow 0.01); 0 takes this default",
         .range = {0, 1e6}});
-  list("x-points", s.x_points,
-       {.help = "Points of the training grid in x", .range = {2, 100000}, .decides = false});
-  list("t-points", s.t_points,
-       {.help = "Points of the training grid in t", .range = {2, 100000}, .decides = false});
+  list("x-points", s.x_points, {.help = "Points of the training grid in x", .range = {2, 100000}, .decides = false});
+  list("t-points", s.t_points, {.help = "Points of the training grid in t", .range = {2, 100000}, .decides = false});
   list("test-points", s.test_points,
        {.help = "Points of the test grid in x and in t", .range = {2, 10000}, .decides = false});
   list("sequence", s.sequence,
@@ -96,7 +94,9 @@ void adopt(io::SettingList& list, bool evaluates, io::Json const& description, s
 io::MemoryPlan memory_of(Settings const& s) {
   bool const plain = s.model == "pinn", second_order = s.optimizer == "lbfgs";
   double const real = sizeof(float), parameters = plain ? 527361 : 454141;
-  double const planes = s.problem == "convection" || s.problem == "reaction" ? 3 : s.problem == "navier-stokes" ? 20 : 6;
+  double const planes = s.problem == "convection" || s.problem == "reaction" ? 3
+                        : s.problem == "navier-stokes"                       ? 20
+                                                                             : 6;
   double const grid = s.problem == "navier-stokes" ? double(s.samples) : double(s.x_points) * double(s.t_points);
   double const judged = double(s.test_points) * double(s.test_points);
   // What a step of a sequence leaves behind: four layers of 512, or the encoder, the decoder and the head.

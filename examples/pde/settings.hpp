@@ -57,9 +57,6 @@ void describe(attn::io::SettingList& list, Settings& settings);
 /// All that the result of a run depends on, for results.json, for checkpoints, and for weights.
 attn::io::Json results_of(Settings settings);
 
-/// What a file of weights that this program wrote says about itself; null for other files.
-attn::io::Json read_description(attn::io::Path const& weights);
-
 /// Takes over what weights say about their model, and the problem that they solve if they are to be judged.
 void adopt(attn::io::SettingList& list, bool evaluates, attn::io::Json const& description, std::string const& source);
 

@@ -122,9 +122,7 @@ class Training {
                 description_);
   }
 
-  void save_weights() {
-    attn::train::save_weights(weights_file(), ctx_, description_);
-  }
+  void save_weights() { attn::train::save_weights(weights_file(), ctx_, description_); }
 
   Loss::Value evaluate() {
     Loss::Value value = loss_.evaluate(weights_);

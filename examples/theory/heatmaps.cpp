@@ -1,5 +1,6 @@
 // Figures 4 and 5: attention matrices of trained weights, averaged over images, and which of softmax's properties they
 // break.
+#include "attn/train/description.hpp"
 #include "attn/train/weights.hpp"
 
 #include <algorithm>
@@ -71,8 +72,9 @@ struct Source {
 };
 
 Source look_at(io::Path const& weights, HeatmapsOptions const& options, std::uint64_t seed) {
-  io::Json const description = vision::read_description(weights);
-  ATTN_CHECK(description.is_object() && description.contains("image"), "heatmaps: '", weights.string(),
+  auto const found = attn::train::read_description(weights, vision::program_name);
+  io::Json const description = found.value_or(io::Json::object());
+  ATTN_CHECK(description.contains("image"), "heatmaps: '", weights.string(),
              "' does not describe its model; give weights that train_vision or `theory norms` wrote");
   vision::Settings settings;
   settings.seed = seed;

@@ -36,18 +36,21 @@ void describe(io::SettingList& list, ModelSettings& m) {
        {.help = "Side of a patch, or height x width: 4x7 (default: of the preset, or the next smaller that tiles the "
                 "images)",
         .model = true});
-  list("width", m.width,
-       {.help = "Numbers of a token (default: of the preset)", .range = {1, 65536}, .model = true});
+  list("width", m.width, {.help = "Numbers of a token (default: of the preset)", .range = {1, 65536}, .model = true});
   list("depth", m.depth, {.help = "Blocks (default: of the preset)", .range = {0, 1000}, .model = true});
   list("heads", m.heads,
-       {.help = "Heads of attention; they divide the width (default: of the preset)", .range = {1, 4096}, .model = true});
+       {.help = "Heads of attention; they divide the width (default: of the preset)",
+        .range = {1, 4096},
+        .model = true});
   list("mlp-ratio", m.mlp_ratio,
        {.help = "Width of the hidden layer of an MLP over that of a token", .range = {0.01, 100}, .model = true});
   list("drop", m.drop, {.help = "Dropout rate", .range = {0, 0.99}});
   list("drop-path", m.drop_path,
        {.help = "Rate of stochastic depth in the last block; linear from 0 at the first", .range = {0, 0.99}});
   list("pool", m.pool,
-       {.help = "What the head sees: the class token, or the mean of the others", .words = {"token", "mean"}, .model = true});
+       {.help = "What the head sees: the class token, or the mean of the others",
+        .words = {"token", "mean"},
+        .model = true});
   list("scale-per-head", m.scale_per_head,
        {.help = "Train one scale for each head instead of one for each layer", .model = true});
 }
@@ -93,8 +96,7 @@ void describe(io::SettingList& list, DataSettings& d) {
   auto const file = [&](char const* name, io::Path& path) {
     list(name, path, {.help = "IDX file, gzip or plain (default: in --data)", .file = true, .decides = false});
   };
-  list("data", d.directory,
-       {.help = "Directory of the four files of MNIST or a relative of it", .decides = false});
+  list("data", d.directory, {.help = "Directory of the four files of MNIST or a relative of it", .decides = false});
   file("train-images", d.files.train_images);
   file("train-labels", d.files.train_labels);
   file("test-images", d.files.test_images);

@@ -1,6 +1,7 @@
 #include "vision/training.hpp"
 
 #include "attn/optim/adamw.hpp"
+#include "attn/train/description.hpp"
 #include "attn/train/weights.hpp"
 
 #include <algorithm>
@@ -12,14 +13,13 @@
 namespace vision {
 namespace {
 
-constexpr char const* description_key = "attn.train_vision";
 constexpr std::size_t shown_predictions = 24;
 
 /// The weights' description: what `adopt` and `load_test_data` read.
 io::Metadata metadata(io::Json description, attn::data::Normalization const& normalization) {
   description["mean"] = normalization.mean;
   description["deviation"] = normalization.deviation;
-  return {{description_key, description.dump()}};
+  return attn::train::describe_model(program_name, description);
 }
 
 /// Attention and predictions for the first test images.
@@ -122,12 +122,6 @@ Outcome evaluate(Settings const& settings, attn::data::Split const& data, io::Pa
                   {"test_accuracy", judgement.accuracy},
                   {"seconds", elapsed.count()},
                   {"images_per_second", static_cast<double>(data.test.count) / elapsed.count()}}};
-}
-
-io::Json read_description(io::Path const& weights) {
-  io::Safetensors const file(weights);
-  auto const found = file.metadata().find(description_key);
-  return found == file.metadata().end() ? io::Json(nullptr) : io::Json::parse(found->second, nullptr, false);
 }
 
 attn::data::Split load_test_data(DataSettings const& settings, io::Json const& description) {

@@ -41,8 +41,7 @@ Outcome train(Settings const& settings, attn::data::Split const& data, RunOption
 /// Judges weights on the test images.
 Outcome evaluate(Settings const& settings, attn::data::Split const& data, io::Path const& weights);
 
-/// What a file of weights that this program wrote says about itself; null for other files.
-io::Json read_description(io::Path const& weights);
+inline constexpr char const* program_name = "train_vision";  // in the descriptions of weights
 
 /// The test data alone, scaled as the description says; for evaluation, without the training data.
 attn::data::Split load_test_data(DataSettings const& settings, io::Json const& description);

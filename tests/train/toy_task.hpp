@@ -48,8 +48,8 @@ struct Task {
   }
 
   nn::Parameter<2> w;
-  std::uint64_t parts = 1;  // of a step
-  std::uint64_t next = 0;   // part
+  std::uint64_t parts = 1;                                                     // of a step
+  std::uint64_t next = 0;                                                      // part
   std::uint64_t interrupt_before = std::numeric_limits<std::uint64_t>::max();  // raises SIGINT in this step
   std::uint64_t loss_breaks_in = std::numeric_limits<std::uint64_t>::max();
   std::uint64_t gradient_breaks_in = std::numeric_limits<std::uint64_t>::max();

@@ -39,10 +39,9 @@ inline void describe(SettingList& settings, CommonOptions& o) {
            {.help = "Directory for results, metrics, weights and plots; created when missing", .decides = false});
   settings("weights", o.weights,
            {.help = "Weights to start from, a .safetensors file", .file = true, .decides = false});
-  settings("evaluate", o.evaluate,
-           {.help = "Evaluate the weights given with --weights, without training",
-            .needs = "weights",
-            .decides = false});
+  settings(
+      "evaluate", o.evaluate,
+      {.help = "Evaluate the weights given with --weights, without training", .needs = "weights", .decides = false});
   settings("threads", o.threads,
            {.help = "Threads of the host; 0 takes all", .range = {0, double(most_threads)}, .decides = false});
   settings("insist", o.insist,
@@ -51,7 +50,8 @@ inline void describe(SettingList& settings, CommonOptions& o) {
 
 /// Takes over the model that weights describe themselves with; see `SettingList::adopt`.
 inline void adopt(SettingList& settings, Json description, std::string const& source) {
-  bool const is_poly = description.is_object() && description.contains("activation") && description["activation"] == "poly";
+  bool const is_poly =
+      description.is_object() && description.contains("activation") && description["activation"] == "poly";
   if (description.is_object() && !is_poly) description.erase("power"), description.erase("scale");  // say nothing there
   settings.adopt(description, source);
 }

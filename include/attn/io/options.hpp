@@ -23,8 +23,8 @@
 namespace attn::io {
 
 /// A program for `run_main`: `common` holds the shared flags, `settings` lists what the program can be told,
-/// `add_options` adds the program's own to the list and describes it (`app.description(...)`), `run` does the work, with
-/// Kokkos running, and may return an exit code.
+/// `add_options` adds the program's own to the list and describes it (`app.description(...)`), `run` does the work,
+/// with Kokkos running, and may return an exit code.
 template <class P>
 concept Program = requires(P& program, CLI::App& app) {
   { program.common } -> std::same_as<CommonOptions&>;

@@ -26,7 +26,8 @@ class OutputDirectory {
                    "' now; wait for its end, or name another directory");
         return;  // a file system without locks
       }
-      struct ::stat mine {}, there {};
+      struct ::stat mine {
+      }, there{};
       bool const is_there = ::fstat(fd.get(), &mine) == 0 && ::stat(file.c_str(), &there) == 0 &&
                             mine.st_dev == there.st_dev && mine.st_ino == there.st_ino;
       if (!is_there) continue;  // its last owner removed it between our two calls

@@ -23,7 +23,7 @@ struct NumberRange {
 
 struct About {
   std::string help;
-  NumberRange range = {};                     ///< of a number
+  NumberRange range = {};               ///< of a number
   std::vector<std::string> words = {};  ///< that a text may be; none: any
   bool file = false;                    ///< a path must be that of a regular file
   bool off = false;                     ///< the flag makes its member, a bool, false

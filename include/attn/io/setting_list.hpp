@@ -30,9 +30,9 @@ class SettingList {
     std::string name;  // of the flag --name
     About about;
     std::string group;
-    std::string kind;            // "INT:in 1 to 6"
-    bool is_switch = false;      // a flag without a value
-    bool is_list = false;        // several values, with commas between them
+    std::string kind;           // "INT:in 1 to 6"
+    bool is_switch = false;     // a flag without a value
+    bool is_list = false;       // several values, with commas between them
     std::string given_by = {};  // the flag that said it, if one did: "--width"
 
     /// Takes the text of a flag; an error opens with the flag.
@@ -81,26 +81,13 @@ class SettingList {
     return *setting;
   }
   /// Whether the flag was given.
-  bool given(std::string_view name) const {
-    return const_cast<SettingList*>(this)->at(name).given_by.size() > 0;
-  }
+  bool given(std::string_view name) const { return const_cast<SettingList*>(this)->at(name).given_by.size() > 0; }
 
   /// Sets the fields of all settings that decide what a run computes: for results.json and for checkpoints. Fields that
   /// are there already keep their place.
   void write(Json& run) const {
     for (Setting const& setting : settings_) {
       if (setting.about.decides) run[setting.field()] = setting.json();
-    }
-  }
-
-  /// Takes back what `write` wrote, all of it: a list can describe a record too. `source` opens the sentences: the file.
-  void read(Json const& record, std::string const& source) {
-    for (Setting& setting : settings_) {
-      if (!setting.about.decides) continue;
-      bool const there = record.is_object() && record.contains(setting.field());
-      ATTN_CHECK(there, source, " has no ", setting.field());
-      std::string const complaint = setting.value_->take(record[setting.field()], setting.about);
-      ATTN_CHECK(complaint.empty(), source, " has a wrong ", setting.field(), ": ", complaint);
     }
   }
 
@@ -111,8 +98,9 @@ class SettingList {
     }
   }
 
-  /// Takes over the model that a description tells of. A flag that says otherwise is an error, and so is a value that no
-  /// flag could have. What the description does not tell, or calls null, stays. `source` opens the sentences: the file.
+  /// Takes over the model that a description tells of. A flag that says otherwise is an error, and so is a value that
+  /// no flag could have. What the description does not tell, or calls null, stays. `source` opens the sentences: the
+  /// file.
   void adopt(Json const& description, std::string const& source) {
     ATTN_CHECK(description.is_object(), source, " describes itself wrongly: it holds no object");
     for (Setting& setting : settings_) {
@@ -122,8 +110,9 @@ class SettingList {
         std::string const complaint = setting.value_->take(*found, setting.about);
         ATTN_CHECK(complaint.empty(), source, " describes its ", setting.field(), " wrongly: ", complaint);
       } else {
-        ATTN_CHECK(setting.json() == *found, setting.given_by, ": ", source, " has ", setting.field(), " ", found->dump(),
-                   ", not ", setting.json().dump(), "; leave the flag out, or give the weights that it belongs to");
+        ATTN_CHECK(setting.json() == *found, setting.given_by, ": ", source, " has ", setting.field(), " ",
+                   found->dump(), ", not ", setting.json().dump(),
+                   "; leave the flag out, or give the weights that it belongs to");
       }
     }
   }

@@ -36,11 +36,11 @@ struct Best {
   /// From a record of a run that had done `steps` steps; anything else than a Best is an error.
   static Best read(io::Json const& json, std::uint64_t steps, std::string const& path) {
     if (json.is_null()) return {};
-    bool const good = json.is_object() && json.contains("value") && json["value"].is_number() && json.contains("step") &&
-                      json["step"].is_number_unsigned();
+    bool const good = json.is_object() && json.contains("value") && json["value"].is_number() &&
+                      json.contains("step") && json["step"].is_number_unsigned();
     Best const best = good ? Best{json["value"].get<double>(), json["step"].get<std::uint64_t>()} : Best{};
-    ATTN_CHECK(best.exists() && best.step <= steps, "fit: '", path, "' is not a checkpoint of this program: its best is ",
-               json.dump());
+    ATTN_CHECK(best.exists() && best.step <= steps, "fit: '", path,
+               "' is not a checkpoint of this program: its best is ", json.dump());
     return best;
   }
 };

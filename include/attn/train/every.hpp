@@ -59,7 +59,8 @@ class Rhythm {
   /// Whether it is time, `step` steps being done.
   bool due(std::uint64_t step) {
     if (every_.steps > 0) return step % every_.steps == 0;
-    if (every_.seconds <= 0 || std::chrono::duration<double>(Clock::now() - last_).count() < every_.seconds) return false;
+    if (every_.seconds <= 0 || std::chrono::duration<double>(Clock::now() - last_).count() < every_.seconds)
+      return false;
     last_ = Clock::now();
     return true;
   }

@@ -21,8 +21,8 @@ inline io::Path metrics_path(io::Path const& out) { return out / "metrics.csv"; 
 inline io::Path weights_path(io::Path const& out) { return out / "weights.safetensors"; }
 inline io::Path best_path(io::Path const& out) { return out / "best.safetensors"; }
 
-/// A run that is resumed: `read_record`, restore what the record tells of, `load`, `continue_log`. Another: `begin_log`.
-/// Then rows of metrics and checkpoints as they come.
+/// A run that is resumed: `read_record`, restore what the record tells of, `load`, `continue_log`. Another:
+/// `begin_log`. Then rows of metrics and checkpoints as they come.
 class RunFiles {
  public:
   /// `settings` are what the result depends on. Without a directory nothing is kept.

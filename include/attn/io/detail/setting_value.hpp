@@ -101,8 +101,8 @@ std::string complaint_of(T const& value, bool readable, About const& about, std:
     if (about.file && !std::filesystem::is_regular_file(value, error)) return "give a regular file, got " + text;
     return "";
   } else {
-    bool const known =
-        readable && (about.words.empty() || std::find(about.words.begin(), about.words.end(), value) != about.words.end());
+    bool const known = readable && (about.words.empty() ||
+                                    std::find(about.words.begin(), about.words.end(), value) != about.words.end());
     if (known) return "";
     std::string const wanted = about.words.empty() ? "text" : words_text(about.words);
     return "use " + wanted + ", got " + text + (readable ? did_you_mean(value, about.words) : "");

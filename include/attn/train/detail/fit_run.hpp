@@ -164,7 +164,8 @@ class FitRun {
 
   void check_finite(double loss, double norm) const {
     if (std::isfinite(loss) && std::isfinite(norm)) return;
-    std::string message = std::isfinite(loss) ? "the gradient's norm became " : "the " + measured_[0].first + " became ";
+    std::string message =
+        std::isfinite(loss) ? "the gradient's norm became " : "the " + measured_[0].first + " became ";
     message += std::to_string(std::isfinite(loss) ? norm : loss) + " in step " + std::to_string(record_.step) +
                " (epoch " + std::to_string(epoch()) + "); lower the learning rate or clip the gradients";
     if (files_.has_checkpoint()) message += "; the last good checkpoint is '" + files_.checkpoint().string() + "'";
