@@ -2,7 +2,7 @@
 // Range Arena. ListOps and Pathfinder generate themselves.
 //
 //   train_lra --task listops --activation poly --power 3 --scale dynamic --steps 500 --out run
-//   train_lra --task listops --out run --steps 500 --weights run/weights.safetensors --evaluate
+//   train_lra --task listops --steps 500 --weights run/weights.safetensors --evaluate
 #include "attn/io/options.hpp"
 #include "attn/io/output_directory.hpp"
 #include "attn/io/results.hpp"
