@@ -1,7 +1,7 @@
 #include "attn/models/pinn.hpp"
-#include "attn/nn/context.hpp"
+#include "attn/testing/check_module.hpp"
 
-#include <gtest/gtest.h>
+#include "support.hpp"
 
 namespace {
 
@@ -14,6 +14,12 @@ TEST(Pinn, HasTheParametersOfTheBaseline) {
   EXPECT_TRUE(ctx.parameters.contains("linear.0.weight"));
   EXPECT_TRUE(ctx.parameters.contains("linear.6.bias"));
   EXPECT_THROW((attn::models::Pinn<>(ctx, {.layers = 1})), attn::Error);
+}
+
+TEST(Pinn, IsAModule) {
+  attn::nn::Context<attn_test::Exec, double> ctx;
+  attn::models::Pinn<> const model(ctx, {.inputs = 2, .outputs = 2, .width = 5, .layers = 3});
+  EXPECT_SOUND(attn::testing::check_module(ctx, model, {3, 1, 2}));
 }
 
 // u(x) of a network by jets, against differences of the same network in plain numbers.

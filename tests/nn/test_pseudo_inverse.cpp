@@ -1,6 +1,6 @@
 #include "attn/nn/context.hpp"
 #include "attn/nn/pseudo_inverse.hpp"
-#include "attn/testing/gradcheck.hpp"
+#include "attn/testing/check_module.hpp"
 
 #include <gtest/gtest.h>
 
@@ -129,6 +129,13 @@ TEST(PseudoInverse, TinyAndHugeMatricesStayFinite) {
 TEST(PseudoInverse, ColumnSumsThatAreNotPositiveGiveZero) {
   EXPECT_EQ(invert(std::vector<float>{-1, 0, 0, -1}, 1, 2, {.start = PseudoInverseStart::column_sum}),
             std::vector<float>(4, 0.0f));
+}
+
+TEST(PseudoInverse, IsAModule) {
+  Ctx<double> ctx;
+  PseudoInverse const inverse({.iterations = 2, .start = PseudoInverseStart::norms});
+  auto const verdict = attn::testing::check_module(ctx, inverse, {2, 2, 3, 3});
+  EXPECT_TRUE(bool(verdict)) << verdict.message();
 }
 
 TEST(PseudoInverse, GradientsAgreeWithFiniteDifferences) {
