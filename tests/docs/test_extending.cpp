@@ -166,6 +166,23 @@ TEST(Extending, AModuleTrainsTheNumbersOfAnActivation) {
   EXPECT_TRUE(verdict) << verdict.message();
 }
 
+TEST(Extending, LengthsComeWithTheCall) {
+  attn::nn::Context<Kokkos::DefaultExecutionSpace, double> ctx;
+  using Padded = attn::nn::MultiHeadAttention<attn::Softmax, attn::KeyPadding>;
+  attn::nn::TransformerBlock<Padded, attn::nn::Mlp<attn::nn::Gelu>> const block(ctx / "block",
+                                                                                {.width = 6, .heads = 2, .hidden = 8});
+  Kokkos::View<int*> const lengths("lengths", 2);  // of both sequences
+  Kokkos::deep_copy(lengths, 3);
+  auto const x = ctx.tensor(2, 5, 6);
+  Kokkos::deep_copy(x.view(), 0.5);
+
+  attn::nn::WithSequences const padded(ctx, {.lengths = lengths});
+  auto [y, tape] = block.forward(ctx, x);
+
+  auto const d_x = block.backward(ctx, std::move(tape), attn::nn::ConstTensorOf<decltype(ctx), 3>(y));
+  EXPECT_EQ(d_x.extents(), x.extents());
+}
+
 TEST(Extending, AModuleKeepsItsPromises) {
   attn::nn::Context<Kokkos::DefaultExecutionSpace, double> ctx;
   LayerScale const scale(ctx / "ls1", {.width = 5});

@@ -83,11 +83,29 @@ TEST(WindowAttention, NormsAndWeightsAreThoseOfEachWindow) {
   EXPECT_NEAR(norms[9], squares, 1e-12);
 }
 
-TEST(WindowAttention, SaysWhichSizesItWants) {
+TEST(WindowAttention, InNumbersOfTwoBytesIsNearThatOfFloats) {
+  nn::Context<attn_test::Exec, float> ctx(1);
+  Windows<Softmax> const attention(ctx / "attn", {.width = 16, .heads = 2, .core = {.window = 3, .shift = 1}});
+  nn::Context<attn_test::Exec, BFloat16> narrow(ctx);
+  auto const x = attn_test::random_array<float, 4>({1, 5, 6, 16}, 1);
+  auto const exact = on_host(attention.forward(ctx, x.tensor()).value);
+  auto const rounded = nn::converted<BFloat16>(narrow, Tensor<float const, 4, Ctx::MemorySpace>(x.tensor()));
+  auto const got = on_host(attention.forward(narrow, rounded).value);
+  for (std::size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(float(got[i]), exact[i], 0.02f);
+}
+
+TEST(WindowAttention, SaysWhatItWants) {
   Ctx ctx;
   EXPECT_EQ(attn_test::error_of(
                 [&] { Windows<Softmax>(ctx / "a", {.width = 4, .heads = 2, .core = {.window = 3, .shift = 3}}); }),
             "WindowAttention: give a window of positive size and a shift below it, got 3 x 3 and 3");
+  Windows<Softmax> const attention(ctx / "b", {.width = 4, .heads = 2});
+  auto const x = attn_test::random_array<double, 4>({1, 7, 7, 4}, 1);
+  auto const lengths = attn::testing::on_device(std::vector<int>{7});
+  nn::WithSequences const padded(ctx, {.lengths = lengths});
+  EXPECT_EQ(
+      attn_test::error_of([&] { attention.forward(ctx, x.tensor()); }),
+      "WindowAttention::forward: call it without lengths or packed sequences, which it would leave out of account");
 }
 
 }  // namespace

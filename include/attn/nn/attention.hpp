@@ -20,6 +20,14 @@ concept Rearranges = requires(Core const& core, Ctx& ctx, typename Core::templat
   core.arrange(ctx, call, x);
 };
 
+/// Whether there is one matrix of weights for each head, to look at.
+template <class Core, class Ctx>
+concept HasWeights = requires(Core const& core, Ctx& ctx, typename Core::template Call<Ctx> const& call,
+                              ConstTensorOf<Ctx, 3> x) {
+  core.weights(ctx, call, x, x, Index(0));
+  core.norms(ctx, call, x, x, x);
+};
+
 }  // namespace detail
 
 /// `Projections` (nn/projections.hpp) make q, k and v of tokens, and the output of what the `Core` attends to
@@ -148,6 +156,8 @@ class Attention {
   /// from the tape at the cost of a forward pass of attention.
   template <class Ctx>
   auto norms(Ctx& ctx, Tape<Ctx> const& tape) const {
+    static_assert(detail::HasWeights<Core, Ctx>,
+                  "Attention::norms: ask a core that computes its weights: landmarks do not");
     check_tape("Attention::norms", tape);
     auto const& p = tape.projected;
     return core_->norms(ctx, tape.call, ConstTensorOf<Ctx, 3>(p.q), ConstTensorOf<Ctx, 3>(p.k),
@@ -157,6 +167,8 @@ class Attention {
   /// The attention matrices of one sample: (H, N, M), query by key: attention to values that are the unit matrix.
   template <class Ctx>
   TensorOf<Ctx, 3> weights(Ctx& ctx, Tape<Ctx> const& tape, Index sample) const {
+    static_assert(detail::HasWeights<Core, Ctx>,
+                  "Attention::weights: ask a core that computes its weights: landmarks do not");
     check_tape("Attention::weights", tape);
     Index const samples = tape.projected.q.extent(0);
     ATTN_CHECK(sample >= 0 && sample < samples, "Attention::weights: choose one of ", samples, " samples, got number ",

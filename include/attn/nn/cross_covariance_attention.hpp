@@ -41,9 +41,9 @@ class CrossCovarianceAttention {
         activation_(detail::module_activation(builder, config_)) {}
 
   template <class Ctx, class X>
-  NoCall call(Ctx& ctx, X const& x) const {
+  NoCall call(Ctx& ctx, X const&) const {
     static_assert(Real<typename Ctx::Scalar>, "CrossCovarianceAttention: compute in a context of float or double");
-    detail::call_mask(ctx, "CrossCovarianceAttention::forward", Full{}, x.extent(0), x.extent(1), config_.tokens);
+    detail::refuse_sequences(ctx, "CrossCovarianceAttention::forward");
     return {};
   }
 

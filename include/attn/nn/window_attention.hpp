@@ -55,7 +55,7 @@ class WindowAttention {
     static_assert(X::rank == 4, "WindowAttention: give a feature map (B, H, W, C)");
     static_assert(Real<AccumulatorOf<typename Ctx::Scalar>>,
                   "WindowAttention: compute with reals; its bias takes no jets");
-    detail::call_mask(ctx, "WindowAttention::forward", Full{}, x.extent(0), x.extent(1), config_.tokens);
+    detail::refuse_sequences(ctx, "WindowAttention::forward");
     Index const height = settings_.window, width = width_of(settings_);
     auto const shift = [&](Index size, Index window) { return static_cast<int>(size > window ? settings_.shift : 0); };
     return {.height = static_cast<int>(x.extent(1)),

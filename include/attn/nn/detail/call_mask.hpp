@@ -54,6 +54,13 @@ M call_mask(Ctx& ctx, char const* function, M const& mask, Index batch, Index ro
   }
 }
 
+/// For cores that see all tokens of their input.
+template <class Ctx>
+void refuse_sequences(Ctx const& ctx, char const* function) {
+  ATTN_CHECK(ctx.sequences.lengths.data() == nullptr && ctx.sequences.packed.offsets.data() == nullptr, function,
+             ": call it without lengths or packed sequences, which it would leave out of account");
+}
+
 /// The mask of sequence `b` alone.
 template <class M>
 M of_sequence(M const& mask, Index) {
