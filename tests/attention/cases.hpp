@@ -190,8 +190,10 @@ inline auto groups(int queries, int keys, attn::Window const& w = {.before = 1 <
   };
 }
 
-/// Runs forward and backward. `make_activation` and `make_mask` are given the Arrays of the kernel's memory.
-template <class Kernel, bool with_norms = false, bool with_bias = false, class T, class MakeActivation, class MakeMask>
+/// Runs forward and, unless told otherwise, backward. `make_activation` and `make_mask` are given the Arrays of the
+/// kernel's memory.
+template <class Kernel, bool with_norms = false, bool with_bias = false, bool with_backward = true, class T,
+          class MakeActivation, class MakeMask>
 Outputs<T> run(Inputs<T> const& in, MakeActivation const& make_activation, MakeMask const& make_mask,
                double score_scale = 0) {
   using Memory = typename Kernel::Exec::memory_space;
@@ -255,7 +257,7 @@ Outputs<T> run(Inputs<T> const& in, MakeActivation const& make_activation, MakeM
   } else {
     Kernel::forward(exec, a, q, k, v, out, saved, options);
   }
-  Kernel::backward(exec, a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options);
+  if constexpr (with_backward) Kernel::backward(exec, a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options);
   exec.fence();
   result.out = arrays.get(out_memory, in.d_out.size());
   result.d_q = arrays.get(d_q_memory, in.q.size());

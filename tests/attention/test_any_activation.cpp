@@ -118,8 +118,8 @@ void expect_same_bits_for_every_call(A const& a) {
 
 TEST(AnyActivation, GivesTheBitsOfWhatItHolds) {
   expect_same_bits_for_every_call(Softmax{});
-  expect_same_bits_for_every_call(Sigmoid{.log_n = 1});
-  expect_same_bits_for_every_call(Poly<any_power, FixedScale>{{0.5}, {2}});
+  expect_same_bits<float>(Sigmoid{.log_n = 1});
+  expect_same_bits<J>(Poly<any_power, FixedScale>{{0.5}, {2}});
 }
 
 /// One scale of `T` and its gradient, and Poly over them.
@@ -146,10 +146,8 @@ void expect_same_trained_scale(Options const& options = {}) {
 }
 
 TEST(AnyActivation, TrainsTheNumbersThatItIsBoundTo) {
-  expect_same_trained_scale<float>();
   expect_same_trained_scale<double>(AttentionOptions<Causal>{});
   expect_same_trained_scale<J>();
-  expect_same_trained_scale<BFloat16>();
 
   Trained<float> mine, other;  // bound before it was erased
   Poly<3, DynamicScale> const a{{mine.value, mine.gradient}}, b{{other.value, other.gradient}};

@@ -86,7 +86,11 @@ class HostAttention : public ::testing::Test {
   }
 };
 
+#if defined(ATTN_TEST_SCALARS)
+using Scalars = ::testing::Types<ATTN_TEST_SCALARS>;
+#else
 using Scalars = ::testing::Types<float, double>;
+#endif
 TYPED_TEST_SUITE(HostAttention, Scalars);
 
 TYPED_TEST(HostAttention, AgreesWithTheTextbookForQueriesAroundEveryBlock) {

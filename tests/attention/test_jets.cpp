@@ -56,7 +56,8 @@ class AttentionOfJets : public ::testing::Test {
   /// The second coefficient of the output is half its second derivative along the line.
   template <class MakeActivation, class MakeMask>
   void expect_derivatives(MakeActivation const& a, MakeMask const& mask) const {
-    auto const jets = run<Kernel>(lifted<J2>(in, std::vector<J2>(in.d_out.size(), J2(0.0))), a, mask).out;
+    auto const jets =
+        run<Kernel, false, false, false>(lifted<J2>(in, std::vector<J2>(in.d_out.size(), J2(0.0))), a, mask).out;
     double const h = 1e-3;
     auto const o = [&](double t) { return run<Reference>(at(t), a, mask).out; };
     auto const m2 = o(-2 * h), m1 = o(-h), zero = o(0), p1 = o(h), p2 = o(2 * h);
