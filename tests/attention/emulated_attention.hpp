@@ -254,9 +254,9 @@ EmulatedOutputs run_emulated(EmulatedInputs<A> const& in, bool backward = true) 
                        cuda::has_aligned_rows(v.tensor()) && cuda::has_aligned_rows(out.tensor());
   EmulatedStats<A> stats(in);
 
-  using ForwardCut = cuda::ForwardCut<F, K::width, K::length>;
+  using ForwardTileShape = cuda::ForwardTileShape<F, K::width, K::length>;
   EmulatedOutputs result;
-  result.conflicts = emulate(cuda::Forward<F, K::width, ForwardCut, A, T, T, T, T, AnyMask>{
+  result.conflicts = emulate(cuda::Forward<F, K::width, ForwardTileShape, A, T, T, T, T, AnyMask>{
       in.activation, q.tensor(), k.tensor(), v.tensor(), out.tensor(), stats.saved(), in.mask, in.scale(), aligned});
   result.out = out.numbers();
   result.gaps_are_untouched = out.gaps_are_untouched();
@@ -265,8 +265,8 @@ EmulatedOutputs run_emulated(EmulatedInputs<A> const& in, bool backward = true) 
 
   EmulatedBackward<X, A> b(in, stored, out, stats.saved());
   auto const gradient = [&](auto part, T const& first, T const& second) {
-    using Cut = cuda::BackwardCut<F, K::width, part(), K::length>;
-    using Kernel = cuda::Gradient<F, K::width, Cut, part(), typename EmulatedBackward<X, A>::Inputs, T, T>;
+    using TileShape = cuda::BackwardTileShape<F, K::width, part(), K::length>;
+    using Kernel = cuda::Gradient<F, K::width, TileShape, part(), typename EmulatedBackward<X, A>::Inputs, T, T>;
     result.conflicts += emulate(Kernel{{b.inputs, b.facts.data(), b.parts.data()}, first, second, aligned});
   };
   using cuda::Part;

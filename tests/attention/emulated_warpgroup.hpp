@@ -166,7 +166,7 @@ class WarpgroupEmulator : public HopperEmulator {
     return float(is_bf16 ? half<cuda::Format::bf16>(bits, 0) : half<cuda::Format::fp16>(bits, 0));
   }
 
-  /// Entry (row, column) of a sum lies where cuda/tile.hpp draws it, 16 rows to a warp.
+  /// Entry (row, column) of a sum lies where cuda/products.hpp draws it, 16 rows to a warp.
   template <class Work>
   static void for_entries(int thread, int n, Work const& work) {
     for (int r = 0; r < n / 2; ++r) {

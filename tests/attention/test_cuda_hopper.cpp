@@ -35,12 +35,12 @@ EmulatedOutputs run_hopper(EmulatedInputs<A> const& in) {
   StoredInputs<X> const stored(in);
   Stored<X> const out({s.batch, s.heads, s.queries, s.value_width}, in.layout);
   EmulatedStats<A> stats(in);
-  using Cut = cuda::HopperCut<K::width, K::consumers>;
-  run_in_turn(cuda::HopperForward<K::format, K::width, Cut, A, EmulatedMap, AnyMask>{
+  using TileShape = cuda::HopperTileShape<K::width, K::consumers>;
+  run_in_turn(cuda::HopperForward<K::format, K::width, TileShape, A, EmulatedMap, AnyMask>{
       in.activation,
       {stored.q.tensor(), 64},
-      {stored.k.tensor(), Cut::streamed},
-      {stored.v.tensor(), Cut::streamed},
+      {stored.k.tensor(), TileShape::streamed},
+      {stored.v.tensor(), TileShape::streamed},
       {out.tensor(), 64},
       stats.saved(),
       in.mask,
@@ -56,9 +56,9 @@ EmulatedOutputs run_hopper(EmulatedInputs<A> const& in) {
     auto const gradient = [&](auto part, auto consumers, EmulatedMap const& own1, EmulatedMap const& own2,
                               EmulatedMap const& streamed1, EmulatedMap const& streamed2, EmulatedMap const& first,
                               EmulatedMap const& second) {
-      using BackwardCut = cuda::HopperBackwardCut<K::width, consumers()>;
+      using BackwardTileShape = cuda::HopperBackwardTileShape<K::width, consumers()>;
       using Inputs = typename EmulatedBackward<X, A>::Inputs;
-      run_in_turn(cuda::HopperGradient<K::format, K::width, BackwardCut, part(), Inputs, EmulatedMap>{
+      run_in_turn(cuda::HopperGradient<K::format, K::width, BackwardTileShape, part(), Inputs, EmulatedMap>{
           {b.inputs, b.facts.data(), b.parts.data()}, own1, own2, streamed1, streamed2, first, second});
     };
     auto const q = map(stored.q), k = map(stored.k), v = map(stored.v), d_out = map(stored.d_out);

@@ -17,7 +17,7 @@ void tensor_cores(View<Kokkos::Experimental::bhalf_t> const& x, float const* sca
 namespace attn::detail::cuda {
 
 template <int width>
-using Wide = HopperForward<Format::bf16, width, HopperCut<width, 2>, Softmax, CUtensorMap, Full>;
+using Wide = HopperForward<Format::bf16, width, HopperTileShape<width, 2>, Softmax, CUtensorMap, Full>;
 template __global__ void run_hopper_kernel(__grid_constant__ Wide<128> const);
 template __global__ void run_hopper_kernel(__grid_constant__ Wide<256> const);
 

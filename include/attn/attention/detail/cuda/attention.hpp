@@ -28,8 +28,8 @@ inline constexpr unsigned most_shared_bytes = [] {
     constexpr unsigned row_bytes = width * element_bytes<F>;
     return (2 * cut.own + 4 * cut.streamed) * row_bytes + 16 * 1024 / 4;  // and facts of rows
   };
-  unsigned const of_queries = bytes(BackwardCut<F, width, Part::queries, Length::any>());
-  unsigned const of_keys = bytes(BackwardCut<F, width, Part::keys_and_values, Length::any>());
+  unsigned const of_queries = bytes(BackwardTileShape<F, width, Part::queries, Length::any>());
+  unsigned const of_keys = bytes(BackwardTileShape<F, width, Part::keys_and_values, Length::any>());
   return of_queries > of_keys ? of_queries : of_keys;
 }();
 
@@ -98,8 +98,8 @@ void forward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec, 
 #endif
     bool const aligned = has_aligned_rows(q) && has_aligned_rows(k) && has_aligned_rows(v) && has_aligned_rows(out);
     with_length(q.extent(2), k.extent(2), [&](auto length) {
-      using Kernel = Forward<F, width(), ForwardCut<F, width(), length()>, A, Input<Q>, Input<K>, Input<V>, Output<O>,
-                             decltype(options.mask)>;
+      using Kernel = Forward<F, width(), ForwardTileShape<F, width(), length()>, A, Input<Q>, Input<K>, Input<V>,
+                             Output<O>, decltype(options.mask)>;
       launch(exec, Kernel{a, q, k, v, out, saved_rows(saved), options.mask, score_scale, aligned});
     });
   });
@@ -141,10 +141,10 @@ void backward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec,
     auto const gradient = [&](auto part, Index own, Index streamed, auto const& first, auto const& second) {
       int own_rows = 0;
       with_length(own, streamed, [&](auto length) {
-        using Cut = BackwardCut<F, width(), part(), length()>;
-        using Kernel = Gradient<F, width(), Cut, part(), Inputs, Output<DQ>, Output<DV>>;
+        using TileShape = BackwardTileShape<F, width(), part(), length()>;
+        using Kernel = Gradient<F, width(), TileShape, part(), Inputs, Output<DQ>, Output<DV>>;
         launch(exec, Kernel{{inputs, row_facts, parts}, first, second, aligned});
-        own_rows = Cut::own;
+        own_rows = TileShape::own;
       });
       return own_rows;
     };

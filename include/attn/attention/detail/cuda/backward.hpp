@@ -8,15 +8,15 @@
 namespace attn::detail::cuda {
 
 /// Results: d_q, or d_k and d_v, or one of these.
-template <Format F, int width, class Cut, Part part, class Inputs, class First, class Second>
+template <Format F, int width, class TileShape, Part part, class Inputs, class First, class Second>
 struct Gradient {
-  using Rows = Gradients<part, Cut::m_tiles, Cut::streamed, Inputs>;
-  using Shape = Cut;
+  using Rows = Gradients<part, TileShape::m_tiles, TileShape::streamed, Inputs>;
+  using Shape = TileShape;
   static constexpr bool has_first = part != Part::values, has_second = part != Part::queries && part != Part::keys;
   static constexpr int n_parameters = Rows::n_parameters;
-  static constexpr int row_bytes = width * element_bytes<F>, own = Cut::own, streamed = Cut::streamed;
+  static constexpr int row_bytes = width * element_bytes<F>, own = TileShape::own, streamed = TileShape::streamed;
   static constexpr int own_bytes = own * row_bytes, streamed_bytes = streamed * row_bytes;
-  static constexpr int m_tiles = Cut::m_tiles, n_tiles = streamed / 8, width_tiles = width / 8;
+  static constexpr int m_tiles = TileShape::m_tiles, n_tiles = streamed / 8, width_tiles = width / 8;
   static constexpr int facts_start = 2 * own_bytes + 4 * streamed_bytes, facts_bytes = streamed * Rows::words * 4;
   static constexpr unsigned shared_bytes = unsigned(round_up(facts_start + 2 * facts_bytes, 128));
   using Tile = SharedTile<row_bytes>;
@@ -41,17 +41,18 @@ struct Gradient {
     Tile const own1{0}, own2{unsigned(own_bytes)};
     auto const buffer = [](int which) { return Tile{unsigned(2 * own_bytes + which * streamed_bytes)}; };
     auto const load = [&](Streamed const& s, int stage) {
-      load_rows<streamed, Cut::threads>(block, buffer(2 * stage), head_rows(rows.streamed_first(), at.batch, s.head),
-                                        s.first, s.count, width1, aligned);
-      load_rows<streamed, Cut::threads>(block, buffer(2 * stage + 1),
-                                        head_rows(rows.streamed_second(), at.batch, s.head), s.first, s.count, width2,
-                                        aligned);
+      load_rows<streamed, TileShape::threads>(block, buffer(2 * stage),
+                                              head_rows(rows.streamed_first(), at.batch, s.head), s.first, s.count,
+                                              width1, aligned);
+      load_rows<streamed, TileShape::threads>(block, buffer(2 * stage + 1),
+                                              head_rows(rows.streamed_second(), at.batch, s.head), s.first, s.count,
+                                              width2, aligned);
       load_facts(block, at.batch, s, stage);
     };
-    load_rows<own, Cut::threads>(block, own1, head_rows(rows.own_first(), at.batch, at.head), first, count, width1,
-                                 aligned);
-    load_rows<own, Cut::threads>(block, own2, head_rows(rows.own_second(), at.batch, at.head), first, count, width2,
-                                 aligned);
+    load_rows<own, TileShape::threads>(block, own1, head_rows(rows.own_first(), at.batch, at.head), first, count,
+                                       width1, aligned);
+    load_rows<own, TileShape::threads>(block, own2, head_rows(rows.own_second(), at.batch, at.head), first, count,
+                                       width2, aligned);
     Streamed tile = rows.begin(at, first, count);
     if (tile.count > 0) load(tile, 0);
     typename Rows::OwnFacts own_facts;
@@ -99,10 +100,12 @@ struct Gradient {
     }
     block.barrier();
     if constexpr (has_first) {
-      store_rows<own, Cut::threads>(block, own1, head_rows(d_first, at.batch, at.head), first, count, width1, aligned);
+      store_rows<own, TileShape::threads>(block, own1, head_rows(d_first, at.batch, at.head), first, count, width1,
+                                          aligned);
     }
     if constexpr (has_second) {
-      store_rows<own, Cut::threads>(block, own2, head_rows(d_second, at.batch, at.head), first, count, width2, aligned);
+      store_rows<own, TileShape::threads>(block, own2, head_rows(d_second, at.batch, at.head), first, count, width2,
+                                          aligned);
     }
     if constexpr (n_parameters > 0) add_parts(block, at, d_parameters);
   }
@@ -112,7 +115,7 @@ struct Gradient {
   template <class Block>
   ATTN_FUNCTION void load_facts(Block const& block, int batch, Streamed const& tile, int stage) const {
     if constexpr (Rows::streams_facts) {
-      for (int i = block.thread(); i < streamed * Rows::fact_words; i += Cut::threads) {
+      for (int i = block.thread(); i < streamed * Rows::fact_words; i += TileShape::threads) {
         int const row = i / Rows::fact_words, word = i % Rows::fact_words;
         bool const is_there = row < tile.count;
         block.copy_word(facts_of(stage) + unsigned(4 * i), rows.fact(batch, tile, is_there ? row : 0, word),
@@ -120,7 +123,7 @@ struct Gradient {
       }
     }
     if constexpr (Rows::marks_queries) {
-      for (int i = block.thread(); i < streamed; i += Cut::threads) {
+      for (int i = block.thread(); i < streamed; i += TileShape::threads) {
         block.write(Rows::mark_place(facts_of(stage), i), 0.0f);
       }
     }
@@ -129,7 +132,7 @@ struct Gradient {
   /// Of a tile that a mask cuts, in what sums take.
   template <class Block>
   ATTN_FUNCTION void take_out_what_is_not_finite(Block const& block, Tile tile1, Tile tile2, unsigned facts) const {
-    constexpr int chunks = row_bytes / 16, threads = Cut::threads;
+    constexpr int chunks = row_bytes / 16, threads = TileShape::threads;
     if constexpr (has_first && has_second) {
       make_both_finite<F, streamed, chunks, threads>(block, block.thread(), tile1, tile2,
                                                      [&](int row) { return Rows::mark_place(facts, row); });
@@ -153,7 +156,7 @@ struct Gradient {
       if (block.thread() % 32 == 0) block.write(unsigned(block.thread() / 32 * 4), sum);
       block.barrier();
       if (block.thread() != 0) continue;
-      for (int w = 1; w < Cut::warps; ++w) sum += block.template read<float>(unsigned(4 * w));
+      for (int w = 1; w < TileShape::warps; ++w) sum += block.template read<float>(unsigned(4 * w));
       rows.parts[(head_row + at.tile) * n_parameters + p] = sum;
     }
   }

@@ -8,15 +8,15 @@
 ///     out (own, width) v (streamed, width)      out += w v       w is a left operand as it lies
 #pragma once
 
-#include "attn/attention/detail/cuda/tile.hpp"
+#include "attn/attention/detail/cuda/products.hpp"
 #include "attn/attention/detail/team/forward.hpp"
 
 namespace attn::detail::cuda {
 
-/// How a kernel is cut: `warps` warps of 16 m_tiles rows each; `streamed` rows, a multiple of 16, pass through.
-/// `packed` blocks share a block of CUDA.
+/// The tile shape of a kernel: its block keeps `own` rows, 16 m_tiles for each of its warps, and `streamed` rows, a
+/// multiple of 16, pass through shared memory at a time. `packed` such blocks share a block of CUDA.
 template <int warps_, int m_tiles_, int streamed_, int packed_ = 1>
-struct Cut {
+struct TileShape {
   static constexpr int warps = warps_, m_tiles = m_tiles_, streamed = streamed_, packed = packed_;
   static constexpr int threads = 32 * warps, own = 16 * m_tiles * warps;
 };
@@ -156,15 +156,15 @@ ATTN_FUNCTION void scale_row(float (&sum)[n_tiles][4], int half, float factor) {
 }
 
 /// A block computes `own` rows of out (B, H, N, E), E and D at most `width`. Statistics are saved as TeamForward does.
-template <Format F, int width, class Cut, class A, class Q, class K, class V, class O, class M>
+template <Format F, int width, class TileShape, class A, class Q, class K, class V, class O, class M>
 struct Forward {
   using Stats = StatsOf<A, float>;
-  using Shape = Cut;
+  using Shape = TileShape;
   static constexpr bool is_row = RowActivation<A, float>;
-  static constexpr int row_bytes = width * element_bytes<F>, own = Cut::own, streamed = Cut::streamed;
+  static constexpr int row_bytes = width * element_bytes<F>, own = TileShape::own, streamed = TileShape::streamed;
   static constexpr int own_bytes = own * row_bytes, streamed_bytes = streamed * row_bytes;
   static constexpr unsigned shared_bytes = own_bytes + 4 * streamed_bytes;
-  static constexpr int m_tiles = Cut::m_tiles, n_tiles = streamed / 8, width_tiles = width / 8;
+  static constexpr int m_tiles = TileShape::m_tiles, n_tiles = streamed / 8, width_tiles = width / 8;
   using Tile = SharedTile<row_bytes>;
 
   A a;
@@ -198,13 +198,13 @@ struct Forward {
     auto const buffer = [](int which) { return Tile{unsigned(own_bytes + which * streamed_bytes)}; };
     auto const load = [&](int k0, int stage) {
       int const present = all.end - k0;
-      load_rows<streamed, Cut::threads>(block, buffer(2 * stage), head_rows(k, at.batch, key_head), k0, present,
-                                        int(k.extent(3)), aligned);
-      load_rows<streamed, Cut::threads>(block, buffer(2 * stage + 1), head_rows(v, at.batch, key_head), k0, present,
-                                        int(v.extent(3)), aligned);
+      load_rows<streamed, TileShape::threads>(block, buffer(2 * stage), head_rows(k, at.batch, key_head), k0, present,
+                                              int(k.extent(3)), aligned);
+      load_rows<streamed, TileShape::threads>(block, buffer(2 * stage + 1), head_rows(v, at.batch, key_head), k0,
+                                              present, int(v.extent(3)), aligned);
     };
-    load_rows<own, Cut::threads>(block, q_tile, head_rows(q, at.batch, at.head), first, count, int(q.extent(3)),
-                                 aligned);
+    load_rows<own, TileShape::threads>(block, q_tile, head_rows(q, at.batch, at.head), first, count, int(q.extent(3)),
+                                       aligned);
     if (all.begin < all.end) load(all.begin, 0);
 
     float sum[m_tiles][width_tiles][4];
@@ -216,8 +216,8 @@ struct Forward {
       block.barrier();  // this tile is there, and nobody reads the one before it any more
       if (k0 + streamed < all.end) load(k0 + streamed, stage ^ 1);
       if (hides_keys<M> && !block_keys.every(k0, all.end - k0 < streamed ? all.end - k0 : streamed)) {
-        make_finite<F, streamed, row_bytes / 16, Cut::threads>(block, block.thread(), buffer(2 * stage + 1),
-                                                               buffer(2 * stage));
+        make_finite<F, streamed, row_bytes / 16, TileShape::threads>(block, block.thread(), buffer(2 * stage + 1),
+                                                                     buffer(2 * stage));
         block.barrier();
       }
       if (!keys.any(k0, streamed)) continue;
@@ -246,8 +246,8 @@ struct Forward {
                         head_row);
     });
     block.barrier();
-    store_rows<own, Cut::threads>(block, q_tile, head_rows(out, at.batch, at.head), first, count, int(v.extent(3)),
-                                  aligned);
+    store_rows<own, TileShape::threads>(block, q_tile, head_rows(out, at.batch, at.head), first, count,
+                                        int(v.extent(3)), aligned);
   }
 
  private:

@@ -13,7 +13,7 @@
 #pragma once
 
 #include "attn/attention/detail/cuda/forward.hpp"
-#include "attn/attention/detail/team/backward.hpp"
+#include "attn/attention/detail/team/backward_inputs.hpp"
 
 namespace attn::detail::cuda {
 

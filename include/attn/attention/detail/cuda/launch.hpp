@@ -6,7 +6,7 @@
 /// leaves those alone.
 #pragma once
 
-#include "attn/attention/detail/cuda/cuts.hpp"
+#include "attn/attention/detail/cuda/tile_shapes.hpp"
 
 #include <limits>
 #include <string>

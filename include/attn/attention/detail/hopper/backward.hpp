@@ -11,26 +11,27 @@ namespace attn::detail::cuda {
 
 /// 64 streamed rows: scores, their gradients and two sums of up to 128 columns are what registers hold.
 template <int width, int consumers>
-struct HopperBackwardCut : HopperThreads<consumers> {
+struct HopperBackwardTileShape : HopperThreads<consumers> {
   static constexpr int own = 64 * consumers, streamed = 64;
   static constexpr int own_bytes = own * width * 2, streamed_bytes = streamed * width * 2;
 };
 
 /// Results: d_q, or d_k and d_v. `Map`: what TMA knows of a tensor, in boxes of 64 columns and rows.
-template <Format F, int width, class Cut, Part part, class Inputs, class Map>
+template <Format F, int width, class TileShape, Part part, class Inputs, class Map>
 struct HopperGradient {
-  using Rows = Gradients<part, 1, Cut::streamed, Inputs>;
+  using Rows = Gradients<part, 1, TileShape::streamed, Inputs>;
   using A = typename Rows::A;
-  using Shape = Cut;
+  using Shape = TileShape;
   static_assert(part == Part::queries || part == Part::keys_and_values);
   static constexpr bool has_second = !Rows::of_queries;
-  static constexpr int own = Cut::own, streamed = Cut::streamed, n_tiles = streamed / 8, panels = width / 64;
+  static constexpr int own = TileShape::own, streamed = TileShape::streamed, n_tiles = streamed / 8,
+                       panels = width / 64;
   static constexpr int part_tiles = width == 64 ? 8 : 16, parts = width / 8 / part_tiles;
   static constexpr int facts_bytes = round_up(streamed * Rows::words * 4, 1024);
   // A place holds both tiles, one behind the other; that of streamed rows also the facts of queries.
-  using Own = Ring<1, 2 * Cut::own_bytes>;
-  static constexpr int tile_bytes = 2 * Cut::streamed_bytes + facts_bytes;
-  using Tiles = Ring<ring_slots(Own::all_bytes, tile_bytes), tile_bytes>;
+  using Own = Pipeline<1, 2 * TileShape::own_bytes>;
+  static constexpr int tile_bytes = 2 * TileShape::streamed_bytes + facts_bytes;
+  using Tiles = Pipeline<pipeline_stages(Own::all_bytes, tile_bytes), tile_bytes>;
   static constexpr unsigned barriers = Own::all_bytes + Tiles::all_bytes;
   static constexpr unsigned landed = barriers + Own::barrier_bytes + Tiles::barrier_bytes;
   static constexpr unsigned shared_bytes = landed + 8;
@@ -44,13 +45,13 @@ struct HopperGradient {
   template <class Block>
   ATTN_FUNCTION void operator()(Block const& block) const {
     if (block.thread() == 0) {
-      own_ring().init(block, 1, Cut::consumers);
-      tile_ring().init(block, Rows::words > 0 ? 2 : 1, 4 * Cut::consumers);
+      own_pipeline().init(block, 1, TileShape::consumers);
+      tile_pipeline().init(block, Rows::words > 0 ? 2 : 1, 4 * TileShape::consumers);
       block.init_barrier(landed, 1);
       block.publish_barriers();
     }
     block.barrier();
-    if (int const group = block.group(); group == Cut::consumers) {
+    if (int const group = block.group(); group == TileShape::consumers) {
       block.template give_registers<Shape::producer_registers>();
       if (block.thread() % warpgroup < 32) produce(block);
     } else {
@@ -66,8 +67,10 @@ struct HopperGradient {
   ATTN_FUNCTION auto const& own_tensor() const { return rows.own_first(); }
   ATTN_FUNCTION int heads() const { return int(own_tensor().extent(1)); }
   ATTN_FUNCTION int own_rows() const { return int(own_tensor().extent(2)); }
-  static ATTN_FUNCTION constexpr Own own_ring() { return {0, barriers}; }
-  static ATTN_FUNCTION constexpr Tiles tile_ring() { return {Own::all_bytes, barriers + unsigned(Own::barrier_bytes)}; }
+  static ATTN_FUNCTION constexpr Own own_pipeline() { return {0, barriers}; }
+  static ATTN_FUNCTION constexpr Tiles tile_pipeline() {
+    return {Own::all_bytes, barriers + unsigned(Own::barrier_bytes)};
+  }
 
   /// A tile of own rows of a head. Causal masks make late queries and early keys dear: start with them.
   struct Work {
@@ -82,28 +85,28 @@ struct HopperGradient {
 
   /// The 64 own rows of a warpgroup in the first or second tile of their place.
   static ATTN_FUNCTION Panels<64> rows_of_group(unsigned use, int which, int group) {
-    return {own_ring().place(use) + unsigned(which * Cut::own_bytes + group * 64 * width * 2)};
+    return {own_pipeline().stage(use) + unsigned(which * TileShape::own_bytes + group * 64 * width * 2)};
   }
   static ATTN_FUNCTION Panels<streamed> streamed_tile(unsigned use, int which) {
-    return {tile_ring().place(use) + unsigned(which * Cut::streamed_bytes)};
+    return {tile_pipeline().stage(use) + unsigned(which * TileShape::streamed_bytes)};
   }
   static ATTN_FUNCTION unsigned facts_of(unsigned use) {
-    return tile_ring().place(use) + unsigned(2 * Cut::streamed_bytes);
+    return tile_pipeline().stage(use) + unsigned(2 * TileShape::streamed_bytes);
   }
 
   template <class Block>
   ATTN_FUNCTION void produce(Block const& block) const {
     bool const issues = block.thread() % 32 == 0;
-    Own const own_places = own_ring();
-    Tiles const tiles = tile_ring();
+    Own const own_places = own_pipeline();
+    Tiles const tiles = tile_pipeline();
     unsigned use = 0, own_use = 0, cuts = 0;
     for (int w = int(block.index()); w < works(); w += int(block.blocks()), ++own_use) {
       Work const work(*this, w);
       own_places.wait_empty(block, own_use);
       if (issues) {
         unsigned const full = own_places.full(own_use);
-        block.arrive_expecting(full, 2 * Cut::own_bytes);
-        for (int g = 0; g < Cut::consumers; ++g) {
+        block.arrive_expecting(full, 2 * TileShape::own_bytes);
+        for (int g = 0; g < TileShape::consumers; ++g) {
           BoxPlace const place{0, work.first + 64 * g, work.at.head, work.at.batch};
           load_panels<panels>(block, own_first, rows_of_group(own_use, 0, g), place, full);
           load_panels<panels>(block, own_second, rows_of_group(own_use, 1, g), place, full);
@@ -118,7 +121,7 @@ struct HopperGradient {
         unsigned const full = tiles.full(use), barrier = is_cut ? landed : full;
         if (issues) {
           BoxPlace const place{0, tile.first, tile.head, work.at.batch};
-          block.arrive_expecting(barrier, 2 * Cut::streamed_bytes);
+          block.arrive_expecting(barrier, 2 * TileShape::streamed_bytes);
           load_panels<panels>(block, streamed_first, streamed_tile(use, 0), place, barrier);
           load_panels<panels>(block, streamed_second, streamed_tile(use, 1), place, barrier);
         }
@@ -166,11 +169,11 @@ struct HopperGradient {
     }
   }
 
-  /// The 64 rows of a warpgroup. Returns the number of the next use of the ring.
+  /// The 64 rows of a warpgroup. Returns the number of the next use of the pipeline.
   template <class Block>
   ATTN_FUNCTION unsigned consume(Block const& block, Work const& work, int group, unsigned own_use,
                                  unsigned use) const {
-    Tiles const tiles = tile_ring();
+    Tiles const tiles = tile_pipeline();
     int const first = work.first + 64 * group, warp = block.thread() % warpgroup / 32;
     Panels<64> const own1 = rows_of_group(own_use, 0, group), own2 = rows_of_group(own_use, 1, group);
 
@@ -184,7 +187,7 @@ struct HopperGradient {
       set_zero(sum1[p]);
       if constexpr (has_second) set_zero(sum2[p]);
     }
-    own_ring().wait_full(block, own_use);
+    own_pipeline().wait_full(block, own_use);
     for (Streamed tile = rows.begin(work.at, work.first, work.count); tile.count > 0;
          tile = rows.next(tile, work.at, work.first, work.count), ++use) {
       tiles.wait_full(block, use);
@@ -236,7 +239,7 @@ struct HopperGradient {
       store_panels<panels>(block, d_first, place, place1);
       if constexpr (has_second) store_panels<panels>(block, d_second, place, place2);
       block.wait_for_stores();
-      block.arrive(own_ring().empty(own_use));
+      block.arrive(own_pipeline().empty(own_use));
     }
   }
 

@@ -1,9 +1,9 @@
 /// The forward kernel for Hopper: warpgroups that multiply, and a warp that copies for them.
 ///
 /// A block stays on its multiprocessor and takes one tile of queries after the other. Its last warpgroup, of which one
-/// warp works, loads queries, keys and values by TMA into rings of places; each other warpgroup has 64 rows:
+/// warp works, loads queries, keys and values by TMA into the stages of pipelines; each other warpgroup has 64 rows:
 ///
-///     copies     q           k_0   v_0   k_1   v_1   ...  next q  k_0 ...          as places become free
+///     copies     q           k_0   v_0   k_1   v_1   ...  next q  k_0 ...          as stages become free
 ///     products       s_0 = q k_0^T       s_1 = q k_1^T, out += w_0 v_0       s_2, out += w_1 v_1   ...
 ///     activation                 w_0 = a(s_0)                  w_1 = a(s_1)               ...
 ///
@@ -20,26 +20,28 @@ namespace attn::detail::cuda {
 /// Registers of three warpgroups hold scores and weights of 128 keys and 64 columns of sums, those of two 128 columns,
 /// or 256 beside 64 keys.
 template <int width, int consumers>
-struct HopperCut : HopperThreads<consumers> {
+struct HopperTileShape : HopperThreads<consumers> {
   static constexpr int own = 64 * consumers, streamed = width <= 128 ? 128 : 64;
   static constexpr int query_bytes = own * width * 2, key_bytes = streamed * width * 2;
-  static constexpr int query_slots = width <= 128 ? 2 : 1, slots = ring_slots(query_slots * query_bytes, key_bytes);
+  static constexpr int query_stages = width <= 128 ? 2 : 1,
+                       stages = pipeline_stages(query_stages * query_bytes, key_bytes);
 };
 
 /// A block computes tiles of `own` rows of out (B, H, N, E), E and D at most `width`. `Map`: what TMA knows of a
 /// tensor; boxes are of 64 columns, and of 64 rows, or `streamed` for keys and values.
-template <Format F, int width, class Cut, class A, class Map, class M>
+template <Format F, int width, class TileShape, class A, class Map, class M>
 struct HopperForward {
   using Stats = StatsOf<A, float>;
-  using Shape = Cut;
-  static constexpr int own = Cut::own, streamed = Cut::streamed, n_tiles = streamed / 8, panels = width / 64;
+  using Shape = TileShape;
+  static constexpr int own = TileShape::own, streamed = TileShape::streamed, n_tiles = streamed / 8,
+                       panels = width / 64;
   static constexpr int part_tiles = width == 64 ? 8 : 16, parts = width / 8 / part_tiles;
-  using Queries = Ring<Cut::query_slots, Cut::query_bytes>;
-  using Tiles = Ring<Cut::slots, Cut::key_bytes>;
+  using Queries = Pipeline<TileShape::query_stages, TileShape::query_bytes>;
+  using Tiles = Pipeline<TileShape::stages, TileShape::key_bytes>;
   static constexpr unsigned barriers = Queries::all_bytes + Tiles::all_bytes;
   static constexpr unsigned landed = barriers + Queries::barrier_bytes + Tiles::barrier_bytes;
   static constexpr unsigned shared_bytes = landed + 8;
-  static_assert(Cut::slots >= 3, "keys may wait for the values behind them while others are multiplied");
+  static_assert(TileShape::stages >= 3, "keys may wait for the values behind them while others are multiplied");
 
   struct Sizes {
     int batch, heads, kv_heads, queries, keys;
@@ -57,24 +59,24 @@ struct HopperForward {
   template <class Block>
   ATTN_FUNCTION void operator()(Block const& block) const {
     if (block.thread() == 0) {
-      query_ring().init(block, 1, Cut::consumers);
-      tile_ring().init(block, 1, 4 * Cut::consumers);  // each warp reads
+      query_pipeline().init(block, 1, TileShape::consumers);
+      tile_pipeline().init(block, 1, 4 * TileShape::consumers);  // each warp reads
       block.init_barrier(landed, 1);
       block.publish_barriers();
     }
     block.barrier();
-    if (int const group = block.group(); group == Cut::consumers) {
-      block.template give_registers<Cut::producer_registers>();
+    if (int const group = block.group(); group == TileShape::consumers) {
+      block.template give_registers<TileShape::producer_registers>();
       if (block.thread() % warpgroup < 32) produce(block);
     } else {
-      block.template take_registers<Cut::consumer_registers>();
+      block.template take_registers<TileShape::consumer_registers>();
       consume(block, group);
     }
   }
 
  private:
-  static ATTN_FUNCTION constexpr Queries query_ring() { return {0, barriers}; }
-  static ATTN_FUNCTION constexpr Tiles tile_ring() {
+  static ATTN_FUNCTION constexpr Queries query_pipeline() { return {0, barriers}; }
+  static ATTN_FUNCTION constexpr Tiles tile_pipeline() {
     return {Queries::all_bytes, barriers + unsigned(Queries::barrier_bytes)};
   }
 
@@ -98,15 +100,15 @@ struct HopperForward {
   template <class Block>
   ATTN_FUNCTION void produce(Block const& block) const {
     bool const issues = block.thread() % 32 == 0;
-    Queries const queries = query_ring();
-    Tiles const tiles = tile_ring();
+    Queries const queries = query_pipeline();
+    Tiles const tiles = tile_pipeline();
     unsigned use = 0, query_use = 0, cuts = 0;
     for (int w = int(block.index()); w < works(); w += int(block.blocks()), ++query_use) {
       Work const work = this->work(w);
       queries.wait_empty(block, query_use);
       if (issues) {
-        block.arrive_expecting(queries.full(query_use), Cut::query_bytes);
-        for (int g = 0; g < Cut::consumers; ++g) {
+        block.arrive_expecting(queries.full(query_use), TileShape::query_bytes);
+        for (int g = 0; g < TileShape::consumers; ++g) {
           load_panels<panels>(block, q, rows_of_group(query_use, g),
                               {0, work.first + 64 * g, work.at.head, work.at.batch}, queries.full(query_use));
         }
@@ -122,7 +124,7 @@ struct HopperForward {
           tiles.wait_empty(block, i);
           unsigned const barrier = is_cut ? landed : tiles.full(i);
           if (!issues) return;
-          if (!is_cut || i == use) block.arrive_expecting(barrier, (is_cut ? 2 : 1) * Cut::key_bytes);
+          if (!is_cut || i == use) block.arrive_expecting(barrier, (is_cut ? 2 : 1) * TileShape::key_bytes);
           load_panels<panels>(block, map, tile(i), place, barrier);
         };
         load(k, use);
@@ -142,11 +144,11 @@ struct HopperForward {
     }
   }
 
-  /// The 64 rows of a warpgroup among the queries in a place of their ring.
+  /// The 64 rows of a warpgroup among the queries in a stage of their pipeline.
   static ATTN_FUNCTION Panels<64> rows_of_group(unsigned use, int group) {
-    return {query_ring().place(use) + unsigned(group * 64 * width * 2)};
+    return {query_pipeline().stage(use) + unsigned(group * 64 * width * 2)};
   }
-  static ATTN_FUNCTION Panels<streamed> tile(unsigned use) { return {tile_ring().place(use)}; }
+  static ATTN_FUNCTION Panels<streamed> tile(unsigned use) { return {tile_pipeline().stage(use)}; }
 
   template <class Block>
   ATTN_FUNCTION void consume(Block const& block, int group) const {
@@ -171,8 +173,8 @@ struct HopperForward {
     Query warp_query = first;
     warp_query.index += block.thread() % warpgroup / 32 * 16;
     Panels<64> const own_rows = rows_of_group(query_use, group);
-    Queries const queries = query_ring();
-    Tiles const tiles = tile_ring();
+    Queries const queries = query_pipeline();
+    Tiles const tiles = tile_pipeline();
 
     float s[n_tiles][4], sum[parts][1][part_tiles][4];
     Registers<F, 4> weights[streamed / 16];
@@ -260,7 +262,7 @@ struct HopperForward {
     if (block.thread() % warpgroup == 0) {
       store_panels<panels>(block, out, {0, work.first + 64 * group, work.at.head, work.at.batch}, rows);
       block.wait_for_stores();
-      block.arrive(query_ring().empty(query_use));
+      block.arrive(query_pipeline().empty(query_use));
     }
   }
 };

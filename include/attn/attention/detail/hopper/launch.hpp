@@ -109,12 +109,12 @@ template <Format F, int width, class A, class Q, class K, class V, class O, clas
 void forward_on_hopper(Kokkos::Cuda const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
                        StatsOf<A, float>* saved, M const& mask, float score_scale) {
   with_consumers<width>(q.extent(2), [&](auto consumers) {
-    using Cut = HopperCut<width, consumers()>;
-    HopperForward<F, width, Cut, A, CUtensorMap, M> const kernel{
+    using TileShape = HopperTileShape<width, consumers()>;
+    HopperForward<F, width, TileShape, A, CUtensorMap, M> const kernel{
         a,
         tensor_map(q, 64),
-        tensor_map(k, Cut::streamed),
-        tensor_map(v, Cut::streamed),
+        tensor_map(k, TileShape::streamed),
+        tensor_map(v, TileShape::streamed),
         tensor_map(out, 64),
         saved,
         mask,
@@ -134,12 +134,12 @@ void backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, float* row_fa
   CUtensorMap const q = tensor_map(x.q, 64), k = tensor_map(x.k, 64), v = tensor_map(x.v, 64),
                     d_out = tensor_map(x.d_out, 64);
   with_consumers<width>(x.q.extent(2), [&](auto consumers) {
-    using Cut = HopperBackwardCut<width, consumers()>;
-    HopperGradient<F, width, Cut, Part::queries, Inputs, CUtensorMap> const kernel{
+    using TileShape = HopperBackwardTileShape<width, consumers()>;
+    HopperGradient<F, width, TileShape, Part::queries, Inputs, CUtensorMap> const kernel{
         {x, row_facts, parts}, q, d_out, k, v, tensor_map(d_q, 64), {}};
     launch_on_hopper(exec, kernel, x.q);
   });
-  HopperGradient<F, width, HopperBackwardCut<width, 2>, Part::keys_and_values, Inputs, CUtensorMap> const kernel{
+  HopperGradient<F, width, HopperBackwardTileShape<width, 2>, Part::keys_and_values, Inputs, CUtensorMap> const kernel{
       {x, row_facts, nullptr}, k, v, q, d_out, tensor_map(d_k, 64), tensor_map(d_v, 64)};
   launch_on_hopper(exec, kernel, x.k);
 }

@@ -1,7 +1,8 @@
-/// Tiles as Hopper's warpgroups multiply them, rings of places through which they stream, and who does what.
+/// Tiles as Hopper's warpgroups multiply them, the pipelines through which they stream, and how registers are shared
+/// out between the warps that copy and those that multiply.
 #pragma once
 
-#include "attn/attention/detail/cuda/tile.hpp"
+#include "attn/attention/detail/cuda/products.hpp"
 #include "attn/attention/detail/hopper/block.hpp"
 
 namespace attn::detail::cuda {
@@ -47,37 +48,38 @@ struct Panels {
   }
 };
 
-/// Places in shared memory that one warp fills and warpgroups empty, in turn. Use i of the ring is the use i / slots of
-/// place i % slots; `full` and `empty` are the barriers of a place, whose phases are its uses.
-template <int slots, int bytes>
-struct Ring {
-  static constexpr int all_bytes = slots * bytes, barrier_bytes = slots * 16;
+/// A pipeline of `stages` buffers in shared memory, which one warp fills and warpgroups empty in turn. Use i of the
+/// pipeline is use i / stages of buffer i % stages. Two barriers of a buffer say when it is full and when it is empty
+/// again; their phases are its uses.
+template <int stages, int bytes>
+struct Pipeline {
+  static constexpr int all_bytes = stages * bytes, barrier_bytes = stages * 16;
   unsigned start, barriers;
 
-  ATTN_FUNCTION unsigned place(unsigned i) const { return start + i % slots * bytes; }
-  ATTN_FUNCTION unsigned full(unsigned i) const { return barriers + i % slots * 16; }
+  ATTN_FUNCTION unsigned stage(unsigned i) const { return start + i % stages * bytes; }
+  ATTN_FUNCTION unsigned full(unsigned i) const { return barriers + i % stages * 16; }
   ATTN_FUNCTION unsigned empty(unsigned i) const { return full(i) + 8; }
 
   template <class Block>
   ATTN_FUNCTION void init(Block const& block, int writers, int readers) const {
-    for (unsigned i = 0; i < slots; ++i) {
+    for (unsigned i = 0; i < stages; ++i) {
       block.init_barrier(full(i), writers);
       block.init_barrier(empty(i), readers);
     }
   }
   template <class Block>
   ATTN_FUNCTION void wait_full(Block const& block, unsigned i) const {
-    block.wait(full(i), i / slots % 2);
+    block.wait(full(i), i / stages % 2);
   }
   /// Until those have read it who were to read what lay there before.
   template <class Block>
   ATTN_FUNCTION void wait_empty(Block const& block, unsigned i) const {
-    block.wait(empty(i), (i / slots + 1) % 2);
+    block.wait(empty(i), (i / stages + 1) % 2);
   }
 };
 
-/// How many places of `bytes`, at most 8, there are in 227 KiB beside `others` and barriers.
-constexpr int ring_slots(int others, int bytes) {
+/// How many stages of `bytes`, at most 8, fit into 227 KiB beside `others` and barriers.
+constexpr int pipeline_stages(int others, int bytes) {
   int const n = (226 * 1024 - others) / bytes;
   return n < 8 ? n : 8;
 }

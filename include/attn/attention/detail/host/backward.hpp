@@ -33,19 +33,19 @@ struct Backward {
     BiasGradient<T, typename Block::Bias> const d_bias(call.options.bias, shape);
     PieceOrder const order = d_bias.order(parts, shape);
     int const threads = workers(exec, order.n_groups());
-    Index const tile_bytes = static_cast<Index>(call.cut_tiles(Carver()).bytes), sums = call.gradient_numbers();
+    Index const tile_bytes = static_cast<Index>(call.cut_tiles(Arena()).bytes), sums = call.gradient_numbers();
     Index const n_partials = shape.batch * shape.heads * blocks * Block::n_parameters;
 
-    Carver count;
-    auto const carve = [&](Carver& c) {
+    Arena count;
+    auto const carve = [&](Arena& c) {
       return std::tuple(c.take<std::byte>(threads * tile_bytes), c.take<T>((parts > 1 ? items : threads) * sums),
                         c.take<double>(n_partials), c.take<T>(d_bias.size(order)),
                         c.take<T>(call.bias_lanes.size(call.options.bias, shape)));
     };
     carve(count);
     Scratch const scratch(count.used());
-    Carver carver(scratch.data());
-    auto const [tiles, gradients, partials, bias_sums, bias_lanes] = carve(carver);
+    Arena arena(scratch.data());
+    auto const [tiles, gradients, partials, bias_sums, bias_lanes] = carve(arena);
     if constexpr (Block::biased) call.bias_lanes.fill(name, exec, call.options.bias, shape, bias_lanes);
 
     share(name, exec, order.n_groups(), std::max<Index>(1, order.n_groups() / (threads * 16)),
@@ -57,7 +57,7 @@ struct Backward {
                 Piece const now = order.at(place);
                 T* const own = gradients + (parts > 1 ? now.key_head * parts + now.part : worker) * sums;
                 bool const has_next = place + 1 < order.first(last);
-                piece(now, has_next ? order.at(place + 1) : Piece{-1, 0}, parts, Carver(tiles + worker * tile_bytes),
+                piece(now, has_next ? order.at(place + 1) : Piece{-1, 0}, parts, Arena(tiles + worker * tile_bytes),
                       {own, bias, place == order.first(group) && !d_bias.in_place(order), partials});
                 if (parts == 1) write_keys(now.key_head, 0, shape.n_keys, own, 1);
               }
@@ -84,23 +84,23 @@ struct Backward {
   void run_short(std::string const& name, Exec const& exec, Short const& short_ones) const {
     Index const items = short_ones.groups() * shape.key_heads, sums = call.gradient_numbers();
     int const threads = workers(exec, items);
-    Index const bytes = std::max(static_cast<Index>(call.cut_tiles(Carver()).bytes), short_ones.scratch_bytes());
+    Index const bytes = std::max(static_cast<Index>(call.cut_tiles(Arena()).bytes), short_ones.scratch_bytes());
     Index const n_partials = shape.batch * shape.heads * shape.query_blocks<T>() * Block::n_parameters;
-    Carver count;
-    auto const carve = [&](Carver& c) {
+    Arena count;
+    auto const carve = [&](Arena& c) {
       return std::tuple(c.take<std::byte>(threads * bytes), c.take<T>(threads * sums), c.take<double>(n_partials));
     };
     carve(count);
     Scratch const scratch(count.used());
-    Carver carver(scratch.data());
-    auto const [tiles, gradients, partials] = carve(carver);
+    Arena arena(scratch.data());
+    auto const [tiles, gradients, partials] = carve(arena);
     std::fill_n(partials, n_partials, 0.0);
 
     share(name, exec, items, std::max<Index>(1, items / (threads * 16)),
           [&, tiles = tiles, gradients = gradients, partials = partials](Index first, Index last, int worker) {
             for (Index item = first; item < last; ++item) {
               Index const group = item / shape.key_heads, key_head = item % shape.key_heads;
-              Carver const own(tiles + worker * bytes);
+              Arena const own(tiles + worker * bytes);
               if (short_ones.are_alike(group)) {
                 short_ones.backward(group, key_head, own, [&](Index sequence, Index head) {
                   return partials + (sequence * shape.heads + head) * shape.query_blocks<T>() * Block::n_parameters;
@@ -119,7 +119,7 @@ struct Backward {
   }
 
   /// One key head and one part of its queries; what the piece `next` reads first, if there is one, is asked for.
-  void piece(Piece const& now, Piece const& next, Index parts, Carver tiles, Gradients const& to) const {
+  void piece(Piece const& now, Piece const& next, Index parts, Arena tiles, Gradients const& to) const {
     Index const units = shape.group() * shape.query_blocks<T>();
     Index const first = units * now.part / parts, last = units * (now.part + 1) / parts;
     KeyRange const seen = keys_of(now.key_head, now.part, parts);

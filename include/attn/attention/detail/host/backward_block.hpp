@@ -1,5 +1,9 @@
-/// The fused backward pass of a block of queries on the host: scores are made again, tile by tile, and all gradients
-/// follow from the tile.
+/// The fused backward pass of a block of queries on the host. Nothing of size N x M was saved: scores are computed
+/// again, tile by tile, and each tile gives its share of all gradients before it is forgotten:
+///
+///   S^T = K Q^T, dW^T = V dO^T        then, score by score: W^T = a(S^T), dS^T = pullback of dW^T
+///   dQ^T += K^T dS^T                  in L1, written when the block is done
+///   dK += dS^T Q, dV += W^T dO        in memory of the thread, written when all queries of the key head are done
 #pragma once
 
 #include "attn/attention/detail/host/bias.hpp"
@@ -56,19 +60,19 @@ struct BackwardBlock {
     T *q_lanes, *d_out_lanes, *d_q_lanes, *weights, *d_scores, *q_rows, *d_out_rows, *keys, *values;
     std::size_t bytes;
   };
-  Tiles cut_tiles(Carver carver) const {
+  Tiles cut_tiles(Arena arena) const {
     constexpr Index lanes = block_queries<T>;
     Tiles t{};
-    t.q_lanes = carver.take<T>(shape.width * lanes);
-    t.d_out_lanes = carver.take<T>(shape.value_width * lanes);
-    t.d_q_lanes = carver.take<T>(std::max(shape.width, shape.value_width) * lanes);
-    t.weights = carver.take<T>(last_key_tile * lanes);
-    t.d_scores = carver.take<T>(last_key_tile * lanes);
-    t.q_rows = carver.take<T>(padded_width() * lanes);
-    t.d_out_rows = carver.take<T>(padded_value_width() * lanes);
-    t.keys = carver.take<T>(must_widen<T, K> ? Index(last_key_tile) * shape.width : 0);
-    t.values = carver.take<T>(must_widen<T, V> ? Index(last_key_tile) * shape.value_width : 0);
-    t.bytes = carver.used();
+    t.q_lanes = arena.take<T>(shape.width * lanes);
+    t.d_out_lanes = arena.take<T>(shape.value_width * lanes);
+    t.d_q_lanes = arena.take<T>(std::max(shape.width, shape.value_width) * lanes);
+    t.weights = arena.take<T>(last_key_tile * lanes);
+    t.d_scores = arena.take<T>(last_key_tile * lanes);
+    t.q_rows = arena.take<T>(padded_width() * lanes);
+    t.d_out_rows = arena.take<T>(padded_value_width() * lanes);
+    t.keys = arena.take<T>(must_widen<T, K> ? Index(last_key_tile) * shape.width : 0);
+    t.values = arena.take<T>(must_widen<T, V> ? Index(last_key_tile) * shape.value_width : 0);
+    t.bytes = arena.used();
     return t;
   }
 
@@ -91,7 +95,7 @@ struct BackwardBlock {
     P delta[Columns];    ///< sum_j w_ij d_w_ij = d_out_i.out_i
   };
 
-  void any_block(QueryBlock const& at, Carver scratch, Gradients const& to, double* partial, Prefetcher& soon) const {
+  void any_block(QueryBlock const& at, Arena scratch, Gradients const& to, double* partial, Prefetcher& soon) const {
     for (int p = 0; p < n_parameters; ++p) partial[p] = 0;
     for_runs(options.mask, shape, at, [&](QueryBlock const& run) {
       if (are_few<T>(run.n, shape)) return few_queries_block(run, scratch, to, partial, soon);
@@ -102,7 +106,7 @@ struct BackwardBlock {
   }
 
   template <class P, int Columns>
-  void block(QueryBlock const& at, Carver scratch, Gradients const& to, double* partial, Prefetcher& soon) const {
+  void block(QueryBlock const& at, Arena scratch, Gradients const& to, double* partial, Prefetcher& soon) const {
     auto const [b, h, query, n] = at;
     constexpr int lanes = Columns * P::width;
     Tiles const tiles = cut_tiles(scratch);
@@ -175,7 +179,7 @@ struct BackwardBlock {
   }
 
   /// The same for few queries, keys in lanes. Query i has the i-th of `rows` and `parameters`.
-  void few_queries_block(QueryBlock const& at, Carver scratch, Gradients const& to, double* partial,
+  void few_queries_block(QueryBlock const& at, Arena scratch, Gradients const& to, double* partial,
                          Prefetcher& soon) const {
     using P = Pack<T>;
     auto const [b, h, query, n] = at;

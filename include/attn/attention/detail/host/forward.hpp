@@ -22,7 +22,7 @@ struct Forward {
     }
     Index const blocks = shape.query_blocks<T>(), items = shape.batch * shape.heads * blocks;
     int const threads = workers(exec, items);
-    Index const bytes = static_cast<Index>(call.cut_tiles(Carver()).bytes);
+    Index const bytes = static_cast<Index>(call.cut_tiles(Arena()).bytes);
     Index const partial_bytes = Block::norms ? items * Index(sizeof(NormSums<double>)) : 0;
     Index const bias_bytes = call.bias_lanes.size(call.options.bias, shape) * Index(sizeof(T));
     Scratch const scratch(static_cast<std::size_t>(threads * bytes + partial_bytes + bias_bytes));
@@ -41,7 +41,7 @@ struct Forward {
         // Of a short sequence the same block of the next head, so that a rest of few queries has little to ask for.
         Index const next = item + (blocks <= 2 ? blocks : 1);
         if (next < last) call.will_read(query_block<T>(shape, next), soon);
-        call.any_block(at, Carver(tiles + worker * bytes), Block::norms ? partial + item : nullptr, soon);
+        call.any_block(at, Arena(tiles + worker * bytes), Block::norms ? partial + item : nullptr, soon);
       }
     });
     if constexpr (Block::norms) write_norms(partial, blocks);
@@ -53,13 +53,13 @@ struct Forward {
   void run_short(std::string const& name, Exec const& exec, Short const& short_ones) const {
     Index const items = short_ones.groups() * shape.heads, blocks = shape.query_blocks<T>();
     int const threads = workers(exec, items);
-    Index const bytes = std::max(static_cast<Index>(call.cut_tiles(Carver()).bytes), short_ones.scratch_bytes());
+    Index const bytes = std::max(static_cast<Index>(call.cut_tiles(Arena()).bytes), short_ones.scratch_bytes());
     Scratch const scratch(static_cast<std::size_t>(threads * bytes));
     std::byte* const tiles = scratch.data();
     share(name, exec, items, std::max<Index>(1, items / (threads * 16)), [&](Index first, Index last, int worker) {
       for (Index item = first; item < last; ++item) {
         Index const group = item / shape.heads, head = item % shape.heads;
-        Carver const own(tiles + worker * bytes);
+        Arena const own(tiles + worker * bytes);
         if (short_ones.are_alike(group)) {
           short_ones.forward(group, head, own);
           continue;

@@ -3,11 +3,21 @@
 
 #include "attn/attention/detail/host/bias_lanes.hpp"
 #include "attn/attention/detail/host/few_queries.hpp"
-#include "attn/attention/detail/norm_sums.hpp"
+#include "attn/attention/detail/host/norm_gatherer.hpp"
 
 namespace attn::detail::host {
 
-/// forward: s_ij = scale q_i.k_j, w_ij = a(s_ij), out_i = sum_j w_ij v_j; everything transposed, queries in lanes.
+/// forward: s_ij = scale q_i.k_j, w_ij = a(s_ij), out_i = sum_j w_ij v_j
+///
+/// A block is up to 3 W queries of one head (W lanes in a vector). It goes through the keys tile by tile:
+///
+///   1. S^T = K Q^T        a row for each key of the tile, the queries in lanes; starts from the bias, if there is one
+///   2. W^T = a(S^T)       in registers where the activation is pointwise; otherwise, when the tile of scores is
+///   complete,
+///                         its statistics are updated and what has been summed up so far is rescaled ("online softmax")
+///   3. O^T += V^T W^T     in L1
+///
+/// At the end O^T is divided by the normalizers and transposed into `out`.
 template <class T, class A, class Q, class K, class V, class O, class Saved, class Options>
 struct ForwardBlock {
   A const& a;
@@ -24,23 +34,26 @@ struct ForwardBlock {
   static constexpr bool biased = has_bias<Options>;
   static constexpr bool norms = wants_norms<decltype(Options::norms)>;
   static constexpr bool row_norms = wants_rows<decltype(Options::norms)>;
+  using Gatherer = NormGatherer<T, A, Options>;
+
+  Gatherer gatherer() const { return {a, options}; }
 
   struct Tiles {
     T *q_lanes, *out_lanes, *weights, *keys, *values;
     std::size_t bytes;
   };
-  Tiles cut_tiles(Carver carver) const {
+  Tiles cut_tiles(Arena arena) const {
     Tiles t{};
-    t.q_lanes = carver.take<T>(Index(shape.width) * block_queries<T>);
-    t.out_lanes = carver.take<T>(Index(shape.value_width) * block_queries<T>);
-    t.weights = carver.take<T>(Index(last_key_tile) * block_queries<T>);
-    t.keys = carver.take<T>(must_widen<T, K> ? Index(last_key_tile) * shape.width : 0);
-    t.values = carver.take<T>(must_widen<T, V> ? Index(last_key_tile) * shape.value_width : 0);
-    t.bytes = carver.used();
+    t.q_lanes = arena.take<T>(Index(shape.width) * block_queries<T>);
+    t.out_lanes = arena.take<T>(Index(shape.value_width) * block_queries<T>);
+    t.weights = arena.take<T>(Index(last_key_tile) * block_queries<T>);
+    t.keys = arena.take<T>(must_widen<T, K> ? Index(last_key_tile) * shape.width : 0);
+    t.values = arena.take<T>(must_widen<T, V> ? Index(last_key_tile) * shape.value_width : 0);
+    t.bytes = arena.used();
     return t;
   }
 
-  void any_block(QueryBlock const& at, Carver scratch, NormSums<double>* partial, Prefetcher& soon) const {
+  void any_block(QueryBlock const& at, Arena scratch, NormSums<double>* partial, Prefetcher& soon) const {
     if constexpr (norms) *partial = {};
     for_runs(options.mask, shape, at, [&](QueryBlock const& run) {
       if constexpr (!norms) {
@@ -62,7 +75,7 @@ struct ForwardBlock {
   }
 
   template <class P, int Columns>
-  void block(QueryBlock const& at, Carver scratch, NormSums<double>* partial, Prefetcher& soon) const {
+  void block(QueryBlock const& at, Arena scratch, NormSums<double>* partial, Prefetcher& soon) const {
     auto const [b, h, query, n] = at;
     constexpr int W = P::width, lanes = Columns * W;
     Tiles const tiles = cut_tiles(scratch);
@@ -93,8 +106,8 @@ struct ForwardBlock {
       if constexpr (normalised) {
         for (int c = 0; c < Columns; ++c) {
           ScoreTile<P> const column{tiles.weights + c * W, lanes, n_keys};
-          [[maybe_unused]] P scores[keeps_scores<P> ? last_key_tile : 1];
-          if constexpr (keeps_scores<P>) {
+          [[maybe_unused]] P scores[Gatherer::template keeps_scores<P> ? last_key_tile : 1];
+          if constexpr (Gatherer::template keeps_scores<P>) {
             for (int j = 0; j < n_keys; ++j) scores[j] = column[j];
           }
           P const factor = absorb_tile(a, statistics.of[c], column, visible, key, c);
@@ -105,26 +118,26 @@ struct ForwardBlock {
             }
           }
           if constexpr (norms) {
-            add_powers(column, factor, sums[c]);
-            if constexpr (keeps_scores<P>) {
-              add_numerator_slopes(scores, column, statistics.of[c], visible, key, c, sums[c]);
+            gatherer().add_powers(column, factor, sums[c]);
+            if constexpr (Gatherer::template keeps_scores<P>) {
+              gatherer().add_numerator_slopes(scores, column, statistics.of[c], visible, key, c, sums[c]);
             }
           }
           if constexpr (row_norms) of_rows[c].rescale(factor);
         }
       }
-      if constexpr (row_norms) add_rows(tiles.weights, key, n_keys, visible, of_rows);
+      if constexpr (row_norms) gatherer().add_rows(tiles.weights, key, n_keys, visible, of_rows);
       SoundRows<T> const values(v_rows, n_keys, shape.value_width, visible.all_first - key, visible.all_last - key);
       accumulate_over_keys<P, Columns>(values.sound(), shape.value_width, tiles.weights, n_keys, first,
                                        tiles.out_lanes);
       add_others_over_keys<P, Columns>(values, tiles.weights, key, visible, tiles.out_lanes);
     }
     finish<P, Columns>(at, visible, statistics, tiles, sums, partial);
-    if constexpr (row_norms) write_rows(at, visible, statistics, of_rows);
+    if constexpr (row_norms) gatherer().write_rows(at, visible, statistics, of_rows);
   }
 
   /// The same for few queries, keys in lanes.
-  void few_queries_block(QueryBlock const& at, Carver scratch, Prefetcher& soon) const {
+  void few_queries_block(QueryBlock const& at, Arena scratch, Prefetcher& soon) const {
     using P = Pack<T>;
     auto const [b, h, query, n] = at;
     constexpr Index step = score_row_step<T>;
@@ -205,7 +218,7 @@ struct ForwardBlock {
       }
       multiply_add(s, k_rows.data + j * k_rows.step, k_rows.step, UnitStep(), tiles.q_lanes, lanes, shape.width);
       if constexpr (!normalised) {
-        if constexpr (norms) add_slopes(weigh, s, key + j, row, visible, sums);
+        if constexpr (norms) gatherer().add_slopes(weigh, s, key + j, row, visible, sums);
         transform_block(s, [&](P x, int, int) { return weigh(x, row); });
         if (!all) transform_block(s, [&](P w, int i, int c) { return visible.choose(key + j + i, c, w, P(T(0))); });
         if constexpr (norms) {
@@ -214,92 +227,6 @@ struct ForwardBlock {
       }
       store_block(s, tiles.weights + j * lanes, lanes);
     });
-  }
-
-  /// Sums of squares of the slopes at visible scores.
-  template <class Weigh, class P, int Rows, int Columns>
-  void add_slopes(Weigh const& weigh, P const (&scores)[Rows][Columns], int key, Row row,
-                  VisibleKeys<P, Columns> const& visible, NormSums<P> (&sums)[Columns]) const {
-    for (int i = 0; i < Rows; ++i) {
-      for (int c = 0; c < Columns; ++c) {
-        P const slope = weight_and_slope(weigh, scores[i][c], row).slope;
-        sums[c].second += visible.choose(key + i, c, slope * slope, P(T(0)));
-      }
-    }
-  }
-
-  /// Sums of squares and, for a closed form, cubes of numerators; earlier ones are rescaled as their numerators are.
-  template <class P>
-  static void add_powers(ScoreTile<P> const& numerators, P factor, NormSums<P>& sums) {
-    P const factor2 = factor * factor;
-    sums.w2 *= factor2;
-    sums.second *= factor2;
-    sums.third *= factor2 * factor;
-    for (int j = 0; j < numerators.size(); ++j) {
-      P const w = numerators[j], w2 = w * w;
-      sums.w2 += w2;
-      if constexpr (!keeps_scores<P>) sums.third += w2 * w;
-    }
-  }
-
-  /// Whether the norm of the Jacobian comes from slopes of numerators, which are functions of scores.
-  template <class P>
-  static constexpr bool keeps_scores = norms&& normalised&& StatesNumeratorSlope<A, P>;
-
-  template <class P, int Columns, class Stats, int N>
-  void add_numerator_slopes(P const (&scores)[N], ScoreTile<P> const& numerators, Stats const& stats,
-                            VisibleKeys<P, Columns> const& visible, int key, int c, NormSums<P>& sums) const {
-    for (int j = 0; j < numerators.size(); ++j) {
-      P const slope = visible.choose(key + j, c, a.numerator_slope(scores[j], stats), P(T(0))), slope2 = slope * slope;
-      sums.second += slope2;
-      sums.third += slope2 * attn::abs(numerators[j]);
-    }
-  }
-
-  /// The weights, or numerators, of a tile: hidden ones are zero.
-  template <class P, int Columns>
-  void add_rows(T const* tile, int key, int n_keys, VisibleKeys<P, Columns> const& visible,
-                RowSums<P> (&rows)[Columns]) const {
-    constexpr int W = P::width, lanes = Columns * W;
-    bool const all = visible.all_visible(key, key + n_keys), entropy = options.norms.entropy.data() != nullptr;
-    for (int c = 0; c < Columns; ++c) {
-      RowSums<P> row = rows[c];
-      for (int j = 0; j < n_keys; ++j) {
-        P const w = P::load(tile + j * lanes + c * W);
-        RowSums<P> const before = row;
-        row.add(w, entropy);
-        if (all) continue;
-        row.minimum = visible.choose(key + j, c, row.minimum, before.minimum);
-        row.maximum = visible.choose(key + j, c, row.maximum, before.maximum);
-      }
-      rows[c] = row;
-    }
-  }
-
-  /// Writes what is known of each row of a block.
-  template <class P, int Columns>
-  void write_rows(QueryBlock const& at, VisibleKeys<P, Columns> const& visible,
-                  RowStatistics<A, P, Columns> const& statistics, RowSums<P> (&rows)[Columns]) const {
-    auto const& to = options.norms;
-    for (int c = 0; c < Columns; ++c) {
-      P const zero(T(0));
-      P inverse(T(1));
-      if constexpr (normalised) inverse /= a.normalizer(statistics.of[c]);
-      auto const write = [&](auto const& result, P const& value) {
-        if (result.data() == nullptr) return;
-        P const shown = visible.choose_any(c, value, zero);
-        for (int l = 0; l < std::min(P::width, at.n - c * P::width); ++l) {
-          using R = typename std::remove_cvref_t<decltype(result)>::Scalar;
-          result(at.batch, at.head, at.first + c * P::width + l) = static_cast<R>(shown[l]);
-        }
-      };
-      write(to.sum, rows[c].sum * inverse);
-      write(to.minimum, rows[c].minimum * inverse);
-      write(to.maximum, rows[c].maximum * inverse);
-      write(to.positive, rows[c].positive);
-      write(to.negative, rows[c].negative);
-      if (to.entropy.data() != nullptr) write(to.entropy, rows[c].entropy());
-    }
   }
 
   /// Divides by the normalizers, and writes the output, the statistics and the block's share of the norms.

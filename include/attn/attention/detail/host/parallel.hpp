@@ -66,10 +66,11 @@ class Scratch {
   Block block_;
 };
 
-/// Cuts aligned arrays from a piece of scratch; without memory it only counts.
-class Carver {
+/// An arena: hands out aligned arrays from a piece of memory, one behind the other. Without memory it only counts, so
+/// that the same code says how much is needed and takes it.
+class Arena {
  public:
-  explicit Carver(std::byte* memory = nullptr) : memory_(memory) {}
+  explicit Arena(std::byte* memory = nullptr) : memory_(memory) {}
 
   template <class T>
   T* take(Index count) {

@@ -36,10 +36,10 @@ class ShortSequences {
                         shape_.n_keys);
   }
 
-  Index scratch_bytes() const { return static_cast<Index>(cut(Carver()).bytes); }
+  Index scratch_bytes() const { return static_cast<Index>(cut(Arena()).bytes); }
 
-  void forward(Index group, Index head, Carver carver) const {
-    Arrays const t = cut(carver);
+  void forward(Index group, Index head, Arena arena) const {
+    Arrays const t = cut(arena);
     Index const first = group * W, key_head = head / shape_.group();
     int const n = shape_.n_queries, m = shape_.n_keys, lanes = lanes_of(group);
     Row const row{call_.options.mask.length(int(first), m), int(head)};
@@ -70,8 +70,8 @@ class ShortSequences {
 
   /// `parameters(sequence, head)` points to where gradients of the activation's parameters go.
   template <class Parameters>
-  void backward(Index group, Index key_head, Carver carver, Parameters const& parameters) const {
-    Arrays const t = cut(carver);
+  void backward(Index group, Index key_head, Arena arena, Parameters const& parameters) const {
+    Arrays const t = cut(arena);
     Index const first = group * W;
     int const n = shape_.n_queries, m = shape_.n_keys, lanes = lanes_of(group);
     int const width = shape_.width, value_width = shape_.value_width;
@@ -119,22 +119,22 @@ class ShortSequences {
     T *q, *k, *v, *out, *d_out, *d_q, *d_k, *d_v, *weights, *d_scores;
     std::size_t bytes;
   };
-  Arrays cut(Carver carver) const {
+  Arrays cut(Arena arena) const {
     Index const n = shape_.n_queries * W, m = shape_.n_keys * W, d = shape_.width, e = shape_.value_width;
     Arrays t{};
-    t.q = carver.take<T>(n * d);
-    t.k = carver.take<T>(m * d);
-    t.v = carver.take<T>(m * e);
-    t.out = carver.take<T>(n * e);
-    t.weights = carver.take<T>(n * shape_.n_keys);
+    t.q = arena.take<T>(n * d);
+    t.k = arena.take<T>(m * d);
+    t.v = arena.take<T>(m * e);
+    t.out = arena.take<T>(n * e);
+    t.weights = arena.take<T>(n * shape_.n_keys);
     if constexpr (requires { Call::n_parameters; }) {  // backward
-      t.d_q = carver.take<T>(n * d);
-      t.d_k = carver.take<T>(m * d);
-      t.d_v = carver.take<T>(m * e);
-      t.d_out = carver.take<T>(n * e);
-      t.d_scores = carver.take<T>(n * shape_.n_keys);
+      t.d_q = arena.take<T>(n * d);
+      t.d_k = arena.take<T>(m * d);
+      t.d_v = arena.take<T>(m * e);
+      t.d_out = arena.take<T>(n * e);
+      t.d_scores = arena.take<T>(n * shape_.n_keys);
     }
-    t.bytes = carver.used();
+    t.bytes = arena.used();
     return t;
   }
 

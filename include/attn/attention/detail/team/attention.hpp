@@ -1,8 +1,11 @@
 /// Attention by the portable kernels: any scalar, any execution space.
 #pragma once
 
-#include "attn/attention/detail/team/backward.hpp"
+#include "attn/attention/detail/team/bias_gradient.hpp"
+#include "attn/attention/detail/team/key_gradient.hpp"
 #include "attn/attention/detail/team/norms.hpp"
+#include "attn/attention/detail/team/parameter_sum.hpp"
+#include "attn/attention/detail/team/query_gradient.hpp"
 #include "attn/attention/reference.hpp"
 #include "attn/attention/saved.hpp"
 

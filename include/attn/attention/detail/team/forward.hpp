@@ -47,7 +47,7 @@ struct TeamForward {
     T* factor;
     Stats* stats;
   };
-  ATTN_FUNCTION Scratch scratch(ScratchCursor& c) const {
+  ATTN_FUNCTION Scratch scratch(ScratchArena& c) const {
     int const width = int(q.extent(3)), value_width = int(v.extent(3)), own = sizes.own, streamed = sizes.streamed;
     return {c.tile<T>(own, width),    c.tile<T>(streamed, width > value_width ? width : value_width),
             c.tile<T>(own, streamed), c.tile<T>(own, value_width),

@@ -36,7 +36,7 @@ struct TeamNorms {
     Totals* totals;
     T* room;
   };
-  ATTN_FUNCTION Scratch scratch(ScratchCursor& c) const {
+  ATTN_FUNCTION Scratch scratch(ScratchArena& c) const {
     int const width = int(q.extent(3)), own = sizes.own, streamed = sizes.streamed;
     return {c.tile<T>(own, width), c.tile<T>(streamed, width), c.tile<T>(own, streamed),
             c.take<KeyRange>(own), c.take<Totals>(own),        c.take<T>(team_threads)};

@@ -28,8 +28,8 @@ struct TeamTile {
   ATTN_FUNCTION TeamTile transposed() const { return {entries, column_step, row_step}; }
 };
 
-/// Hands out scratch memory; started at address 0, it counts how much a kernel needs.
-struct ScratchCursor {
+/// An arena in a team's scratch memory. Started at address 0, it counts how much a kernel needs.
+struct ScratchArena {
   std::uintptr_t address = 0;
 
   template <class T>
@@ -202,7 +202,7 @@ int launch_teams(Exec const& exec, char const* name, Index own_rows, Index strea
     return tile;
   };
   auto const bytes = [&] {
-    ScratchCursor cursor;
+    ScratchArena cursor;
     kernel.scratch(cursor);
     return static_cast<std::size_t>(cursor.address) + 16;
   };
@@ -233,10 +233,10 @@ int launch_teams(Exec const& exec, char const* name, Index own_rows, Index strea
 /// The scratch memory of a team of a kernel launched by `launch_teams`.
 template <class Kernel, class Team>
 ATTN_FUNCTION auto team_scratch(Kernel const& kernel, Team const& team) {
-  ScratchCursor bytes;
+  ScratchArena bytes;
   kernel.scratch(bytes);
   void* const start = team.team_scratch(kernel.level).get_shmem_aligned(static_cast<std::ptrdiff_t>(bytes.address), 16);
-  ScratchCursor cursor{reinterpret_cast<std::uintptr_t>(start)};
+  ScratchArena cursor{reinterpret_cast<std::uintptr_t>(start)};
   return kernel.scratch(cursor);
 }
 

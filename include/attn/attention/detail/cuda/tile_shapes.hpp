@@ -18,40 +18,40 @@ constexpr Length length_of(Index own, Index streamed) {
 }
 
 template <Format F, int width, Length length>
-constexpr auto forward_cut() {
+constexpr auto forward_tile_shape() {
   if constexpr (length == Length::tiny && width <= 64) {
-    return Cut<1, 1, 16, 4>();
+    return TileShape<1, 1, 16, 4>();
   } else if constexpr (!is_narrow<F>) {
-    return Cut < 4, 1, width <= 128 ? 32 : 16 > ();
+    return TileShape < 4, 1, width <= 128 ? 32 : 16 > ();
   } else if constexpr (width > 128) {
-    return Cut<4, 1, 32>();
+    return TileShape<4, 1, 32>();
   } else if constexpr (length == Length::any) {
-    return Cut < 4, 2, width <= 64 ? 64 : 32 > ();
+    return TileShape < 4, 2, width <= 64 ? 64 : 32 > ();
   } else {
-    return Cut < 2, 2, width <= 64 ? 64 : 32, 2 > ();
+    return TileShape < 2, 2, width <= 64 ? 64 : 32, 2 > ();
   }
 }
 
 template <Format F, int width, Part part, Length length>
-constexpr auto backward_cut() {
+constexpr auto backward_tile_shape() {
   constexpr bool of_queries = part == Part::queries;
   if constexpr (length == Length::tiny && width <= 64) {
-    return Cut<1, 1, 16, 4>();
+    return TileShape<1, 1, 16, 4>();
   } else if constexpr (!is_narrow<F>) {
-    return Cut < width <= 128 ? 4 : 2, 1, width <= 64 ? 32 : 16 > ();
+    return TileShape < width <= 128 ? 4 : 2, 1, width <= 64 ? 32 : 16 > ();
   } else if constexpr (width > 64) {
-    return Cut < 4, 1, width <= 128 ? 32 : 16 > ();
+    return TileShape < 4, 1, width <= 128 ? 32 : 16 > ();
   } else if constexpr (of_queries && length == Length::any) {
-    return Cut<4, 2, 32>();
+    return TileShape<4, 2, 32>();
   } else {
-    return Cut<4, 1, 64>();
+    return TileShape<4, 1, 64>();
   }
 }
 
 template <Format F, int width, Length length>
-using ForwardCut = decltype(forward_cut<F, width, length>());
+using ForwardTileShape = decltype(forward_tile_shape<F, width, length>());
 template <Format F, int width, Part part, Length length>
-using BackwardCut = decltype(backward_cut<F, width, part, length>());
+using BackwardTileShape = decltype(backward_tile_shape<F, width, part, length>());
 
 /// Whether the gradients of keys and values are made by one launch: both sums must fit into registers.
 template <int width>
