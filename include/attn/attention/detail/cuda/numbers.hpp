@@ -89,7 +89,7 @@ ATTN_FUNCTION std::uint32_t pack_finite(float first, float second) {
   }
 }
 
-/// A NaN as one number of 32 bits, or as two of 16 bits of any format.
+/// A NaN as one number of 32 bits, or as two of 16 bits of any format. Pass it by value: device code has no object.
 inline constexpr std::uint32_t nan_bits = 0x7fffffff;
 
 /// What is not finite in a register that holds one number or two becomes zero. Returns whether there was any.

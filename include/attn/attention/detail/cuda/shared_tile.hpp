@@ -113,7 +113,7 @@ ATTN_FUNCTION void make_finite(Block const& block, int thread, Tile tile, Tile m
   ATTN_ROLLED
   for (int i = thread; i < rows * chunks; i += threads) {
     int const row = i / chunks, chunk = i % chunks;
-    if (make_finite<F>(block, tile, row, chunk)) block.write(marked.chunk(row, chunk), nan_bits);
+    if (make_finite<F>(block, tile, row, chunk)) block.write(marked.chunk(row, chunk), std::uint32_t(nan_bits));
   }
 }
 /// The same where both tiles are summed over: a mark is a word of its own for each row.
@@ -127,7 +127,7 @@ ATTN_FUNCTION void make_both_finite(Block const& block, int thread, Tile tile1, 
       any |= make_finite<F>(block, tile1, row, chunk);
       any |= make_finite<F>(block, tile2, row, chunk);
     }
-    if (any) block.write(place(row), nan_bits);
+    if (any) block.write(place(row), std::uint32_t(nan_bits));
   }
 }
 
