@@ -99,7 +99,9 @@ int main(int argc, char** argv) {
   bench::describe_run(peak, bench::gemm_peak<float>());
   for (Case const& c : cases) {
     for (Pass const pass : {Pass::forward, Pass::step, Pass::input_gradient, Pass::weight_gradient}) {
-      std::string const name = std::string("convolution/") + names[int(pass)] + c.sizes();
+      std::string name = "convolution/";
+      name += names[int(pass)];
+      name += c.sizes();
       benchmark::RegisterBenchmark(name.c_str(),
                                    [&c, pass, peak](benchmark::State& state) { convolution(state, c, pass, peak); })
           ->UseRealTime()

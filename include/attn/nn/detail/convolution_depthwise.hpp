@@ -125,16 +125,17 @@ struct HostDepthwiseLine {
   template <int Count, bool AtEdge>
   void places(DepthwiseLine const& at, Index place, T* to) const {
     Index const width = sliding.window.kernel.width, next = sliding.window.stride.width * channels;
+    Index const next_tap = sliding.window.dilation.width * channels;
     for_lanes<R>(0, channels, [&](auto lanes, Index column) {
       using Value = typename decltype(lanes)::Value;
       Value sums[Count];
       for (Value& sum : sums) sum = bias != nullptr ? lanes.load(bias + column) : Value(R(0));
       for (Index i = at.first_row; i < at.last_row; ++i) {
         R const* w = weight + i * width * step + column;
-        for (Index j = 0; j < width; ++j, w += step) {
+        T const* from = x + at.under(place, i, 0) * channels + column;
+        for (Index j = 0; j < width; ++j, w += step, from += next_tap) {
           if (AtEdge && !at.holds(place, j)) continue;
           Value const factor = lanes.load(w);
-          T const* const from = x + at.under(place, i, j) * channels + column;
 #pragma GCC unroll 4
           for (int p = 0; p < Count; ++p) sums[p] += lanes.load(from + p * next) * factor;
         }

@@ -38,6 +38,80 @@ inline dnnl::engine const& onednn_engine() {
   return engine;
 }
 
+/// Where number (output, input, row, column) of a weight lies in the library's order, where that has blocks of outputs,
+/// these of `block` numbers in a row: output / block * of_block + input / inputs * of_inputs + input % inputs * block +
+/// row * of_row + column * of_column + output % block.
+struct PackedWeight {
+  static constexpr Index most = 16;
+  Index block = 0;  // 0: the order is another one
+  Index inputs = 1;
+  Index of_block = 0, of_inputs = 0, of_row = 0, of_column = 0;
+
+  PackedWeight() = default;
+  explicit PackedWeight(dnnl::memory::desc const& d) {
+#if DNNL_VERSION_MAJOR >= 3
+    if (d.get_format_kind() != dnnl::memory::format_kind::blocked) return;
+    auto const strides = d.get_strides(), sizes = d.get_inner_blks(), dimensions = d.get_inner_idxs();
+    int const dims = d.get_ndims(), blocks = d.get_inner_nblks();
+#else
+    if (d.data.format_kind != dnnl_blocked) return;
+    auto const& blocking = d.data.format_desc.blocking;
+    auto const* const strides = blocking.strides;
+    auto const* const sizes = blocking.inner_blks;
+    auto const* const dimensions = blocking.inner_idxs;
+    int const dims = d.data.ndims, blocks = blocking.inner_nblks;
+#endif
+    if (dims != 4 || blocks < 1 || blocks > 2) return;
+    if (dimensions[blocks - 1] != 0 || sizes[blocks - 1] > most || (blocks == 2 && dimensions[0] != 1)) return;
+    block = sizes[blocks - 1];
+    inputs = blocks == 2 ? Index(sizes[0]) : Index(1);
+    of_block = strides[0], of_inputs = strides[1], of_row = strides[2], of_column = strides[3];
+  }
+};
+
+/// gradient (outputs, inputs, kernel) += the sum of parts in the library's order, of one block of outputs.
+struct AddPackedGradients {
+  PackedWeight order;
+  float const* parts;
+  Index count, size;
+  float* gradient;
+  Index outputs, inputs;
+  Size2 kernel;
+
+  /// How many numbers of an output are collected before they are added: rows of the gradient lie so far apart that
+  /// writing them in turn would miss the cache.
+  static constexpr Index collected = 256;
+
+  void operator()(Index block) const {
+    Index const first = block * order.block, width = std::min(order.block, outputs - first), taps = kernel.area();
+    Index const inputs_at_once = collected / taps;
+    float rows[PackedWeight::most][collected + 16];  // not a power of two, for the same reason
+    for (Index begin = 0; begin < inputs; begin += inputs_at_once) {
+      Index const end = std::min(inputs, begin + inputs_at_once);
+      for (Index i = begin; i < end; ++i) {
+        float const* const input =
+            parts + block * order.of_block + i / order.inputs * order.of_inputs + i % order.inputs * order.block;
+        for (Index tap = 0; tap < taps; ++tap) {
+          float const* const from = input + tap / kernel.width * order.of_row + tap % kernel.width * order.of_column;
+          float sums[PackedWeight::most];
+          for_lanes<float>(0, order.block, [&](auto lanes, Index l) {
+            auto total = lanes.load(from + l);
+            for (Index p = 1; p < count; ++p) total += lanes.load(from + p * size + l);
+            lanes.store(sums + l, total);
+          });
+          for (Index o = 0; o < width; ++o) rows[o][(i - begin) * taps + tap] = sums[o];
+        }
+      }
+      for (Index o = 0; o < width; ++o) {
+        float* const to = gradient + ((first + o) * inputs + begin) * taps;
+        for_lanes<float>(0, (end - begin) * taps, [&](auto lanes, Index l) {
+          lanes.store(to + l, lanes.load(to + l) + lanes.load(rows[o] + l));
+        });
+      }
+    }
+  }
+};
+
 /// What the library prepared for one kind of tile.
 class ConvolutionPlan {
   using Memory = dnnl::memory;
@@ -69,6 +143,7 @@ class ConvolutionPlan {
   bool is_fast() const { return fast_; }
   /// Numbers of a weight in the order in which the library reads or writes it.
   Index packed_size() const { return static_cast<Index>(packed_.get_size() / sizeof(float)); }
+  PackedWeight packed_order() const { return PackedWeight(packed_); }
   bool packs_like(ConvolutionPlan const& other) const { return packed_ == other.packed_; }
 
   /// Brings a weight into the library's order; after a pass over weights, adds one in that order to `plain`.
@@ -193,10 +268,12 @@ struct ConvolutionTiles {
   ConvolutionTiles(ConvolutionShape const& s, ConvolutionPass pass, bool has_bias) {
     auto const up = [](Index a, Index b) { return (a + b - 1) / b; };
     Index const places = s.sliding.output.area();
-    // Weights are read once for each tile, and their gradients added: tiles have some hundred places at least.
+    // Weights are read once for each tile, and their gradients added: tiles have some hundred places at least. Of large
+    // weights there are fewer tiles: they do not stay in a cache.
+    Index const least_tiles = s.weights() > (Index(1) << 20) ? 4 : 8;
     Index const wanted = pass == ConvolutionPass::weight_gradient
                              ? std::clamp(up(384, places), up(s.batch, 8), up(s.batch, 2))
-                             : std::max(up(s.batch, 32), std::min(up(256, places), up(s.batch, 8)));
+                             : std::max(up(s.batch, 32), std::min(up(384, places), up(s.batch, least_tiles)));
     for (images = wanted; s.batch % images != 0;) --images;
     groups = s.batch / images;
     Window const& w = s.sliding.window;
@@ -287,12 +364,18 @@ bool convolve_onednn(Ctx& ctx, ConvolutionShape const& s, ConvolutionPass pass, 
   for_blocks(ctx.exec, "attn::Convolution::onednn", tiles.count(),
              RunConvolutionTile{s, &tiles, writable(x), packed, unpacks ? size : 0, writable(bias), writable(y)});
   ctx.exec.fence("attn::Convolution");  // the tiles are local
-  if (unpacks) {
-    elementwise<float>(ctx.exec, "attn::Convolution::sum", 1, size,
-                       AddParts<float>{packed + size, packed, tiles.count() - 1, size});
-    ctx.exec.fence("attn::Convolution::sum");
-    plan.reorder(writable(weight), packed);
+  if (!unpacks) return true;
+  PackedWeight const order = plan.packed_order();
+  if (order.block > 0 && s.taps() <= AddPackedGradients::collected) {
+    for_blocks(ctx.exec, "attn::Convolution::sum", (s.outputs + order.block - 1) / order.block,
+               AddPackedGradients{order, packed, tiles.count(), size, writable(weight), s.outputs, s.inputs,
+                                  s.sliding.window.kernel});
+    return true;
   }
+  elementwise<float>(ctx.exec, "attn::Convolution::sum", 1, size,
+                     AddParts<float>{packed + size, packed, tiles.count() - 1, size});
+  ctx.exec.fence("attn::Convolution::sum");
+  plan.reorder(writable(weight), packed);
   return true;
 }
 
