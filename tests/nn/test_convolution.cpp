@@ -207,6 +207,27 @@ TEST(Convolution, IsAModule) {
   }
 }
 
+TEST(Convolution, OfNarrowNumbersIsCloseToThatOfFloats) {
+  for (std::size_t const number : {1, 2, 3}) {  // patches, groups, depthwise
+    Case const c = cases()[number];
+    Ctx<float> ctx;
+    Convolution const convolution(ctx / "c", c.config);
+    Arrays<float> const arrays{c};
+    attn::Extents<4> const shape{c.batch, c.map.height, c.map.width, c.config.inputs};
+    attn::Tensor<float, 4> const x(arrays.x.tensor().data(), shape);
+    auto wide = convolution.forward(ctx, x);
+    auto const d_x = host_numbers(convolution.backward(ctx, std::move(wide.tape), wide.value));
+    auto const d_weights = host_numbers(ctx.parameters.gradients());
+    ctx.parameters.zero_gradients(ctx.exec);
+    attn::nn::Context<Exec, attn::BFloat16> narrow(ctx);
+    auto there = convolution.forward(narrow, attn::nn::converted<attn::BFloat16>(narrow, x));
+    EXPECT_SOUND(attn::testing::allclose(there.value, wide.value, 1e-2));
+    auto const back = convolution.backward(narrow, std::move(there.tape), there.value);
+    EXPECT_SOUND(attn::testing::allclose(back, d_x, 2e-2));
+    EXPECT_SOUND(attn::testing::allclose(ctx.parameters.gradients(), d_weights, 2e-2));
+  }
+}
+
 TEST(Convolution, OfNoImagesGivesNone) {
   Ctx<float> ctx;
   Convolution const convolution(ctx / "c", {.inputs = 3, .outputs = 4});
