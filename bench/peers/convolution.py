@@ -1,9 +1,7 @@
 """One convolution in PyTorch, float32, without a bias: forward, and a step with the gradients of maps and weights.
 
-Maps in the default and in the channels_last order, eager and compiled; the fastest is reported.
+Maps in the default and in the channels_last order, eager and compiled.
 """
-
-import statistics
 
 import peer  # first, because it says what to install
 import torch
@@ -33,7 +31,9 @@ def variants(eager):
 
 
 a = peer.parse(__doc__, flags)
-best = {}
+output = (a.size + 2 * (a.kernel // 2) - a.kernel) // a.stride + 1
+flops = 2 * a.batch * output**2 * a.outputs * (a.inputs // a.groups) * a.kernel**2
+sizes = "/".join(str(n) for n in (a.batch, a.size, a.inputs, a.outputs, a.kernel, a.stride, a.groups))
 for variant, layer, x, d_y in variants(a.eager):
     weight = next(layer.parameters())
 
@@ -44,12 +44,5 @@ for variant, layer, x, d_y in variants(a.eager):
     def step():
         torch.autograd.grad(layer(x), (x, weight), d_y)
 
-    for name, work in (("forward", forward), ("step", step)):
-        seconds = peer.measure(work, a.min_time)
-        if name not in best or statistics.median(seconds) < statistics.median(best[name][0]):
-            best[name] = seconds, variant
-output = (a.size + 2 * (a.kernel // 2) - a.kernel) // a.stride + 1
-flops = 2 * a.batch * output**2 * a.outputs * (a.inputs // a.groups) * a.kernel**2
-sizes = "/".join(str(n) for n in (a.batch, a.size, a.inputs, a.outputs, a.kernel, a.stride, a.groups))
-for name, (seconds, variant) in best.items():
-    peer.report(f"convolution/{name}/{sizes}", seconds, flops * (3 if name == "step" else 1), variant=variant)
+    peer.report(f"convolution/forward/{sizes}", peer.measure(forward, a.min_time), flops, variant=variant)
+    peer.report(f"convolution/step/{sizes}", peer.measure(step, a.min_time), 3 * flops, variant=variant)

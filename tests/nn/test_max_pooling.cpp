@@ -36,6 +36,18 @@ TEST(MaxPooling, GivesTheGradientToTheFirstOfEqualPixels) {
   EXPECT_EQ(d_x, (std::vector<double>{0, 11, 0, 0}));
 }
 
+TEST(MaxPooling, KeepsANaN) {
+  Ctx<float> ctx;
+  double const nan = std::numeric_limits<double>::quiet_NaN();
+  attn_test::Array<float, 4> const x({1, 1, 6, 1}, {2, nan, 5, nan, 3, 4}), d_y({1, 1, 3, 1}, {1, 2, 4});
+  auto [y, tape] = MaxPooling(MaxPooling::Config{.kernel = {1, 2}}).forward(ctx, x.tensor());
+  auto const numbers = attn::testing::detail::host_numbers(y);
+  EXPECT_TRUE(std::isnan(numbers[0]) && std::isnan(numbers[1]));
+  EXPECT_EQ(numbers[2], 4);
+  auto const d_x = MaxPooling(MaxPooling::Config{.kernel = {1, 2}}).backward(ctx, std::move(tape), d_y.tensor());
+  EXPECT_EQ(attn::testing::detail::host_numbers(d_x), (std::vector<double>{0, 1, 0, 2, 0, 4}));
+}
+
 TEST(MaxPooling, SaysWhatIsWrong) {
   Ctx<float> ctx;
   using attn_test::error_of;

@@ -25,8 +25,8 @@ struct MaxPool {
     Value best(-std::numeric_limits<R>::infinity()), where(R(-1));
     sliding.for_pixels_of(place, [&](Index tap, Index pixel) {
       Value const candidate = lanes.load(x + pixel * channels + column);
-      where = attn::where_greater(candidate, best, Value(R(tap)), where);
-      best = attn::where_greater(candidate, best, candidate, best);
+      where = attn::where_largest(candidate, best, Value(R(tap)), where);  // a NaN is the largest
+      best = attn::max(best, candidate);
     });
     lanes.store(y + place * channels + column, best);
     if (taps != nullptr) lanes.store(taps + place * channels + column, where);
@@ -57,7 +57,7 @@ struct MaxPoolBackward {
 }  // namespace detail
 
 /// x (B, H, W, C) -> y (B, H', W', C), sizes as those of a convolution; padding is never the largest. The gradient goes
-/// to the first of equal pixels. A NaN is not larger than a number: it is passed over.
+/// to the first of equal pixels. A NaN is the largest.
 class MaxPooling {
  public:
   struct Config {
