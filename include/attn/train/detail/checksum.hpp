@@ -58,7 +58,7 @@ inline void check_undamaged(io::Safetensors const& file, io::Path const& path, c
   checksum.add(file.metadata());
   ATTN_CHECK(checksum.text() == said->second, caller, ": '", path.string(),
              "' was damaged since it was written: its checksum is ", checksum.text(), ", not ", said->second,
-             "; use another copy");
+             "; use another copy, or remove attn.checksum from its metadata if you changed it yourself");
 }
 
 }  // namespace attn::train::detail
