@@ -65,17 +65,5 @@ TEST(Description, ThatIsNone_IsOneSentence) {
   EXPECT_EQ(message_of(describe_model("train_other", io::Json::object())), "belongs to train_other, not to train_toy");
 }
 
-TEST(Description, ThatContradicts_IsRefusedWithAllThatDiffers) {
-  io::Json const described = {{"activation", "poly"}, {"power", 3}, {"heads", 4}};
-  check_description("w", described, {{"power", 3}, {"width", 8}});
-  try {
-    check_description("w", described, {{"activation", "softmax"}, {"power", 3}, {"heads", 2}});
-    FAIL();
-  } catch (Error const& error) {
-    EXPECT_STREQ(error.what(),
-                 "w belongs to another model: it has activation \"poly\", not \"softmax\", heads 4, not 2");
-  }
-}
-
 }  // namespace
 }  // namespace attn::train

@@ -2,7 +2,7 @@
 ///
 /// Under the key "attn.description" stands an object with the version of the format, the program that trained the
 /// model, and fields of the program's choice: sizes, activation, all that builds the model again. Whoever reads weights
-/// adopts the fields (`io::SettingList::adopt`), or compares them with what it has (`check_description`).
+/// adopts the fields, and refuses flags that contradict them: `io::SettingList::adopt`.
 #pragma once
 
 #include "attn/io/results.hpp"
@@ -53,17 +53,6 @@ inline std::optional<io::Json> read_description(io::Path const& path, std::strin
   auto const text = file.metadata().find("attn." + program);
   if (text == file.metadata().end()) return std::nullopt;
   return parse(text->second);
-}
-
-/// Throws unless the fields that both `described` and `now` have are equal; the sentence has all that are not. `source`
-/// opens it: the file.
-inline void check_description(std::string const& source, io::Json const& described, io::Json const& now) {
-  std::string differences;
-  for (auto const& [field, value] : now.items()) {
-    if (!described.contains(field) || described[field] == value) continue;
-    differences += (differences.empty() ? "" : ", ") + field + " " + described[field].dump() + ", not " + value.dump();
-  }
-  ATTN_CHECK(differences.empty(), source, " belongs to another model: it has ", differences);
 }
 
 }  // namespace attn::train
