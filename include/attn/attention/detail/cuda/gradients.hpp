@@ -1,15 +1,17 @@
 /// What the backward kernels on tensor cores make of a tile of scores: one text for the gradients of queries and of
 /// keys and values, and for mma.sync and wgmma.
 ///
-/// A block keeps own rows and streams tiles of the others:
+/// A block keeps its own rows in shared memory and streams tiles of the others past them. Two launches make all input
+/// gradients:
 ///
-///     gradient of   own         streamed    x = own1 streamed1^T   y = own2 streamed2^T   sums
-///     queries       q, d_out    k, v        s                      d_w                    d_q += d_s k
-///     keys, values  k, v        q, d_out    s^T                    d_w^T                  d_k += d_s^T q, d_v += w^T
-///     d_out
+///     gradient of    own rows    streamed    products of a tile        then it adds
+///     queries        q, d_out    k, v        s = q k^T                 d_q += d_s k
+///                                            d_w = d_out v^T
+///     keys, values   k, v        q, d_out    s^T = k q^T               d_k += d_s^T q
+///                                            d_w^T = v d_out^T         d_v += w^T d_out
 ///
-/// No two blocks add to one number: no atomics, and the same bits in each run. The scores are made twice for that,
-/// seven products of N x M x D in place of five.
+/// No two blocks add to one number, so there are no atomics, and each run gives the same bits. The price: scores and
+/// d_w are computed by both launches, seven products of N x M x D in place of five.
 #pragma once
 
 #include "attn/attention/detail/cuda/forward.hpp"
@@ -20,8 +22,8 @@ namespace attn::detail::cuda {
 /// What a launch makes. Keys and values are made apart where both sums do not fit into registers.
 enum class Part { queries, keys_and_values, keys, values };
 
-/// What the backward pass knows of a query's row: delta = <d_out, out>, the statistics and the inverse of the
-/// normalizer.
+/// What the backward pass has to know of a query's row beside its scores: the statistics that the forward pass saved
+/// (of softmax: the maximum and the sum), the inverse of the normalizer, and delta = <d_out, out> = sum_j w_j d_w_j.
 template <class A>
 struct RowFacts {};
 template <class A>

@@ -1,7 +1,8 @@
-/// The backward kernels for Hopper, for the gradients of queries and of keys and values (cuda/gradients.hpp).
+/// The backward kernels for Hopper: input gradients of queries, and of keys and values (cuda/gradients.hpp).
 ///
-/// As in the forward kernel, a block stays on its multiprocessor, one warp copies, and each other warpgroup has 64 own
-/// rows. A warpgroup makes products and takes gradients in turn; the others' products fill the tensor cores meanwhile.
+/// Persistent and warp-specialised as the forward kernel is: one warp copies, and each other warpgroup has 64 own rows.
+/// A warpgroup waits for its two products, turns them into weights and gradients of scores, and starts the sums; the
+/// products of other warpgroups fill the tensor cores meanwhile.
 #pragma once
 
 #include "attn/attention/detail/cuda/gradients.hpp"
@@ -28,7 +29,7 @@ struct HopperGradient {
                        panels = width / 64;
   static constexpr int part_tiles = width == 64 ? 8 : 16, parts = width / 8 / part_tiles;
   static constexpr int facts_bytes = round_up(streamed * Rows::words * 4, 1024);
-  // A place holds both tiles, one behind the other; that of streamed rows also the facts of queries.
+  // A stage holds both tiles, one behind the other; that of streamed rows also the facts of queries.
   using Own = Pipeline<1, 2 * TileShape::own_bytes>;
   static constexpr int tile_bytes = 2 * TileShape::streamed_bytes + facts_bytes;
   using Tiles = Pipeline<pipeline_stages(Own::all_bytes, tile_bytes), tile_bytes>;
@@ -97,14 +98,14 @@ struct HopperGradient {
   template <class Block>
   ATTN_FUNCTION void produce(Block const& block) const {
     bool const issues = block.thread() % 32 == 0;
-    Own const own_places = own_pipeline();
+    Own const own_stages = own_pipeline();
     Tiles const tiles = tile_pipeline();
     unsigned use = 0, own_use = 0, cuts = 0;
     for (int w = int(block.index()); w < works(); w += int(block.blocks()), ++own_use) {
       Work const work(*this, w);
-      own_places.wait_empty(block, own_use);
+      own_stages.wait_empty(block, own_use);
       if (issues) {
-        unsigned const full = own_places.full(own_use);
+        unsigned const full = own_stages.full(own_use);
         block.arrive_expecting(full, 2 * TileShape::own_bytes);
         for (int g = 0; g < TileShape::consumers; ++g) {
           BoxPlace const place{0, work.first + 64 * g, work.at.head, work.at.batch};
@@ -225,7 +226,7 @@ struct HopperGradient {
     return use;
   }
 
-  /// The results go to the places of the warpgroup's rows, and from there to memory.
+  /// The results go to the stage that held the warpgroup's rows, and from there to memory.
   template <class Block>
   ATTN_FUNCTION void store(Block const& block, Work const& work, int group, unsigned own_use, Sum const& sum1,
                            Sum const& sum2) const {

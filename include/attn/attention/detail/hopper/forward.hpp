@@ -1,15 +1,17 @@
-/// The forward kernel for Hopper: warpgroups that multiply, and a warp that copies for them.
+/// The forward kernel for Hopper: a persistent kernel with warp specialisation.
 ///
-/// A block stays on its multiprocessor and takes one tile of queries after the other. Its last warpgroup, of which one
-/// warp works, loads queries, keys and values by TMA into the stages of pipelines; each other warpgroup has 64 rows:
+/// There is one block for each multiprocessor, which takes one tile of queries after the other. One warp of it, the
+/// producer, copies queries, keys and values by TMA into the stages of two pipelines. The other warpgroups, the
+/// consumers, have 64 rows of queries each, multiply what arrives and apply the activation:
 ///
 ///     copies     q           k_0   v_0   k_1   v_1   ...  next q  k_0 ...          as stages become free
 ///     products       s_0 = q k_0^T       s_1 = q k_1^T, out += w_0 v_0       s_2, out += w_1 v_1   ...
 ///     activation                 w_0 = a(s_0)                  w_1 = a(s_1)               ...
 ///
-/// so that tensor cores multiply values while a warpgroup activates its next scores, and other warpgroups fill what gap
-/// remains (Shah et al. 2024, "FlashAttention-3"). Accumulators lie as those of mma.sync, hence rows, masks and
-/// statistics are those of cuda/forward.hpp.
+/// Products are asynchronous: tensor cores multiply the weights of one tile by its values while the warpgroup applies
+/// the activation to the scores of the next, and other warpgroups fill what gap remains (Shah et al. 2024,
+/// "FlashAttention-3"). Accumulators lie in registers as those of mma.sync do, hence the code for rows, masks and
+/// statistics is that of cuda/forward.hpp.
 #pragma once
 
 #include "attn/attention/detail/cuda/forward.hpp"
@@ -245,7 +247,7 @@ struct HopperForward {
     store(block, work, group, query_use, warp_query, sum, stats);
   }
 
-  /// The result goes to the place of the warpgroup's queries, and from there to memory.
+  /// The result goes to the stage that held the warpgroup's queries, and from there to memory.
   template <class Block>
   ATTN_FUNCTION void store(Block const& block, Work const& work, int group, unsigned query_use, Query const& warp_query,
                            float const (&sum)[parts][1][part_tiles][4], Stats const (&stats)[2]) const {

@@ -8,8 +8,8 @@
 
 namespace attn::detail::cuda {
 
-/// Whether TMA can copy boxes of a tensor: its steps between rows, heads and sequences are multiples of 16 bytes,
-/// positive and less than 2^40.
+/// Whether TMA can copy boxes of a tensor, which asks for alignment: its strides between rows, heads and sequences are
+/// multiples of 16 bytes, positive and less than 2^40.
 template <class X, class Memory>
 bool has_boxes(Tensor<X, 4, Memory> const& x) {
   bool fits = has_aligned_rows(x) && x.size() > 0;
@@ -33,7 +33,8 @@ bool serves_hopper(Q const& q, K const& k, Others const&... others) {
          has_boxes(k) && (has_boxes(others) && ...);
 }
 
-/// Three warpgroups share keys and values better than two, unless their tiles leave an eighth more rows empty.
+/// How many consumer warpgroups a block has. Three read a tile of keys and values for 192 queries, two for 128; three
+/// are better unless tiles of 192 leave an eighth more rows empty at the end of a sequence.
 constexpr int hopper_consumers(int width, Index queries) {
   auto const rows = [&](int own) { return Index(own) * tiles_of(queries, own); };
   return width == 64 && 8 * rows(192) <= 9 * rows(128) ? 3 : 2;
