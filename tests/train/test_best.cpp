@@ -23,8 +23,9 @@ TEST(Best, IsReadAsItIsWritten_AndNothingElseIsBelieved) {
   EXPECT_EQ(Best::read(best.to_json(), 7, "F").value, 0.5);
   EXPECT_FALSE(Best::read(Best().to_json(), 7, "F").exists());
   EXPECT_THROW(Best::read(best.to_json(), 6, "F"), Error) << "of a step that was not done";
-  for (io::Json const& bad : {io::Json(3), io::Json::array(), io::Json{{"value", 1}}, io::Json{{"value", "1"}, {"step", 1}},
-                              io::Json{{"value", 1}, {"step", -1}}, io::Json{{"value", 1}, {"step", 0}}}) {
+  for (io::Json const& bad :
+       {io::Json(3), io::Json::array(), io::Json{{"value", 1}}, io::Json{{"value", "1"}, {"step", 1}},
+        io::Json{{"value", 1}, {"step", -1}}, io::Json{{"value", 1}, {"step", 0}}}) {
     EXPECT_THROW(Best::read(bad, 7, "F"), Error) << bad;
   }
 }
