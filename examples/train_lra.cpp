@@ -12,6 +12,7 @@
 #include <iostream>
 
 #include "commit.hpp"
+#include "lra/activations.hpp"
 #include "lra/training.hpp"
 
 namespace {
@@ -23,7 +24,10 @@ class TrainLra {
   io::CommonOptions common;
   io::SettingList settings;
 
-  TrainLra() { common.out = "train_lra_run"; }
+  TrainLra() {
+    common.out = "train_lra_run";
+    common.activations = activations().names();
+  }
 
   void add_options(CLI::App& app) {
     app.description(

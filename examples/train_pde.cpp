@@ -9,6 +9,7 @@
 #include <map>
 #include <string>
 
+#include "pde/activations.hpp"
 #include "pde/settings.hpp"
 
 namespace {
@@ -34,6 +35,8 @@ class TrainPde {
  public:
   attn::io::CommonOptions common;
   attn::io::SettingList settings;
+
+  TrainPde() { common.activations = train_pde::activations().names(); }
 
   void add_options(CLI::App& app) {
     common.out = "train_pde_run";

@@ -26,7 +26,10 @@ class TrainVision {
   io::CommonOptions common;
   io::SettingList settings;
 
-  TrainVision() { common.out = "train_vision_run"; }
+  TrainVision() {
+    common.out = "train_vision_run";
+    common.activations = activations().names();
+  }
 
   void add_options(CLI::App& app) {
     app.description(

@@ -1,9 +1,90 @@
+// The one file in which the models are compiled, one with each kind of attention, for activations that are chosen when
+// the program runs.
 #include "lra/model.hpp"
 
-#include "lra/make_model.hpp"
+#include "lra/activations.hpp"
 #include "power_name.hpp"
 
 namespace lra {
+namespace {
+
+template <class T>
+struct TimesNumber {
+  T* x;
+  T factor;
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, attn::Index, attn::Index i) const {
+    lanes.store(x + i, lanes.load(x + i) * typename Lanes::Value(factor));
+  }
+};
+
+template <class Core>
+class ModelOf final : public SequenceModel {
+ public:
+  ModelOf(Context& ctx, typename attn::models::SequenceClassifier<Core>::Config const& config) : model_(ctx, config) {}
+
+  attn::nn::LossValue<Context> train(Context& ctx, Sequences const& sequences, Ids ids, Labels labels,
+                                     float weight) const override {
+    auto [logits, tape] = model_.forward(ctx, sequences, ids);
+    auto const [loss, d_logits] = attn::nn::cross_entropy(ctx, logits, labels);
+    if (weight != 1) {
+      attn::elementwise<float>(ctx.exec, "lra::weight", 1, d_logits.size(),
+                               TimesNumber<float>{d_logits.data(), weight});
+    }
+    model_.backward(ctx, std::move(tape), d_logits);
+    return loss;
+  }
+  Logits logits(Context& ctx, Sequences const& sequences, Ids ids) const override {
+    return model_.forward(ctx, sequences, ids).value;
+  }
+
+ private:
+  attn::models::SequenceClassifier<Core> model_;
+};
+
+template <class Core>
+typename attn::models::SequenceClassifier<Core>::Config config_of(ModelSettings const& s, TaskSizes const& sizes) {
+  return {.vocabulary = sizes.vocabulary,
+          .positions = sizes.positions,
+          .length = sizes.length,
+          .classes = sizes.classes,
+          .pairs = sizes.pairs,
+          .width = s.width,
+          .heads = s.heads,
+          .depth = s.depth,
+          .hidden = s.hidden,
+          .dropout = s.dropout,
+          .attention = {.scale_per_head = s.scale_per_head}};
+}
+
+std::unique_ptr<SequenceModel> make_full(Context& ctx, ModelSettings const& s, TaskSizes const& sizes,
+                                         Activation const& activation) {
+  using Core = attn::nn::SequenceAttention<Activation>;
+  auto config = config_of<Core>(s, sizes);
+  config.attention.activation = activation;
+  return std::make_unique<ModelOf<Core>>(ctx, config);
+}
+
+std::unique_ptr<SequenceModel> make_nystrom(Context& ctx, ModelSettings const& s, TaskSizes const& sizes,
+                                            Activation const& activation) {
+  using Core = attn::nn::NystromAttention<Activation>;
+  using attn::nn::PseudoInverseStart;
+  Activation const softmax = activations().make("softmax");
+  auto config = config_of<Core>(s, sizes);
+  config.attention.activation = s.factors == "inner" ? softmax : activation;  // of the queries' factor
+  auto& core = config.attention.core;
+  core.landmarks = s.landmarks;
+  core.taps = s.taps;
+  core.keys_activation = config.attention.activation;
+  core.landmarks_activation = s.factors == "outer" ? softmax : activation;
+  core.pseudo_inverse.iterations = s.inverse_iterations;
+  bool const by_sums =
+      s.inverse_start == "auto" ? core.landmarks_activation->holds_same_type(softmax) : s.inverse_start != "norms";
+  core.pseudo_inverse.start = by_sums ? PseudoInverseStart::column_sum : PseudoInverseStart::norms;
+  return std::make_unique<ModelOf<Core>>(ctx, config);
+}
+
+}  // namespace
 
 std::string ModelSettings::name() const {
   std::string text = is_poly() ? power_name(power) + (scale == "none" ? "" : " " + scale) : activation;
@@ -14,9 +95,10 @@ std::string ModelSettings::name() const {
 std::unique_ptr<SequenceModel> make_model(Context& ctx, ModelSettings const& settings, TaskSizes const& sizes) {
   ATTN_CHECK(settings.attention == "full" || settings.landmarks <= sizes.length, "--landmarks: give at most the ",
              sizes.length, " positions of a sequence, got ", settings.landmarks);
-  if (settings.activation == "softmax") return make_softmax(ctx, settings, sizes);
-  if (!settings.is_poly()) return make_other(ctx, settings, sizes);
-  return settings.scale == "dynamic" ? make_dynamic_poly(ctx, settings, sizes) : make_fixed_poly(ctx, settings, sizes);
+  Activation const activation =
+      activations().make(settings.activation, {.power = settings.power, .scale = settings.scale});
+  return settings.attention == "full" ? make_full(ctx, settings, sizes, activation)
+                                      : make_nystrom(ctx, settings, sizes, activation);
 }
 
 }  // namespace lra

@@ -16,7 +16,7 @@ using Ids = attn::Tensor<int const, 1, Memory>;
 using Labels = attn::Tensor<std::int32_t const, 1, Memory>;
 using Logits = attn::nn::TensorOf<Context, 2>;
 
-/// The model without its types, so that the rest of the program is compiled once and not for each activation.
+/// The model without its types, which the rest of the program need not compile.
 class SequenceModel {
  public:
   virtual ~SequenceModel() = default;

@@ -1,7 +1,6 @@
 // Which network is trained: its kind and its activation are chosen at run time.
 #pragma once
 
-#include "attn/activation/activation.hpp"
 #include "attn/models/pinn.hpp"
 #include "attn/models/pinnsformer.hpp"
 
@@ -10,11 +9,12 @@
 #include <functional>
 #include <utility>
 
+#include "pde/activations.hpp"
 #include "pde/settings.hpp"
 
 namespace train_pde {
 
-/// Any network, for the jets of one context: what trains and evaluates it is compiled once, not for each activation.
+/// Either network, for the jets of one context: what trains and evaluates it is compiled once for both.
 template <class Ctx>
 class Network {
  public:
@@ -46,15 +46,10 @@ auto make_network(Ctx& ctx, Settings const& s, int inputs, int outputs) {
   using Net = Network<attn::nn::Context<typename Ctx::Space, typename Ord::template Jet<typename Ctx::Real>>>;
   if (s.model == "pinn") return Net(attn::models::Pinn<>(ctx, {.inputs = inputs, .outputs = outputs}));
   attn::models::PinnsFormerConfig const config{.inputs = inputs, .outputs = outputs, .scale_tokens = s.scale_keys};
-  auto const with = [&]<class A>(A const& activation) {
-    return Net(attn::models::PinnsFormer<A>(ctx, config, activation));
-  };
-  if (s.common.activation == "softmax") return with(attn::Softmax{});
-  if (s.common.activation == "relu") return with(attn::Relu{});
-  if (s.common.activation == "sigmoid") return with(attn::Sigmoid{});
-  if (s.common.scale == "dynamic") return with(attn::Poly<attn::any_power, attn::DynamicScale>{{}, {s.common.power}});
-  double const factor = s.common.scale == "fixed" ? 1 / std::sqrt(double(s.scale_keys)) : 1.0;
-  return with(attn::Poly<attn::any_power, attn::FixedScale>{{factor}, {s.common.power}});
+  Activation const activation = activations().make(
+      s.common.activation,
+      {.power = s.common.power, .scale = s.common.scale, .factor = 1 / std::sqrt(double(s.scale_keys))});
+  return Net(attn::models::PinnsFormer<Activation>(ctx, config, activation));
 }
 
 }  // namespace train_pde

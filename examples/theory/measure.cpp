@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "own_activations.hpp"
 #include "power_name.hpp"
 #include "theory/fit.hpp"
 #include "theory/registry.hpp"
@@ -15,42 +16,21 @@
 namespace theory {
 namespace {
 
-using Exec = Kokkos::DefaultExecutionSpace;
+using Exec = Activation::Exec;
 using Memory = Exec::memory_space;
-using Statistics = attn::AttentionStatistics<float, Memory>;
+using Statistics = Activation::Statistics;
 using Input = attn::Tensor<float const, 4, Memory>;
 using Output = attn::Tensor<float, 4, Memory>;
 using attn::Index;
 
-/// The place of a name in a list, or -1.
-template <class List>
-int find(List const& list, std::string const& name) {
-  int found = -1, at = 0;
-  std::apply([&](auto const&... known) { ((known.name == name ? void(found = at) : void(), ++at), ...); }, list);
-  return found;
-}
-
 Activation activation_of(Choice const& choice) {
-  if (choice.name == "softmax") return attn::Softmax{};
-  if (choice.name == "poly") return AnyFunction{.power = choice.power, .factor = choice.factor};
-  if (int const at = find(functions(), choice.name); at >= 0) {
-    return AnyFunction{.list = AnyFunction::List::functions, .index = at};
-  }
-  int const at = find(numerators(), choice.name);
-  ATTN_CHECK(at >= 0, "--activation: there is no '", choice.name, "'");
-  return attn::Normalized<AnyFunction>{{.list = AnyFunction::List::numerators, .index = at}};
+  return activations().make(choice.name, {.power = choice.power, .factor = choice.factor});
 }
 
-/// The one place where kernels are compiled for the activations.
 void attend(Activation const& activation, Input const& q, Input const& k, Input const& v, Output const& out,
             Statistics const& statistics, double score_scale) {
-  std::visit(
-      [&](auto const& a) {
-        attn::attention(
-            Exec(), a, q, k, v, out,
-            attn::AttentionOptions<attn::Full, Statistics>{.score_scale = score_scale, .norms = statistics});
-      },
-      activation);
+  attn::attention(Exec(), activation.kernels(), q, k, v, out,
+                  attn::AttentionOptions<attn::Full, Statistics>{.score_scale = score_scale, .norms = statistics});
 }
 
 /// Memory for the norms of so many heads and rows, and what is written there.
@@ -118,11 +98,38 @@ std::string Choice::label() const {
   return text + x;
 }
 
+attn::ActivationRegistry<Activation> const& activations() {
+  auto& registry = attn::activations<Activation>();
+  static bool const filled = [&] {
+    using List = AnyFunction::List;
+    registry.add("softmax", attn::Softmax{});
+    registry.add("poly", [](attn::ActivationNumbers const& n) -> Activation {
+      return AnyFunction{.power = n.power, .factor = n.factor};
+    });
+    auto const add = [&]<bool normalised>(List list, std::bool_constant<normalised>, auto const&... known) {
+      int at = 0;
+      auto const add_one = [&](char const* name) {
+        AnyFunction const function{.list = list, .index = at++};
+        if constexpr (normalised) {
+          registry.add(name, attn::Normalized<AnyFunction>{function});
+        } else {
+          registry.add(name, function);
+        }
+      };
+      (add_one(known.name), ...);
+    };
+    std::apply([&](auto const&... known) { add(List::functions, std::false_type(), known...); }, functions());
+    std::apply([&](auto const&... known) { add(List::numerators, std::true_type(), known...); }, numerators());
+    add_own_activations(registry);
+    return true;
+  }();
+  (void)filled;
+  return registry;
+}
+
 std::vector<std::string> registered_names() {
-  std::vector<std::string> names;
-  auto const add = [&](auto const&... known) { (names.emplace_back(known.name), ...); };
-  std::apply(add, functions());
-  std::apply(add, numerators());
+  std::vector<std::string> names = activations().names();
+  std::erase_if(names, [](std::string const& name) { return name == "softmax" || name == "poly"; });
   return names;
 }
 
@@ -141,42 +148,29 @@ Measured measure(Choice const& choice, Heads const& q, Heads const& k, double sc
 
 double parameter_gradient(Choice const& choice, std::vector<double> const& x_norms, Heads const& q, Heads const& k) {
   auto const n = std::size_t(q.tokens), d = std::size_t(q.width);
-  std::vector<double> k_squares(n, 0), scores(n), weights(n), own(n), along(d);
+  std::vector<double> k_squares(n, 0), scores(n), along(d);
   for (std::size_t j = 0; j < n; ++j) {
     for (std::size_t c = 0; c < d; ++c) k_squares[j] += double(k.values[j * d + c]) * double(k.values[j * d + c]);
   }
   // A row's derivatives dw_j / ds_l = [j = l] f_l + w_j g_l, and ds_l / dQ = x_i k_l^T / sqrt(d). Hence the square of
   // row i is |x_i|^2 / d sum_j |f_j k_j + w_j G|^2, with G = sum_l g_l k_l.
-  auto const row_square = [&](auto const& a) {
-    using A = std::remove_cvref_t<decltype(a)>;
-    if constexpr (attn::RowActivation<A, double>) {
-      typename A::template Stats<double> stats;
-      for (double const s : scores) (void)a.absorb(stats, s);
-      std::fill(along.begin(), along.end(), 0.0);
-      for (std::size_t l = 0; l < n; ++l) {
-        weights[l] = a.numerator(scores[l], stats) / a.normalizer(stats);
-        own[l] = attn::pull_back(a, scores[l], weights[l], 1.0, 0.0, stats);
-        double const g = attn::pull_back(a, scores[l], weights[l], 0.0, 1.0, stats);
-        for (std::size_t c = 0; c < d; ++c) along[c] += g * double(k.values[l * d + c]);
-      }
-      double square = 0, along2 = 0;
-      for (double const x : along) along2 += x * x;
-      for (std::size_t j = 0; j < n; ++j) {
-        double dot = 0;
-        for (std::size_t c = 0; c < d; ++c) dot += double(k.values[j * d + c]) * along[c];
-        square += own[j] * own[j] * k_squares[j] + 2 * own[j] * weights[j] * dot + weights[j] * weights[j] * along2;
-      }
-      return square;
-    } else {
-      double square = 0;
-      for (std::size_t j = 0; j < n; ++j) {
-        double const slope = a.slope(scores[j], attn::Row{q.tokens, 0});
-        square += slope * slope * k_squares[j];
-      }
-      return square;
+  auto const row_square = [&](WeightRow const& row) {
+    std::fill(along.begin(), along.end(), 0.0);
+    for (std::size_t l = 0; l < n; ++l) {
+      for (std::size_t c = 0; c < d; ++c) along[c] += row.shared[l] * double(k.values[l * d + c]);
     }
+    double square = 0, along2 = 0;
+    for (double const x : along) along2 += x * x;
+    for (std::size_t j = 0; j < n; ++j) {
+      double dot = 0;
+      for (std::size_t c = 0; c < d; ++c) dot += double(k.values[j * d + c]) * along[c];
+      double const own = row.own[j], w = row.weights[j];
+      square += own * own * k_squares[j] + 2 * own * w * dot + w * w * along2;
+    }
+    return square;
   };
   Activation const activation = activation_of(choice);
+  WeightRow row;
   double total = 0;
   for (std::size_t i = 0; i < n; ++i) {
     for (std::size_t j = 0; j < n; ++j) {
@@ -184,7 +178,8 @@ double parameter_gradient(Choice const& choice, std::vector<double> const& x_nor
       for (std::size_t c = 0; c < d; ++c) dot += double(q.values[i * d + c]) * double(k.values[j * d + c]);
       scores[j] = dot / std::sqrt(double(d));
     }
-    total += x_norms[i] * x_norms[i] / double(d) * std::visit(row_square, activation);
+    activation.differentiate(scores, row);
+    total += x_norms[i] * x_norms[i] / double(d) * row_square(row);
   }
   return std::sqrt(total);
 }

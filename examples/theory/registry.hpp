@@ -1,10 +1,12 @@
-/// The activations that `theory` knows by name. To test one of your own, add its type to a list and build again.
+/// The activations that `theory` knows by name, and what it can do with one.
 #pragma once
 
 #include "attn/activation/activation.hpp"
+#include "attn/attention/activation_registry.hpp"
 
+#include <functional>
 #include <tuple>
-#include <variant>
+#include <vector>
 
 namespace theory {
 
@@ -87,7 +89,54 @@ template <class T>
   return with(*this, [&](auto const& a) { return attn::weight_and_slope(a, s, row).slope; });
 }
 
-/// What kernels are compiled for.
-using Activation = std::variant<attn::Softmax, AnyFunction, attn::Normalized<AnyFunction>>;
+/// One row of weights in double, and its derivatives dw_j / ds_l = [j = l] own_l + w_j shared_l.
+struct WeightRow {
+  std::vector<double> weights, own, shared;
+};
+
+template <class A>
+void differentiate(A const& a, std::vector<double> const& scores, WeightRow& to) {
+  to.weights.resize(scores.size());
+  to.own.resize(scores.size());
+  to.shared.assign(scores.size(), 0.0);
+  if constexpr (attn::RowActivation<A, double>) {
+    typename A::template Stats<double> stats;
+    for (double const s : scores) (void)a.absorb(stats, s);
+    for (std::size_t l = 0; l < scores.size(); ++l) {
+      to.weights[l] = a.numerator(scores[l], stats) / a.normalizer(stats);
+      to.own[l] = attn::pull_back(a, scores[l], to.weights[l], 1.0, 0.0, stats);
+      to.shared[l] = attn::pull_back(a, scores[l], to.weights[l], 0.0, 1.0, stats);
+    }
+  } else {
+    for (std::size_t l = 0; l < scores.size(); ++l) {
+      auto const w = attn::weight_and_slope(a, scores[l], attn::Row{int(scores.size()), 0});
+      to.weights[l] = w.weight;
+      to.own[l] = w.slope;
+    }
+  }
+}
+
+/// Any activation: fused kernels that gather norms and statistics, and derivatives of single rows.
+class Activation {
+ public:
+  using Exec = Kokkos::DefaultExecutionSpace;
+  using Statistics = attn::AttentionStatistics<float, Exec::memory_space>;
+  using Kernels = attn::BasicAnyActivation<attn::AttentionCall<Exec, float, attn::Full, Statistics>>;
+
+  template <class A>
+  requires(!std::same_as<A, Activation>) Activation(A const& a)
+      : kernels_(a), differentiate_([a](std::vector<double> const& scores, WeightRow& to) {
+          theory::differentiate(a, scores, to);
+        }) {}
+
+  Kernels const& kernels() const { return kernels_; }
+  void differentiate(std::vector<double> const& scores, WeightRow& to) const { differentiate_(scores, to); }
+
+ private:
+  Kernels kernels_;
+  std::function<void(std::vector<double> const&, WeightRow&)> differentiate_;
+};
+
+attn::ActivationRegistry<Activation> const& activations();
 
 }  // namespace theory

@@ -1,17 +1,14 @@
-/// Which types --activation, --power and --scale stand for. The definitions are in two files, because each type is a
-/// model of its own to the compiler; what all models share is compiled once in each file.
+/// Which activations train_vision offers by name.
 #pragma once
 
-#include <string>
-
-#include "vision/classifier.hpp"
+#include "attn/attention/activation_registry.hpp"
 
 namespace vision {
 
-/// Softmax, relu or sigmoid.
-std::unique_ptr<Classifier> make_other_vit(Context& ctx, std::string const& activation, Sizes const& sizes);
+/// For float networks that see all keys, and their norms.
+using Activation = attn::AnyActivation;
 
-/// c s^power.
-std::unique_ptr<Classifier> make_poly_vit(Context& ctx, ActivationChoice const& choice, Sizes const& sizes);
+/// Filled on first use, before what registered itself.
+attn::ActivationRegistry<Activation> const& activations();
 
 }  // namespace vision

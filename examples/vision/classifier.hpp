@@ -6,8 +6,9 @@
 
 #include <memory>
 #include <string>
-#include <variant>
 #include <vector>
+
+#include "vision/activations.hpp"
 
 namespace vision {
 
@@ -25,7 +26,7 @@ struct AttentionNorms {
 /// What one image's attention looks like in one layer: (heads, tokens, tokens), query by key.
 using AttentionMaps = std::vector<float>;
 
-/// The model without its types, so that the rest of the program is compiled once and not for each activation.
+/// The model without its types, which the rest of the program need not compile.
 class Classifier {
  public:
   virtual ~Classifier() = default;
@@ -54,7 +55,7 @@ struct ActivationChoice {
 };
 
 /// Everything about the model but its activation.
-using Sizes = attn::models::VitConfig<std::monostate>;
+using Sizes = attn::models::VitConfig<Activation>;
 
 /// Registers the parameters of a model in `ctx`. Throws `attn::Error` where the sizes do not fit.
 std::unique_ptr<Classifier> make_classifier(Context& ctx, ActivationChoice const& choice, Sizes const& sizes);
