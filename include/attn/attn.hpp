@@ -3,6 +3,8 @@
 #pragma once
 
 #include "attn/activation/activation.hpp"
+#include "attn/attention/activation_registry.hpp"
+#include "attn/attention/any_activation.hpp"
 #include "attn/attention/attention.hpp"
 #include "attn/attention/describe.hpp"
 #include "attn/core/check.hpp"

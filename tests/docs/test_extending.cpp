@@ -183,6 +183,24 @@ TEST(Extending, LengthsComeWithTheCall) {
   EXPECT_EQ(d_x.extents(), x.extents());
 }
 
+TEST(Extending, AnActivationIsChosenAtRunTime) {
+  attn::nn::Context<Kokkos::DefaultExecutionSpace> ctx;
+  bool const wants_softmax = true;
+  attn::AnyActivation const chosen = wants_softmax ? attn::AnyActivation(attn::Softmax{}) : TrainedTanh<>{};
+  attn::nn::MultiHeadAttention<attn::AnyActivation> const attention(ctx,
+                                                                    {.width = 6, .heads = 2, .activation = chosen});
+  auto const x = ctx.tensor(2, 3, 6);
+  Kokkos::deep_copy(x.view(), 1.0f);
+  auto const y = attention.forward(ctx, x).value;
+  ctx.exec.fence();
+  EXPECT_EQ(y.extent(2), 6);
+
+  using Exec = Kokkos::DefaultExecutionSpace;
+  using CausalOrNot =
+      attn::BasicAnyActivation<attn::AttentionCall<Exec, double>, attn::AttentionCall<Exec, double, attn::Causal>>;
+  EXPECT_FALSE(CausalOrNot().has_value());
+}
+
 TEST(Extending, AModuleKeepsItsPromises) {
   attn::nn::Context<Kokkos::DefaultExecutionSpace, double> ctx;
   LayerScale const scale(ctx / "ls1", {.width = 5});
