@@ -33,7 +33,7 @@ TEST(OwnActivation, TrainsAndIsEvaluatedByItsName) {
   write(folder / "t10k-labels-idx1-ubyte", test.labels);
   vision::Settings settings{.activation = {.activation = "bump"}};
   settings.data.directory = folder.path;
-  settings.model.patch = "4";
+  settings.model.patch = vision::Patch{4, 4};
   settings.model.width = 16;
   settings.model.depth = 1;
   settings.recipe.batch = 16;
