@@ -4,7 +4,7 @@
 #include "attn/attention/attention.hpp"
 #include "attn/attention/describe.hpp"
 
-#include <array>
+#include <algorithm>
 #include <cstddef>
 #include <new>
 #include <string>
@@ -35,9 +35,10 @@ namespace detail {
 /// The name of a type as the compiler writes it: "attn::Poly<3>".
 template <class T>
 constexpr std::string_view type_name() {
-  std::string_view const function = __PRETTY_FUNCTION__;
-  std::size_t const begin = function.find("T = ") + 4;
-  std::size_t const end = std::min(function.find("; std::", begin), function.rfind(']'));
+  std::string_view const function = __PRETTY_FUNCTION__;  // "... [with T = float; ...]", by nvcc "... [with T=float]"
+  std::size_t const begin =
+      function.find("T =") == std::string_view::npos ? function.find("T=") + 2 : function.find("T =") + 4;
+  std::size_t const end = std::min(function.find("; ", begin), function.rfind(']'));
   return function.substr(begin, end - begin);
 }
 
