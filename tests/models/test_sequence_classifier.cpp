@@ -3,6 +3,7 @@
 #include "attn/io/safetensors.hpp"
 #include "attn/models/sequence_classifier.hpp"
 #include "attn/nn/context.hpp"
+#include "attn/testing/check_module.hpp"
 
 #include <gtest/gtest.h>
 
@@ -10,6 +11,7 @@
 #include <cmath>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "nn/packed_batch.hpp"
 
@@ -272,6 +274,28 @@ TEST(SequenceClassifier, WrongUseIsRefused) {
   Model const pairs(ctx / "b", {.vocabulary = 11, .positions = 64, .length = 64, .classes = 3, .pairs = true});
   PackedBatch const batch({{1}, {2}, {3}}, 64);
   EXPECT_THROW(pairs.forward(ctx, batch.sequences, batch.ids), attn::Error);
+}
+
+TEST(SequenceClassifier, IsAModule) {
+  for (bool const pairs : {false, true}) {
+    Ctx<double> ctx;
+    SequenceClassifier<NystromAttention<Softmax>> const model(
+        ctx, {.vocabulary = 5,
+              .positions = 6,
+              .length = 6,
+              .classes = 2,
+              .pairs = pairs,
+              .width = 4,
+              .heads = 2,
+              .depth = 1,
+              .hidden = 3,
+              .dropout = 0,
+              .attention = with<Softmax>(PseudoInverseStart::norms, 3)});
+    PackedBatch const batch({{1, 2, 0, 3, 4, 0}, {2, 0, 0, 0, 0, 0}}, 6);
+    auto const verdict = attn::testing::check_module(ctx, model, std::pair(batch.sequences, batch.ids),
+                                                     {.gradients = {.step = 1e-3, .tolerance = 1e-6}});
+    EXPECT_TRUE(verdict) << verdict.message();
+  }
 }
 
 }  // namespace

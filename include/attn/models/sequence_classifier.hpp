@@ -123,6 +123,15 @@ class SequenceClassifier {
     return {logits, std::move(tape)};
   }
 
+  /// The same for both as one aggregate, as modules have it.
+  template <class Ctx>
+  nn::Forward<nn::TensorOf<Ctx, 2>, Tape<Ctx>> forward(
+      Ctx& ctx,
+      std::pair<nn::PackedSequences<typename Ctx::MemorySpace>, Tensor<int const, 1, typename Ctx::MemorySpace>> const&
+          batch) const {
+    return forward(ctx, batch.first, batch.second);
+  }
+
   /// Adds the gradients of all parameters.
   template <class Ctx>
   void backward(Ctx& ctx, Tape<Ctx>&& tape, nn::ConstTensorOf<Ctx, 2> d_logits) const {

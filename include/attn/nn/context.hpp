@@ -128,8 +128,8 @@ class AdjointPhase {
   Ctx& ctx_;
 };
 
-/// While one lives, modules know the lengths of the sequences that they are given, or how these are packed. Forward
-/// passes read it; a backward pass has it from its tape.
+/// While one lives, modules that are called with `ctx` know the lengths of the sequences that they are given, or how
+/// these are packed. Forward passes read it; a backward pass has it from its tape.
 ///
 ///     attn::nn::WithSequences const padded(ctx, {.lengths = lengths});
 ///     auto [y, tape] = block.forward(ctx, x);   // of TransformerBlock<MultiHeadAttention<A, KeyPadding>, ...>

@@ -4,6 +4,8 @@
 #include "attn/attention/mask.hpp"
 #include "attn/core/tensor.hpp"
 
+#include <tuple>
+
 namespace attn::nn {
 
 /// B sequences of `length` positions each, of which some are masked. Only the visible tokens exist: token r of the
@@ -15,6 +17,10 @@ struct PackedSequences {
   Tensor<int const, 1, Memory> offsets;      // (B + 1): sequence b has the rows offsets[b] ... offsets[b + 1] - 1
   Tensor<int const, 1, Memory> sequence_of;  // (rows)
   Tensor<int const, 1, Memory> position_of;  // (rows): ascending within a sequence, below length
+
+  /// An aggregate (nn/aggregate.hpp).
+  static constexpr auto tensors =
+      std::tuple(&PackedSequences::offsets, &PackedSequences::sequence_of, &PackedSequences::position_of);
 
   ATTN_FUNCTION Index batch() const { return offsets.extent(0) - 1; }
   ATTN_FUNCTION Index rows() const { return sequence_of.extent(0); }

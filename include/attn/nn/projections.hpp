@@ -16,6 +16,7 @@
 #include "attn/nn/linear.hpp"
 
 #include <optional>
+#include <tuple>
 
 namespace attn::nn {
 
