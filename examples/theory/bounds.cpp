@@ -1,5 +1,6 @@
 // Theorem 4.1: do softmax's norms stay below sqrt N and 2 sqrt N, for random and for adversarial matrices?
 #include "attn/core/random.hpp"
+#include "attn/core/scalar.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -75,8 +76,8 @@ void run_bounds(attn::io::CommonOptions const& common, BoundsOptions const& opti
           }
         }
         Measured const m = measure(choice, q, k, 1);
-        largest = std::max(largest, m.frobenius[0]);
-        largest_jacobian = std::max(largest_jacobian, m.jacobian[0]);
+        largest = attn::max(largest, m.frobenius[0]);  // a NaN stays one
+        largest_jacobian = attn::max(largest_jacobian, m.jacobian[0]);
       }
       double const root = std::sqrt(double(n)), rounding = 1 + 1e-5;
       bool const within = largest <= root * rounding && largest_jacobian <= 2 * root * rounding;

@@ -229,16 +229,16 @@ TEST(AnyActivation, SaysHowToUseIt) {
               attention(Exec(), Any(), x.tensor(), x.tensor(), x.tensor(), x.tensor());
             }).find("AnyActivation: choose an activation; this one holds none"),
             std::string::npos);
-  attn_test::Array<double, 4> const y({1, 1, 2, 2});
+  attn_test::Array<double, 4> const y({1, 1, 2, 2}), out({1, 1, 2, 2});
   EXPECT_NE(message_of([&] {
-              attention(Exec(), Any(Poly<3, DynamicScale>{}), y.tensor(), y.tensor(), y.tensor(), y.tensor(),
+              attention(Exec(), Any(Poly<3, DynamicScale>{}), y.tensor(), y.tensor(), y.tensor(), out.tensor(),
                         AttentionOptions<Causal>{});
             }).find("bind its trained numbers"),
             std::string::npos);
   Trained<float> floats;
   EXPECT_NE(message_of([&] {
               attention(Exec(), Any(Poly<3, DynamicScale>{}).bind(floats.numbers()), y.tensor(), y.tensor(), y.tensor(),
-                        y.tensor(), AttentionOptions<Causal>{});
+                        out.tensor(), AttentionOptions<Causal>{});
             }).find("of 8 bytes; got 4 bytes"),
             std::string::npos);
 }

@@ -1,10 +1,11 @@
 // Calls that cannot be right, and what they are told.
 #include "attn/activation/activation.hpp"
 #include "attn/attention/attention.hpp"
-
-#include <gtest/gtest.h>
+#include "attn/attention/norms.hpp"
 
 #include <string>
+
+#include "support.hpp"
 
 namespace {
 
@@ -100,6 +101,69 @@ TEST(AttentionErrors, AskForThePointersThatPoliciesNeed) {
       error([&] { attn::attention(Exec(), attn::Poly<3>{}, x, x, x, x, Options{}); }),
       "attention: give the mask KeyPadding the lengths of the sequences: KeyPadding{lengths}; a module takes them "
       "from its context: WithSequences(ctx, {.lengths = lengths})");
+}
+
+/// Memory for tensors of a call with B = 1, H = 2, N = 3, M = 3, D = E = 4.
+struct Call {
+  attn_test::Array<float, 4> q{{1, 2, 3, 4}}, k{{1, 2, 3, 4}}, v{{1, 2, 3, 4}}, out{{1, 2, 3, 4}}, d_out{{1, 2, 3, 4}},
+      d_q{{1, 2, 3, 4}}, d_k{{1, 2, 3, 4}}, d_v{{1, 2, 3, 4}};
+
+  std::string forward(X const& to, auto const& saved) const {
+    return error([&] { attn::attention(Exec(), attn::Softmax{}, q.tensor(), k.tensor(), v.tensor(), to, saved); });
+  }
+  std::string backward(X const& to_q, X const& to_k, X const& to_v, auto const& saved) const {
+    return error([&] {
+      attn::attention_backward(Exec(), attn::Softmax{}, q.tensor(), k.tensor(), v.tensor(), out.tensor(), saved,
+                               d_out.tensor(), to_q, to_k, to_v);
+    });
+  }
+};
+using SavedRows = attn::Saved<attn::Softmax, float, Memory>;
+
+TEST(AttentionErrors, AskForRoomInWhatIsSaved) {
+  Call const call;
+  EXPECT_EQ(call.forward(call.out, SavedRows(1, 2, 2)),
+            "attention: give `saved` room for (B, H, N) = (1, 2, 3), it has room for (1, 2, 2)");
+  EXPECT_EQ(call.forward(call.out, SavedRows()), "no error");  // nothing is saved
+  EXPECT_EQ(call.backward(call.d_q, call.d_k, call.d_v, SavedRows(1, 1, 3)),
+            "attention_backward: give `saved` room for (B, H, N) = (1, 2, 3), it has room for (1, 1, 3)");
+  EXPECT_EQ(call.backward(call.d_q, call.d_k, call.d_v, SavedRows()),
+            "attention_backward: give what the forward pass with this activation saved; `saved` lacks memory");
+}
+
+TEST(AttentionErrors, AskForResultsThatOverlapNothing) {
+  Call const call;
+  SavedRows const saved(1, 2, 3);
+  EXPECT_EQ(call.forward(call.q, saved), "attention: give out memory of its own; it overlaps that of q");
+  EXPECT_EQ(call.forward(call.v, saved), "attention: give out memory of its own; it overlaps that of v");
+  EXPECT_EQ(call.forward(X(call.out.tensor().data(), {1, 2, 3, 4}, {0, 0, 4, 1}), saved),
+            "attention: give out a place for each element; dimension 1 has a stride of 0");
+  EXPECT_EQ(call.backward(call.d_q, call.d_q, call.d_v, saved),
+            "attention_backward: give d_q memory of its own; it overlaps that of d_k");
+  EXPECT_EQ(call.backward(call.d_q, call.d_k, call.d_k, saved),
+            "attention_backward: give d_k memory of its own; it overlaps that of d_v");
+  EXPECT_EQ(call.backward(call.d_q, call.d_k, call.d_out, saved),
+            "attention_backward: give d_v memory of its own; it overlaps that of d_out");
+  // Parts of one fused projection, (B, N, 3, H, D), lie side by side.
+  attn_test::Array<float, 4> const fused({3, 3, 2, 4});
+  auto const part = [&](Index which) { return X(fused.tensor().data() + which * 8, {1, 2, 3, 4}, {72, 4, 24, 1}); };
+  EXPECT_EQ(call.backward(part(0), part(1), part(2), saved), "no error");
+  EXPECT_EQ(call.backward(part(0), part(1), X(part(1).data() + 4, {1, 2, 3, 4}, {72, 4, 24, 1}), saved),
+            "attention_backward: give d_k memory of its own; it overlaps that of d_v");
+}
+
+TEST(AttentionErrors, AskForTheShapesOfNorms) {
+  Call const call;
+  attn_test::Array<float, 2> const heads({1, 2}), other({1, 3});
+  attn_test::Array<float, 3> const rows({1, 2, 3}), few({1, 2, 2});
+  auto const run = [&](attn::AttentionStatistics<float> const& norms) {
+    return error([&] { attn::attention_norms(Exec(), attn::Softmax{}, call.q.tensor(), call.k.tensor(), norms); });
+  };
+  EXPECT_EQ(run({.frobenius = heads.tensor(), .jacobian = heads.tensor(), .sum = rows.tensor()}), "no error");
+  EXPECT_EQ(run({.frobenius = other.tensor()}), "attention: give frobenius the shape (1, 2)");
+  EXPECT_EQ(run({.frobenius = heads.tensor(), .entropy = few.tensor()}), "attention: give entropy the shape (1, 2, 3)");
+  attn::Saved<attn::Softmax, float, Memory> const saved(1, 2, 3);
+  EXPECT_NE(error([&] { attn::log_sum_exp(Exec(), saved, few.tensor()); }), "no error");
 }
 
 }  // namespace

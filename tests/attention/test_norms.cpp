@@ -283,6 +283,40 @@ void expect_written_only_where_wanted() {
   EXPECT_TRUE(attn::testing::same_bits(arrays.get(memory, 4), all[1]));
 }
 
+template <class Kernel, class A>
+void expect_indifference(A const& a) {
+  auto const clean = random_inputs<double>({.queries = 37, .keys = 41});
+  Shape const& s = clean.shape;
+  auto const want = by_kernel<double, Kernel>(simple(a), clean, causal(0), 0);
+  for (Index const key : {36, 38}) {  // only the last query sees the first of them, none the other
+    auto in = clean;
+    for (Index row = key; row < s.batch * s.kv_heads * s.keys; row += s.keys) {
+      for (Index d = 0; d < s.width; ++d) in.k[std::size_t(row * s.width + d)] = std::nan("");
+    }
+    auto const got = by_kernel<double, Kernel>(simple(a), in, causal(0), 0);
+    for (std::size_t which = 0; which < 8; ++which) {
+      bool const counts = which == 5 || which == 6;  // how many weights are positive, or negative
+      for (std::size_t i = 0; i < got[which].size(); ++i) {
+        bool const is_spoilt = key == 36 && !counts && (which < 2 || Index(i) % s.queries == 36);
+        bool const may_differ = key == 36 && counts && Index(i) % s.queries == 36;
+        if (may_differ) continue;
+        EXPECT_EQ(std::isnan(got[which][i]), is_spoilt) << names[which] << "[" << i << "]";
+        if (!is_spoilt) {
+          EXPECT_EQ(got[which][i], want[which][i]) << names[which] << "[" << i << "]";
+        }
+      }
+    }
+  }
+}
+
+TEST(Norms, AreIndifferentToWhatAMaskHides) {
+  attn::Poly<attn::any_power, attn::FixedScale> const cube{{}, {3}};
+  expect_indifference<PortableNorms>(attn::Softmax{});
+  expect_indifference<ChosenNorms>(attn::Softmax{});
+  expect_indifference<PortableNorms>(cube);
+  expect_indifference<ChosenNorms>(cube);
+}
+
 TEST(Norms, AreWrittenOnlyWhereTheyHaveMemory) {
   expect_written_only_where_wanted<PortableNorms>();
   expect_written_only_where_wanted<ChosenNorms>();

@@ -4,78 +4,12 @@
 ///                                 query i
 #pragma once
 
+#include "attn/attention/detail/check.hpp"
 #include "attn/attention/detail/dispatch.hpp"
 #include "attn/attention/detail/pointers.hpp"
 #include "attn/attention/saved.hpp"
 
 namespace attn {
-
-namespace detail {
-
-/// What every entry point checks about shapes; H must be a multiple of H_kv.
-template <class Q, class K, class V, class O>
-void check_attention(char const* function, Q const& q, K const& k, V const& v, O const& out) {
-  static_assert(Q::rank == 4 && K::rank == 4 && V::rank == 4 && O::rank == 4,
-                "attention: pass q, k, v and out as tensors or views of rank 4: (batch, heads, tokens, width)");
-  auto const shape = [](auto const& t) {
-    std::ostringstream s;
-    s << "(" << t.extent(0) << ", " << t.extent(1) << ", " << t.extent(2) << ", " << t.extent(3) << ")";
-    return s.str();
-  };
-  ATTN_CHECK(q.extent(0) == k.extent(0) && k.extent(0) == v.extent(0) && v.extent(0) == out.extent(0), function,
-             ": give q, k, v and out the same batch size; got q ", shape(q), ", k ", shape(k), ", v ", shape(v),
-             ", out ", shape(out));
-  ATTN_CHECK(q.extent(3) == k.extent(3), function, ": give q and k the same width D; got q ", shape(q), ", k ",
-             shape(k));
-  ATTN_CHECK(k.extent(1) == v.extent(1) && k.extent(2) == v.extent(2), function,
-             ": give k and v the same heads and keys; got k ", shape(k), ", v ", shape(v));
-  ATTN_CHECK(k.extent(1) > 0 ? q.extent(1) % k.extent(1) == 0 : q.extent(1) == 0, function,
-             ": make the query heads a multiple of the key heads; got q ", shape(q), ", k ", shape(k));
-  ATTN_CHECK(out.extent(1) == q.extent(1) && out.extent(2) == q.extent(2) && out.extent(3) == v.extent(3), function,
-             ": out must be (B, H, N, E); got q ", shape(q), ", v ", shape(v), ", out ", shape(out));
-  auto const check_stride = [&](char const* name, auto const& t) {
-    ATTN_CHECK(t.stride(3) == 1 || t.extent(3) <= 1 || t.size() == 0, function, ": give ", name,
-               " a last stride of 1 (a LayoutRight view has it); got ", t.stride(3));
-  };
-  check_stride("q", q);
-  check_stride("k", k);
-  check_stride("v", v);
-  check_stride("out", out);
-}
-
-template <class T, class Memory, class Q, class K>
-void check_bias(char const*, NoBias const&, Q const&, K const&) {}
-template <class T, class Memory, class R, class BiasMemory, class Q, class K>
-void check_bias(char const* function, ScoreBias<R, BiasMemory> const& bias, Q const& q, K const& k) {
-  static_assert(std::same_as<R, T> && std::same_as<BiasMemory, Memory>,
-                "attention: give a ScoreBias in the memory of q, and of double for tensors of double, of float for "
-                "others; jets take none");
-  auto const check = [&](char const* name, auto const& x) {
-    ATTN_CHECK(x.extent(2) == q.extent(2) && x.extent(3) == k.extent(2), function, ": give the bias's ", name,
-               " a shape of (., ., ", q.extent(2), ", ", k.extent(2), "), got (., ., ", x.extent(2), ", ", x.extent(3),
-               ")");
-    ATTN_CHECK(x.extent(0) > 0 && q.extent(0) % x.extent(0) == 0 && (x.extent(1) == 1 || x.extent(1) == q.extent(1)),
-               function, ": give the bias's ", name, " a batch that divides ", q.extent(0), " and 1 or ", q.extent(1),
-               " heads, got (", x.extent(0), ", ", x.extent(1), ")");
-    ATTN_CHECK(x.stride(3) == 1 || x.extent(3) <= 1, function, ": give the bias's ", name, " a last stride of 1; got ",
-               x.stride(3));
-  };
-  check("values", bias.values);
-  if (bias.gradient.data() == nullptr) return;
-  check("gradient", bias.gradient);
-  ATTN_CHECK(bias.gradient.extents() == bias.values.extents(), function,
-             ": give the bias's gradient the shape of its values");
-}
-
-template <class A, class T>
-constexpr void check_activation_concept() {
-  static_assert(Activation<A, T> || ErasedActivation<A>,
-                "attention: the activation must be pointwise, template <class T> ATTN_FUNCTION T operator()(T score, "
-                "attn::Row row) const, or row-normalised, with Stats, absorb, numerator, normalizer and pullback: see "
-                "attn/activation/concepts.hpp");
-}
-
-}  // namespace detail
 
 /// q (B, H, N, D), k (B, H_kv, M, D), v (B, H_kv, M, E) -> out (B, H, N, E).
 ///
@@ -94,6 +28,9 @@ void attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v,
   detail::check_activation_concept<A, T>();
   detail::check_attention("attention", q_, k_, v_, out_);
   detail::check_bias<T, Memory>("attention", options.bias, q_, k_);
+  detail::check_saved("attention", a, saved, q_, false);
+  detail::check_norms("attention", options.norms, q_);
+  detail::check_apart("attention", "out", out_, detail::Named{"q", q_}, detail::Named{"k", k_}, detail::Named{"v", v_});
   // Not E: the statistics of the rows are wanted. And the norms of a matrix without rows are zero.
   if (out_.extent(0) * out_.extent(1) == 0 || (out_.extent(2) == 0 && !detail::wants_norms<Norms>)) return;
   detail::check_pointers<T>("attention", a, options.mask);
@@ -145,6 +82,14 @@ void attention_backward(Exec const& exec, A const& a, Q const& q, K const& k, V 
   ATTN_CHECK(d_q_.extents() == q_.extents() && d_k_.extents() == k_.extents() && d_v_.extents() == v_.extents(),
              "attention_backward: give d_q, d_k and d_v the shapes of q, k and v");
   if (q_.size() > 0) detail::check_pointers<T>("attention_backward", a, options.mask);
+  detail::check_saved("attention_backward", a, saved, q_, true);
+  auto const check_apart = [&](char const* name, auto const& gradient, auto const&... others) {
+    detail::check_apart("attention_backward", name, gradient, detail::Named{"q", q_}, detail::Named{"k", k_},
+                        detail::Named{"v", v_}, detail::Named{"out", out_}, detail::Named{"d_out", d_out_}, others...);
+  };
+  check_apart("d_q", d_q_, detail::Named{"d_k", d_k_}, detail::Named{"d_v", d_v_});
+  check_apart("d_k", d_k_, detail::Named{"d_v", d_v_});
+  check_apart("d_v", d_v_);
   if constexpr (ErasedActivation<A>) {
     a.attend_backward(exec, q_, k_, v_, out_, saved, d_out_, d_q_, d_k_, d_v_, options);
   } else {

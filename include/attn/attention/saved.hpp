@@ -89,24 +89,29 @@ requires(LearnableActivation<A, T> && !RowActivation<A, T>) class Saved<A, T, Me
 
   Saved() = default;
   Saved(Workspace<Memory>& workspace, A const&, Index batch, Index heads, Index queries)
-      : parts_(workspace.template tensor<Real>(batch, heads, queries, A::n_parameters).data()) {}
+      : parts_(workspace.template tensor<Real>(batch, heads, queries, A::n_parameters).data()),
+        extents_{batch, heads, queries} {}
   Saved(A const&, Index batch, Index heads, Index queries) : Saved(batch, heads, queries) {}
   Saved(Index batch, Index heads, Index queries)
       : owned_(Kokkos::view_alloc(Kokkos::WithoutInitializing, "attn::Saved"),
                static_cast<std::size_t>(batch * heads * queries * A::n_parameters)),
-        parts_(owned_.data()) {}
+        parts_(owned_.data()),
+        extents_{batch, heads, queries} {}
   /// Over `bytes(batch, heads, queries)` bytes, aligned for what they hold.
-  Saved(std::byte* memory, Index, Index, Index) : parts_(reinterpret_cast<Real*>(memory)) {}
+  Saved(std::byte* memory, Index batch, Index heads, Index queries)
+      : parts_(reinterpret_cast<Real*>(memory)), extents_{batch, heads, queries} {}
 
   static Index bytes(Index batch, Index heads, Index queries) {
     return batch * heads * queries * A::n_parameters * Index(sizeof(Real));
   }
 
   Real* parts() const { return parts_; }
+  Extents<3> const& extents() const { return extents_; }
 
  private:
   Kokkos::View<Real*, Memory> owned_;
   Real* parts_ = nullptr;
+  Extents<3> extents_{};
 };
 
 /// An activation that is chosen at run time: as many bytes as what it holds keeps.
@@ -114,21 +119,27 @@ template <ErasedActivation A, class T, class Memory>
 class Saved<A, T, Memory> {
  public:
   Saved() = default;
-  Saved(Workspace<Memory>& workspace, A const& a, Index batch, Index heads, Index queries) {
-    Index const bytes = a.template saved_bytes<T, Memory>(batch, heads, queries);
-    if (bytes > 0) memory_ = workspace.template tensor<std::byte>(bytes).data();
+  Saved(Workspace<Memory>& workspace, A const& a, Index batch, Index heads, Index queries)
+      : extents_{batch, heads, queries}, bytes_(a.template saved_bytes<T, Memory>(batch, heads, queries)) {
+    if (bytes_ > 0) memory_ = workspace.template tensor<std::byte>(bytes_).data();
   }
   Saved(A const& a, Index batch, Index heads, Index queries)
       : owned_(Kokkos::view_alloc(Kokkos::WithoutInitializing, "attn::Saved"),
                static_cast<std::size_t>(a.template saved_bytes<T, Memory>(batch, heads, queries))),
-        memory_(owned_.data()) {}
+        memory_(owned_.data()),
+        extents_{batch, heads, queries},
+        bytes_(static_cast<Index>(owned_.extent(0))) {}
 
   /// Null where nothing is kept.
   std::byte* memory() const { return memory_; }
+  Extents<3> const& extents() const { return extents_; }
+  Index bytes() const { return bytes_; }
 
  private:
   Kokkos::View<std::byte*, Memory> owned_;
   std::byte* memory_ = nullptr;
+  Extents<3> extents_{};
+  Index bytes_ = 0;
 };
 
 }  // namespace attn

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attn/core/elementwise.hpp"
+#include "attn/core/overlap.hpp"
 #include "attn/core/tensor.hpp"
 #include "attn/linalg/detail/host_gemm.hpp"
 
@@ -75,6 +76,8 @@ void gemm(Exec const& exec, std::type_identity_t<AccumulatorOf<T>> alpha, Tensor
   ATTN_CHECK(has_unit_stride(a) && has_unit_stride(b) && (c.stride(1) == 1 || c.extent(1) <= 1),
              "gemm: give matrices with a unit stride (c in its second dimension), got strides (", a.stride(0), ", ",
              a.stride(1), "), (", b.stride(0), ", ", b.stride(1), ") and (", c.stride(0), ", ", c.stride(1), ")");
+  ATTN_CHECK(!overlap(c, a) && !overlap(c, b), "gemm: give c memory of its own; it overlaps that of ",
+             overlap(c, a) ? "a" : "b");
   ProfilingRegion const region("attn::gemm");
   Tensor<S const, 2, Memory> const left = a, right = b;
   if constexpr (HostExecutionSpace<Exec>) {

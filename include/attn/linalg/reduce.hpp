@@ -3,6 +3,7 @@
 
 #include "attn/core/check.hpp"
 #include "attn/core/elementwise.hpp"
+#include "attn/core/overlap.hpp"
 #include "attn/core/tensor.hpp"
 #include "attn/linalg/detail/host_scratch.hpp"
 
@@ -155,6 +156,7 @@ void column_sums(Exec const& exec, Tensor<X, 2, Memory> const& x, std::type_iden
   Index const m = x.extent(0), n = x.extent(1);
   ATTN_CHECK(out.extent(0) == n, "column_sums: give a result of ", n, " elements, got ", out.extent(0));
   ATTN_CHECK(x.stride(1) == 1 || n <= 1, "column_sums: give a matrix whose second stride is 1, got ", x.stride(1));
+  ATTN_CHECK(!overlap(out, x), "column_sums: give the result memory of its own; it overlaps that of x");
   ProfilingRegion const region("attn::column_sums");
   if (n == 0) return;
   if constexpr (HostExecutionSpace<Exec>) {
