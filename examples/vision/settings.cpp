@@ -168,6 +168,11 @@ attn::data::Split load_data(DataSettings const& settings) {
                           given.train_labels.empty() && given.test_images.empty() && given.test_labels.empty();
   attn::data::Split split = is_fashion ? attn::data::load_fashion_mnist()
                                        : attn::data::load_idx_split(complete_paths(settings), settings.classes);
+  if (is_fashion && settings.classes > 0) {
+    ATTN_CHECK(settings.classes >= split.train.classes, "--classes: give at least the ", split.train.classes,
+               " classes of the data, got ", settings.classes);
+    split.train.classes = split.test.classes = settings.classes;
+  }
   if (settings.train_limit > 0) split.train = attn::data::take(std::move(split.train), settings.train_limit);
   if (settings.test_limit > 0) split.test = attn::data::take(std::move(split.test), settings.test_limit);
   return split;
