@@ -10,3 +10,4 @@
 #include "attn/activation/sigmoid.hpp"
 #include "attn/activation/slope.hpp"
 #include "attn/activation/softmax.hpp"
+#include "attn/activation/tempered_softmax.hpp"

@@ -5,6 +5,7 @@
 #include "attn/core/scalar.hpp"
 
 #include <concepts>
+#include <utility>
 
 namespace attn {
 
@@ -39,15 +40,21 @@ ATTN_FUNCTION auto for_row(A const& a, Row row) {
   }
 }
 
+namespace detail {
+/// What kernels ask about the scores of one row.
+template <class A>
+using OfRow = decltype(attn::for_row(std::declval<A const&>(), Row{}));
+}  // namespace detail
+
 /// A row-normalised activation with rule 4 below in its second form.
 template <class A, class T>
-concept StatesNumeratorSlope = requires(A const a, typename A::template Stats<T> const& stats, T s) {
+concept StatesNumeratorSlope = requires(detail::OfRow<A> const a, typename A::template Stats<T> const& stats, T s) {
   { a.numerator_slope(s, stats) } -> std::same_as<T>;
 };
 
 /// ... in either form.
 template <class A, class T>
-concept PullsBack = StatesNumeratorSlope<A, T> || requires(A const a, T w, T d_w, T delta) {
+concept PullsBack = StatesNumeratorSlope<A, T> || requires(detail::OfRow<A> const a, T w, T d_w, T delta) {
   { a.pullback(w, d_w, delta) } -> std::same_as<T>;
 };
 
@@ -68,8 +75,12 @@ concept PullsBack = StatesNumeratorSlope<A, T> || requires(A const a, T w, T d_w
 ///     hides reads as the lowest number, and its numerator is not used; it must not matter once a row has seen another.
 ///     Several threads may share a row, and each sees some of its scores: `scores.row_max(x)` and `scores.row_sum(x)`
 ///     give the largest and the sum of what all of them pass, in the same order of calls; elsewhere they return x.
+///  7. Optional: `for_row(row)`, which returns what has all of these members but `Stats`, and they may depend on the
+///  row:
+///     a number that differs between heads, say. `A` needs only `Stats` then; what is returned has the same.
 template <class A, class T>
-concept RowActivation = std::copyable<A> && requires(A const a, typename A::template Stats<T>& stats, T s) {
+concept RowActivation = std::copyable<A> &&
+    requires(detail::OfRow<A> const a, typename A::template Stats<T>& stats, T s) {
   { a.absorb(stats, s) } -> std::same_as<T>;
   { a.numerator(s, stats) } -> std::same_as<T>;
   { a.normalizer(stats) } -> std::same_as<T>;
@@ -94,7 +105,7 @@ using StatsOf = typename StatsOfTrait<A, T>::type;
 
 }  // namespace detail
 
-/// ds of one score of a complete row, from the weight's gradient.
+/// ds of one score of a complete row, from the weight's gradient. `a` is what `for_row` returned.
 template <class T, RowActivation<T> A>
 ATTN_FUNCTION T pull_back(A const& a, T s, T w, T d_w, T delta, typename A::template Stats<T> const& stats) {
   if constexpr (StatesNumeratorSlope<A, T>) {
@@ -125,22 +136,42 @@ struct LearnedParameters {
   bool per_head = false;
 };
 
-/// A pointwise activation with numbers that are trained with the network.
-///
-///  1. `A::n_parameters`, and `A::parameter_names`, an array of as many C strings.
-///  2. `a.parameters()` returns its `LearnedParameters`.
-///  3. `a.parameter_slopes(s, row)` returns the n_parameters derivatives dw/d(parameter) as a `Kokkos::Array`.
-///  4. `A::initial_parameters(n_keys)` returns their first values.
-///  5. `a.bind(parameters)` returns the same activation over other storage, of any real type: a module keeps the
-///     numbers among its own parameters and binds the activation to them.
+namespace detail {
+
 template <class A, class T>
-concept LearnableActivation = PointwiseActivation<A, T> &&
-    requires(A const a, T s, Row row, LearnedParameters<RealOf<T>> parameters) {
+concept HasTrainedNumbers = requires(A const a, LearnedParameters<RealOf<T>> parameters) {
   { a.parameters().per_head } -> std::convertible_to<bool>;
-  { a.parameter_slopes(s, row) } -> std::same_as<Kokkos::Array<T, A::n_parameters>>;
   { A::initial_parameters(1) } -> std::convertible_to<Kokkos::Array<double, A::n_parameters>>;
   { A::parameter_names[0] } -> std::convertible_to<char const*>;
   a.bind(parameters);
 };
+
+template <class A, class T>
+concept StatesParameterSlopes = PointwiseActivation<A, T> && requires(A const a, T s, Row row) {
+  { a.parameter_slopes(s, row) } -> std::same_as<Kokkos::Array<T, A::n_parameters>>;
+};
+template <class A, class T>
+concept StatesParameterPullbacks = RowActivation<A, T> &&
+    requires(OfRow<A> const a, T s, T w, T d_w, T delta, typename A::template Stats<T> const& stats) {
+  { a.parameter_pullbacks(s, w, d_w, delta, stats) } -> std::same_as<Kokkos::Array<T, A::n_parameters>>;
+};
+
+}  // namespace detail
+
+/// An activation with numbers that are trained with the network.
+///
+///  1. `A::n_parameters`, and `A::parameter_names`, an array of as many C strings.
+///  2. `a.parameters()` returns its `LearnedParameters`.
+///  3. If it is pointwise, `a.parameter_slopes(s, row)` returns the n_parameters derivatives dw/d(parameter) as a
+///     `Kokkos::Array`. If it is row-normalised, `parameter_pullbacks(s, w, d_w, delta, stats)` returns, for each
+///     parameter, a number whose sum over the keys of a complete row is dloss/d(parameter), from a score, its weight,
+///     the gradient of the weight, and delta = sum_k w_k d_w_k. (With w_j = n_j / Z and Z = sum_k n_k: d
+///     n_j/d(parameter) / Z (d_w_j - delta).) It stands beside `pullback`: on what `for_row` returns, if there is one.
+///  4. `A::initial_parameters(n_keys)` returns their first values.
+///  5. `a.bind(parameters)` returns the same activation over other storage, of any real type: a module keeps the
+///     numbers among its own parameters and binds the activation to them.
+template <class A, class T>
+concept LearnableActivation = detail::HasTrainedNumbers<A, T> &&
+    (detail::StatesParameterSlopes<A, T> || detail::StatesParameterPullbacks<A, T>);
 
 }  // namespace attn

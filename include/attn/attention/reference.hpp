@@ -41,8 +41,9 @@ WeightRow<A, T> weight_row(A const& a, Q const& q, K const& k, Options const& op
     r.scores.push_back(options.bias.add(s * T(score_scale), b, h, i, j));
   }
   if constexpr (RowActivation<A, T>) {
-    for (T const& s : r.scores) a.absorb(r.stats, s);
-    for (T const& s : r.scores) r.weights.push_back(a.numerator(s, r.stats) / a.normalizer(r.stats));
+    auto const known = for_row(a, row);
+    for (T const& s : r.scores) known.absorb(r.stats, s);
+    for (T const& s : r.scores) r.weights.push_back(known.numerator(s, r.stats) / known.normalizer(r.stats));
   } else {
     for (T const& s : r.scores) r.weights.push_back(a(s, row));
   }
@@ -135,17 +136,25 @@ void attention_backward(A const& a, Q const& q, K const& k, V const& v, DO const
           }
           for (std::size_t r = 0; r < visible; ++r) {
             if constexpr (RowActivation<A, T>) {
-              d_s[r] = pull_back(a, row.scores[r], row.weights[r], d_w[r], delta, row.stats);
+              d_s[r] = pull_back(for_row(a, a_row), row.scores[r], row.weights[r], d_w[r], delta, row.stats);
             } else {
               d_s[r] = weight_and_slope(a, row.scores[r], a_row).slope * d_w[r];
             }
             detail::add_bias_gradient(options.bias, b, h, i, row.keys.begin + static_cast<Index>(r), d_s[r]);
             if constexpr (LearnableActivation<A, T>) {
               auto const parameters = a.parameters();
-              auto const slopes = a.parameter_slopes(row.scores[r], a_row);
+              auto const shares = [&] {
+                if constexpr (RowActivation<A, T>) {
+                  return for_row(a, a_row).parameter_pullbacks(row.scores[r], row.weights[r], d_w[r], delta, row.stats);
+                } else {
+                  auto slopes = a.parameter_slopes(row.scores[r], a_row);
+                  for (int p = 0; p < A::n_parameters; ++p) slopes[p] = slopes[p] * d_w[r];
+                  return slopes;
+                }
+              }();
               for (int p = 0; parameters.gradient != nullptr && p < A::n_parameters; ++p) {
                 Index const at = (parameters.per_head ? h * A::n_parameters : 0) + p;
-                parameters.gradient[at] += real_gradient(slopes[static_cast<std::size_t>(p)] * d_w[r]);
+                parameters.gradient[at] += real_gradient(shares[static_cast<std::size_t>(p)]);
               }
             }
           }

@@ -39,7 +39,7 @@ class Saved {
 
 /// A row-normalised activation keeps the statistics of each row: `rows()` (B, H, N). Kernels for CUDA want room for two
 /// more numbers a row, which one launch of the backward pass leaves to the next: `row_facts()` (B, H, N, 2), null
-/// elsewhere.
+/// elsewhere. Trained numbers need `parts()` (B, H, N, n_parameters), as below.
 template <class A, class T, class Memory>
 requires RowActivation<A, T>
 class Saved<A, T, Memory> {
@@ -49,31 +49,40 @@ class Saved<A, T, Memory> {
 
   Saved() = default;
   Saved(Workspace<Memory>& workspace, A const&, Index batch, Index heads, Index queries)
-      : rows_(workspace.template tensor<Stats>(with_facts(batch * heads * queries)).data(), {batch, heads, queries}) {}
+      : rows_(workspace.template tensor<Stats>(with_rest(batch * heads * queries)).data(), {batch, heads, queries}) {}
   Saved(A const&, Index batch, Index heads, Index queries) : Saved(batch, heads, queries) {}
   Saved(Index batch, Index heads, Index queries)
       : owned_(Kokkos::view_alloc(Kokkos::WithoutInitializing, "attn::Saved"),
-               static_cast<std::size_t>(with_facts(batch * heads * queries))),
+               static_cast<std::size_t>(with_rest(batch * heads * queries))),
         rows_(owned_.data(), {batch, heads, queries}) {}
   /// Over `bytes(batch, heads, queries)` bytes, aligned for what they hold.
   Saved(std::byte* memory, Index batch, Index heads, Index queries)
       : rows_(reinterpret_cast<Stats*>(memory), {batch, heads, queries}) {}
 
   static Index bytes(Index batch, Index heads, Index queries) {
-    return with_facts(batch * heads * queries) * Index(sizeof(Stats));
+    return with_rest(batch * heads * queries) * Index(sizeof(Stats));
   }
 
   Tensor<Stats, 3, Memory> const& rows() const { return rows_; }
-  /// They lie behind the statistics.
-  Real* row_facts() const {
-    return has_facts && rows_.data() != nullptr ? reinterpret_cast<Real*>(rows_.data() + rows_.size()) : nullptr;
+  /// They lie behind the statistics, and the parts behind them.
+  Real* row_facts() const { return n_facts > 0 ? rest() : nullptr; }
+  Real* parts() const requires LearnableActivation<A, T> {
+    return rest() == nullptr ? nullptr : rest() + n_facts * rows_.size();
   }
 
  private:
-  static constexpr bool has_facts = detail::keeps_row_facts<T, Memory>;
+  /// Of a row.
+  static constexpr Index n_facts = detail::keeps_row_facts<T, Memory> ? 2 : 0;
+  static constexpr Index n_parts = [] {
+    if constexpr (LearnableActivation<A, T>) return Index(A::n_parameters);
+    return Index(0);
+  }();
 
-  static constexpr Index with_facts(Index n) {
-    return n + (has_facts ? (2 * n * Index(sizeof(Real)) + Index(sizeof(Stats)) - 1) / Index(sizeof(Stats)) : 0);
+  static constexpr Index with_rest(Index n) {
+    return n + ((n_facts + n_parts) * n * Index(sizeof(Real)) + Index(sizeof(Stats)) - 1) / Index(sizeof(Stats));
+  }
+  Real* rest() const {
+    return rows_.data() == nullptr ? nullptr : reinterpret_cast<Real*>(rows_.data() + rows_.size());
   }
 
   Kokkos::View<Stats*, Memory> owned_;

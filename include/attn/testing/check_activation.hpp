@@ -30,7 +30,12 @@ ActivationReport check_activation(A const& a, CheckActivationOptions const& opti
     if (sizeof(typename A::template Stats<double>) != 2 * sizeof(typename A::template Stats<float>)) {
       report.add("type", "Stats<T> has members of another type than T, which the kernels for packs cannot keep");
     }
-    detail::RowCheck<A>{a, options, report}.run();
+    if constexpr (LearnableActivation<A, double>) {
+      detail::LearnableRowCheck<A>{a, options, report}.run();
+    } else {
+      auto const known = attn::for_row(a, Row{});
+      detail::RowCheck<std::remove_const_t<decltype(known)>>{known, options, report}.run();
+    }
   } else if constexpr (LearnableActivation<A, double>) {
     detail::LearnableCheck<A>{a, options, report}.run();
   } else {

@@ -31,7 +31,11 @@ constexpr CallTraits traits_of_types() {
     if constexpr (Activation<A, Pack<T>>) t.sums_give_norms = NormsFollowFromSums<A, Pack<T>>;
   }
 #if defined(KOKKOS_ENABLE_CUDA)
-  if constexpr (std::same_as<Exec, Kokkos::Cuda>) t.has_tensor_cores = cuda::are_of_one_kind<O, Others...>;
+  if constexpr (std::same_as<Exec, Kokkos::Cuda>) {
+    // Numbers of a row-normalised activation that are trained or depend on the row are the portable kernels' business.
+    constexpr bool is_plain = !RowActivation<A, T> || (std::same_as<OfRow<A>, A> && !LearnableActivation<A, T>);
+    t.has_tensor_cores = is_plain && cuda::are_of_one_kind<O, Others...>;
+  }
 #endif
   return t;
 }

@@ -26,7 +26,7 @@ struct NormSums {
 
 /// A row-normalised activation that states the squared norm of its Jacobian in closed form.
 template <class A, class T>
-concept StatesJacobian = requires(A const a, T sum_w2, T sum_w3) {
+concept StatesJacobian = requires(OfRow<A> const a, T sum_w2, T sum_w3) {
   { a.squared_jacobian(sum_w2, sum_w3) } -> std::same_as<T>;
 };
 

@@ -232,4 +232,86 @@ struct RowCheck {
   }
 };
 
+/// Trained numbers of a row-normalised activation: their first values, `bind`, heads, and the gradients of each.
+template <class A>
+struct LearnableRowCheck {
+  static constexpr int n = A::n_parameters, heads = 2;
+
+  A const& a;
+  CheckActivationOptions const& options;
+  ActivationReport& report;
+
+  void run() const {
+    std::vector<double> numbers;
+    for (int i = 0; i < heads * n; ++i) {
+      double const first = A::initial_parameters(197)[std::size_t(i % n)];
+      if (!std::isfinite(first)) {
+        report.add("initial parameters", A::parameter_names[i % n], " starts at ", first);
+        return;
+      }
+      numbers.push_back(first * (1 + 0.5 * (i / n)) + 0.25 * (i / n));  // no two heads alike
+    }
+    auto const bound = a.bind(LearnedParameters<double>{numbers.data(), nullptr, true});
+    if (bound.parameters().value != numbers.data() || !bound.parameters().per_head) {
+      report.add("bind", "parameters() is not what bind() was given");
+    }
+    for (int h = 0; h < heads; ++h) {
+      Row const row{31, h};
+      auto const known = attn::for_row(bound, row);
+      RowCheck<std::remove_const_t<decltype(known)>>{known, options, report}.run();
+      std::vector<double> scores;
+      for (std::size_t j = 0; j < 7; ++j) scores.push_back(2 * normal<double>({.seed = 3, .stream = 4}, j));
+      for (int i = 0; i < heads * n; ++i) {
+        double& number = numbers[std::size_t(i)];
+        double const before = number;
+        Differences const differences(
+            [&](double value) {
+              number = value;
+              double const now = loss(attn::for_row(bound, row), scores);
+              number = before;
+              return now;
+            },
+            before);
+        double const expected = i / n == h ? gradients(known, scores)[std::size_t(i % n)] : 0;
+        if (!differences.admit(expected, 1e-3)) {
+          report.add("parameter pullbacks", "dloss / d(", A::parameter_names[i % n], ") is ", expected,
+                     i / n == h ? ", where finite differences give " : " of another head, where they give ",
+                     differences.middle());
+        }
+      }
+    }
+  }
+
+ private:
+  static double d_weight(std::size_t j) { return normal<double>({.seed = 3, .stream = 0}, j); }
+
+  template <class Known>
+  static auto gather(Known const& known, std::vector<double> const& scores) {
+    typename A::template Stats<double> stats;
+    for (double const s : scores) (void)known.absorb(stats, s);
+    return stats;
+  }
+  /// sum_j d_w_j w_j, which is delta too.
+  template <class Known>
+  static double loss(Known const& known, std::vector<double> const& scores) {
+    auto const stats = gather(known, scores);
+    double sum = 0;
+    for (std::size_t j = 0; j < scores.size(); ++j) {
+      sum += d_weight(j) * known.numerator(scores[j], stats) / known.normalizer(stats);
+    }
+    return sum;
+  }
+  template <class Known>
+  static std::vector<double> gradients(Known const& known, std::vector<double> const& scores) {
+    auto const stats = gather(known, scores);
+    std::vector<double> sums(std::size_t(n), 0.0);
+    for (std::size_t j = 0; j < scores.size(); ++j) {
+      double const w = known.numerator(scores[j], stats) / known.normalizer(stats);
+      auto const shares = known.parameter_pullbacks(scores[j], w, d_weight(j), loss(known, scores), stats);
+      for (std::size_t p = 0; p < sums.size(); ++p) sums[p] += shares[p];
+    }
+    return sums;
+  }
+};
+
 }  // namespace attn::testing::detail

@@ -33,7 +33,7 @@ struct BackwardBlock {
   static constexpr bool normalised = RowActivation<A, Pack<T>>;
   static constexpr bool biased = has_bias<Options>;
   static constexpr int n_parameters = [] {
-    if constexpr (LearnableActivation<A, Pack<T>> && !normalised) {
+    if constexpr (LearnableActivation<A, Pack<T>>) {
       return A::n_parameters;
     } else {
       return 0;
@@ -125,7 +125,7 @@ struct BackwardBlock {
     copy_rows(q, b, h, query, n, scale, width, tiles.q_rows);
     copy_rows(d_out, b, h, query, n, T(1), value_width, tiles.d_out_rows);
     Rows<P, Columns> rows;
-    if constexpr (normalised) load_rows<P, Columns>(at, tiles, rows);
+    if constexpr (normalised) load_rows<P, Columns>(weigh, at, tiles, rows);
 
     [[maybe_unused]] P ones[Columns];
     std::fill_n(ones, Columns, P(T(1)));
@@ -203,7 +203,7 @@ struct BackwardBlock {
     std::fill_n(d_q_rows, n * width, T(0));
     Rows<P, most> rows{};
     for (int i = 0; i < n; ++i) {
-      if constexpr (normalised) load_row(at, i, tiles.d_out_rows + i * value_width, rows);
+      if constexpr (normalised) load_row(weigh, at, i, tiles.d_out_rows + i * value_width, rows);
     }
     int const hidden = keys.are_cut() ? n : 0;  // of the queries, so many may not see what another does
     SoundRows<T> const queries({tiles.q_rows, width}, n, width, hidden, n);
@@ -234,8 +234,8 @@ struct BackwardBlock {
           d_s.store(d_scores + j);
           if (d_bias != nullptr) add_to_row(d_s, d_bias + j, n_keys - j);
           if constexpr (n_parameters > 0) {
-            auto const slopes = a.parameter_slopes(s, row);
-            for (int p = 0; p < n_parameters; ++p) parameters[p][i] += shown(slopes[std::size_t(p)] * d_w);
+            auto const shares = parameter_shares(weigh, s, result.weight, d_w, row, rows, i);
+            for (int p = 0; p < n_parameters; ++p) parameters[p][i] += shown(shares[std::size_t(p)]);
           }
         }
       }
@@ -267,25 +267,25 @@ struct BackwardBlock {
 
   /// What `load_rows` finds for a block, for query i of a few, the same in each lane.
   template <class P, int most>
-  void load_row(QueryBlock const& at, int i, T const* d_out_row, Rows<P, most>& rows) const {
+  void load_row(auto const& weigh, QueryBlock const& at, int i, T const* d_out_row, Rows<P, most>& rows) const {
     auto const* const from =
         out.data() + at.batch * out.stride(0) + at.head * out.stride(1) + (at.first + i) * out.stride(2);
     rows.statistics.of[i] = load_stats<A, P>(&saved.rows()(at.batch, at.head, at.first + i), 1);
-    rows.inverse[i] = P(T(1)) / a.normalizer(rows.statistics.of[i]);
+    rows.inverse[i] = P(T(1)) / weigh.normalizer(rows.statistics.of[i]);
     P sum(T(0));
     for (int e = 0; e < shape.value_width; e += P::width) sum += P::load(d_out_row + e) * lanes::load<P>(from + e);
     rows.delta[i] = across_lanes<1>(sum, [](P x, P y) { return x + y; });
   }
 
   template <class P, int Columns>
-  void load_rows(QueryBlock const& at, Tiles const& tiles, Rows<P, Columns>& rows) const {
+  void load_rows(auto const& weigh, QueryBlock const& at, Tiles const& tiles, Rows<P, Columns>& rows) const {
     auto const [b, h, query, n] = at;
     constexpr int W = P::width, lanes = Columns * W;
     T* const out_lanes = tiles.d_q_lanes;  // not in use yet
     pack_lanes<P, Columns>(out, b, h, query, n, T(1), out_lanes);
     for (int c = 0; c < Columns; ++c) {
       rows.statistics.of[c] = load_stats<A, P>(&saved.rows()(b, h, query + c * W), n - c * W);
-      rows.inverse[c] = P(T(1)) / a.normalizer(rows.statistics.of[c]);
+      rows.inverse[c] = P(T(1)) / weigh.normalizer(rows.statistics.of[c]);
       rows.delta[c] = P(T(0));
       for (int e = 0; e < shape.value_width; ++e) {
         Index const entry = e * lanes + c * W;
@@ -320,10 +320,10 @@ struct BackwardBlock {
         P const s = P::load(at);
         WeightAndSlope<P> const result = weight_and_d_score(weigh, s, d_w, row, rows, c);
         if constexpr (n_parameters > 0) {
-          auto const slopes = a.parameter_slopes(s, row);
+          auto const shares = parameter_shares(weigh, s, result.weight, d_w, row, rows, c);
           for (int p = 0; p < n_parameters; ++p) {
-            P const slope = slopes[std::size_t(p)] * d_w;
-            parameters[p][c] += all ? slope : visible.choose(key + j + i, c, slope, P(T(0)));
+            P const share = shares[std::size_t(p)];
+            parameters[p][c] += all ? share : visible.choose(key + j + i, c, share, P(T(0)));
           }
         }
         result.weight.store(at);
@@ -340,13 +340,27 @@ struct BackwardBlock {
     });
   }
 
+  /// What a score adds to the gradients of the trained numbers.
+  template <class Weigh, class P, int Columns>
+  ATTN_FUNCTION auto parameter_shares([[maybe_unused]] Weigh const& weigh, P s, [[maybe_unused]] P w, P d_w,
+                                      [[maybe_unused]] Row row, [[maybe_unused]] Rows<P, Columns> const& rows,
+                                      [[maybe_unused]] int c) const {
+    if constexpr (normalised) {
+      return weigh.parameter_pullbacks(s, w, d_w, rows.delta[c], rows.statistics.of[c]);
+    } else {
+      auto shares = a.parameter_slopes(s, row);
+      for (int p = 0; p < n_parameters; ++p) shares[std::size_t(p)] = shares[std::size_t(p)] * d_w;
+      return shares;
+    }
+  }
+
   /// w_ij, and d_s_ij in place of the slope.
   template <class Weigh, class P, int Columns>
   ATTN_FUNCTION WeightAndSlope<P> weight_and_d_score(Weigh const& weigh, P s, P d_w, Row row,
                                                      Rows<P, Columns> const& rows, int c) const {
     if constexpr (normalised) {
-      P const w = a.numerator(s, rows.statistics.of[c]) * rows.inverse[c];
-      return {w, pull_back(a, s, w, d_w, rows.delta[c], rows.statistics.of[c])};
+      P const w = weigh.numerator(s, rows.statistics.of[c]) * rows.inverse[c];
+      return {w, pull_back(weigh, s, w, d_w, rows.delta[c], rows.statistics.of[c])};
     } else {
       auto const w = weight_and_slope(weigh, s, row);
       return {w.weight, w.slope * d_w};

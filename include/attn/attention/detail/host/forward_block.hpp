@@ -36,7 +36,7 @@ struct ForwardBlock {
   static constexpr bool row_norms = wants_rows<decltype(Options::norms)>;
   using Gatherer = NormGatherer<T, A, Options>;
 
-  Gatherer gatherer() const { return {a, options}; }
+  Gatherer gatherer(OfRow<A> const& weigh) const { return {weigh, options}; }
 
   struct Tiles {
     T *q_lanes, *out_lanes, *weights, *keys, *values;
@@ -110,7 +110,7 @@ struct ForwardBlock {
           if constexpr (Gatherer::template keeps_scores<P>) {
             for (int j = 0; j < n_keys; ++j) scores[j] = column[j];
           }
-          P const factor = absorb_tile(a, statistics.of[c], column, visible, key, c);
+          P const factor = absorb_tile(weigh, statistics.of[c], column, visible, key, c);
           if (!first && !all_ones(factor)) {
             for (int e = 0; e < shape.value_width; ++e) {
               T* const at = tiles.out_lanes + e * lanes + c * W;
@@ -118,22 +118,22 @@ struct ForwardBlock {
             }
           }
           if constexpr (norms) {
-            gatherer().add_powers(column, factor, sums[c]);
+            gatherer(weigh).add_powers(column, factor, sums[c]);
             if constexpr (Gatherer::template keeps_scores<P>) {
-              gatherer().add_numerator_slopes(scores, column, statistics.of[c], visible, key, c, sums[c]);
+              gatherer(weigh).add_numerator_slopes(scores, column, statistics.of[c], visible, key, c, sums[c]);
             }
           }
           if constexpr (row_norms) of_rows[c].rescale(factor);
         }
       }
-      if constexpr (row_norms) gatherer().add_rows(tiles.weights, key, n_keys, visible, of_rows);
+      if constexpr (row_norms) gatherer(weigh).add_rows(tiles.weights, key, n_keys, visible, of_rows);
       SoundRows<T> const values(v_rows, n_keys, shape.value_width, visible.all_first - key, visible.all_last - key);
       accumulate_over_keys<P, Columns>(values.sound(), shape.value_width, tiles.weights, n_keys, first,
                                        tiles.out_lanes);
       add_others_over_keys<P, Columns>(values, tiles.weights, key, visible, tiles.out_lanes);
     }
-    finish<P, Columns>(at, visible, statistics, tiles, sums, partial);
-    if constexpr (row_norms) gatherer().write_rows(at, visible, statistics, of_rows);
+    finish<P, Columns>(weigh, at, visible, statistics, tiles, sums, partial);
+    if constexpr (row_norms) gatherer(weigh).write_rows(at, visible, statistics, of_rows);
   }
 
   /// The same for few queries, keys in lanes.
@@ -170,7 +170,7 @@ struct ForwardBlock {
           s.store(weights + j);
         }
         if constexpr (normalised) {
-          P const factor = absorb_row(a, statistics.of[i], weights, n_keys, keys, i, key);
+          P const factor = absorb_row(weigh, statistics.of[i], weights, n_keys, keys, i, key);
           if (!all_ones(factor)) {
             for (int e = 0; e < value_width; e += P::width) {
               T* const at = out_rows + i * value_width + e;
@@ -192,7 +192,7 @@ struct ForwardBlock {
       inverse[i] = P(T(1));
       if constexpr (normalised) {
         bool const empty = keys.of[i].begin >= keys.of[i].end;
-        inverse[i] = empty ? P(T(0)) : P(T(1)) / a.normalizer(statistics.of[i]);
+        inverse[i] = empty ? P(T(0)) : P(T(1)) / weigh.normalizer(statistics.of[i]);
         auto const& rows = saved.rows();
         if (rows.data() != nullptr) save_stats<A, P>(statistics.of[i], &rows(b, h, query + i), 1);
       }
@@ -218,7 +218,7 @@ struct ForwardBlock {
       }
       multiply_add(s, k_rows.data + j * k_rows.step, k_rows.step, UnitStep(), tiles.q_lanes, lanes, shape.width);
       if constexpr (!normalised) {
-        if constexpr (norms) gatherer().add_slopes(weigh, s, key + j, row, visible, sums);
+        if constexpr (norms) gatherer(weigh).add_slopes(weigh, s, key + j, row, visible, sums);
         transform_block(s, [&](P x, int, int) { return weigh(x, row); });
         if (!all) transform_block(s, [&](P w, int i, int c) { return visible.choose(key + j + i, c, w, P(T(0))); });
         if constexpr (norms) {
@@ -231,7 +231,7 @@ struct ForwardBlock {
 
   /// Divides by the normalizers, and writes the output, the statistics and the block's share of the norms.
   template <class P, int Columns>
-  void finish(QueryBlock const& at, VisibleKeys<P, Columns> const& visible,
+  void finish([[maybe_unused]] OfRow<A> const& weigh, QueryBlock const& at, VisibleKeys<P, Columns> const& visible,
               RowStatistics<A, P, Columns> const& statistics, Tiles const& tiles, NormSums<P> (&sums)[Columns],
               NormSums<double>* partial) const {
     auto const [b, h, query, n] = at;
@@ -244,7 +244,7 @@ struct ForwardBlock {
       inverse[c] = P(T(1));
       if constexpr (normalised) {
         // a row without keys has no normalizer
-        inverse[c] = visible.choose_any(c, P(T(1)) / a.normalizer(statistics.of[c]), P(T(0)));
+        inverse[c] = visible.choose_any(c, P(T(1)) / weigh.normalizer(statistics.of[c]), P(T(0)));
         auto const& rows = saved.rows();
         if (rows.data() != nullptr)
           save_stats<A, P>(statistics.of[c], &rows(b, h, query + c * W), std::min(W, n - c * W));
@@ -257,7 +257,7 @@ struct ForwardBlock {
           sums[c].third *= inverse2 * inverse[c];
         }
         share.w2 += sum_of_lanes(sums[c].w2, n - c * W);
-        share.second += sum_of_lanes(squared_jacobian(a, sums[c]), n - c * W);
+        share.second += sum_of_lanes(squared_jacobian(weigh, sums[c]), n - c * W);
       }
     }
     if constexpr (norms) {

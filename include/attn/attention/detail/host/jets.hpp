@@ -59,10 +59,11 @@ StatsOf<A, S> jet_weights(A const& a, JetScratch<S>& s, KeyRange keys, Row row, 
     for (int i = 0; i < rows; ++i) s.scores[static_cast<std::size_t>(r + i)] = sum[i] * P(scale);
   });
   if constexpr (RowActivation<A, S>) {
+    auto const known = for_row(a, row);
     StatsOf<A, S> stats;
-    for (S const& score : s.scores) a.absorb(stats, score);
+    for (S const& score : s.scores) known.absorb(stats, score);
     for (std::size_t r = 0; r < s.scores.size(); ++r) {
-      s.weights[r] = a.numerator(s.scores[r], stats) / a.normalizer(stats);
+      s.weights[r] = known.numerator(s.scores[r], stats) / known.normalizer(stats);
     }
     return stats;
   } else {

@@ -69,14 +69,23 @@ void jets_backward(std::string const& name, Exec const& exec, A const& a, Q cons
                             Index const j = keys.begin + static_cast<Index>(r);
                             S d_s;
                             if constexpr (RowActivation<A, S>) {
-                              d_s = pull_back(a, s.scores[r], s.weights[r], s.d_weights[r], delta, stats);
+                              d_s = pull_back(for_row(a, row), s.scores[r], s.weights[r], s.d_weights[r], delta, stats);
                             } else {
                               d_s = weight_and_slope(a, s.scores[r], row).slope * s.d_weights[r];
                             }
                             if constexpr (learnable) {
-                              auto const slopes = a.parameter_slopes(s.scores[r], row);
+                              auto const shares = [&] {
+                                if constexpr (RowActivation<A, S>) {
+                                  return for_row(a, row).parameter_pullbacks(s.scores[r], s.weights[r], s.d_weights[r],
+                                                                             delta, stats);
+                                } else {
+                                  auto slopes = a.parameter_slopes(s.scores[r], row);
+                                  for (int p = 0; p < A::n_parameters; ++p) slopes[p] = slopes[p] * s.d_weights[r];
+                                  return slopes;
+                                }
+                              }();
                               for (Index p = 0; p < n_parameters; ++p) {
-                                S const gradient = slopes[static_cast<std::size_t>(p)] * s.d_weights[r];
+                                S const gradient = shares[static_cast<std::size_t>(p)];
                                 for (int lane = 0; lane < lanes; ++lane) {  // idle lanes may hold anything
                                   parts[((part + lane) * heads + h) * n_parameters + p] +=
                                       gradient.coefficients[S::size - 1].lanes[lane];

@@ -13,7 +13,7 @@ struct NormGatherer {
   static constexpr bool normalised = RowActivation<A, Pack<T>>;
   static constexpr bool norms = wants_norms<decltype(Options::norms)>;
 
-  A const& a;
+  OfRow<A> const& a;
   Options const& options;
 
   /// Sums of squares of the slopes at visible scores.

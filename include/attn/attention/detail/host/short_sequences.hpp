@@ -54,8 +54,8 @@ class ShortSequences {
       ScoreTile<P> const visible{weights + keys.begin * W, W, std::max(keys.end - keys.begin, 0)};
       if constexpr (Call::normalised) {
         typename A::template Stats<P> stats;
-        if (visible.size() > 0) take_numerators(call_.a, stats, visible);
-        P const inverse = P(T(1)) / call_.a.normalizer(stats);
+        if (visible.size() > 0) take_numerators(weigh, stats, visible);
+        P const inverse = P(T(1)) / weigh.normalizer(stats);
         for (int j = 0; j < visible.size(); ++j) visible.set(j, visible[j] * inverse);
         auto const& rows = call_.saved.rows();
         if (rows.data() != nullptr) save_stats<A, P>(stats, &rows(first, head, i), lanes, rows.stride(0));
@@ -202,7 +202,7 @@ class ShortSequences {
     if constexpr (Call::normalised) {
       auto const& rows = call_.saved.rows();
       facts.statistics.of[0] = load_stats<A, P>(&rows(first, head, i), lanes, rows.stride(0));
-      facts.inverse[0] = P(T(1)) / call_.a.normalizer(facts.statistics.of[0]);
+      facts.inverse[0] = P(T(1)) / weigh.normalizer(facts.statistics.of[0]);
       T *const out = t.out + i * value_width * W, *const d_out = t.d_out + i * value_width * W;
       facts.delta[0] = P(T(0));
       for (int e = 0; e < value_width; ++e) facts.delta[0] += P::load(d_out + e * W) * P::load(out + e * W);
@@ -213,8 +213,8 @@ class ShortSequences {
       result.weight.store(weights + j * W);
       result.slope.store(d_scores + j * W);
       if constexpr (Call::n_parameters > 0) {
-        auto const slopes = call_.a.parameter_slopes(s, row);
-        for (int p = 0; p < Call::n_parameters; ++p) d_parameters[p] += slopes[std::size_t(p)] * d_w;
+        auto const shares = call_.parameter_shares(weigh, s, result.weight, d_w, row, facts, 0);
+        for (int p = 0; p < Call::n_parameters; ++p) d_parameters[p] += shares[std::size_t(p)];
       }
     }
   }

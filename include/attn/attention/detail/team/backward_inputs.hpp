@@ -9,8 +9,8 @@ namespace attn::detail {
 template <class A, class T>
 inline constexpr int parameter_count = 0;
 template <class A, class T>
-requires(LearnableActivation<A, T> &&
-         !RowActivation<A, T>) inline constexpr int parameter_count<A, T> = A::n_parameters;
+requires LearnableActivation<A, T>
+inline constexpr int parameter_count<A, T> = A::n_parameters;
 
 template <class T>
 struct WeightAndScoreGradient {

@@ -92,7 +92,7 @@ struct TeamForward {
       });
       team.team_barrier();
       load_rows(team, t.kv, v_rows, k0, keys, streamed, value_width);
-      if constexpr (RowActivation<A, T>) take_numerators(team, t, k0, keys);
+      if constexpr (RowActivation<A, T>) take_numerators(team, weigh, t, k0, keys);
       team.team_barrier();
       team_product_where(
           team, cuts(mask, query, count, k0, keys), own, round_up(value_width, micro<T>), keys, t.weights,
@@ -111,7 +111,7 @@ struct TeamForward {
     if constexpr (RowActivation<A, T>) {
       for (int i = team.team_rank(); i < count; i += team.team_size()) {
         bool const empty = t.keys[i].begin >= t.keys[i].end;
-        t.factor[i] = empty ? T(0) : T(1) / a.normalizer(t.stats[i]);
+        t.factor[i] = empty ? T(0) : T(1) / weigh.normalizer(t.stats[i]);
         if (saved != nullptr) saved[(Index(at.batch) * heads + at.head) * n + first + i] = t.stats[i];
       }
       team.team_barrier();
@@ -126,18 +126,18 @@ struct TeamForward {
 
  private:
   /// The statistics absorb the scores of a tile of keys, which then become numerators.
-  ATTN_FUNCTION void take_numerators(Team const& team, Scratch const& t, int k0, int keys) const {
+  ATTN_FUNCTION void take_numerators(Team const& team, auto const& weigh, Scratch const& t, int k0, int keys) const {
     for (int i = team.team_rank(); i < sizes.own; i += team.team_size()) {
       T factor(1);
       for (int j = 0; j < keys; ++j) {
-        if (sees(t.keys[i], k0 + j)) factor = factor * a.absorb(t.stats[i], t.weights(i, j));
+        if (sees(t.keys[i], k0 + j)) factor = factor * weigh.absorb(t.stats[i], t.weights(i, j));
       }
       t.factor[i] = factor;
     }
     team.team_barrier();
     for (int entry = team.team_rank(); entry < sizes.own * keys; entry += team.team_size()) {
       int const i = entry / keys, j = entry % keys;
-      t.weights(i, j) = sees(t.keys[i], k0 + j) ? a.numerator(t.weights(i, j), t.stats[i]) : T(0);
+      t.weights(i, j) = sees(t.keys[i], k0 + j) ? weigh.numerator(t.weights(i, j), t.stats[i]) : T(0);
     }
   }
 };

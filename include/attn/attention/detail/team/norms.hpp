@@ -83,7 +83,7 @@ struct TeamNorms {
           team.team_barrier();
           for (int i = team.team_rank(); i < count; i += team.team_size()) {
             for (int j = 0; j < keys; ++j) {
-              if (sees(t.keys[i], k0 + j)) add(t.totals[i], t.scores(i, j), stats, first + i);
+              if (sees(t.keys[i], k0 + j)) add(weigh, t.totals[i], t.scores(i, j), stats, first + i);
             }
           }
         }
@@ -108,11 +108,12 @@ struct TeamNorms {
   /// The pullback is linear in d_w and delta: ds_k = f_k d_w_k + g_k delta with delta = sum_j w_j d_w_j. Hence the
   /// Jacobian is [j = k] f_k + w_j g_k, and its squares sum to sum_k (f_k^2 + 2 f_k g_k w_k) + sum_j w_j^2 sum_k g_k^2.
   /// `x` is the score of a row-normalised activation, and the weight of a pointwise one.
-  ATTN_FUNCTION void add(Totals& totals, T x, [[maybe_unused]] Stats const* stats, [[maybe_unused]] int i) const {
+  ATTN_FUNCTION void add([[maybe_unused]] auto const& weigh, Totals& totals, T x, [[maybe_unused]] Stats const* stats,
+                         [[maybe_unused]] int i) const {
     T w = x;
     if constexpr (RowActivation<A, T>) {
-      w = complete_weight(a, x, stats[i]);
-      T const f = pull_back(a, x, w, T(1), T(0), stats[i]), g = pull_back(a, x, w, T(0), T(1), stats[i]);
+      w = complete_weight(weigh, x, stats[i]);
+      T const f = pull_back(weigh, x, w, T(1), T(0), stats[i]), g = pull_back(weigh, x, w, T(0), T(1), stats[i]);
       totals.w2 += w * w;
       totals.own += f * (f + T(2) * g * w);
       totals.shared += g * g;

@@ -73,8 +73,12 @@ struct TeamQueryGradient {
           return;
         }
         T const s = x.bias.add(t.d_s(i, j), at.batch, at.head, first + i, k0 + j);
-        t.d_s(i, j) = weight_and_score_gradient(weigh, s, d_w, row, t.facts.stats[i], t.facts.delta[i]).d_score;
-        if constexpr (n_parameters > 0) {
+        auto const g = weight_and_score_gradient(weigh, s, d_w, row, t.facts.stats[i], t.facts.delta[i]);
+        t.d_s(i, j) = g.d_score;
+        if constexpr (n_parameters > 0 && RowActivation<A, T>) {
+          auto const shares = weigh.parameter_pullbacks(s, g.weight, d_w, t.facts.delta[i], t.facts.stats[i]);
+          for (int p = 0; p < n_parameters; ++p) d_parameters[p] += shares[p];
+        } else if constexpr (n_parameters > 0) {
           auto const slopes = x.a.parameter_slopes(s, row);
           for (int p = 0; p < n_parameters; ++p) d_parameters[p] += slopes[p] * d_w;
         }
