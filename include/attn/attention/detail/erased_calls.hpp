@@ -137,7 +137,9 @@ struct ConcreteCall {
 
   static void forward(HeldActivation const& held, Exec const& exec, Read const& q, Read const& k, Read const& v,
                       Written const& out, std::byte* saved, Options const& options) {
-    attention_forward(exec, bound<typename Call::Real, A>(held), q, k, v, out, saved_in(saved, out), options);
+    auto const a = bound<typename Call::Real, A>(held);
+    check_pointers<typename Call::Accumulator>("attention", a, options.mask);
+    attention_forward(exec, a, q, k, v, out, saved_in(saved, out), options);
   }
   static void backward(HeldActivation const& held, Exec const& exec, Read const& q, Read const& k, Read const& v,
                        Read const& out, std::byte* saved, Read const& d_out, Written const& d_q, Written const& d_k,
