@@ -124,6 +124,7 @@ TEST(Mat, Version73IsToldByItsVersionNotItsWords) {
   expect_error(hdf + raw(std::uint16_t(0x0200)) + "IM" + Bytes(400, '\0'), "is of version 7.3, which is HDF5");
   expect_error(hdf + Bytes("\x02\0MI", 4) + Bytes(400, '\0'), "save it again with -v7");
   expect_error(Bytes("\x89HDF\r\n\x1a\n", 8) + Bytes(200, '\0'), "save it again with -v7");
+  expect_error(Bytes("\x89HDF\r\n\x1a\n", 8) + "short", "save it again with -v7");
   Bytes words = "MATLAB 7.3 MAT-file";  // a file of version 5 may say what it likes
   words.resize(124, ' ');
   Bytes const good = words + header().substr(124) + matrix("u", {1, 1}, doubles({7}));

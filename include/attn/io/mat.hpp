@@ -87,7 +87,7 @@ class MatFile {
     bool const hdf = start.starts_with(std::string_view("\x89HDF\r\n\x1a\n"));
     ATTN_CHECK(hdf || bytes.size() >= header, "read_mat: give a .mat file of version 4 or 5, '", name_,
                "' is truncated (", bytes.size(), " bytes, the header of version 5 alone has ", header, ")");
-    std::string_view const order = start.substr(header - 2);
+    std::string_view const order = hdf ? std::string_view() : start.substr(header - 2);
     ATTN_CHECK(hdf || order == "IM" || order == "MI", "read_mat: give a .mat file of version 4 or 5, '", name_,
                "' is not one");
     swapped_ = order == "MI";
