@@ -63,7 +63,10 @@ inline Sequences read_pathfinder_folder(std::filesystem::path const& folder) {
       }
       lines.check(fields.size() >= 4, "folder, file, index and label are wanted, there are ", fields.size(), " fields");
       lines.check(fields[3] == "0" || fields[3] == "1", "a label 0 or 1 is wanted, there is '", fields[3], "'");
-      auto const file = folder / fields[0] / fields[1];
+      std::filesystem::path const name = std::filesystem::path(fields[0]) / fields[1];
+      bool const inside = name.is_relative() && std::find(name.begin(), name.end(), "..") == name.end();
+      lines.check(inside, "an image in the folder is wanted, there is '", name.string(), "'");
+      auto const file = folder / name;
       lines.check(std::filesystem::exists(file, error), "there is no '", file.string(), "'");
       auto const image = detail::decode_png(read_bytes(file));
       if (!image) {

@@ -87,10 +87,11 @@ class PngDecoder {
 /// Decodes a PNG of any kind to grey, 8 bits a pixel. Values are taken as stored: no gamma, no colour profile; alpha
 /// and transparent colours are ignored. 16 bits become 8 (v / 257, rounded), 1, 2 and 4 bits are spread from 0 to 255,
 /// palettes are looked up, colours become grey by `grey_of`. None if the bytes are no PNG whose pixels can all be read,
-/// or if it has more than 2^26 pixels: a header is no reason to allocate more.
-inline std::optional<GreyImage> decode_png(std::span<unsigned char const> bytes) {
+/// or if it has more than `most_pixels`: a header is no reason to allocate more.
+inline std::optional<GreyImage> decode_png(std::span<unsigned char const> bytes,
+                                           std::uint32_t most_pixels = std::uint32_t(1) << 26) {
   PngDecoder decoder(bytes);
-  if (!decoder.read_head(png_uint_32(1) << 26)) return std::nullopt;
+  if (!decoder.read_head(most_pixels)) return std::nullopt;
   GreyImage result{decoder.height, decoder.width, {}};
   std::size_t const stride = result.width * decoder.channels;
   result.pixels.resize(result.height * stride);
