@@ -6,6 +6,7 @@
 #include "attn/nn/packed_sequences.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace attn::nn {
 
@@ -126,6 +127,13 @@ class SequenceEmbedding {
                    detail::EmbedRows<T>{ctx.parameters.value(words_).data(), ctx.parameters.value(positions_).data(),
                                         ids.data(), sequences.position_of.data(), y.data(), config_.width, mask});
     return {y, {sequences, ids, mask}};
+  }
+
+  /// The same for both as one value.
+  template <class Ctx>
+  auto forward(Ctx& ctx, std::pair<PackedSequences<typename Ctx::MemorySpace>,
+                                   Tensor<int const, 1, typename Ctx::MemorySpace>> const& tokens) const {
+    return forward(ctx, tokens.first, tokens.second);
   }
 
   template <class Ctx>
