@@ -1,4 +1,4 @@
-// What docs/extending.md shows: types of a user, used and checked.
+// What docs/add_an_activation.md and docs/add_a_model.md show: types of a user, used and checked.
 #include "attn/attn.hpp"
 #include "attn/linalg/reduce.hpp"
 #include "attn/testing/check_activation.hpp"
