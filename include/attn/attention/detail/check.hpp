@@ -89,8 +89,11 @@ void check_saved(char const* function, A const& a, Saved<A, T, Memory> const& sa
     ATTN_CHECK(!has_memory || have == want, function, ": give `saved` room for (B, H, N) = (", want[0], ", ", want[1],
                ", ", want[2], "), it has room for (", have[0], ", ", have[1], ", ", have[2], ")");
   };
-  if constexpr (requires { saved.rows(); }) check(saved.rows().extents(), saved.rows().data() != nullptr);
-  if constexpr (requires { saved.parts(); }) check(saved.extents(), saved.parts() != nullptr);
+  if constexpr (requires { saved.rows(); }) {
+    check(saved.rows().extents(), saved.rows().data() != nullptr);  // trained numbers' parts lie behind the rows
+  } else if constexpr (requires { saved.parts(); }) {
+    check(saved.extents(), saved.parts() != nullptr);
+  }
   bool misses = false;
   if constexpr (ErasedActivation<A>) {
     check(saved.extents(), saved.memory() != nullptr);
