@@ -99,6 +99,12 @@ class Child {
 
   void signal(int number) const { ::kill(pid_, number); }
 
+  /// Whether it has ended; `wait` then returns at once.
+  bool ended() const {
+    siginfo_t info{};
+    return ::waitid(P_PID, static_cast<::id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid_;
+  }
+
   Exit wait() {
     int status = 0;
     ::waitpid(pid_, &status, 0);
