@@ -4,8 +4,10 @@
 #include <png.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <filesystem>
 #include <limits>
 #include <set>
 #include <string>
@@ -204,6 +206,32 @@ TEST_F(Plot, UnwritableOrFullTargetKeepsTheOldFigure) {
   }
   EXPECT_EQ(content(png), "old");
   EXPECT_EQ(directory.entries(), 1);
+}
+
+/// The programs of a directory go before all others while this lives.
+class ProgramsOf {
+ public:
+  explicit ProgramsOf(Path const& directory) : before_(::getenv("PATH")) {
+    ::setenv("PATH", (directory.string() + ":" + before_).c_str(), 1);
+  }
+  ~ProgramsOf() { ::setenv("PATH", before_.c_str(), 1); }
+
+ private:
+  std::string before_;
+};
+
+TEST(PlotOfAKilledProgram, GnuplotIsToldOfNoFileThatItCouldLeaveBehind) {
+  TemporaryDirectory const directory, programs;
+  Path const gnuplot = programs / "gnuplot", script = programs / "script", files = programs / "files";
+  put(gnuplot, "#!/bin/sh\ncat > '" + script.string() + "'\nls -A '" + directory.path().string() + "' > '" +
+                   files.string() + "'\necho IEND\n");
+  std::filesystem::permissions(gnuplot, std::filesystem::perms::owner_all);
+  ProgramsOf const fake(programs.path());
+  save_figure(directory / "a.png", {.panels = {loss_curves()}});
+  EXPECT_EQ(content(directory / "a.png"), "IEND\n");
+  std::string const names = content(files);  // only that of the figure itself, which a lock protects
+  EXPECT_EQ(std::count(names.begin(), names.end(), '\n'), 1) << names;
+  EXPECT_EQ(content(script).find(directory.path().string()), std::string::npos);
 }
 
 TEST(PlotWithoutGnuplot, IsAnErrorThatNamesThePackageOrAWarning) {

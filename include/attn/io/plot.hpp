@@ -49,23 +49,14 @@ inline void save_figure(Path const& path, Figure const& figure) {
   bool const svg = path.extension() == ".svg";
   ATTN_CHECK(svg || path.extension() == ".png", "save_figure: name the file .png or .svg, not '", path.string(), "'");
   AtomicFile target(path);  // first, because its errors say more than gnuplot's
-  struct Drawing {
-    Path file;
-    ~Drawing() { ::unlink(file.c_str()); }
-  } const drawing{detail::temporary_beside(path)};
-
-  std::string const script = detail::script(figure, svg ? "svg" : "pngcairo", drawing.file.string());
-  detail::ProgramExit const exit = detail::run_gnuplot(script);
+  detail::ProgramExit exit = detail::run_gnuplot(detail::script(figure, svg ? "svg" : "pngcairo"));
   ATTN_CHECK(exit.found, "save_figure: install gnuplot to draw '", path.string(),
              "' (Debian: apt install gnuplot-nox)");
-  std::error_code ignored;
-  std::string content;
-  if (std::filesystem::exists(drawing.file, ignored)) content = MappedFile(drawing.file).text();
   // gnuplot reports a full disk only by a file without an end.
-  bool const complete = content.find(svg ? "</svg>" : "IEND") != std::string::npos;
+  bool const complete = exit.drawing.find(svg ? "</svg>" : "IEND") != std::string::npos;
   ATTN_CHECK(exit.code == 0 && complete, "save_figure: gnuplot could not draw '", path.string(),
              "', is the disk full? It said: ", detail::summary(exit.complaints));
-  target.write(svg ? detail::with_sharp_pixels(std::move(content)) : content);
+  target.write(svg ? detail::with_sharp_pixels(std::move(exit.drawing)) : exit.drawing);
   target.commit();
 }
 

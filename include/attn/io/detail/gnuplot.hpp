@@ -1,14 +1,15 @@
-/// Running the gnuplot program: a script in, its complaints out; never a signal or a shell.
+/// Running the gnuplot program: a script in, its drawing and its complaints out; never a signal or a shell.
 #pragma once
 
 #include "attn/core/check.hpp"
 
-#include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -31,13 +32,27 @@ inline TemporaryFile temporary_file() {
 struct ProgramExit {
   bool found = false;      // whether the program exists
   int code = 0;            // exit status; -1 when a signal ended it
-  std::string complaints;  // what it printed to its standard error
+  std::string drawing;     // its standard output
+  std::string complaints;  // the first of what it printed to its standard error
 };
 
+/// What was written to a file, at most `most` bytes of it.
+inline std::string content_of(TemporaryFile const& file, std::size_t most) {
+  std::rewind(file.get());
+  std::string content;
+  char part[4096];
+  while (std::size_t const n = std::fread(part, 1, std::min(sizeof part, most - content.size()), file.get())) {
+    content.append(part, n);
+  }
+  return content;
+}
+
 /// Runs `gnuplot` with the script as its standard input. The script goes through a file, not a pipe: a gnuplot that
-/// stops early must not end the training by SIGPIPE.
+/// stops early must not end the training by SIGPIPE. The drawing goes to a file without a name: a gnuplot that outlives
+/// a training that was killed leaves nothing behind.
 inline ProgramExit run_gnuplot(std::string_view script) {
   TemporaryFile const input = temporary_file();
+  TemporaryFile const drawing = temporary_file();
   TemporaryFile const errors = temporary_file();
   bool const written = std::fwrite(script.data(), 1, script.size(), input.get()) == script.size();
   ATTN_CHECK(written && std::fflush(input.get()) == 0,
@@ -47,7 +62,7 @@ inline ProgramExit run_gnuplot(std::string_view script) {
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_adddup2(&actions, ::fileno(input.get()), STDIN_FILENO);
-  ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+  ::posix_spawn_file_actions_adddup2(&actions, ::fileno(drawing.get()), STDOUT_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, ::fileno(errors.get()), STDERR_FILENO);
   char program[] = "gnuplot";
   char defaults[] = "--default-settings";  // a user's ~/.gnuplot does not change our figures
@@ -61,11 +76,8 @@ inline ProgramExit run_gnuplot(std::string_view script) {
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  ProgramExit result{true, WIFEXITED(status) ? WEXITSTATUS(status) : -1, ""};
-  std::rewind(errors.get());
-  char text[2048];
-  result.complaints.assign(text, std::fread(text, 1, sizeof text, errors.get()));
-  return result;
+  return {true, WIFEXITED(status) ? WEXITSTATUS(status) : -1, content_of(drawing, std::string().max_size()),
+          content_of(errors, 2048)};
 }
 
 }  // namespace attn::io::detail

@@ -159,8 +159,8 @@ inline Caption captions(Figure const& figure) {
   return caption;
 }
 
-/// The whole program: `terminal` is "pngcairo" or "svg", `output` the file that gnuplot writes.
-inline std::string script(Figure const& figure, std::string const& terminal, std::string const& output) {
+/// The whole program: `terminal` is "pngcairo" or "svg"; gnuplot draws to its standard output.
+inline std::string script(Figure const& figure, std::string const& terminal) {
   int const n = static_cast<int>(figure.panels.size());
   ATTN_CHECK(n > 0, "save_figure: give the figure at least one panel");
   int const square = static_cast<int>(std::ceil(std::sqrt(static_cast<double>(n))));
@@ -174,7 +174,7 @@ inline std::string script(Figure const& figure, std::string const& terminal, std
                      std::to_string(scale * height) + " font 'DejaVu Sans," + number(base_points) +
                      "' enhanced background rgb 'white'";
   text += scale == 2 ? " fontscale 2 linewidth 2 pointscale 2\n" : "\n";
-  text += "set output " + quote(output) + "\nset datafile missing 'NaN'\nset tics front\nset multiplot\n";
+  text += "set datafile missing 'NaN'\nset tics front\nset multiplot\n";
   text += "set label 1 " + quote(figure.title) + " at screen 0.5, screen " + number(1 - 18.0 / height) +
           " center noenhanced font ',13'\n";
   Caption const caption = captions(figure);
@@ -188,7 +188,7 @@ inline std::string script(Figure const& figure, std::string const& terminal, std
                        figure.panels[static_cast<std::size_t>(i)]);
     text += "unset label 1\n";
   }
-  return text + "unset multiplot\nunset output\n";
+  return text + "unset multiplot\n";
 }
 
 }  // namespace attn::io::detail
