@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <chrono>
 #include <csignal>
 #include <fstream>
+#include <iterator>
 #include <optional>
+#include <thread>
 
 namespace attn::io {
 namespace {
@@ -57,6 +60,27 @@ TEST(OutputDirectory, OfAProcessThatWasKilled_IsFree) {
   ASSERT_TRUE(WIFSIGNALED(status));
   EXPECT_TRUE(std::filesystem::exists(folder.path / ".lock"));
   EXPECT_TRUE(free_for_others(folder.path));
+}
+
+// As gnuplot, which a trainer that was killed had just forked.
+TEST(OutputDirectory, OfAKilledProcessWhoseChildStillHasItsFiles_IsFreeSoonAndClean) {
+  Folder const folder;
+  pid_t const child = ::fork();
+  if (child == 0) {
+    OutputDirectory const out(folder.path);
+    AtomicFile const file(out / "figure.png");
+    if (::fork() == 0) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      ::_exit(0);
+    }
+    ::raise(SIGKILL);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_GE(std::distance(std::filesystem::directory_iterator(folder.path), {}), 2);  // a lock and half a figure
+  EXPECT_TRUE(free_for_others(folder.path));
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path));
 }
 
 TEST(OutputDirectory, WithoutAName_IsRefused) { EXPECT_THROW(OutputDirectory(""), Error); }

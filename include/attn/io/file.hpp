@@ -15,11 +15,13 @@
 #include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstddef>
 #include <filesystem>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <tuple>
 #include <utility>
 
@@ -79,6 +81,16 @@ inline int flush(int fd) {
   return errno;
 }
 
+/// Takes the lock of a file, or waits for it for half a second: a program that a killed process was about to start has
+/// the locks of that process until it runs. 0 or an `errno`.
+inline int lock_soon(int fd) {
+  for (int tries = 50;; --tries) {
+    if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
+    if ((errno != EWOULDBLOCK && errno != EINTR) || tries == 0) return errno;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
 inline Path temporary_beside(Path const& target) {
   static std::atomic<unsigned> counter{0};
   std::string const tag = std::to_string(::getpid()) + "-" + std::to_string(counter++);
@@ -110,7 +122,8 @@ inline void remove_abandoned_temporaries(Path const& directory) {
     Descriptor const fd(::open(file.path().c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     struct ::stat status {};
     if (fd.get() < 0 || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
-    if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) ::unlink(file.path().c_str());
+    int const locked = owner == ::getpid() ? ::flock(fd.get(), LOCK_EX | LOCK_NB) : lock_soon(fd.get());
+    if (locked == 0) ::unlink(file.path().c_str());
   }
 }
 

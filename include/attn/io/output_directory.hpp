@@ -3,8 +3,6 @@
 
 #include "attn/io/file.hpp"
 
-#include <sys/file.h>
-
 #include <string>
 #include <utility>
 
@@ -21,8 +19,8 @@ class OutputDirectory {
     for (;;) {
       detail::Descriptor fd(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
       ATTN_CHECK(fd.get() >= 0, "--out: cannot lock '", path_.string(), "': ", detail::reason(errno));
-      if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-        ATTN_CHECK(errno != EWOULDBLOCK, "--out: another run uses '", path_.string(),
+      if (int const error = detail::lock_soon(fd.get()); error != 0) {
+        ATTN_CHECK(error != EWOULDBLOCK, "--out: another run uses '", path_.string(),
                    "' now; wait for its end, or name another directory");
         return;  // a file system without locks
       }
