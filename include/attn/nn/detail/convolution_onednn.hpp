@@ -8,7 +8,7 @@
 #include "attn/nn/detail/convolution_direct.hpp"
 #include "attn/nn/detail/onednn_plan.hpp"
 
-#if defined(ATTN_HAVE_ONEDNN)
+#if defined(ATTN_HAVE_ONEDNN) && !defined(__NVCC__)
 namespace attn::nn::detail {
 
 /// How a convolution is cut: into groups of `images` images, or each image into strips of lines.

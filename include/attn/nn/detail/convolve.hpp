@@ -7,6 +7,8 @@
 /// | any other of floats, on a host with oneDNN | convolution_onednn.hpp |
 /// | any other of one group | convolution_gemm.hpp: products of patches |
 /// | any other | convolution_direct.hpp |
+///
+/// Under nvcc, whose front end (13.0) ends in an internal error on oneDNN's C++ header, hosts compute as devices do.
 #pragma once
 
 #include "attn/linalg/reduce.hpp"
@@ -17,7 +19,7 @@
 
 namespace attn::nn::detail {
 
-#if defined(ATTN_HAVE_ONEDNN)
+#if defined(ATTN_HAVE_ONEDNN) && !defined(__NVCC__)
 template <class Ctx, class T>
 inline constexpr bool has_onednn_convolution = HostExecutionSpace<typename Ctx::Space>&& std::same_as<T, float>;
 #else
@@ -32,7 +34,7 @@ void convolve(Ctx& ctx, ConvolutionShape const& s, T const* x, R const* weight, 
   ProfilingRegion const region("attn::convolve");
   if (s.places() == 0) return;
   if (s.is_depthwise()) return convolve_depthwise(ctx, s, x, weight, bias, y);
-#if defined(ATTN_HAVE_ONEDNN)
+#if defined(ATTN_HAVE_ONEDNN) && !defined(__NVCC__)
   if constexpr (has_onednn_convolution<Ctx, T>) {
     if (!is_pointwise(s) && convolve_onednn(ctx, s, ConvolutionPass::forward, x, weight, bias, y)) return;
   }
@@ -47,7 +49,7 @@ void pull_back(Ctx& ctx, ConvolutionShape const& s, T const* d_y, R const* weigh
   ProfilingRegion const region("attn::convolve::backward");
   if (s.input_pixels() == 0) return;
   if (s.is_depthwise()) return pull_back_depthwise(ctx, s, d_y, weight, d_x);
-#if defined(ATTN_HAVE_ONEDNN)
+#if defined(ATTN_HAVE_ONEDNN) && !defined(__NVCC__)
   if constexpr (has_onednn_convolution<Ctx, T>) {
     if (!is_pointwise(s) && convolve_onednn(ctx, s, ConvolutionPass::input_gradient, d_x, weight, nullptr, d_y)) return;
   }
@@ -62,7 +64,7 @@ void add_weight_gradient(Ctx& ctx, ConvolutionShape const& s, T const* x, T cons
   ProfilingRegion const region("attn::convolve::weight_gradient");
   if (s.places() == 0) return;
   if (s.is_depthwise()) return add_weight_gradient_depthwise(ctx, s, x, d_y, d_weight);
-#if defined(ATTN_HAVE_ONEDNN)
+#if defined(ATTN_HAVE_ONEDNN) && !defined(__NVCC__)
   if constexpr (has_onednn_convolution<Ctx, T>) {
     if (!is_pointwise(s) && convolve_onednn(ctx, s, ConvolutionPass::weight_gradient, x, d_weight, nullptr, d_y))
       return;

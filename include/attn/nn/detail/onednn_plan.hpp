@@ -6,7 +6,7 @@
 #include "attn/linalg/detail/host_scratch.hpp"
 #include "attn/nn/feature_maps.hpp"
 
-#if defined(ATTN_HAVE_ONEDNN)
+#if defined(ATTN_HAVE_ONEDNN) && !defined(__NVCC__)
 #include <dnnl.hpp>
 
 #include <cstdint>
