@@ -244,9 +244,9 @@ TEST(Bias, OfDistancesIsTrained) {
 template <class Extents>
 std::string message_of(Extents const& bias) {
   using Memory = Kokkos::DefaultHostExecutionSpace::memory_space;
-  std::vector<float> x(1000);
+  std::vector<float> x(1000), y(1000);
   attn::Tensor<float, 4, Memory> const q(x.data(), {2, 2, 5, 3}), k(x.data(), {2, 2, 7, 3});
-  attn::Tensor<float, 4, Memory> const out(x.data(), {2, 2, 5, 3});
+  attn::Tensor<float, 4, Memory> const out(y.data(), {2, 2, 5, 3});
   attn::ScoreBias<float, Memory> const b{{x.data(), bias}};
   try {
     attn::attention(Kokkos::DefaultHostExecutionSpace(), attn::Softmax{}, q, k, k, out,

@@ -165,7 +165,8 @@ TYPED_TEST(Gradients, AreNotAskedOfNumbersWithoutAGradient) {
   attn::Saved<std::remove_const_t<decltype(a)>, double, Memory> const saved(s.batch, s.heads, s.queries);
   typename TypeParam::Exec const exec;
   TypeParam::forward(exec, a, q, k, v, out, saved, attn::AttentionOptions<>{});
-  EXPECT_NO_THROW(TypeParam::backward(exec, a, q, k, v, out, saved, out, q, k, v, attn::AttentionOptions<>{}));
+  X const d_q(arrays.put(in.q), q.extents()), d_k(arrays.put(in.k), k.extents()), d_v(arrays.put(in.v), v.extents());
+  EXPECT_NO_THROW(TypeParam::backward(exec, a, q, k, v, out, saved, out, d_q, d_k, d_v, attn::AttentionOptions<>{}));
   exec.fence();
 }
 

@@ -12,10 +12,11 @@
 
 namespace attn::train {
 
-/// A record is input: what is missing, of another type or out of range is an error of one sentence.
+/// A record is input: what is missing, of another type or out of range is an error of one sentence. The record must
+/// outlive this.
 class RecordFields {
  public:
-  RecordFields(io::Path const& path, io::Json const& record) : path_(path), record_(record) {
+  RecordFields(io::Path path, io::Json const& record) : path_(std::move(path)), record_(record) {
     check(record.is_object(), "its record is no object");
   }
 
@@ -80,7 +81,7 @@ class RecordFields {
  private:
   static bool is_finite(io::Json const& value) { return value.is_number() && std::isfinite(value.get<double>()); }
 
-  io::Path const& path_;
+  io::Path path_;
   io::Json const& record_;
 };
 
