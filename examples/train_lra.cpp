@@ -44,9 +44,12 @@ class TrainLra {
   int run() {
     bool const from_weights = settings.given("weights");
     ATTN_CHECK(!(from_weights && chosen_.resume), "--resume: leave out --weights, the checkpoint has them");
-    if (from_weights) {
-      auto const description = attn::train::read_description(common.weights, program_name);
-      if (description) io::adopt(settings, *description, "'" + common.weights.string() + "'");
+    auto const adopt = [&](auto const& description, io::Path const& file) {
+      if (description) io::adopt(settings, *description, "'" + file.string() + "'");
+    };
+    if (from_weights) adopt(attn::train::read_description(common.weights, program_name), common.weights);
+    if (chosen_.resume) {
+      adopt(attn::train::read_run_description(common.out, program_name), attn::train::checkpoint_path(common.out));
     }
     chosen_.model.activation = common.activation;
     chosen_.model.power = common.power;

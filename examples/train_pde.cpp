@@ -49,10 +49,13 @@ class TrainPde {
   int run() {
     bool const from_weights = settings.given("weights");
     ATTN_CHECK(!(chosen_.resume && from_weights), "--resume: leave out --weights, the checkpoint has them");
-    if (from_weights) {
-      auto const description = attn::train::read_description(common.weights, "train_pde");
-      std::string const source = "'" + common.weights.string() + "'";
-      if (description) train_pde::adopt(settings, common.evaluate, *description, source);
+    auto const adopt = [&](auto const& description, attn::io::Path const& file) {
+      bool const same_problem = common.evaluate || chosen_.resume;
+      if (description) train_pde::adopt(settings, same_problem, *description, "'" + file.string() + "'");
+    };
+    if (from_weights) adopt(attn::train::read_description(common.weights, "train_pde"), common.weights);
+    if (chosen_.resume) {
+      adopt(attn::train::read_run_description(common.out, "train_pde"), attn::train::checkpoint_path(common.out));
     }
     Settings s = chosen_;
     s.common = common;

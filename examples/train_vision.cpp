@@ -64,7 +64,10 @@ class TrainVision {
 
   int train_model() {
     ATTN_CHECK(!(chosen_.resume && given("weights")), "--resume: leave out --weights, the checkpoint has them");
-    if (given("weights")) adopt();
+    if (given("weights")) adopt(attn::train::read_description(common.weights, program_name), common.weights);
+    if (chosen_.resume) {
+      adopt(attn::train::read_run_description(common.out, program_name), attn::train::checkpoint_path(common.out));
+    }
     io::OutputDirectory const out(common.out);
     attn::data::Split const data = load_data(chosen_.data);
     if (!given("batch")) chosen_.recipe.batch = std::min(chosen_.recipe.batch, data.train.count);
@@ -84,21 +87,20 @@ class TrainVision {
 
   int evaluate_weights() {
     ATTN_CHECK(!demo_ && !chosen_.resume, "--evaluate: leave out --demo and --resume");
-    io::Json const description = adopt();
+    auto const description = attn::train::read_description(common.weights, program_name);
+    adopt(description, common.weights);
     std::optional<io::OutputDirectory> out;
     if (given("out")) out.emplace(common.out).without_run();
-    Outcome const outcome = evaluate(chosen_, load_test_data(chosen_.data, description), common.weights);
+    Outcome const outcome =
+        evaluate(chosen_, load_test_data(chosen_.data, description.value_or(nullptr)), common.weights);
     if (given("out")) write_results(outcome);
     print(outcome);
     return 0;
   }
 
-  /// What the weights say of themselves; of the weights of others, which say nothing, the flags say what they are.
-  io::Json adopt() {
-    auto const description = attn::train::read_description(common.weights, program_name);
-    if (!description) return nullptr;
-    vision::adopt(settings, common, chosen_, *description, "'" + common.weights.string() + "'");
-    return *description;
+  /// What a file says of its model; of the weights of others, which say nothing, the flags say what they are.
+  void adopt(std::optional<io::Json> const& description, io::Path const& file) {
+    if (description) vision::adopt(settings, common, chosen_, *description, "'" + file.string() + "'");
   }
 
   void write_results(Outcome const& outcome) const {

@@ -83,9 +83,9 @@ io::Json results_of(Settings s) {
   return run;
 }
 
-void adopt(io::SettingList& list, bool evaluates, io::Json const& description, std::string const& source) {
+void adopt(io::SettingList& list, bool same_problem, io::Json const& description, std::string const& source) {
   // Training may start from the weights of another problem; judging weights by one is a mistake.
-  for (char const* const name : {"problem", "coefficient"}) list.at(name).about.model = evaluates;
+  for (char const* const name : {"problem", "coefficient"}) list.at(name).about.model = same_problem;
   io::Json model = description;
   if (model.is_object() && model.contains("model") && model["model"] == "pinn") model.erase("activation");
   io::adopt(list, model, source);

@@ -58,7 +58,8 @@ void describe(attn::io::SettingList& list, Settings& settings);
 attn::io::Json results_of(Settings settings);
 
 /// Takes over what weights say about their model, and the problem that they solve if they are to be judged.
-void adopt(attn::io::SettingList& list, bool evaluates, attn::io::Json const& description, std::string const& source);
+void adopt(attn::io::SettingList& list, bool same_problem, attn::io::Json const& description,
+           std::string const& source);
 
 /// What a run takes.
 attn::io::MemoryPlan memory_of(Settings const& settings);

@@ -186,6 +186,10 @@ TEST_F(TrainVisionInput, ResumingWhatIsNotThere) {
   ASSERT_EQ(run({}).code, 0);
   expect_refused({"--resume", "--width", "32"}, {"width", "16", "32"});
   expect_refused({"--resume", "--seed", "1"}, {"seed"});
+  // The checkpoint knows its model: the flags of the recipe are enough.
+  Exit const bare = programs::run(program, {"--data", folder.path.string(), "--out", (folder / "run").string(),
+                                            "--batch", "16", "--epochs", "1", "--resume"});
+  EXPECT_EQ(bare.code, 0) << bare.err;
   std::string const checkpoint = text_of(folder / "run" / "checkpoint.safetensors");
   write(folder / "run" / "checkpoint.safetensors", checkpoint.substr(0, checkpoint.size() / 2));
   expect_refused({"--resume"}, {"checkpoint.safetensors"});

@@ -7,7 +7,9 @@
 
 #include "attn/io/results.hpp"
 #include "attn/io/safetensors.hpp"
+#include "attn/train/run_files.hpp"
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
@@ -26,10 +28,12 @@ inline io::Metadata describe_model(std::string const& program, io::Json const& m
 }
 
 /// The fields that `describe_model` was given; nothing where the file has no description, as files of other programs.
-/// A description of another program, of a newer version of the format, or of none at all, is an error.
-inline std::optional<io::Json> read_description(io::Path const& path, std::string const& program) {
+/// A description of another program, of a newer version of the format, or of none at all, is an error, which begins
+/// with the flag that named the file.
+inline std::optional<io::Json> read_description(io::Path const& path, std::string const& program,
+                                                std::string const& flag = "--weights") {
   io::Safetensors const file(path);
-  std::string const source = "--weights: '" + path.string() + "'";
+  std::string const source = flag + ": '" + path.string() + "'";
   auto const parse = [&](std::string const& text) {
     io::Json json = io::Json::parse(text, nullptr, false);
     ATTN_CHECK(json.is_object(), source, " describes itself by what is no JSON object");
@@ -53,6 +57,14 @@ inline std::optional<io::Json> read_description(io::Path const& path, std::strin
   auto const text = file.metadata().find("attn." + program);
   if (text == file.metadata().end()) return std::nullopt;
   return parse(text->second);
+}
+
+/// That of the run in `out` which --resume continues; nothing where there is none yet, which `fit` will say.
+inline std::optional<io::Json> read_run_description(io::Path const& out, std::string const& program) {
+  io::Path const checkpoint = checkpoint_path(out);
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(checkpoint, error)) return std::nullopt;
+  return read_description(checkpoint, program, "--resume");
 }
 
 }  // namespace attn::train
