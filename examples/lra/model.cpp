@@ -8,29 +8,14 @@
 namespace lra {
 namespace {
 
-template <class T>
-struct TimesNumber {
-  T* x;
-  T factor;
-  template <class Lanes>
-  ATTN_FUNCTION void operator()(Lanes lanes, attn::Index, attn::Index i) const {
-    lanes.store(x + i, lanes.load(x + i) * typename Lanes::Value(factor));
-  }
-};
-
 template <class Core>
 class ModelOf final : public SequenceModel {
  public:
   ModelOf(Context& ctx, typename attn::models::SequenceClassifier<Core>::Config const& config) : model_(ctx, config) {}
 
-  attn::nn::LossValue<Context> train(Context& ctx, Sequences const& sequences, Ids ids, Labels labels,
-                                     float weight) const override {
+  attn::nn::LossValue<Context> train(Context& ctx, Sequences const& sequences, Ids ids, Labels labels) const override {
     auto [logits, tape] = model_.forward(ctx, sequences, ids);
     auto const [loss, d_logits] = attn::nn::cross_entropy(ctx, logits, labels);
-    if (weight != 1) {
-      attn::elementwise<float>(ctx.exec, "lra::weight", 1, d_logits.size(),
-                               TimesNumber<float>{d_logits.data(), weight});
-    }
     model_.backward(ctx, std::move(tape), d_logits);
     return loss;
   }

@@ -21,9 +21,9 @@ class SequenceModel {
  public:
   virtual ~SequenceModel() = default;
 
-  /// Adds `weight` times the gradients of the mean cross-entropy to those of `ctx`.
-  virtual attn::nn::LossValue<Context> train(Context& ctx, Sequences const& sequences, Ids ids, Labels labels,
-                                             float weight) const = 0;
+  /// Adds the gradients of the mean cross-entropy to those of `ctx`.
+  virtual attn::nn::LossValue<Context> train(Context& ctx, Sequences const& sequences, Ids ids,
+                                             Labels labels) const = 0;
   virtual Logits logits(Context& ctx, Sequences const& sequences, Ids ids) const = 0;
 };
 

@@ -65,7 +65,7 @@ class SequenceTask {
 
   attn::Tensor<float const, 1, Memory> step(Context& ctx, bool /*observe*/) {
     input_.load(ctx.exec, train_->next());
-    return model_.train(ctx, input_.sequences, input_.ids, input_.labels, 1.0f).numbers();
+    return model_.train(ctx, input_.sequences, input_.ids, input_.labels).numbers();
   }
 
   attn::train::Metrics measured() const {
