@@ -4,42 +4,16 @@
 #include "attn/nn/multi_head_attention.hpp"
 #include "attn/testing/check_module.hpp"
 
+#include "nn/parabola.hpp"
 #include "support.hpp"
 
 namespace {
 
 using namespace attn;
 using attn_test::Exec;
+using attn_test::Parabola;
 using Any = BasicAnyActivation<AttentionCall<Exec, double>>;
 using Ctx = nn::Context<Exec, double>;
-
-/// A user's activation with two trained numbers: a s + b s^2.
-template <Real R = float>
-struct Parabola {
-  static constexpr int n_parameters = 2;
-  static constexpr char const* parameter_names[] = {"linear", "square"};
-
-  LearnedParameters<R> learned = {};
-
-  template <class T>
-  ATTN_FUNCTION T number(int p, Row row) const {
-    return T(RealOf<T>(learned.value[(learned.per_head ? 2 * row.head : 0) + p]));
-  }
-  template <class T>
-  ATTN_FUNCTION T operator()(T s, Row row) const {
-    return number<T>(0, row) * s + number<T>(1, row) * s * s;
-  }
-  ATTN_FUNCTION LearnedParameters<R> parameters() const { return learned; }
-  template <class T>
-  ATTN_FUNCTION Kokkos::Array<T, 2> parameter_slopes(T s, Row) const {
-    return {s, s * s};
-  }
-  static Kokkos::Array<double, 2> initial_parameters(int n_keys) { return {0.5, 1.0 / n_keys}; }
-  template <Real S>
-  Parabola<S> bind(LearnedParameters<S> p) const {
-    return {p};
-  }
-};
 
 /// Names, extents and values of the parameters, and what a step of training makes of them.
 struct Trained {
