@@ -28,6 +28,7 @@
 #include "attn/nn/group_norm.hpp"
 #include "attn/nn/initialize.hpp"
 #include "attn/nn/layer_norm.hpp"
+#include "attn/nn/layer_scale.hpp"
 #include "attn/nn/linear.hpp"
 #include "attn/nn/loss.hpp"
 #include "attn/nn/max_pooling.hpp"
