@@ -45,7 +45,8 @@ class Store:
             self._folder.mkdir(exist_ok=True)
 
     def array(self, name, values):
-        """`values` as NAME.npy: floating point as float32, whole numbers as int64. A scalar has shape (1)."""
+        """`values` as NAME.npy: floating point as float32, bytes as they are, other whole numbers as int64. A scalar
+        has shape (1)."""
         values = _stored(values)
         path = self._path(name + ".npy")
         if self._check:
@@ -107,5 +108,6 @@ class Store:
 
 def _stored(values):
     values = values.detach().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
-    values = values.astype(np.int64 if np.issubdtype(values.dtype, np.integer) else np.float32)
+    if values.dtype != np.uint8:
+        values = values.astype(np.int64 if np.issubdtype(values.dtype, np.integer) else np.float32)
     return np.ascontiguousarray(values.reshape(values.shape or (1,)))
