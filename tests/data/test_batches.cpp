@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/golden_images.hpp"
 #include "data/images.hpp"
 #include "io/files.hpp"
 
@@ -163,6 +164,38 @@ TEST(TrainingBatches, AugmentationOfAnImageDoesNotDependOnTheBatchSize) {
   }
 }
 
+TEST(TrainingBatches, RepeatEveryImageThreeTimesAsTimmsSamplerDoes) {
+  Dataset const data = numbered_images(600, 1, 8, 8, 5);
+  BatchOptions const options{.batch_size = 8, .key = {3, 0}, .augmentation = {.erase_probability = 1}, .repeats = 3};
+  TrainingBatches<> batches(data, options);
+  EXPECT_EQ(batches.batches_per_epoch(), 64u);  // 512 of 600
+  EXPECT_EQ(batches_per_epoch(1281167, {.batch_size = 1024, .repeats = 3}), 1251u);
+  EXPECT_EQ(batches_per_epoch(100, {.batch_size = 10, .repeats = 3}), 10u);
+  std::vector<std::size_t> numbers;
+  std::vector<std::vector<float>> images;
+  for (int i = 0; i < 64; ++i) {
+    Batch<float> const& batch = batches.next();
+    EXPECT_EQ(batch.epoch, 0u);
+    numbers.insert(numbers.end(), batch.indices.begin(), batch.indices.end());
+    for (std::size_t b = 0; b < 8; ++b) {
+      float const* const p = batch.images().data() + 64 * b;
+      images.emplace_back(p, p + 64);
+    }
+  }
+  EXPECT_EQ(batches.next().epoch, 1u);
+  // timm's sampler, for another order: the same place in the order for each place in the epoch.
+  auto const order = golden_numbers<std::int64_t>("repeated_order");
+  auto const repeated = golden_numbers<std::int64_t>("repeated_numbers");
+  ASSERT_EQ(repeated.size(), numbers.size());
+  for (std::size_t i = 0; i < repeated.size(); ++i) {
+    EXPECT_EQ(repeated[i], order[i / 3]);
+    EXPECT_EQ(numbers[i], numbers[i / 3 * 3]);
+  }
+  std::set<std::size_t> const distinct(numbers.begin(), numbers.end());
+  EXPECT_EQ(distinct.size(), 171u);
+  EXPECT_TRUE(images[0] != images[1] && images[1] != images[2] && images[0] != images[2]) << "each augmented anew";
+}
+
 TEST(TrainingBatches, MixesWholeBatches) {
   Dataset const data = numbered_images(16, 1, 8, 8, 2);
   TrainingBatches<> batches(data, {.batch_size = 16, .mixing = {.mixup_alpha = 1}});
@@ -216,6 +249,7 @@ TEST(TrainingBatches, RefuseImpossibleOptions) {
   EXPECT_ERROR((TrainingBatches<>(data, {.batch_size = 0})), "a batch_size from 1 to the 10 images, not 0");
   EXPECT_ERROR((TrainingBatches<>(data, {.batch_size = 11})), "a batch_size from 1 to the 10 images, not 11");
   EXPECT_ERROR((TrainingBatches<>(data, {.batch_size = 5, .smoothing = 1})), "smoothing");
+  EXPECT_ERROR((TrainingBatches<>(data, {.batch_size = 5, .repeats = 0})), "from 1 to 10 repeats of an image, not 0");
   EXPECT_ERROR((TrainingBatches<>(data, {.batch_size = 5, .first_batch = 2})), "start at one of the 2 batches");
   EXPECT_ERROR((TrainingBatches<>(data, {.batch_size = 5, .augmentation = {.crop_padding = -1}})), "crop_padding");
   EXPECT_ERROR((TrainingBatches<>(data, {.batch_size = 5, .mixing = {.mixup_alpha = -1}})), "alpha");

@@ -76,11 +76,18 @@ struct BatchOptions {
   std::uint64_t first_epoch = 0;  // where to start: a resumed run continues with the batch after its checkpoint
   std::uint64_t first_batch = 0;
   std::size_t workers = 1;  // threads that prepare batches; as many batches are ahead
+  std::size_t repeats = 1;  // of each image, one after the other, each time augmented anew (Hoffer et al. 2019)
 };
+
+/// Images of an epoch over `count` of them. With repetitions as many, of `count` / repeats images, but rounded down to
+/// a multiple of 256 where there are so many: as DeiT's sampler has it.
+inline std::size_t images_per_epoch(std::size_t count, BatchOptions const& options) {
+  return options.repeats == 1 || count < 256 ? count : count / 256 * 256;
+}
 
 /// Steps of an epoch over `count` images.
 inline std::uint64_t batches_per_epoch(std::size_t count, BatchOptions const& options) {
-  return (count + (options.drop_last ? 0 : options.batch_size - 1)) / options.batch_size;
+  return (images_per_epoch(count, options) + (options.drop_last ? 0 : options.batch_size - 1)) / options.batch_size;
 }
 
 namespace detail {
@@ -99,13 +106,16 @@ DatasetImages<T> checked_images(char const* name, Dataset const& data, Augmentat
   return DatasetImages<T>(data, augmentation);
 }
 
-/// Reads the samples `batch.indices`, sample i with the key subkey(key, i).
+/// Reads the samples `batch.indices`, sample i with the key subkey(key, i), in its repetitions with keys below it.
+/// `first`: the place of the batch in its epoch, where each sample stands `repeats` times.
 template <class S, class T>
-void read_samples(S const& source, RandomKey key, Batch<T>& batch) {
+void read_samples(S const& source, RandomKey key, Batch<T>& batch, std::size_t first = 0, std::size_t repeats = 1) {
   std::size_t const size = source.shape().image_size();
   for (std::size_t b = 0; b < batch.size(); ++b) {
     ImageSample<T> sample{.pixels = batch.images().data() + b * size};
-    source.sample(batch.indices[b], subkey(key, batch.indices[b]), sample);
+    std::size_t const repetition = (first + b) % repeats;
+    RandomKey const own = subkey(key, batch.indices[b]);
+    source.sample(batch.indices[b], repetition == 0 ? own : subkey(subkey(own, "repetition"), repetition), sample);
     batch.labels()(b) = sample.label;
   }
 }
@@ -142,6 +152,11 @@ class TrainingBatches {
                "TrainingBatches: give a smoothing of at least 0 and below 1, not ", options.smoothing);
     ATTN_CHECK(options.batch_size > 0 && options.batch_size <= count,
                "TrainingBatches: give a batch_size from 1 to the ", count, " images, not ", options.batch_size);
+    ATTN_CHECK(options.repeats > 0 && options.repeats <= count, "TrainingBatches: give from 1 to ", count,
+               " repeats of an image, not ", options.repeats);
+    std::size_t const images = images_per_epoch(count, options);
+    ATTN_CHECK(!options.drop_last || options.batch_size <= images, "TrainingBatches: give a batch_size of at most the ",
+               images, " images of an epoch, not ", options.batch_size);
     ATTN_CHECK(options.workers > 0 && options.workers <= 1024, "TrainingBatches: give from 1 to 1024 workers, not ",
                options.workers);
     std::uint64_t const batches = data::batches_per_epoch(count, options);
@@ -158,10 +173,10 @@ class TrainingBatches {
     RandomKey const epoch_key = subkey(subkey(options_.key, "epoch"), batch.epoch);
     auto const& order = orders_[worker](subkey(epoch_key, "order"));
 
-    auto const begin = order.begin() + static_cast<std::ptrdiff_t>(batch.index * options_.batch_size);
-    auto const size = std::min(options_.batch_size, static_cast<std::size_t>(order.end() - begin));
-    batch.indices.assign(begin, begin + static_cast<std::ptrdiff_t>(size));
-    detail::read_samples(source_, subkey(epoch_key, "augmentation"), batch);
+    std::size_t const first = batch.index * options_.batch_size;
+    batch.indices.resize(std::min(options_.batch_size, images_per_epoch(order.size(), options_) - first));
+    for (std::size_t b = 0; b < batch.size(); ++b) batch.indices[b] = order[(first + b) / options_.repeats];
+    detail::read_samples(source_, subkey(epoch_key, "augmentation"), batch, first, options_.repeats);
 
     ImageShape const shape = source_.shape();
     batch.mix = draw_mix(subkey(subkey(epoch_key, "mix"), batch.index), options_.mixing, shape.height, shape.width);
