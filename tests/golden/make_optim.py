@@ -143,6 +143,15 @@ def save_schedules(store):
             schedule.step_update(update + 1)
         store.array(f"cosine_{case}_used", used)
 
+    # Swin: 300 epochs of three steps, step_update(step) when the step is over.
+    schedule, rate = scheduler(1e-3, t_in_epochs=False, t_initial=280 * 3, warmup_t=20 * 3, warmup_lr_init=1e-6,
+                               lr_min=1e-5, warmup_prefix=True)
+    used = []
+    for step in range(900):
+        used.append(rate())
+        schedule.step_update(step)
+    store.array("cosine_swin_used", used)
+
 
 def save_layer_decay(store):
     """The factor of the learning rate of each parameter of a small vision transformer, a name and a number a line."""

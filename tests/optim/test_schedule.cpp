@@ -5,7 +5,7 @@
 namespace attn::optim {
 namespace {
 
-static_assert(Schedule<Constant> && Schedule<LinearWarmup> && Schedule<Cosine> && Schedule<PerEpoch<Cosine>>);
+static_assert(Schedule<Constant> && Schedule<LinearWarmup> && Schedule<Cosine> && Schedule<PerEpoch<Late<Cosine>>>);
 
 void expect_rates(std::string const& file, Schedule auto const& schedule, Index stride = 1) {
   auto const rates = golden::numbers(file);
@@ -35,7 +35,13 @@ TEST(Cosine, WhereWarmupEnds_TheRateDropsALittle) {
 TEST(PerEpoch, EpochsTrainWithTheRatesOfTheTwoPublishedLoops) {
   constexpr Index steps = 7;
   expect_rates("cosine_epochs_timm_used", PerEpoch<Cosine>{deit, steps}, steps);
-  expect_rates("cosine_epochs_deit_used", PerEpoch<Cosine>{deit, steps, /*late=*/true}, steps);
+  expect_rates("cosine_epochs_deit_used", PerEpoch<Late<Cosine>>{{deit}, steps}, steps);
+}
+
+TEST(Late, StepsTrainWithTheRatesOfSwinsLoop) {
+  expect_rates(
+      "cosine_swin_used",
+      Late<Cosine>{{.base = 1e-3, .total = 280 * 3, .minimum = 1e-5, .warmup = 20 * 3, .start = 1e-6, .prefix = true}});
 }
 
 TEST(PerEpoch, WithinAnEpoch_TheRateStays) {

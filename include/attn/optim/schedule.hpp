@@ -61,20 +61,25 @@ struct Cosine {
   }
 };
 
-/// Changes the rate once an epoch: `schedule` counts epochs, the loop counts steps.
+/// The same, one time later: schedule(t - 1), and schedule(0) at the first two times.
 ///
-/// Epoch e trains with schedule(e). The published recipes of DeiT and XCiT told their schedule of an epoch when it was
-/// over, so that epoch e trained with schedule(e - 1), and epochs 0 and 1 both with schedule(0): that is `late`.
+/// The published programs of DeiT, XCiT and Swin tell their schedule of an epoch, or of a step, when it is over, so
+/// that each trains with the rate that was meant for the one before.
+template <Schedule S>
+struct Late {
+  S schedule = {};
+
+  double operator()(Index t) const { return schedule(std::max(t - 1, Index(0))); }
+};
+
+/// Changes the rate once an epoch: `schedule` counts epochs, the loop counts steps. With DeiT's program a step has the
+/// rate of PerEpoch<Late<Cosine>>, with Swin's that of Late<Cosine>, its warm-up a prefix.
 template <Schedule S>
 struct PerEpoch {
   S schedule = {};
   Index steps_per_epoch = 1;
-  bool late = false;
 
-  double operator()(Index step) const {
-    Index const epoch = step / steps_per_epoch;
-    return schedule(late ? std::max(epoch - 1, Index(0)) : epoch);
-  }
+  double operator()(Index step) const { return schedule(step / steps_per_epoch); }
 };
 
 }  // namespace attn::optim
