@@ -1,7 +1,9 @@
-// Trains and evaluates a vision transformer with any activation on images in IDX files; Fashion-MNIST without flags.
+// Trains, evaluates and asks classifiers of images with any activation; Fashion-MNIST without flags.
 //
 //   train_vision --activation poly --power 3 --scale dynamic --epochs 10 --out run
 //   train_vision --weights run/weights.safetensors --evaluate
+//   train_vision --recipe deit --data /data/imagenet --out run
+//   train_vision --model swin_tiny_patch4_window7_224 --weights W.safetensors --predict X.npy --out answers
 //   train_vision --demo --out demo
 #include "attn/io/options.hpp"
 #include "attn/io/output_directory.hpp"
@@ -9,13 +11,17 @@
 #include "attn/train/description.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <iostream>
 #include <optional>
 
 #include "commit.hpp"
+#include "vision/activations.hpp"
 #include "vision/demo.hpp"
 #include "vision/figures.hpp"
+#include "vision/predict.hpp"
+#include "vision/training.hpp"
 
 namespace {
 
@@ -33,9 +39,20 @@ class TrainVision {
 
   void add_options(CLI::App& app) {
     app.description(
-        "Trains a vision transformer on images in IDX files and judges it on others.\nLeaves results.json, "
-        "metrics.csv, "
-        "weights.safetensors, checkpoint.safetensors and figures in --out.");
+        "Trains a classifier of images and judges it on others; evaluates weights, or predicts with them.\nLeaves "
+        "results.json, metrics.csv, weights.safetensors, checkpoint.safetensors and figures in --out.");
+    settings(
+        "recipe", chosen_.recipe_name,
+        {.help = "A published recipe, which sets what flags do not; --print-recipe shows it", .words = recipe_names()});
+    settings("print-recipe", print_recipe_,
+             {.help = "Print what --recipe sets, and exit", .needs = "recipe", .decides = false});
+    settings("list-models", list_models_,
+             {.help = "Print the names of --model with parameters and sizes of images, and exit", .decides = false});
+    settings("predict", predict_,
+             {.help = "Write the logits of images that have no labels to --out, without training: a .npy file (images, "
+                      "channels, height, width) of float32, normalised already, or a folder of pictures",
+              .needs = "weights",
+              .decides = false});
     settings("resume", chosen_.resume,
              {.help = "Continue the run in --out from its checkpoint, to the same bits", .decides = false});
     settings("demo", demo_,
@@ -44,10 +61,19 @@ class TrainVision {
   }
 
   int run() {
-    chosen_.activation = {common.activation, common.power, common.scale};
+    if (list_models_) return print(model_table());
+    std::string const model = given("model") ? chosen_.model.name : "";
+    if (print_recipe_) return print(recipe_table(chosen_.recipe_name, model));
+    if (given("recipe")) {
+      settings.preset(published_recipe(chosen_.recipe_name, model), "--recipe " + chosen_.recipe_name);
+    }
+    named_model(chosen_.model.name);  // a name that is none is said before data is read
     chosen_.seed = common.seed;
     chosen_.insist = common.insist;
+    chosen_.new_head = given("classes");
+    take_activation();
     if (common.evaluate) return evaluate_weights();
+    if (given("predict")) return predict_images();
     if (demo_) return demo();
     return train_model();
   }
@@ -62,15 +88,35 @@ class TrainVision {
     return run_demo(chosen_, common.out, chosen_.resume);
   }
 
+  static int print(std::string const& text) {
+    std::cout << text;
+    return 0;
+  }
+
+  void take_activation() {
+    double const factor = chosen_.activation.factor;
+    chosen_.activation = {common.activation, common.power, common.scale, factor};
+    bool const counts = chosen_.scale_keys > 0 && chosen_.activation.is_poly() && common.scale == "fixed";
+    if (counts) chosen_.activation.factor = 1 / std::sqrt(static_cast<double>(chosen_.scale_keys));
+  }
+
   int train_model() {
     ATTN_CHECK(!(chosen_.resume && given("weights")), "--resume: leave out --weights, the checkpoint has them");
-    if (given("weights")) adopt(attn::train::read_description(common.weights, program_name), common.weights);
+    std::optional<io::Json> description;
+    if (given("weights")) {
+      description = attn::train::read_description(common.weights, program_name);
+      if (description && chosen_.new_head) description->erase("classes");
+      if (description && chosen_.new_head) description->erase("class_names");
+      adopt(description, common.weights);
+    }
     if (chosen_.resume) {
-      adopt(attn::train::read_run_description(common.out, program_name), attn::train::checkpoint_path(common.out));
+      description = attn::train::read_run_description(common.out, program_name);
+      adopt(description, attn::train::checkpoint_path(common.out));
     }
     io::OutputDirectory const out(common.out);
-    attn::data::Split const data = load_data(chosen_.data);
-    if (!given("batch")) chosen_.recipe.batch = std::min(chosen_.recipe.batch, data.train.count);
+    ImageData const data =
+        load_data(chosen_.data, chosen_.recipe, wanted(chosen_, description.value_or(nullptr), /*trains=*/true));
+    if (!given("batch")) chosen_.recipe.batch = std::min(chosen_.recipe.batch, data.train->size());
     attn::train::StopRequest const stop;
     Outcome const outcome =
         train(chosen_, data, {.out = common.out, .weights = common.weights, .resume = chosen_.resume, .stop = &stop});
@@ -80,7 +126,7 @@ class TrainVision {
       return stop.exit_code();
     }
     write_results(outcome);
-    draw_figures(common.out, {outcome}, data.test);
+    draw_figures(common.out, {outcome});
     print(outcome);
     return 0;
   }
@@ -91,10 +137,22 @@ class TrainVision {
     adopt(description, common.weights);
     std::optional<io::OutputDirectory> out;
     if (given("out")) out.emplace(common.out).without_run();
-    Outcome const outcome =
-        evaluate(chosen_, load_test_data(chosen_.data, description.value_or(nullptr)), common.weights);
+    ImageData const data =
+        load_data(chosen_.data, chosen_.recipe, wanted(chosen_, description.value_or(nullptr), /*trains=*/false));
+    Outcome const outcome = evaluate(chosen_, data, common.weights);
     if (given("out")) write_results(outcome);
     print(outcome);
+    return 0;
+  }
+
+  int predict_images() {
+    ATTN_CHECK(!demo_ && !chosen_.resume && given("weights"),
+               "--predict: give --weights, and leave out --demo and --resume");
+    auto const description = attn::train::read_description(common.weights, program_name);
+    adopt(description, common.weights);
+    io::OutputDirectory const out(common.out);
+    out.without_run();
+    predict(chosen_, predict_, common.weights, description.value_or(nullptr), common.out);
     return 0;
   }
 
@@ -117,6 +175,9 @@ class TrainVision {
 
   Settings chosen_;
   bool demo_ = false;
+  bool print_recipe_ = false;
+  bool list_models_ = false;
+  io::Path predict_;
 };
 
 }  // namespace

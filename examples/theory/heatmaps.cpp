@@ -18,7 +18,9 @@ namespace {
 attn::data::Dataset images_for(HeatmapsOptions const& options, io::Json const& description, int wanted) {
   vision::DataSettings settings;
   if (!options.data.empty()) settings.directory = options.data;
-  attn::data::Split split = vision::load_test_data(settings, description);
+  auto const trained = vision::wanted({}, description, /*trains=*/false).trained;
+  attn::data::Split split =
+      trained.mean.empty() ? vision::load_idx_data(settings) : vision::load_idx_test_data(settings, trained);
   ATTN_CHECK(split.test.count >= std::size_t(wanted), "--samples: there are only ", split.test.count, " test images");
   split.test = attn::data::take(std::move(split.test), std::size_t(wanted));
   bool const padded = description["image"] == io::Json({split.test.channels, 32, 32}) && split.test.height < 32;
@@ -84,28 +86,27 @@ Source look_at(io::Path const& weights, HeatmapsOptions const& options, std::uin
   describe(list, settings);
   vision::adopt(list, common, settings, description, "heatmaps: '" + weights.string() + "'");
   attn::data::Dataset const images = images_for(options, description, options.samples);
-  vision::Sizes const sizes = vision::model_sizes(settings.model, images);
+  vision::Sizes const sizes = vision::model_sizes(
+      settings.model,
+      {.channels = images.channels, .height = images.height, .width = images.width, .classes = images.classes});
   vision::Context ctx(seed);
   auto const model = vision::make_classifier(ctx, settings.activation, sizes);
   attn::train::load_weights(weights, ctx);
   ctx.training = false;
 
-  auto const n = static_cast<std::size_t>(model->tokens());
-  Source source{.name = settings.activation.name(),
-                .heads = {},
-                .layers = int(sizes.depth),
-                .heads_of_layer = int(sizes.heads),
-                .tokens = n};
-  source.heads.resize(std::size_t(sizes.depth * sizes.heads));
+  auto const across = static_cast<std::size_t>(sizes.image.width / sizes.patch.width);
+  std::size_t const n = across * static_cast<std::size_t>(sizes.image.height / sizes.patch.height) + 1;
+  int const depth = sizes.depth.total(), heads = sizes.heads.first();
+  Source source{.name = settings.activation.name(), .heads = {}, .layers = depth, .heads_of_layer = heads, .tokens = n};
+  source.heads.resize(std::size_t(depth * heads));
   for (Facts& facts : source.heads) facts.matrix.assign(n * n, 0);
-  auto const across = static_cast<std::size_t>(sizes.image_width / sizes.patch_width);
   attn::data::EvaluationBatches<float> batches(images, 1);
   while (auto const* batch = batches.next()) {
     ctx.begin_step();
     auto const layers = model->attention(ctx, attn::data::on_device(ctx, batch->images()));
     for (std::size_t layer = 0; layer < layers.size(); ++layer) {
-      for (std::size_t head = 0; head < std::size_t(sizes.heads); ++head) {
-        add(source.heads[layer * std::size_t(sizes.heads) + head], layers[layer].data() + head * n * n, n, across,
+      for (std::size_t head = 0; head < std::size_t(heads); ++head) {
+        add(source.heads[layer * std::size_t(heads) + head], layers[layer].weights.data() + head * n * n, n, across,
             double(images.count));
       }
     }

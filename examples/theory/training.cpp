@@ -69,7 +69,7 @@ TrainingOptions complete(TrainingOptions options) {
 attn::data::Split padded_images(TrainingOptions const& options) {
   vision::DataSettings settings;
   if (!options.data.empty()) settings.directory = options.data;
-  attn::data::Split split = vision::load_data(settings);
+  attn::data::Split split = vision::load_idx_data(settings);
   auto const cut = [](attn::data::Dataset& part, int limit) {
     std::size_t const count = limit > 0 ? std::min(part.count, static_cast<std::size_t>(limit)) : part.count;
     part = pad(attn::data::take(std::move(part), count));
@@ -95,7 +95,7 @@ void note(Lab& lab, TrainingOptions const& options, attn::data::Split const& dat
   lab.set("lr", options.lr);
 }
 
-vision::Patch patch_for(int tokens) {
+vision::Extent patch_for(int tokens) {
   switch (tokens) {
     case 256:
       return {2, 2};
@@ -133,7 +133,7 @@ Run train(vision::Settings const& settings, attn::data::Split const& data, attn:
   attn::io::OutputDirectory const lock(out);
   attn::train::StopRequest const stop;
   try {
-    Run run{.outcome = vision::train(mine, data, {.out = out, .stop = &stop})};
+    Run run{.outcome = vision::train(mine, vision::in_memory(data, mine.recipe), {.out = out, .stop = &stop})};
     if (run.outcome.interrupted) throw attn::io::FailedRun("interrupted; the runs that were complete are in --out");
     run.accuracy = run.outcome.run["test_accuracy"].get<double>();
     return run;

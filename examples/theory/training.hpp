@@ -23,7 +23,7 @@ attn::data::Split padded_images(TrainingOptions const& options);
 void note(Lab& lab, TrainingOptions const& options, attn::data::Split const& data);
 
 /// 2 x 2, 4 x 4, 8 x 8 or 8 x 16 for 256, 64, 16 or 8 patches.
-vision::Patch patch_for(int tokens);
+vision::Extent patch_for(int tokens);
 
 /// What train_vision would be told.
 vision::Settings settings_of(TrainingOptions const& options, vision::ActivationChoice const& activation, int tokens,

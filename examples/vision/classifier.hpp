@@ -1,21 +1,14 @@
-/// Classifier: a vision transformer whose activation is chosen when the program runs.
+/// Classifier: a model of images, of any family, whose activation is chosen when the program runs.
 #pragma once
-
-#include "attn/models/vit.hpp"
-#include "attn/nn/loss.hpp"
 
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "vision/activations.hpp"
+#include "vision/lesson.hpp"
+#include "vision/sizes.hpp"
 
 namespace vision {
-
-using Context = attn::nn::Context<Kokkos::DefaultExecutionSpace>;
-using Images = attn::nn::ConstTensorOf<Context, 4>;   // (B, channels, height, width)
-using Targets = attn::nn::ConstTensorOf<Context, 2>;  // (B, classes)
-using Logits = attn::nn::TensorOf<Context, 2>;        // (B, classes)
 
 /// Norms of the attention matrix of one layer, averaged over samples and heads.
 struct AttentionNorms {
@@ -23,23 +16,34 @@ struct AttentionNorms {
   double jacobian = 0;
 };
 
-/// What one image's attention looks like in one layer: (heads, tokens, tokens), query by key.
-using AttentionMaps = std::vector<float>;
+/// What one image's attention looks like in one layer: (heads, rows, columns), query by key.
+struct AttentionMaps {
+  attn::Index heads = 0, rows = 0, columns = 0;
+  std::string unit = "token";  // what rows and columns are
+  std::vector<float> weights = {};
+};
 
 /// The model without its types, which the rest of the program need not compile.
 class Classifier {
  public:
   virtual ~Classifier() = default;
 
-  /// Adds the gradients of the mean cross-entropy to those of `ctx`. Fills `norms`, a layer each, unless it is null.
-  virtual attn::nn::LossValue<Context> train(Context& ctx, Images images, Targets targets,
+  /// Adds the gradients of the loss to those of `ctx`. Fills `norms`, a layer each, unless it is null.
+  virtual attn::nn::LossValue<Context> train(Context& ctx, Images images, Lesson const& lesson,
                                              std::vector<AttentionNorms>* norms) const = 0;
-  virtual Logits logits(Context& ctx, Images images) const = 0;
+
+  /// The logits of each head: one, or of distilled models that of the class and that of the teacher.
+  virtual std::vector<Logits> heads(Context& ctx, Images images) const = 0;
+  /// What the model answers: the mean of its heads.
+  Logits logits(Context& ctx, Images images) const { return mean_of(ctx, heads(ctx, images)); }
 
   /// The attention of the first of some images, layer by layer.
   virtual std::vector<AttentionMaps> attention(Context& ctx, Images images) const = 0;
+  /// How many layers have attention.
+  virtual std::size_t attention_layers() const = 0;
 
-  virtual attn::Index tokens() const = 0;
+  /// Patterns of the names of each layer's parameters, from the images on: for `attn::nn::set_layer_decay`.
+  virtual std::vector<std::vector<std::string>> layers() const = 0;
 };
 
 /// What --activation, --power and --scale say.
@@ -47,17 +51,18 @@ struct ActivationChoice {
   std::string activation = "softmax";
   int power = 3;
   std::string scale = "none";
-  double factor = 0;  // the number of a fixed scale; 0: 1/sqrt(tokens)
+  double factor = 0;  // the number of a fixed scale; 0: 1/sqrt(keys)
 
   bool is_poly() const { return activation == "poly"; }
   /// "softmax", "x³", "x³ fixed", ...
   std::string name() const;
 };
 
-/// Everything about the model but its activation.
-using Sizes = attn::models::VitConfig<Activation>;
+/// Registers what a model of a family keeps. Throws `attn::Error` where the sizes do not fit.
+std::unique_ptr<Classifier> make_classifier(attn::nn::Builder const& builder, ActivationChoice const& choice,
+                                            Sizes const& sizes);
 
-/// Registers the parameters of a model in `ctx`. Throws `attn::Error` where the sizes do not fit.
-std::unique_ptr<Classifier> make_classifier(Context& ctx, ActivationChoice const& choice, Sizes const& sizes);
+/// The number of numbers in all parameters, without memory for them.
+attn::Index count_parameters(ActivationChoice const& choice, Sizes const& sizes);
 
 }  // namespace vision

@@ -82,7 +82,7 @@ io::Report report(std::vector<Outcome> const& runs, std::vector<io::ReportFigure
 }  // namespace
 
 int run_demo(Settings const& settings, io::Path const& out, bool resume) {
-  attn::data::Split const data = load_data(settings.data);
+  ImageData const data = load_data(settings.data, settings.recipe, wanted(settings, {}, true));
   attn::train::StopRequest const stop;
   std::vector<Outcome> runs;
   for (DemoRun const& demo : demo_runs()) {
@@ -104,7 +104,7 @@ int run_demo(Settings const& settings, io::Path const& out, bool resume) {
   print_table(runs);
   io::Results results(built_from_commit);
   for (Outcome const& outcome : runs) results.add(outcome.run);
-  io::write_report(out / "report.html", report(runs, draw_figures(out, runs, data.test)), results);
+  io::write_report(out / "report.html", report(runs, draw_figures(out, runs)), results);
   std::cout << "results, metrics, weights, figures and a report: " << (out / "report.html").string() << std::endl;
   return 0;
 }

@@ -89,46 +89,42 @@ io::Figure attention_maps(std::vector<Outcome> const& runs) {
   for (Outcome const& run : runs) {
     for (std::size_t i = 0; i < shown; ++i) {
       std::size_t const layer = shown > 1 ? i * (layers - 1) / (shown - 1) : 0;
-      auto const tokens = static_cast<std::size_t>(run.tokens);
-      auto const first = run.attention[layer].begin();
+      AttentionMaps const& maps = run.attention[layer];
+      auto const rows = static_cast<std::size_t>(maps.rows), columns = static_cast<std::size_t>(maps.columns);
       figure.panels.push_back(
           io::HeatMap{.title = run.name + ", layer " + std::to_string(layer + 1),
-                      .x_label = "key",
-                      .y_label = "query",
-                      .rows = tokens,
-                      .columns = tokens,
-                      .values = std::vector<double>(first, first + static_cast<std::ptrdiff_t>(tokens * tokens)),
+                      .x_label = "key " + maps.unit,
+                      .y_label = "query " + maps.unit,
+                      .rows = rows,
+                      .columns = columns,
+                      .values = {maps.weights.begin(), maps.weights.begin() + std::ptrdiff_t(rows * columns)},
                       .colors = io::Colors::diverging});
     }
   }
   return figure;
 }
 
-io::Figure predictions(Outcome const& run, attn::data::Dataset const& test) {
+io::Figure predictions(Outcome const& run) {
   io::Figure figure{.title = run.name + ": what the first test images are taken for",
                     .columns = 8,
                     .panel_width = 150,
                     .panel_height = 170};
   for (Prediction const& p : run.predictions) {
-    bool const right = p.predicted == p.label;
     char percent[16];
     std::snprintf(percent, sizeof percent, " %.0f%%", 100 * p.confidence);
-    std::uint8_t const* const pixels = test.image(p.image);
-    figure.panels.push_back(
-        io::Picture{.caption = test.name_of(p.predicted) + (right ? percent : ", not " + test.name_of(p.label)),
-                    .channels = test.channels,
-                    .height = test.height,
-                    .width = test.width,
-                    .pixels = std::vector<std::uint8_t>(pixels, pixels + test.image_size()),
-                    .mark = right ? io::Mark::good : io::Mark::bad});
+    figure.panels.push_back(io::Picture{.caption = p.predicted + (p.right ? percent : ", not " + p.label),
+                                        .channels = p.channels,
+                                        .height = p.height,
+                                        .width = p.width,
+                                        .pixels = p.pixels,
+                                        .mark = p.right ? io::Mark::good : io::Mark::bad});
   }
   return figure;
 }
 
 }  // namespace
 
-std::vector<io::ReportFigure> draw_figures(io::Path const& out, std::vector<Outcome> const& runs,
-                                           attn::data::Dataset const& test) {
+std::vector<io::ReportFigure> draw_figures(io::Path const& out, std::vector<Outcome> const& runs) {
   std::vector<io::ReportFigure> drawn;
   auto const draw = [&](char const* file, char const* caption, io::Figure const& figure) {
     io::try_save_figure(out / file, figure);
@@ -154,7 +150,7 @@ std::vector<io::ReportFigure> draw_figures(io::Path const& out, std::vector<Outc
     return a.run["test_accuracy"].get<double>() < b.run["test_accuracy"].get<double>();
   });
   draw("predictions.png", "Some test images with the answers of the best run: green is right, red is wrong.",
-       predictions(*best, test));
+       predictions(*best));
   return drawn;
 }
 

@@ -1,7 +1,6 @@
 /// Pictures of one run or of several beside each other.
 #pragma once
 
-#include "attn/data/dataset.hpp"
 #include "attn/io/report.hpp"
 
 #include <vector>
@@ -13,7 +12,6 @@ namespace vision {
 /// Draws loss.png, accuracy.png, frobenius_norms.png, jacobian_norms.png, attention_maps.png and predictions.png into
 /// `out`, from the runs' metrics.csv and from what they know. What cannot be drawn is a warning, no error. Returns all
 /// of them with captions, for a report.
-std::vector<io::ReportFigure> draw_figures(io::Path const& out, std::vector<Outcome> const& runs,
-                                           attn::data::Dataset const& test);
+std::vector<io::ReportFigure> draw_figures(io::Path const& out, std::vector<Outcome> const& runs);
 
 }  // namespace vision

@@ -11,50 +11,34 @@
 #include <utility>
 #include <vector>
 
-#include "vision/classifier.hpp"
+#include "vision/judge.hpp"
+#include "vision/teacher.hpp"
 
 namespace vision {
 
-/// Mean cross-entropy and share of right answers over all images of `batches`, and what was answered.
-struct Judgement {
-  double loss = 0;
-  double accuracy = 0;
-};
-
-inline Judgement judge(Context& ctx, Classifier const& model, attn::data::EvaluationBatches<float>& batches) {
-  Judgement sum;
-  double images = 0;
-  batches.rewind();
-  while (auto const* batch = batches.next()) {
-    ctx.begin_step();
-    auto const logits = model.logits(ctx, attn::data::on_device(ctx, batch->images()));
-    auto const [loss, correct] =
-        attn::nn::cross_entropy(ctx, logits, attn::data::on_device(ctx, batch->labels())).loss.read();
-    double const size = static_cast<double>(batch->size());
-    sum.loss += static_cast<double>(loss) * size;
-    sum.accuracy += static_cast<double>(correct);
-    images += size;
-  }
-  return {sum.loss / images, sum.accuracy / images};
-}
-
 class VisionTask {
  public:
-  static constexpr std::size_t evaluation_batch = 250;
-
-  /// `options` are those of a part of a step, of which it has `parts`.
-  VisionTask(Classifier const& model, attn::Index depth, attn::data::Split const& data,
-             attn::data::BatchOptions const& options, std::uint64_t parts = 1)
+  /// `options` are those of a part of a step, of which it has `parts`. `model` and `data` must outlive this.
+  VisionTask(Classifier const& model, ImageData const& data, attn::data::BatchOptions const& options,
+             std::uint64_t parts, Tuning const& tuning)
       : model_(model),
-        depth_(depth),
         data_(data),
         options_(options),
         parts_(parts),
-        batches_(attn::data::batches_per_epoch(data.train.count, options)),
+        tuning_(tuning),
+        batches_(attn::data::batches_per_epoch(data.train->size(), options)),
         steps_per_epoch_(batches_ / parts),
-        test_(data.test, std::min(evaluation_batch, data.test.count)) {
-    ATTN_CHECK(steps_per_epoch_ > 0, "--batch: give at most the ", data.train.count, " training images, not ",
+        top5_(data.test->shape().classes > 10),
+        test_(AnyImages(*data.test), evaluation_batch(*data.test), options.workers) {
+    ATTN_CHECK(steps_per_epoch_ > 0, "--batch: give at most the ", data.train->size(), " training images, not ",
                options.batch_size * parts);
+    if (!tuning.teacher.empty()) teacher_.emplace(tuning, data.train->size(), data.train->shape().classes);
+  }
+
+  /// Images that are judged at once.
+  static std::size_t evaluation_batch(ImageSet const& images) {
+    std::size_t const most = images.shape().height * images.shape().width > 4096 ? 32 : 250;
+    return std::min(most, images.size());
   }
 
   std::uint64_t steps_per_epoch() const { return steps_per_epoch_; }
@@ -64,7 +48,7 @@ class VisionTask {
     options_.first_epoch = step / steps_per_epoch_;
     options_.first_batch = step % steps_per_epoch_ * parts_;
     next_ = options_.first_batch;
-    train_.emplace(data_.train, options_);
+    train_.emplace(AnyImages(*data_.train), options_);
   }
 
   attn::Tensor<float const, 1> step(Context& ctx, bool observe) {
@@ -74,10 +58,12 @@ class VisionTask {
     }
     ++next_;
     auto const& batch = train_->next();
-    return model_
-        .train(ctx, attn::data::on_device(ctx, batch.images()), attn::data::on_device(ctx, batch.targets()),
-               observe ? &norms_ : nullptr)
-        .numbers();
+    auto const images = attn::data::on_device(ctx, batch.images());
+    Lesson lesson{.targets = attn::data::on_device(ctx, batch.targets()),
+                  .teacher_share = tuning_.teacher_share,
+                  .temperature = tuning_.distillation == "soft" ? tuning_.temperature : 1};
+    if (teacher_) lesson.teacher = attn::data::on_device(ctx, teacher_->targets(batch));
+    return model_.train(ctx, images, lesson, observe ? &norms_ : nullptr).numbers();
   }
 
   attn::train::Metrics measured() const {
@@ -94,7 +80,7 @@ class VisionTask {
   }
   std::vector<std::string> observed() const {
     std::vector<std::string> names;
-    for (std::size_t layer = 0; layer < static_cast<std::size_t>(depth_); ++layer) {
+    for (std::size_t layer = 0; layer < model_.attention_layers(); ++layer) {
       names.push_back(frobenius_column(layer));
       names.push_back(jacobian_column(layer));
     }
@@ -103,24 +89,32 @@ class VisionTask {
 
   attn::train::Metrics evaluate(Context& ctx) {
     Judgement const judgement = judge(ctx, model_, test_);
-    return {{"test_loss", judgement.loss}, {"test_accuracy", judgement.accuracy}};
+    attn::train::Metrics metrics = {{"test_loss", judgement.loss}, {"test_accuracy", judgement.accuracy}};
+    if (top5_) metrics.push_back({"test_top5", judgement.top5});
+    return metrics;
   }
-  std::vector<std::string> evaluated() const { return {"test_loss", "test_accuracy"}; }
+  std::vector<std::string> evaluated() const {
+    std::vector<std::string> names = {"test_loss", "test_accuracy"};
+    if (top5_) names.push_back("test_top5");
+    return names;
+  }
 
   static std::string frobenius_column(std::size_t layer) { return "frobenius_norm_" + std::to_string(layer); }
   static std::string jacobian_column(std::size_t layer) { return "jacobian_norm_" + std::to_string(layer); }
 
  private:
   Classifier const& model_;
-  attn::Index depth_;
-  attn::data::Split const& data_;
+  ImageData const& data_;
   attn::data::BatchOptions options_;
   std::uint64_t parts_;
+  Tuning tuning_;
   std::uint64_t batches_;  // of an epoch
   std::uint64_t steps_per_epoch_;
   std::uint64_t next_ = 0;  // batch of the epoch
-  attn::data::EvaluationBatches<float> test_;
-  std::optional<attn::data::TrainingBatches<float>> train_;
+  bool top5_;               // says more than the accuracy
+  EvaluationBatches test_;
+  std::optional<TrainingBatches> train_;
+  std::optional<Teacher> teacher_;
   std::vector<AttentionNorms> norms_;
 };
 

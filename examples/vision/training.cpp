@@ -1,5 +1,6 @@
 #include "vision/training.hpp"
 
+#include "attn/data/on_device.hpp"
 #include "attn/optim/adamw.hpp"
 #include "attn/train/description.hpp"
 #include "attn/train/weights.hpp"
@@ -9,29 +10,43 @@
 #include <cmath>
 
 #include "vision/task.hpp"
+#include "vision/weights.hpp"
 
 namespace vision {
 namespace {
 
 constexpr std::size_t shown_predictions = 24;
 
-/// The weights' description: what `adopt` and `load_test_data` read.
-io::Metadata metadata(io::Json description, attn::data::Normalization const& normalization) {
-  description["mean"] = normalization.mean;
-  description["deviation"] = normalization.deviation;
+/// The weights' description: what `adopt` and `wanted` read.
+io::Metadata metadata(io::Json description, ImageData const& data) {
+  description["mean"] = data.normalization.mean;
+  description["deviation"] = data.normalization.deviation;
+  if (data.named_classes) description["class_names"] = data.class_names;
   return attn::train::describe_model(program_name, description);
 }
 
+/// The bytes of a picture, (channels, height, width), from the numbers that a model sees.
+std::vector<std::uint8_t> pixels_of(float const* numbers, attn::data::ImageShape const& shape,
+                                    attn::data::Normalization const& n) {
+  std::vector<std::uint8_t> pixels(shape.image_size());
+  std::size_t const plane = shape.height * shape.width;
+  for (std::size_t i = 0; i < pixels.size(); ++i) {
+    std::size_t const c = i / plane;
+    float const value = 255 * (numbers[i] * n.deviation[c] + n.mean[c]);
+    pixels[i] = static_cast<std::uint8_t>(std::lround(std::clamp(value, 0.0f, 255.0f)));
+  }
+  return pixels;
+}
+
 /// Attention and predictions for the first test images.
-void look_at_examples(Context& ctx, Classifier const& model, attn::data::Dataset const& test, Outcome& outcome) {
-  std::size_t const count = std::min(shown_predictions, test.count);
-  attn::data::Dataset const shown = attn::data::take(test, count);
-  attn::data::EvaluationBatches<float> batches(shown, count);
+void look_at_examples(Context& ctx, Classifier const& model, ImageData const& data, Outcome& outcome) {
+  attn::data::ImageShape const shape = data.test->shape();
+  EvaluationBatches batches(AnyImages(*data.test), std::min(shown_predictions, data.test->size()));
   auto const* batch = batches.next();
+  std::size_t const count = batch->size();
   ctx.training = false;
   ctx.begin_step();
   auto const images = attn::data::on_device(ctx, batch->images());
-  outcome.tokens = model.tokens();
   outcome.attention = model.attention(ctx, images.slice(0, 0, 1));
 
   auto const logits = model.logits(ctx, images);
@@ -39,36 +54,58 @@ void look_at_examples(Context& ctx, Classifier const& model, attn::data::Dataset
   for (std::size_t i = 0; i < count; ++i) {
     int best = 0;
     double sum = 0;
-    for (int c = 0; c < test.classes; ++c) {
+    for (int c = 0; c < shape.classes; ++c) {
       if (host(i, static_cast<std::size_t>(c)) > host(i, static_cast<std::size_t>(best))) best = c;
     }
-    for (int c = 0; c < test.classes; ++c) {
+    for (int c = 0; c < shape.classes; ++c) {
       sum += std::exp(double(host(i, static_cast<std::size_t>(c))) - double(host(i, static_cast<std::size_t>(best))));
     }
-    outcome.predictions.push_back({i, test.labels[i], best, 1 / sum});
+    int const label = batch->labels()(i);
+    outcome.predictions.push_back(
+        {.channels = shape.channels,
+         .height = shape.height,
+         .width = shape.width,
+         .pixels = pixels_of(batch->images().data() + i * shape.image_size(), shape, data.normalization),
+         .label = data.name_of(label),
+         .predicted = data.name_of(best),
+         .right = best == label,
+         .confidence = 1 / sum});
   }
+}
+
+/// Numbers that a description gives for each channel.
+std::vector<float> numbers(io::Json const& description, char const* field) {
+  std::vector<float> numbers;
+  for (io::Json const& number : description[field]) {
+    bool const good = description[field].is_array() && number.is_number() && std::isfinite(number.get<float>());
+    ATTN_CHECK(good, "--weights: the file describes its ", field, " wrongly: use numbers, got ",
+               description[field].dump());
+    numbers.push_back(number.get<float>());
+  }
+  return numbers;
 }
 
 }  // namespace
 
-Outcome train(Settings const& settings, attn::data::Split const& data, RunOptions const& options) {
+Outcome train(Settings const& settings, ImageData const& data, RunOptions const& options) {
   check(settings);
-  Sizes const sizes = model_sizes(settings.model, data.train);
+  Sizes const sizes = model_sizes(settings.model, data.train->shape());
   memory_of(settings, sizes, true).check(settings.insist);
   Context ctx(settings.seed);
   auto const model = make_classifier(ctx, settings.activation, sizes);
-  if (!options.weights.empty()) attn::train::load_weights(options.weights, ctx);
+  start_scales(ctx, settings.scale_keys);
+  if (!options.weights.empty()) load_model(options.weights, ctx, sizes, settings.new_head);
+  tune(settings.tuning, ctx, *model);
 
-  auto const batches = batch_options(settings.recipe, settings.seed);
-  VisionTask task(*model, sizes.depth, data, batches, settings.recipe.accumulate);
   Recipe const& recipe = settings.recipe;
+  auto batches = batch_options(recipe, settings.seed);
+  batches.workers = settings.data.workers;
+  VisionTask task(*model, data, batches, recipe.accumulate, settings.tuning);
   attn::optim::AdamW adamw(ctx, {.beta2 = recipe.beta2, .weight_decay = recipe.weight_decay});
   LearningRate const learning_rate(recipe, task.steps_per_epoch());
 
-  Outcome outcome{.name = settings.activation.name(),
-                  .run = results_of(settings, sizes, data),
-                  .directory = options.out,
-                  .heads = sizes.heads};
+  Outcome outcome{
+      .name = settings.activation.name(), .run = results_of(settings, sizes, data), .directory = options.out};
   attn::train::FitOptions fit_options{.epochs = recipe.epochs,
                                       .clip = recipe.clip,
                                       .accumulate = recipe.accumulate,
@@ -77,13 +114,19 @@ Outcome train(Settings const& settings, attn::data::Split const& data, RunOption
                                       .checkpoint = recipe.checkpoint_every,
                                       .out = options.out,
                                       .resume = options.resume,
-                                      .settings = outcome.run,
-                                      .metadata = metadata(outcome.run, data.train.normalization),
+                                      .settings = checkpoint_settings(outcome.run),
+                                      .metadata = metadata(outcome.run, data),
                                       .label = outcome.name,
                                       .stop = options.stop};
-  if (recipe.ema > 0) fit_options.ema = attn::optim::EmaOptions{.decay = recipe.ema};
+  using Start = attn::optim::EmaOptions::Start;
+  bool const judges = recipe.ema_use == "judge";
+  if (recipe.ema > 0) {
+    fit_options.ema = attn::optim::EmaOptions{.decay = recipe.ema, .start = judges ? Start::warm_up : Start::average};
+  }
+  fit_options.judge_averages = judges;
   auto const result = attn::train::fit(ctx, task, adamw, learning_rate, fit_options);
 
+  outcome.run["learning_rate"] = rates_of(recipe).peak;
   outcome.run["parameters"] = ctx.parameters.count();
   outcome.run["steps"] = result.steps;
   for (auto const& [name, value] : result.training) outcome.run[name == "loss" ? "train_loss" : name] = value;
@@ -93,58 +136,61 @@ Outcome train(Settings const& settings, attn::data::Split const& data, RunOption
   outcome.interrupted = result.interrupted;
   if (result.interrupted) return outcome;
   attn::train::load_weights(attn::train::weights_path(options.out), ctx);  // the averages, where there are any
-  look_at_examples(ctx, *model, data.test, outcome);
+  look_at_examples(ctx, *model, data, outcome);
   return outcome;
 }
 
-Outcome evaluate(Settings const& settings, attn::data::Split const& data, io::Path const& weights) {
-  Sizes const sizes = model_sizes(settings.model, data.test);
+Outcome evaluate(Settings const& settings, ImageData const& data, io::Path const& weights) {
+  check(settings);
+  Sizes const sizes = model_sizes(settings.model, data.test->shape());
   memory_of(settings, sizes, false).check(settings.insist);
   Context ctx(settings.seed);
   auto const model = make_classifier(ctx, settings.activation, sizes);
-  attn::train::load_weights(weights, ctx);
+  load_model(weights, ctx, sizes, false);
   auto const start = std::chrono::steady_clock::now();
   ctx.training = false;
-  attn::data::EvaluationBatches<float> batches(data.test, std::min(VisionTask::evaluation_batch, data.test.count));
+  EvaluationBatches batches(AnyImages(*data.test), VisionTask::evaluation_batch(*data.test), settings.data.workers);
   Judgement const judgement = judge(ctx, *model, batches);
   std::chrono::duration<double> const elapsed = std::chrono::steady_clock::now() - start;
   ActivationChoice const& a = settings.activation;
-  return {.name = a.name(),
-          .run = {{"name", a.name()},
+  io::Json run = {{"name", a.name()},
                   {"activation", a.activation},
                   {"power", a.is_poly() ? io::Json(a.power) : io::Json(nullptr)},
                   {"scale", a.is_poly() ? a.scale : "none"},
                   {"seed", settings.seed},
                   {"weights", weights.string()},
                   {"parameters", ctx.parameters.count()},
-                  {"test_images", data.test.count},
+                  {"test_images", data.test->size()},
                   {"test_loss", judgement.loss},
                   {"test_accuracy", judgement.accuracy},
+                  {"test_top5", judgement.top5},
                   {"seconds", elapsed.count()},
-                  {"images_per_second", static_cast<double>(data.test.count) / elapsed.count()}}};
+                  {"images_per_second", static_cast<double>(data.test->size()) / elapsed.count()}};
+  return {.name = a.name(), .run = std::move(run)};
 }
 
-attn::data::Split load_test_data(DataSettings const& settings, io::Json const& description) {
-  bool const complete = description.is_object() && description.contains("mean") && description.contains("deviation");
-  if (!complete) return load_data(settings);
-  auto const numbers = [&](char const* field) {
-    std::vector<float> numbers;
-    for (io::Json const& number : description[field]) {
-      bool const good = description[field].is_array() && number.is_number() && std::isfinite(number.get<float>());
-      ATTN_CHECK(good, "--weights: the file describes its ", field, " wrongly: use numbers, got ",
-                 description[field].dump());
-      numbers.push_back(number.get<float>());
+Wanted wanted(Settings const& settings, io::Json const& description, bool trains) {
+  NamedModel const& model = named_model(settings.model.name);
+  Wanted wanted{.image = model.sizes.image, .crop_fraction = model.crop_fraction, .train = trains};
+  for (int c = 0; c < 3; ++c) {
+    wanted.normalization.mean.push_back(model.mean[c]);
+    wanted.normalization.deviation.push_back(model.deviation[c]);
+  }
+  if (description.is_object()) {
+    io::Json const image = description.value("image", io::Json(nullptr));
+    auto const side = Extent::from_json(image.is_array() && image.size() == 3 ? io::Json{image[1], image[2]} : image);
+    if (side) wanted.image = *side;
+    if (description.contains("mean") && description.contains("deviation")) {
+      wanted.trained = {numbers(description, "mean"), numbers(description, "deviation")};
     }
-    return numbers;
-  };
-  DataSettings test_only = settings;
-  test_only.files = complete_paths(settings);
-  attn::data::Split split;
-  split.test = attn::data::load_idx(test_only.files.test_images, test_only.files.test_labels, settings.classes);
-  split.test.normalization = {numbers("mean"), numbers("deviation")};
-  attn::data::check(split.test, "--weights");
-  if (settings.test_limit > 0) split.test = attn::data::take(std::move(split.test), settings.test_limit);
-  return split;
+    io::Json const names = description.value("class_names", io::Json::array());
+    for (io::Json const& name : names) {
+      if (name.is_string()) wanted.class_names.push_back(name.get<std::string>());
+    }
+  }
+  if (settings.model.image_size) wanted.image = *settings.model.image_size;
+  wanted.sized = settings.model.image_size.has_value();
+  return wanted;
 }
 
 }  // namespace vision

@@ -12,10 +12,12 @@ namespace vision {
 
 /// What the model says of one test image.
 struct Prediction {
-  std::size_t image = 0;
-  int label = 0;
-  int predicted = 0;
-  double confidence = 0;  // its probability
+  std::size_t channels = 1, height = 0, width = 0;
+  std::vector<std::uint8_t> pixels = {};  // (channels, height, width)
+  std::string label = {};
+  std::string predicted = {};
+  bool right = false;
+  double confidence = 0;  // probability of what is predicted
 };
 
 struct Outcome {
@@ -23,7 +25,6 @@ struct Outcome {
   io::Json run;             // for results.json
   io::Path directory = {};  // of the run's files
   bool interrupted = false;
-  attn::Index heads = 0, tokens = 0;
   std::vector<AttentionMaps> attention = {};  // of the first test image, layer by layer
   std::vector<Prediction> predictions = {};   // of some test images
 };
@@ -36,14 +37,14 @@ struct RunOptions {
 };
 
 /// Trains as the settings say. Leaves metrics.csv, checkpoint.safetensors and weights.safetensors in `options.out`.
-Outcome train(Settings const& settings, attn::data::Split const& data, RunOptions const& options);
+Outcome train(Settings const& settings, ImageData const& data, RunOptions const& options);
 
 /// Judges weights on the test images.
-Outcome evaluate(Settings const& settings, attn::data::Split const& data, io::Path const& weights);
+Outcome evaluate(Settings const& settings, ImageData const& data, io::Path const& weights);
 
 inline constexpr char const* program_name = "train_vision";  // in the descriptions of weights
 
-/// The test data alone, scaled as the description says; for evaluation, without the training data.
-attn::data::Split load_test_data(DataSettings const& settings, io::Json const& description);
+/// What a model expects of its images: as weights describe it, else as its name says.
+Wanted wanted(Settings const& settings, io::Json const& description, bool trains);
 
 }  // namespace vision

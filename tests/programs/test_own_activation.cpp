@@ -33,12 +33,12 @@ TEST(OwnActivation, TrainsAndIsEvaluatedByItsName) {
   write(folder / "t10k-labels-idx1-ubyte", test.labels);
   vision::Settings settings{.activation = {.activation = "bump"}};
   settings.data.directory = folder.path;
-  settings.model.patch = vision::Patch{4, 4};
+  settings.model.patch = vision::Extent{4, 4};
   settings.model.width = 16;
   settings.model.depth = 1;
   settings.recipe.batch = 16;
   settings.recipe.epochs = 2;
-  auto const data = vision::load_data(settings.data);
+  auto const data = vision::load_data(settings.data, settings.recipe, {});
   for (char const* const run : {"run", "softmax"}) std::filesystem::create_directories(folder / run);
   auto const outcome = vision::train(settings, data, {.out = folder / "run"});
   EXPECT_EQ(outcome.name, "bump");

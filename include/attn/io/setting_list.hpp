@@ -83,6 +83,17 @@ class SettingList {
   /// Whether the flag was given.
   bool given(std::string_view name) const { return const_cast<SettingList*>(this)->at(name).given_by.size() > 0; }
 
+  /// Sets what no flag has said: `values` is an object of values by the names of settings, of which `source` is the
+  /// origin: "--recipe deit". What no flag could say is an error.
+  void preset(Json const& values, std::string const& source) {
+    for (auto const& [name, value] : values.items()) {
+      Setting& setting = at(name);
+      if (!setting.given_by.empty()) continue;
+      std::string const complaint = setting.value_->take(value, setting.about);
+      ATTN_CHECK(complaint.empty(), source, ": ", name, ": ", complaint);
+    }
+  }
+
   /// Sets the fields of all settings that decide what a run computes: for results.json and for checkpoints. Fields that
   /// are there already keep their place.
   void write(Json& run) const {

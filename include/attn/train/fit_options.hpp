@@ -46,7 +46,9 @@ struct FitOptions {
   std::uint64_t epochs = 1;
   double clip = 0;                            ///< limit of the global norm of the gradients; 0: none
   std::uint64_t accumulate = 1;               ///< parts of a step: it follows the mean of their gradients
-  std::optional<optim::EmaOptions> ema = {};  ///< average the weights, and evaluate and keep the averages
+  std::optional<optim::EmaOptions> ema = {};  ///< average the weights
+  bool judge_averages = true;  ///< averages are what is evaluated and kept; else they go to average.safetensors, beside
+                               ///< the weights
   std::uint64_t log_every = 20;       ///< steps between rows of metrics; the first step and an evaluation have one too
   Every evaluate = {};                ///< none: after each epoch; and after the last step
   Every checkpoint = {};              ///< none: after each evaluation; and after the last step

@@ -74,10 +74,7 @@ class FitRun {
       bool const saves = options_.checkpoint ? checkpoint.due(done) : evaluates;
       if (saves || ends || interrupted) save();
     }
-    if (!interrupted && files_.keep()) {
-      auto const averages = averaged();
-      save_weights(weights_path(options_.out), ctx_, options_.metadata);
-    }
+    if (!interrupted && files_.keep()) save_results();
     return {.evaluation = record_.evaluation,
             .training = record_.last_epoch,
             .best = best_,
@@ -93,10 +90,20 @@ class FitRun {
   double seconds() const { return seconds_before_ + progress_->seconds(); }
   std::uint64_t epoch() const { return (record_.step + steps_per_epoch_ - 1) / steps_per_epoch_; }  // 1, 2, ...
 
-  /// While the result lives, the parameters are the averages, where there are any.
-  std::unique_ptr<typename EmaOfRun::template Averaged<Ctx>> averaged() {
+  /// While the result lives, the parameters are the averages, where there are any and they are `wanted`.
+  std::unique_ptr<typename EmaOfRun::template Averaged<Ctx>> averaged(bool wanted) {
     using Scope = typename EmaOfRun::template Averaged<Ctx>;
-    return ema_ ? std::make_unique<Scope>(*ema_, ctx_) : nullptr;
+    return ema_ && wanted ? std::make_unique<Scope>(*ema_, ctx_) : nullptr;
+  }
+
+  void save_results() {
+    {
+      auto const averages = averaged(options_.judge_averages);
+      save_weights(weights_path(options_.out), ctx_, options_.metadata);
+    }
+    if (!ema_ || options_.judge_averages) return;
+    auto const averages = averaged(true);
+    save_weights(average_path(options_.out), ctx_, options_.metadata);
   }
 
   void restore() {
@@ -174,7 +181,7 @@ class FitRun {
 
   void evaluate(Metrics& row) {
     {
-      auto const averages = averaged();
+      auto const averages = averaged(options_.judge_averages);
       ctx_.training = false;
       record_.evaluation = task_.evaluate(ctx_);
       ctx_.training = true;

@@ -1,0 +1,17 @@
+/// Judge: how good a classifier's answers are, over all images of a set.
+#pragma once
+
+#include "vision/classifier.hpp"
+#include "vision/image_data.hpp"
+
+namespace vision {
+
+struct Judgement {
+  double loss = 0;      // mean cross-entropy
+  double accuracy = 0;  // share of images whose class has the largest logit
+  double top5 = 0;      // share of those whose class is among the five largest
+};
+
+Judgement judge(Context& ctx, Classifier const& model, EvaluationBatches& batches);
+
+}  // namespace vision

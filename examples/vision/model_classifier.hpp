@@ -1,0 +1,62 @@
+/// ModelClassifier: a model of attn/models as a `Classifier`. Each family is instantiated in a file of its own.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "vision/activations.hpp"
+#include "vision/classifier.hpp"
+
+namespace vision {
+
+template <class Model>
+class ModelClassifier : public Classifier {
+ public:
+  /// `unit`: what the rows and columns of its attention matrices are.
+  ModelClassifier(attn::nn::Builder const& builder, typename Model::Config const& config, std::string unit = "token")
+      : model_(builder, config), unit_(std::move(unit)) {}
+
+  attn::nn::LossValue<Context> train(Context& ctx, Images images, Lesson const& lesson,
+                                     std::vector<AttentionNorms>* norms) const override {
+    auto [logits, tape] = model_.forward(ctx, images);
+    if (norms != nullptr) {
+      norms->clear();
+      for (auto const& layer : model_.attention_norms(ctx, tape)) norms->push_back({layer.frobenius, layer.jacobian});
+    }
+    auto const [loss, d_logits] = learn(ctx, {logits}, lesson);
+    model_.backward(ctx, std::move(tape), d_logits.front());
+    return loss;
+  }
+
+  std::vector<Logits> heads(Context& ctx, Images images) const override { return {model_.forward(ctx, images).value}; }
+
+  std::vector<AttentionMaps> attention(Context& ctx, Images images) const override {
+    ctx.keep_tape = true;
+    auto const tape = model_.forward(ctx, images).tape;
+    ctx.keep_tape = false;
+    std::vector<AttentionMaps> layers;
+    for (std::size_t layer = 0; layer < attention_layers(); ++layer) {
+      auto const weights = model_.attention_weights(ctx, tape, attn::Index(layer), 0);
+      AttentionMaps& maps = layers.emplace_back(
+          AttentionMaps{.heads = weights.extent(0), .rows = weights.extent(1), .columns = weights.extent(2)});
+      maps.unit = unit_;
+      maps.weights.resize(static_cast<std::size_t>(weights.size()));
+      Kokkos::View<float*, Kokkos::HostSpace> const host(maps.weights.data(), maps.weights.size());
+      Kokkos::deep_copy(ctx.exec, host, weights.template reshape<1>({weights.size()}).view());
+      ctx.exec.fence();
+    }
+    return layers;
+  }
+
+  std::size_t attention_layers() const override { return static_cast<std::size_t>(model_.config().depth); }
+
+  std::vector<std::vector<std::string>> layers() const override { return model_.layers(); }
+
+ private:
+  Model model_;
+  std::string unit_;
+};
+
+}  // namespace vision

@@ -1,0 +1,205 @@
+#include "vision/models.hpp"
+
+#include "attn/io/detail/nearest.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "vision/classifier.hpp"
+
+namespace vision {
+namespace {
+
+NamedModel small_model(char const* name, char const* family, int patch, int width, Stages depth, Stages heads) {
+  NamedModel model{.name = name, .any_image = true};
+  model.sizes.family = family;
+  model.sizes.patch = {patch, patch};
+  model.sizes.width = width;
+  model.sizes.depth = std::move(depth);
+  model.sizes.heads = std::move(heads);
+  model.sizes.mean_pooling = model.sizes.family == "vit";
+  return model;
+}
+
+void add_vit(std::vector<NamedModel>& all) {
+  struct Row {
+    char const* name;
+    int width, depth, heads, patch, image;
+  };
+  constexpr Row rows[] = {
+      {"vit_tiny_patch16_224", 192, 12, 3, 16, 224},    {"vit_tiny_patch16_384", 192, 12, 3, 16, 384},
+      {"vit_small_patch32_224", 384, 12, 6, 32, 224},   {"vit_small_patch32_384", 384, 12, 6, 32, 384},
+      {"vit_small_patch16_224", 384, 12, 6, 16, 224},   {"vit_small_patch16_384", 384, 12, 6, 16, 384},
+      {"vit_small_patch8_224", 384, 12, 6, 8, 224},     {"vit_base_patch32_224", 768, 12, 12, 32, 224},
+      {"vit_base_patch32_384", 768, 12, 12, 32, 384},   {"vit_base_patch16_224", 768, 12, 12, 16, 224},
+      {"vit_base_patch16_384", 768, 12, 12, 16, 384},   {"vit_base_patch8_224", 768, 12, 12, 8, 224},
+      {"vit_large_patch32_224", 1024, 24, 16, 32, 224}, {"vit_large_patch32_384", 1024, 24, 16, 32, 384},
+      {"vit_large_patch16_224", 1024, 24, 16, 16, 224}, {"vit_large_patch16_384", 1024, 24, 16, 16, 384},
+      {"vit_large_patch14_224", 1024, 24, 16, 14, 224}, {"vit_huge_patch14_224", 1280, 32, 16, 14, 224}};
+  for (Row const& row : rows) {
+    NamedModel model{.name = row.name, .crop_fraction = row.image == 384 ? 1.0 : 0.9};
+    model.sizes.image = {row.image, row.image};
+    model.sizes.patch = {row.patch, row.patch};
+    model.sizes.width = row.width;
+    model.sizes.depth = row.depth;
+    model.sizes.heads = row.heads;
+    for (int c = 0; c < 3; ++c) model.mean[c] = model.deviation[c] = 0.5f;  // those that were trained on ImageNet-21k
+    all.push_back(model);
+  }
+}
+
+/// The names nearest to `word`, at most three.
+std::string near_names(std::string const& word) {
+  std::vector<std::pair<std::size_t, std::string>> names;
+  for (NamedModel const& model : named_models()) {
+    names.emplace_back(io::detail::edit_distance(word, model.name), model.name);
+  }
+  std::stable_sort(names.begin(), names.end(), [](auto const& a, auto const& b) { return a.first < b.first; });
+  std::string list;
+  std::size_t const near = names.front().first;
+  for (std::size_t i = 0; i < 3 && names[i].first <= near + 2; ++i) list += (i == 0 ? "" : ", ") + names[i].second;
+  return list;
+}
+
+}  // namespace
+
+std::vector<NamedModel> const& named_models() {
+  static std::vector<NamedModel> const all = [] {
+    std::vector<NamedModel> models;
+    models.push_back(small_model("small", "vit", 7, 64, 4, 2));
+    models.push_back(small_model("medium", "vit", 4, 96, 5, 3));
+    models.push_back(small_model("tiny", "vit", 16, 192, 12, 3));
+    models.push_back(small_model("base", "vit", 16, 768, 12, 12));
+    add_vit(models);
+    return models;
+  }();
+  return all;
+}
+
+NamedModel const& named_model(std::string const& name) {
+  for (NamedModel const& model : named_models()) {
+    if (model.name == name) return model;
+  }
+  throw attn::Error("--model: there is no '" + name + "'; near are " + near_names(name) + ", --list-models lists all");
+}
+
+void describe(io::SettingList& list, ModelSettings& m) {
+  list.group("Model");
+  list("model", m.name,
+       {.help = "A model by name, see --list-models: small, medium, tiny and base are for images of any size, the "
+                "others are timm's. The flags below change its sizes",
+        .decides = false});
+  list("family", m.family, {.help = "Family of the model (default: that of --model)", .words = {"vit"}, .model = true});
+  list("image-size", m.image_size,
+       {.help = "Height and width of the images that the model sees (default: that of the data, of folders that of "
+                "--model)",
+        .decides = false});
+  list("patch", m.patch,
+       {.help = "Side of a patch, or height x width: 4x7 (default: of the model, or the next smaller that tiles the "
+                "images)",
+        .model = true});
+  list("width", m.width,
+       {.help = "Numbers of a token, of Swin in the first stage (default: of the model)",
+        .range = {1, 65536},
+        .model = true});
+  list("depth", m.depth, {.help = "Blocks, of Swin in each stage (default: of the model)", .model = true});
+  list("heads", m.heads,
+       {.help = "Heads of attention, of Swin in each stage; they divide the width (default: of the model)",
+        .model = true});
+  list("window", m.window, {.help = "Side of Swin's windows, in tokens (default: of the model)", .model = true});
+  list("mlp-ratio", m.mlp_ratio,
+       {.help = "Width of the hidden layer of an MLP over that of a token (default: of the model)",
+        .range = {0.01, 100},
+        .model = true});
+  list("layer-scale", m.layer_scale,
+       {.help = "Where the trained factors of branches start, of models that have them (default: of the model)",
+        .range = {0, 100},
+        .model = true});
+  list("drop", m.drop, {.help = "Dropout rate", .range = {0, 0.99}});
+  list("drop-path", m.drop_path,
+       {.help = "Rate of stochastic depth in the last block; linear from 0 at the first, of XCiT the same in all",
+        .range = {0, 0.99}});
+  list("pool", m.pool,
+       {.help = "What the head of a ViT sees: the class token, or the mean of the others (default: of the model)",
+        .words = {"token", "mean"},
+        .model = true});
+  list("scale-per-head", m.scale_per_head,
+       {.help = "Train one scale for each head instead of one for each layer", .model = true});
+}
+
+Sizes model_sizes(ModelSettings const& settings, attn::data::ImageShape const& like) {
+  NamedModel const& model = named_model(settings.name);
+  Sizes sizes = model.sizes;
+  sizes.image = {static_cast<int>(like.height), static_cast<int>(like.width)};
+  sizes.channels = static_cast<int>(like.channels);
+  sizes.classes = like.classes;
+  if (model.any_image) {
+    int tile = sizes.patch.height;
+    while (tile > 1 && (sizes.image.height % tile != 0 || sizes.image.width % tile != 0)) --tile;
+    sizes.patch = {tile, tile};
+  }
+  auto const take = [](auto& into, auto const& given) {
+    if (given) into = *given;
+  };
+  take(sizes.family, settings.family);
+  take(sizes.patch, settings.patch);
+  take(sizes.width, settings.width);
+  take(sizes.depth, settings.depth);
+  take(sizes.heads, settings.heads);
+  take(sizes.mlp_ratio, settings.mlp_ratio);
+  take(sizes.window, settings.window);
+  take(sizes.layer_scale, settings.layer_scale);
+  if (settings.pool) sizes.mean_pooling = *settings.pool == "mean";
+  sizes.drop = settings.drop;
+  sizes.drop_path = settings.drop_path;
+  sizes.scale_per_head = settings.scale_per_head;
+  ATTN_CHECK(sizes.depth.total() <= 1000, "--depth: give at most 1000 blocks, got ", sizes.depth.text());
+  return sizes;
+}
+
+void say(ModelSettings& settings, Sizes const& sizes) {
+  settings.family = sizes.family;
+  settings.patch = sizes.patch;
+  settings.width = sizes.width;
+  settings.depth = sizes.depth;
+  settings.heads = sizes.heads;
+  settings.mlp_ratio = sizes.mlp_ratio;
+  if (sizes.family == "vit") settings.pool = sizes.mean_pooling ? "mean" : "token";
+  if (sizes.family == "swin") settings.window = sizes.window;
+}
+
+void name_sizes(io::SettingList& list, ModelSettings& settings) {
+  if (!list.given("model")) return;
+  NamedModel const& model = named_model(settings.name);
+  ModelSettings said;
+  say(said, model.sizes);
+  if (model.any_image) said.patch.reset();
+  auto const take = [&](char const* name, auto& into, auto const& from) {
+    if (list.given(name) || !from) return;
+    into = from;
+    list.at(name).given_by = "--model";
+  };
+  take("family", settings.family, said.family);
+  take("patch", settings.patch, said.patch);
+  take("width", settings.width, said.width);
+  take("depth", settings.depth, said.depth);
+  take("heads", settings.heads, said.heads);
+  take("mlp-ratio", settings.mlp_ratio, said.mlp_ratio);
+  take("window", settings.window, said.window);
+  if (!model.any_image) take("pool", settings.pool, said.pool);
+}
+
+std::string model_table() {
+  std::string table = "name                                  parameters   images\n";
+  for (NamedModel const& model : named_models()) {
+    char row[128];
+    long long const parameters = count_parameters({}, model.sizes);
+    std::snprintf(row, sizeof row, "%-36s %11lld   %s\n", model.name.c_str(), parameters,
+                  model.any_image ? "any" : model.sizes.image.text().c_str());
+    table += row;
+  }
+  return table;
+}
+
+}  // namespace vision
