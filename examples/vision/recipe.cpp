@@ -72,7 +72,7 @@ io::Json swin(std::string const& model) {
                               {"warmup-lr", 5e-7},
                               {"lr-scaling", "all"},
                               {"schedule-by", "step"},
-                              {"schedule-late", false},
+                              {"schedule-late", true},
                               {"warmup-prefix", true},
                               {"clip", 5.0},
                               {"repeats", 1},
@@ -189,7 +189,9 @@ void describe(io::SettingList& list, Recipe& r) {
   list("schedule-by", r.schedule_by,
        {.help = "How often the learning rate changes: with each step, or with each epoch", .words = {"step", "epoch"}});
   list("schedule-late", r.schedule_late,
-       {.help = "Train each epoch with the rate of the one before, as the programs of DeiT and XCiT do"});
+       {.help = "Train each epoch or step with the rate that was meant for the one before, as the programs of DeiT, "
+                "Swin and "
+                "XCiT do"});
   list("warmup-prefix", r.warmup_prefix,
        {.help = "Let the cosine begin where the warm-up ends, instead of at the start of training"});
   list("lr-batch", r.lr_batch,
@@ -261,9 +263,11 @@ LearningRate::LearningRate(Recipe const& r, std::uint64_t steps_per_epoch)
 }
 
 double LearningRate::operator()(attn::Index step) const {
-  attn::Index time = step / unit_;
-  if (late_) time = std::max(time - 1, attn::Index(0));
-  return constant_ ? warmup_(time) : cosine_(time);
+  auto const rate = [&]<class Schedule>(Schedule const& schedule) {
+    using namespace attn::optim;
+    return late_ ? PerEpoch<Late<Schedule>>{{schedule}, unit_}(step) : PerEpoch<Schedule>{schedule, unit_}(step);
+  };
+  return constant_ ? rate(warmup_) : rate(cosine_);
 }
 
 attn::data::BatchOptions batch_options(Recipe const& recipe, std::uint64_t seed) {
@@ -273,7 +277,8 @@ attn::data::BatchOptions batch_options(Recipe const& recipe, std::uint64_t seed)
                            .flip_probability = recipe.flip,
                            .erase_probability = recipe.erase},
           .mixing = {.mixup_alpha = recipe.mixup, .cutmix_alpha = recipe.cutmix},
-          .smoothing = recipe.label_smoothing};
+          .smoothing = recipe.label_smoothing,
+          .repeats = recipe.repeats};
 }
 
 }  // namespace vision

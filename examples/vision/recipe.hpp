@@ -77,7 +77,7 @@ class LearningRate {
 
  private:
   bool constant_;
-  attn::Index unit_;  // steps of one time of the schedule
+  attn::Index unit_;  // steps for which a rate stays
   bool late_;
   attn::optim::LinearWarmup warmup_;
   attn::optim::Cosine cosine_;
