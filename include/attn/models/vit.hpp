@@ -1,6 +1,7 @@
 /// Vit: the vision transformer, with any attention.
 #pragma once
 
+#include "attn/models/detail/attention_norms.hpp"
 #include "attn/nn/layer_norm.hpp"
 #include "attn/nn/patch_embedding.hpp"
 #include "attn/nn/pooling.hpp"
@@ -8,7 +9,6 @@
 #include "attn/nn/stack.hpp"
 #include "attn/nn/transformer_block.hpp"
 
-#include <cmath>
 #include <string>
 #include <vector>
 
@@ -121,22 +121,14 @@ class Vit {
     return patches_.backward(ctx, std::move(tape.patches), d_patches);
   }
 
-  /// Of one layer: the norm of the attention matrix, and that of its Jacobian with respect to the scores.
-  struct AttentionNorms {
-    double frobenius = 0;
-    double jacobian = 0;
-  };
-
   /// Frobenius norms for each layer, averaged over samples and heads. Computed from the tape of a forward pass at the
   /// cost of its attention; waits for the result.
   template <class Ctx, class... Parts>
   std::vector<AttentionNorms> attention_norms(Ctx& ctx, Tape<Parts...> const& tape) const {
     std::vector<AttentionNorms> result;
     for (std::size_t layer = 0; layer < tape.blocks.layers.size(); ++layer) {
-      typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
-      auto const squares =
-          blocks_.layers()[layer].attention().norms(ctx, Block::attention_tape(tape.blocks.layers[layer]));
-      result.push_back({mean_root(ctx, squares.frobenius), mean_root(ctx, squares.jacobian)});
+      result.push_back(
+          detail::norms_of(ctx, blocks_.layers()[layer].attention(), Block::attention_tape(tape.blocks.layers[layer])));
     }
     return result;
   }
@@ -201,18 +193,6 @@ class Vit {
     auto const d_tokens = pooling_.backward(ctx, std::move(tape.pooling), d_pooled);
     blocks_.backward_in_place(ctx, std::move(tape.blocks), d_tokens);
     return positions_.backward(ctx, std::move(tape.positions), d_tokens);
-  }
-
-  /// The mean of the roots of squared norms (B, H).
-  template <class Ctx, class Squares>
-  static double mean_root(Ctx& ctx, Squares const& squares) {
-    std::vector<typename Ctx::Real> host(static_cast<std::size_t>(squares.size()));
-    Kokkos::deep_copy(ctx.exec, Kokkos::View<typename Ctx::Real*, Kokkos::HostSpace>(host.data(), host.size()),
-                      Kokkos::View<typename Ctx::Real*, typename Ctx::MemorySpace>(squares.data(), host.size()));
-    ctx.exec.fence("attn::Vit::attention_norms");
-    double sum = 0;
-    for (auto const square : host) sum += std::sqrt(static_cast<double>(square));
-    return host.empty() ? 0 : sum / static_cast<double>(host.size());
   }
 
   Config config_;

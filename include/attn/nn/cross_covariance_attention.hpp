@@ -14,12 +14,15 @@ namespace attn::nn {
 ///
 /// For each head, with d = C / heads channels: weights (d, d) = a(temperature cos(q_i, k_j)) for channels i of q and j
 /// of k, as vectors over the tokens; y_ni = sum_j weights_ij v_nj. To the activation a row has d keys. Parameters:
-/// temperature (heads, 1, 1), and trained numbers of the activation. 4 B N C d flops.
+/// temperature (heads, 1, 1), which decays, as it does where timm trains; and trained numbers of the activation.
+/// 4 B N C d flops.
 template <class A>
 class CrossCovarianceAttention {
  public:
   using Activation = A;
-  struct Settings {};
+  struct Settings {
+    Index tokens = 0;  ///< keys that an activation's trained numbers are initialised for; 0: d, as a row has
+  };
   struct NoCall {};
 
   static constexpr bool takes_memory = false;
@@ -35,8 +38,8 @@ class CrossCovarianceAttention {
     detail::SavedIn<Ctx, A> saved;
   };
 
-  CrossCovarianceAttention(Builder const& builder, CoreConfig<A> const& config, Settings const&)
-      : config_(sized(config)),
+  CrossCovarianceAttention(Builder const& builder, CoreConfig<A> const& config, Settings const& settings)
+      : config_(sized(config, settings)),
         temperature_(builder.add<3>("temperature", {config.heads, 1, 1}, ones())),
         activation_(detail::module_activation(builder, config_)) {}
 
@@ -123,8 +126,10 @@ class CrossCovarianceAttention {
   }
 
  private:
-  static CoreConfig<A> sized(CoreConfig<A> config) {
-    config.tokens = config.width / config.heads;
+  static CoreConfig<A> sized(CoreConfig<A> config, Settings const& settings) {
+    ATTN_CHECK(settings.tokens >= 0, "CrossCovarianceAttention: give a number of tokens that is not negative, got ",
+               settings.tokens);
+    config.tokens = settings.tokens > 0 ? settings.tokens : config.width / config.heads;
     return config;
   }
 

@@ -160,23 +160,15 @@ class PackedProjections : public detail::JoinedProjections {
   }
 };
 
-/// Those of the published code of Nystromformer: W_q, W_k, W_v and ff, each weight (C, C) and bias; what attends has
-/// its names below "attn", before ff.
-class ThreeMatrices {
- public:
-  static constexpr char const* dropout_name = "ff_drop";
+namespace detail {
 
+/// q, k and v of a matrix (C, C) each.
+class SeparateProjections {
+ public:
   template <class Ctx>
   struct Room {
     TensorOf<Ctx, 3> q, k, v;  // (B, N, C), (B, M, C) twice, contiguous
   };
-
-  template <class Core>
-  ThreeMatrices(Builder const& builder, ProjectionConfig const& c, Core const& core)
-      : q_(builder / "W_q", layer(c, c.bias)),
-        k_(builder / "W_k", layer(c, c.bias)),
-        v_(builder / "W_v", layer(c, c.bias)),
-        out_(behind(core, builder, c)) {}
 
   template <class Ctx>
   Room<Ctx> room(Ctx& ctx, Extents<3> const& n_x, Extents<3> const* n_memory) const {
@@ -219,6 +211,58 @@ class ThreeMatrices {
     return out_.finish(ctx, x, y, dropout, onto);
   }
 
+ protected:
+  SeparateProjections(Linear const& q, Linear const& k, Linear const& v, Linear const& out)
+      : q_(q), k_(k), v_(v), out_(out) {}
+
+ private:
+  /// y += from, on the planes of both.
+  template <class X>
+  static auto adding(X const& y, X const& from) {
+    auto const to = real_rows(y.rows()), source = real_rows(from.rows());
+    using E = typename std::remove_cvref_t<decltype(to)>::Scalar;
+    return AddMatrices<E>{to.data(), source.data(), to.data(), to.stride(0)};
+  }
+
+  Linear q_, k_, v_, out_;
+};
+
+}  // namespace detail
+
+/// Those of timm's class attention: q, k, v and proj, each weight (C, C) and bias; what attends has its names beside
+/// these.
+class SeparateQkv : public detail::SeparateProjections {
+ public:
+  static constexpr char const* dropout_name = "proj_drop";
+
+  template <class Core>
+  SeparateQkv(Builder const& builder, ProjectionConfig const& c, Core const& core)
+      : SeparateProjections{Linear(builder / "q", layer(c, c.bias)), Linear(builder / "k", layer(c, c.bias)),
+                            Linear(builder / "v", layer(c, c.bias)), Linear(builder / "proj", layer(c, true))} {
+    core(builder);
+  }
+
+ private:
+  static Linear::Config layer(ProjectionConfig const& c, bool bias) {
+    return {.inputs = c.width,
+            .outputs = c.width,
+            .bias = bias,
+            .initial = c.initial.value_or(truncated_normal(0.02)),
+            .initial_bias = c.initial_bias.value_or(zeros())};
+  }
+};
+
+/// Those of the published code of Nystromformer: W_q, W_k, W_v and ff, each weight (C, C) and bias; what attends has
+/// its names below "attn", before ff.
+class ThreeMatrices : public detail::SeparateProjections {
+ public:
+  static constexpr char const* dropout_name = "ff_drop";
+
+  template <class Core>
+  ThreeMatrices(Builder const& builder, ProjectionConfig const& c, Core const& core)
+      : SeparateProjections{Linear(builder / "W_q", layer(c, c.bias)), Linear(builder / "W_k", layer(c, c.bias)),
+                            Linear(builder / "W_v", layer(c, c.bias)), behind(core, builder, c)} {}
+
  private:
   template <class Core>
   static Linear behind(Core const& core, Builder const& builder, ProjectionConfig const& c) {
@@ -234,16 +278,6 @@ class ThreeMatrices {
             .initial = c.initial.value_or(published),
             .initial_bias = c.initial_bias.value_or(published)};
   }
-
-  /// y += from, on the planes of both.
-  template <class X>
-  static auto adding(X const& y, X const& from) {
-    auto const to = real_rows(y.rows()), source = real_rows(from.rows());
-    using E = typename std::remove_cvref_t<decltype(to)>::Scalar;
-    return AddMatrices<E>{to.data(), source.data(), to.data(), to.stride(0)};
-  }
-
-  Linear q_, k_, v_, out_;
 };
 
 }  // namespace attn::nn
