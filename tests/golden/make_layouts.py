@@ -1,4 +1,5 @@
-"""Names and shapes of the parameters of published vision transformers, as timm lays them out: one line a parameter.
+"""Names and shapes of the parameters of published vision transformers, as timm lays them out: one line a parameter;
+and how many numbers the parameters of every named model have.
 
 Run: python make_layouts.py [--check]
 """
@@ -26,4 +27,17 @@ for name, changes in MODELS.items():
     lines = [f"{key}\t{','.join(map(str, values.shape))}\n" for key, values in model.state_dict().items()]
     store.text(f"{name}.txt", "".join(lines))
     print(f"{name:24}{sum(p.numel() for p in model.parameters()):12,} parameters")
+
+COUNTED = {
+    "counts_vit": [f"vit_{name}" for name in (
+        "tiny_patch16_224", "tiny_patch16_384", "small_patch32_224", "small_patch32_384", "small_patch16_224",
+        "small_patch16_384", "small_patch8_224", "base_patch32_224", "base_patch32_384", "base_patch16_224",
+        "base_patch16_384", "base_patch8_224", "base_patch16_224_miil", "large_patch32_224", "large_patch32_384",
+        "large_patch16_224", "large_patch16_384", "large_patch14_224", "huge_patch14_224", "giant_patch14_224",
+        "gigantic_patch14_224")] + timm.list_models("deit_*"),
+}
+for topic, names in COUNTED.items():
+    counts = {name: sum(p.numel() for p in timm.create_model(name, num_classes=1000, device="meta").parameters())
+              for name in names}
+    store.text(f"{topic}.txt", "".join(f"{name} {count}\n" for name, count in counts.items()))
 store.close()

@@ -1,6 +1,7 @@
 #include "attn/activation/poly.hpp"
 #include "attn/activation/softmax.hpp"
-#include "attn/models/vit.hpp"
+#include "attn/models/deit.hpp"
+#include "attn/models/vit_names.hpp"
 #include "attn/nn/fine_tuning.hpp"
 #include "attn/testing/check_module.hpp"
 
@@ -32,6 +33,29 @@ TEST(Vit, IsAModule) {
     EXPECT_SOUND(attn::testing::check_module(ctx, model, {2, 2, 8, 6}));
     EXPECT_EQ(ctx.parameters.contains("fc_norm.weight"), pooled == nn::Pooled::mean);
     EXPECT_EQ(ctx.parameters.contains("norm.weight"), pooled == nn::Pooled::class_token);
+  }
+}
+
+TEST(Vit, IsAModuleWithTwoHeads) {
+  for (bool const embeds_prefix : {true, false}) {
+    Ctx<double> ctx;
+    models::VitConfig<Softmax> const config{.width = 4,
+                                            .depth = 1,
+                                            .heads = 2,
+                                            .image_height = 4,
+                                            .image_width = 6,
+                                            .channels = 1,
+                                            .patch_height = 2,
+                                            .patch_width = 2,
+                                            .classes = 3,
+                                            .distilled = true,
+                                            .embeds_prefix = embeds_prefix};
+    Vit<Softmax> const model(ctx, config);
+    EXPECT_SOUND(attn::testing::check_module(ctx, model, {2, 1, 4, 6}));
+    EXPECT_EQ(ctx.parameters.entry("pos_embed").shape[1], embeds_prefix ? 8 : 6);
+    Ctx<double> both;
+    models::Deit<models::VitBlock<Softmax>> const deit(both, config);
+    EXPECT_SOUND(attn::testing::check_module(both, deit, {2, 1, 4, 6}));
   }
 }
 
@@ -73,10 +97,10 @@ void expect_layout(std::string const& file, models::VitConfig<Softmax> const& co
 }
 
 TEST(Vit, HasTheNamesShapesAndCountsOfThePublishedModels) {
-  expect_layout("vit_base_patch16_224", models::vit_base_patch16_224(Softmax{}), 86'567'656);
-  expect_layout("vit_tiny_patch16_224", models::vit_tiny_patch16_224(Softmax{}), 5'717'416);
+  expect_layout("vit_base_patch16_224", *models::vit_config<Softmax>("vit_base_patch16_224"), 86'567'656);
+  expect_layout("vit_tiny_patch16_224", *models::vit_config<Softmax>("vit_tiny_patch16_224"), 5'717'416);
   auto const tiny = [](Index patch_height, Index patch_width) {
-    auto config = models::vit_tiny_patch16_224(Softmax{});
+    auto config = *models::vit_config<Softmax>("vit_tiny_patch16_224");
     config.image_height = config.image_width = 64;
     config.classes = 200;
     config.patch_height = patch_height;
@@ -89,9 +113,25 @@ TEST(Vit, HasTheNamesShapesAndCountsOfThePublishedModels) {
   expect_layout("vit_tiny_patch16x32_64", tiny(16, 32), 5'674'376);
 }
 
+TEST(Vit, EveryNamedSizeHasTimmsCount) {
+  std::ifstream file(attn_test::golden_path("layouts/counts_vit.txt"));
+  std::vector<std::string> names = models::vit_names();
+  std::string name;
+  for (Index count = 0; file >> name >> count;) {
+    Ctx<float> ctx;  // shapes alone: memory comes at first use
+    auto const config = models::vit_config<Softmax>(name);
+    ASSERT_TRUE(config) << name;
+    Vit<Softmax> const model(ctx, *config);
+    EXPECT_EQ(ctx.parameters.count(), count) << name;
+    std::erase(names, name);
+  }
+  EXPECT_EQ(names, std::vector<std::string>());
+  EXPECT_FALSE(models::vit_config<Softmax>("vit_tiny_patch15_224"));
+}
+
 TEST(Vit, ATrainedScaleAddsOneNumberALayer) {
   Ctx<float> ctx;
-  Vit<Poly<3, DynamicScale>> const model(ctx, models::vit_base_patch16_224(Poly<3, DynamicScale>{}));
+  Vit<Poly<3, DynamicScale>> const model(ctx, *models::vit_config<Poly<3, DynamicScale>>("vit_base_patch16_224"));
   EXPECT_EQ(ctx.parameters.count(), 86'567'656 + 12);
   auto const& scale = ctx.parameters.entry("blocks.11.attn.activation.scale");
   EXPECT_FLOAT_EQ(float(nn::draw(scale.initializer, {}, 0)), 1 / std::sqrt(197.0f));
@@ -114,6 +154,10 @@ TEST(Vit, SaysWhichOfItsParametersAdapt) {
   }
   auto const grid = std::get<nn::PositionGrid>(ctx.parameters.entry("pos_embed").adapts);
   EXPECT_EQ(std::tuple(grid.height, grid.width, grid.prefix), std::tuple(14, 7, 1));
+  Ctx<float> d;
+  Vit<Softmax> const distilled(d, *models::vit_config<Softmax>("deit_tiny_distilled_patch16_224"));
+  EXPECT_EQ(std::get<nn::PositionGrid>(d.parameters.entry("pos_embed").adapts).prefix, 2);
+  EXPECT_TRUE(std::holds_alternative<nn::ClassRows>(d.parameters.entry("head_dist.weight").adapts));
 }
 
 TEST(Vit, LayerWiseRatesAreTimms) {

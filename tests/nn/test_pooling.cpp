@@ -16,6 +16,7 @@ TEST(Pooling, IsAModule) {
     Ctx<double> ctx;
     EXPECT_SOUND(attn::testing::check_module(ctx, Pooling(pooled), {3, 2, 5}));
     EXPECT_SOUND(attn::testing::check_module(ctx, Pooling(pooled), {2, 7, 17}));
+    EXPECT_SOUND(attn::testing::check_module(ctx, Pooling(pooled, 2), {2, 7, 3}));
   }
 }
 
@@ -26,6 +27,8 @@ TEST(Pooling, TakesTheClassTokenOrTheMeanOfTheOthers) {
             (std::vector<double>{1, 8}));
   EXPECT_EQ(attn::testing::detail::host_numbers(Pooling(Pooled::mean).forward(ctx, x.tensor()).value),
             (std::vector<double>{3, 24}));
+  EXPECT_EQ(attn::testing::detail::host_numbers(Pooling(Pooled::class_token, 2).forward(ctx, x.tensor()).value),
+            (std::vector<double>{1, 2, 8, 16}));
 }
 
 TEST(Pooling, WantsTokens) {

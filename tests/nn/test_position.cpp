@@ -37,6 +37,28 @@ TEST(ClassTokenAndPositions, PutsTheClassTokenFirstAndAddsPositionsToAll) {
             (std::vector<double>{11, 22, 103, 204, 305, 406, 11, 22, 503, 604, 705, 806}));
 }
 
+TEST(ClassTokenAndPositions, PutsTheTokenForDistillationSecondAndPositionsWhereTheyAreWanted) {
+  for (bool const embeds_prefix : {true, false}) {
+    Ctx<double> ctx;
+    ClassTokenAndPositions const module(ctx, {.tokens = 3, .width = 2, .prefix = 2, .embeds_prefix = embeds_prefix});
+    EXPECT_SOUND(attn::testing::check_module(ctx, module, {2, 3, 2}));
+    auto const set = [&](char const* name, std::vector<double> const& values) {
+      ctx.parameters.assign(ctx.parameters.entry(name), std::span<double const>(values));
+    };
+    set("cls_token", {10, 20});
+    set("dist_token", {30, 40});
+    set("pos_embed",
+        embeds_prefix ? std::vector<double>{1, 2, 3, 4, 0, 0, 0, 0, 5, 6} : std::vector<double>{0, 0, 0, 0, 5, 6});
+    attn_test::Array<double, 3> const x({1, 3, 2}, {100, 200, 300, 400, 500, 600});
+    auto const y = attn::testing::detail::host_numbers(module.forward(ctx, x.tensor()).value);
+    EXPECT_EQ(y, embeds_prefix ? (std::vector<double>{11, 22, 33, 44, 100, 200, 300, 400, 505, 606})
+                               : (std::vector<double>{10, 20, 30, 40, 100, 200, 300, 400, 505, 606}));
+  }
+  Ctx<double> ctx;
+  EXPECT_EQ(attn_test::error_of([&] { ClassTokenAndPositions(ctx, {.tokens = 3, .width = 2, .prefix = 3}); }),
+            "ClassTokenAndPositions: give one or two learned tokens, got 3");
+}
+
 TEST(ClassTokenAndPositions, WantsItsNumberOfTokens) {
   Ctx<float> ctx;
   ClassTokenAndPositions const module(ctx, {.tokens = 2, .width = 2});

@@ -6,65 +6,71 @@
 
 namespace attn::nn {
 
-/// What stands for a sequence whose first token is the class token: that token, or the mean of all others (timm's
-/// global_pool 'token' and 'avg').
+/// What stands for a sequence that begins with learned tokens: these, or the mean of all others (timm's global_pool
+/// 'token' and 'avg').
 enum class Pooled { class_token, mean };
 
 namespace detail {
 
-/// y_b = mean of the tokens first <= t < last.
+/// y_(b, p) = mean of the tokens first + p <= t < last + p of sample b. Rows are (sample, p).
 template <class T>
 struct PoolTokens {
   T const* x;
   T* y;
   Index tokens, width, first, last;
+  Index pooled = 1;  // rows of a sample
   template <class Lanes>
-  ATTN_FUNCTION void operator()(Lanes lanes, Index sample, Index column) const {
+  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
     using Value = typename Lanes::Value;
-    Value sum = lanes.load(x + (sample * tokens + first) * width + column);
-    for (Index t = first + 1; t < last; ++t) sum += lanes.load(x + (sample * tokens + t) * width + column);
-    lanes.store(y + sample * width + column, sum * Value(RealOf<T>(1) / RealOf<T>(last - first)));
+    T const* const from = x + (row / pooled * tokens + row % pooled) * width + column;
+    Value sum = lanes.load(from + first * width);
+    for (Index t = first + 1; t < last; ++t) sum += lanes.load(from + t * width);
+    lanes.store(y + row * width + column, sum * Value(RealOf<T>(1) / RealOf<T>(last - first)));
   }
 };
 
-/// d_x_t = d_y / (last - first) for first <= t < last, else 0. Rows are (sample, token).
+/// forward: y_(b, p) = mean of the tokens first + p <= t < last + p; hence d_x_t = d_y_(b, p) / (last - first) there,
+/// else 0; of several p, last is first + 1. Rows are (sample, token).
 template <class T>
 struct UnpoolTokens {
   T const* d_y;
   T* d_x;
   Index tokens, width, first, last;
+  Index pooled = 1;
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
     using Value = typename Lanes::Value;
-    Index const token = row % tokens;
-    bool const counts = first <= token && token < last;
-    Value const d = counts ? lanes.load(d_y + row / tokens * width + column) : Value(RealOf<T>(0));
+    Index const token = row % tokens, p = pooled == 1 ? 0 : token - first;
+    bool const counts = first <= token && (pooled == 1 ? token < last : p < pooled);
+    Value const d = counts ? lanes.load(d_y + (row / tokens * pooled + p) * width + column) : Value(RealOf<T>(0));
     lanes.store(d_x + row * width + column, d * Value(RealOf<T>(1) / RealOf<T>(last - first)));
   }
 };
 
 }  // namespace detail
 
-/// x (B, N, C) -> y (B, C).
+/// x (B, N, C) -> y (B, C); the class tokens of sequences that begin with several, (B prefix, C), one after the other.
 class Pooling {
  public:
   struct Tape {
     Extents<3> extents{};
   };
 
-  explicit Pooling(Pooled pooled) : pooled_(pooled) {}
+  /// Of sequences that begin with `prefix` learned tokens.
+  explicit Pooling(Pooled pooled, Index prefix = 1) : pooled_(pooled), prefix_(prefix) {}
 
   template <class Ctx, class X>
   auto forward(Ctx& ctx, X const& x) const {
     using T = typename Ctx::Scalar;
     ConstTensorOf<Ctx, 3> const input = x;
     auto const [batch, tokens, width] = sizes(input.extents());
+    Index const least = pooled_ == Pooled::mean ? prefix_ + 1 : prefix_;
+    ATTN_CHECK(tokens >= least && input.is_contiguous(),
+               "Pooling::forward: give a contiguous (B, N, C) tensor of at least ", least, " tokens, got ", tokens);
     auto const [first, last] = range(tokens);
-    ATTN_CHECK(last > first && input.is_contiguous(),
-               "Pooling::forward: give a contiguous (B, N, C) tensor of at least ", first + 1, " tokens, got ", tokens);
-    auto const y = ctx.tensor(batch, width);
-    elementwise<T>(ctx.exec, "attn::Pooling", batch, width,
-                   detail::PoolTokens<T>{input.data(), y.data(), tokens, width, first, last});
+    auto const y = ctx.tensor(batch * per_sample(), width);
+    elementwise<T>(ctx.exec, "attn::Pooling", y.extent(0), width,
+                   detail::PoolTokens<T>{input.data(), y.data(), tokens, width, first, last, per_sample()});
     return Forward<TensorOf<Ctx, 2>, Tape>{y, {input.extents()}};
   }
 
@@ -73,13 +79,16 @@ class Pooling {
     using T = typename Ctx::Scalar;
     auto const [batch, tokens, width] = sizes(tape.extents);
     auto const [first, last] = range(tokens);
-    ATTN_CHECK(d_y.extent(0) == batch && d_y.extent(1) == width && d_y.is_contiguous(),
+    ATTN_CHECK(d_y.extent(0) == batch * per_sample() && d_y.extent(1) == width && d_y.is_contiguous(),
                "Pooling::backward: give d_y the shape of y");
     auto const d_x = ctx.tensor(tape.extents);
     elementwise<T>(ctx.exec, "attn::Pooling::backward", batch * tokens, width,
-                   detail::UnpoolTokens<T>{d_y.data(), d_x.data(), tokens, width, first, last});
+                   detail::UnpoolTokens<T>{d_y.data(), d_x.data(), tokens, width, first, last, per_sample()});
     return d_x;
   }
+
+  /// Rows of y for one sample.
+  Index per_sample() const { return pooled_ == Pooled::mean ? 1 : prefix_; }
 
  private:
   struct Sizes {
@@ -89,11 +98,10 @@ class Pooling {
     Index first, last;
   };
   static Sizes sizes(Extents<3> const& e) { return {e[0], e[1], e[2]}; }
-  Range range(Index tokens) const {
-    return pooled_ == Pooled::class_token ? Range{0, std::min(tokens, Index(1))} : Range{1, tokens};
-  }
+  Range range(Index tokens) const { return pooled_ == Pooled::mean ? Range{prefix_, tokens} : Range{0, 1}; }
 
   Pooled pooled_;
+  Index prefix_;
 };
 
 }  // namespace attn::nn
