@@ -106,6 +106,14 @@ TEST_F(Idx, EveryTruncationOfAGzipFileIsAnError) {
   }
 }
 
+TEST_F(Idx, NoMoreIsInflatedThanIsAnnounced) {
+  Path const bomb = directory / "bomb.gz";
+  put_gzip(bomb, idx({3, 4, 5}, pixels + std::string(20'000'000, '\0')));
+  EXPECT_ERROR(load_idx(bomb, labels), "than the 1048636 bytes that there is room for");
+  put_gzip(bomb, std::string(20'000'000, 'x'));
+  EXPECT_ERROR(load_idx(bomb, labels), "is not an IDX file");
+}
+
 TEST_F(Idx, TestDataMustFitTheTrainingData) {
   Path const test_images = directory / "t-images";
   Path const test_labels = directory / "t-labels";

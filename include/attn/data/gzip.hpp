@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <string>
@@ -116,13 +117,33 @@ inline std::vector<unsigned char> decompress(std::vector<unsigned char> const& g
   return out;
 }
 
+/// The first bytes of what gzip data hold, `count` of them or fewer; without checks.
+inline std::vector<unsigned char> decompress_start(std::vector<unsigned char> const& gzip, std::size_t count) {
+  z_stream stream{};
+  if (::inflateInit2(&stream, 15 + 16) != Z_OK) return {};
+  std::unique_ptr<z_stream, int (*)(z_stream*)> const owner(&stream, &::inflateEnd);
+  std::vector<unsigned char> out(count);
+  stream.next_in = const_cast<unsigned char*>(gzip.data());
+  stream.avail_in = static_cast<uInt>(std::min<std::size_t>(gzip.size(), std::numeric_limits<uInt>::max()));
+  stream.next_out = out.data();
+  stream.avail_out = static_cast<uInt>(count);
+  ::inflate(&stream, Z_SYNC_FLUSH);
+  out.resize(count - stream.avail_out);
+  return out;
+}
+
 /// The content of a file: uncompressed when it starts as gzip does, as it is otherwise. A name that ends in ".gz"
-/// promises gzip, and the promise is checked. What is compressed within is left so. At most `most` bytes.
-inline std::vector<unsigned char> read_content(std::filesystem::path const& path,
-                                               std::size_t most = largest_content()) {
+/// promises gzip, and the promise is checked. What is compressed within is left so. At most `most` bytes; where a
+/// format announces its size at its start, `announced` (its first 64 bytes -> bytes) says how many are worth inflating.
+inline std::vector<unsigned char> read_content(
+    std::filesystem::path const& path, std::size_t most = largest_content(),
+    std::function<std::size_t(std::vector<unsigned char> const&)> const& announced = {}) {
   std::vector<unsigned char> bytes = read_bytes(path, most);
   ATTN_CHECK(!bytes.empty(), "read_content: get '", path.string(), "' again, it is empty");
-  if (is_gzip(bytes)) return decompress(bytes, path.string(), most);
+  if (is_gzip(bytes)) {
+    if (announced) most = std::min(most, announced(decompress_start(bytes, 64)));
+    return decompress(bytes, path.string(), most);
+  }
   ATTN_CHECK(path.extension() != ".gz", "read_content: get '", path.string(),
              "' again or rename it, it is not in gzip format");
   return bytes;

@@ -24,12 +24,31 @@ struct Idx {
   std::vector<std::uint8_t> bytes;
 };
 
+/// How many bytes an IDX file has by its first ones, and some more, so that one which is a little longer is told by its
+/// size. `start` has its magic number.
+inline std::size_t announced_bytes(std::vector<unsigned char> const& start) {
+  std::size_t const dimensions = start[3];
+  double elements = 1;
+  for (std::size_t d = 0; d < dimensions && start.size() >= 8 + 4 * d; ++d) {
+    double extent = 0;
+    for (std::size_t b = 0; b < 4; ++b) extent = 256 * extent + start[4 + 4 * d + b];
+    elements *= extent;
+  }
+  return static_cast<std::size_t>(std::min(elements, 1e18)) + (std::size_t(1) << 20);
+}
+
 /// Reads an IDX file of bytes that must have `dimensions`. `wanted` is what the caller was told the file holds.
 inline Idx read_idx(std::filesystem::path const& path, std::size_t dimensions, std::string const& wanted) {
   std::string const name = "load_idx: '" + path.string() + "'";
-  std::vector<unsigned char> content = read_content(path);
-  bool const is_idx = content.size() >= 4 && content[0] == 0 && content[1] == 0;
-  ATTN_CHECK(is_idx, name, " is not an IDX file; give one that holds ", wanted);
+  auto const check_start = [&](std::vector<unsigned char> const& start) {
+    bool const is_idx = start.size() >= 4 && start[0] == 0 && start[1] == 0;
+    ATTN_CHECK(is_idx, name, " is not an IDX file; give one that holds ", wanted);
+  };
+  std::vector<unsigned char> content = read_content(path, largest_content(), [&](auto const& start) {
+    check_start(start);
+    return announced_bytes(start);
+  });
+  check_start(content);
   ATTN_CHECK(content[2] == 8, name, " holds elements of type ", int(content[2]), ", not unsigned bytes (8)");
   std::size_t const found = content[3];
   char const* const kind = found == 1 ? "labels" : found == 3 ? "images" : "something else";
