@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <iostream>
 #include <utility>
 
@@ -111,6 +112,32 @@ io::Json activation_of(ModelSettings const& m) {
 std::string difficulty_folder(std::string const& dashes) {
   return dashes == "6" ? "curv_baseline" : "curv_contour_length_" + dashes;
 }
+
+/// How many tokens an example has, padding left out.
+struct ExampleRows {
+  double mean = 0, variance = 0, longest = 0;
+
+  explicit ExampleRows(attn::data::Sequences const& data) {
+    double sum = 0, squares = 0;
+    for (std::size_t i = 0; i < data.count(); ++i) {
+      double rows = 0;
+      for (std::size_t w = 0; w < data.per_example; ++w) {
+        auto const is_seen = [&](auto token) { return int(token) + data.first_id != 0; };
+        rows += double(std::ranges::count_if(data.sequence(i, w), is_seen));
+      }
+      sum += rows;
+      squares += rows * rows;
+      longest = std::max(longest, rows);
+    }
+    mean = sum / double(data.count());
+    variance = std::max(squares / double(data.count()) - mean * mean, 0.0);
+  }
+
+  /// Those of so many examples: three standard deviations above the mean, but not more than the longest have.
+  double of(double examples) const {
+    return std::min(examples * longest, examples * mean + 3 * std::sqrt(examples * variance));
+  }
+};
 
 attn::data::SequenceSplits read_data(Settings const& s) {
   using namespace attn::data;
@@ -224,22 +251,38 @@ io::Json results_of(Settings settings, attn::data::SequenceSplits const& data) {
   return run;
 }
 
-io::MemoryPlan memory_of(Settings const& settings, TaskSizes const& sizes, bool trains) {
+io::MemoryPlan memory_of(Settings const& settings, attn::data::Sequences const& data, bool trains) {
   ModelSettings const& m = settings.model;
-  double const width = double(m.width), hidden = double(m.hidden), depth = double(m.depth), number = sizeof(float);
-  double const sequences = sizes.pairs ? 2 : 1, length = double(sizes.length);
+  TaskSizes const sizes = sizes_of(data);
+  double const width = double(m.width), hidden = double(m.hidden), depth = double(m.depth), heads = double(m.heads);
   double const parameters = (double(sizes.vocabulary) + double(sizes.positions)) * width +
                             depth * (4 * width * width + 2 * width * hidden + 9 * width + hidden) +
                             hidden * ((sizes.pairs ? 4 : 1) * width + 1 + double(sizes.classes));
-  double const tokens = double(complete(settings).batch) * sequences * length;
-  bool const nystrom = m.attention == "nystrom";
-  double const landmarks = nystrom ? double(m.heads) * std::min(double(m.landmarks), length) : 0;
-  double const layer = 10 * width + 2 * hidden + 2 * landmarks;  // what a token leaves in a layer for the way back
+  bool const nystrom = m.attention == "nystrom" && m.landmarks < sizes.length;
+  double const landmarks = nystrom ? double(m.landmarks) : 0;
+  double const square = heads * landmarks * landmarks, row = landmarks * width;
+  // What a layer leaves for the way back: the inputs of its products, outputs, slopes of the hidden layer, and for each
+  // sequence the landmarks and the iterations of the pseudo-inverse.
+  double const of_token = (nystrom && m.taps > 0 ? 9 : 8) * width + 2 * hidden + 4 * heads;
+  double const of_sequence = 4 * row + (4 * double(m.inverse_iterations) + 2) * square;
+  // What is there once: of the layer at work the gradients of these, or on the way forward the same without slopes;
+  // the embeddings, their gradients and the last norm; the packed numbers of full attention's kernels.
+  double const of_work = std::max(5 * width, 2 * width + hidden) + (nystrom ? 3 : 6) * width;
+  double const of_work_in_sequence = 6 * row + 10 * square;
+  double const batch = double(complete(settings).batch), part = batch / double(settings.recipe.accumulate);
+  double const per_example = double(data.per_example), number = sizeof(float);
+  ExampleRows const rows(data);
+  double const judging = rows.of(batch) * (of_work + 3 * width) + batch * per_example * of_work_in_sequence;
+  double const training =
+      rows.of(part) * (of_work + depth * of_token) + part * per_example * (of_work_in_sequence + depth * of_sequence);
   io::MemoryPlan plan;
+  plan.add("program", 25e6);
   plan.add("parameters", number * parameters * (trains ? 7 : 2));
-  if (trains)
-    plan.add("activations of a batch", number * tokens / double(settings.recipe.accumulate) * layer * (depth + 1));
-  plan.add("activations of evaluation", number * tokens * layer);
+  // Training and evaluation take turns with the same memory.
+  bool const by_training = trains && training > judging;
+  plan.add(by_training ? "activations of a batch" : "activations of evaluation",
+           number * (by_training ? training : judging));
+  plan.add("tokens", double(data.tokens.size()) + 48 * rows.of(batch));
   return plan;
 }
 

@@ -77,8 +77,8 @@ io::Json results_of(Settings settings, attn::data::SequenceSplits const& data);
 /// What weights say about themselves.
 io::Json description_of(Settings settings);
 
-/// What training takes, or with `trains` unset evaluation, besides the data.
-io::MemoryPlan memory_of(Settings const& settings, TaskSizes const& sizes, bool trains);
+/// What training on `data` takes, or with `trains` unset evaluation.
+io::MemoryPlan memory_of(Settings const& settings, attn::data::Sequences const& data, bool trains);
 
 /// Reads or generates the data of the task, and says what was left out.
 attn::data::SequenceSplits load_data(Settings const& settings);

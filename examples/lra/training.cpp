@@ -23,7 +23,7 @@ void add_test(io::Json& run, Judgement const& test) {
 
 Outcome train(Settings const& settings, attn::data::SequenceSplits const& data, RunOptions const& options) {
   CompleteRecipe const recipe = complete(settings);
-  memory_of(settings, sizes_of(data.train), true).check(settings.insist);
+  memory_of(settings, data.train, true).check(settings.insist);
   Context ctx(settings.seed);
   auto const model = make_model(ctx, settings.model, sizes_of(data.train));
   if (!options.weights.empty()) attn::train::load_weights(options.weights, ctx);
@@ -67,7 +67,7 @@ Outcome train(Settings const& settings, attn::data::SequenceSplits const& data, 
 }
 
 Outcome evaluate(Settings const& settings, attn::data::SequenceSplits const& data, io::Path const& weights) {
-  memory_of(settings, sizes_of(data.test), false).check(settings.insist);
+  memory_of(settings, data.test, false).check(settings.insist);
   Context ctx(settings.seed);
   auto const model = make_model(ctx, settings.model, sizes_of(data.test));
   attn::train::load_weights(weights, ctx);

@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -62,6 +63,7 @@ struct Exit {
   int code = -1;  // 128 + the signal, if one ended it
   std::string out;
   std::string err;
+  double peak = 0;  // bytes that it had at once
 
   std::size_t lines_of_err() const { return static_cast<std::size_t>(std::count(err.begin(), err.end(), '\n')); }
 };
@@ -107,9 +109,10 @@ class Child {
 
   Exit wait() {
     int status = 0;
-    ::waitpid(pid_, &status, 0);
+    rusage usage{};
+    ::wait4(pid_, &status, 0, &usage);
     return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), text_of(folder_ / "out"),
-            text_of(folder_ / "err")};
+            text_of(folder_ / "err"), 1024.0 * double(usage.ru_maxrss)};
   }
 
  private:
@@ -122,6 +125,19 @@ inline Surroundings const small_machine = {.memory = std::size_t(8) << 30};
 
 inline Exit run(std::string const& program, Arguments const& arguments, Surroundings const& surroundings = {}) {
   return Child(program, arguments, surroundings).wait();
+}
+
+/// What a program says that a run would take, in bytes, on a machine with too little for it; 0 if it does not.
+inline double memory_that_is_said(std::string const& program, Arguments const& arguments) {
+  Exit const exit = run(program, arguments, {.memory = 120'000'000});
+  std::string const before = "would take about ";
+  auto const at = exit.err.find(before);
+  if (at == std::string::npos) return 0;
+  std::istringstream text(exit.err.substr(at + before.size()));
+  double number = 0;
+  std::string unit;
+  text >> number >> unit;
+  return number * (unit == "GB" ? 1e9 : unit == "MB" ? 1e6 : 0);
 }
 
 /// Waits until `condition` holds, at most a minute.

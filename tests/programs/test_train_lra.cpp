@@ -145,6 +145,18 @@ TEST_F(TrainLra, EvaluationFindsTheAccuracyOfTraining) {
   expect_refused({"--weights", (folder / "run/weights.safetensors").string(), "--evaluate"}, {"--evaluate", "--out"});
 }
 
+TEST_F(TrainLra, TheMemoryThatItSaysIsWhatItTakes) {
+  Arguments const large = {"--task",      "pathfinder", "--steps", "1",        "--eval-batches",
+                           "1",           "--batch",    "64",      "--hidden", "1024",
+                           "--landmarks", "64",         "--width", "64",       "--depth",
+                           "1",           "--examples", "64",      "--out",    (folder / "large").string()};
+  double const said = memory_that_is_said(program, large);
+  Exit const exit = programs::run(program, large);
+  ASSERT_EQ(exit.code, 0) << exit.err;
+  EXPECT_GT(said, 0.9 * exit.peak);
+  EXPECT_LT(said, 1.25 * exit.peak);
+}
+
 TEST_F(TrainLra, BadInputIsRefused) {
   expect_refused({"--task", "foo"}, {"--task", "listops", "foo"});
   expect_refused({"--task", "text"}, {"--data"});
