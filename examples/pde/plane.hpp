@@ -7,6 +7,9 @@
 #include "attn/pde/problems.hpp"
 #include "attn/train/weights.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 #include "pde/networks.hpp"
 #include "pde/output.hpp"
 #include "pde/training.hpp"
@@ -23,6 +26,8 @@ std::vector<double> truth(Settings const& s, Problem const& problem, pde::Points
   }
   std::size_t const n = static_cast<std::size_t>(s.test_points);
   auto const array = attn::io::read_mat_array(s.solution, "u", {n, n});
+  ATTN_CHECK(std::ranges::all_of(array.values, [](double value) { return std::isfinite(value); }),
+             "--solution: 'u' in '", s.solution.string(), "' holds numbers that are not finite");
   for (std::size_t t = 0; t < n; ++t) {
     for (std::size_t x = 0; x < n; ++x) u.push_back(array(t, x));
   }

@@ -92,20 +92,23 @@ void adopt(io::SettingList& list, bool same_problem, io::Json const& description
 }
 
 io::MemoryPlan memory_of(Settings const& s) {
-  bool const plain = s.model == "pinn", second_order = s.optimizer == "lbfgs";
+  bool const plain = s.model == "pinn", second_order = s.optimizer == "lbfgs", flow = s.problem == "navier-stokes";
   double const real = sizeof(float), parameters = plain ? 527361 : 454141;
-  double const planes = s.problem == "convection" || s.problem == "reaction" ? 3
-                        : s.problem == "navier-stokes"                       ? 20
-                                                                             : 6;
-  double const grid = s.problem == "navier-stokes" ? double(s.samples) : double(s.x_points) * double(s.t_points);
+  // Derivatives that pass through the network together, the value among them: of a stream function up to the third.
+  double const planes = flow ? 13 : s.problem == "wave" ? 5 : s.problem == "burgers" ? 4 : 2;
+  double const grid = flow ? double(s.samples) : double(s.x_points) * double(s.t_points);
   double const judged = double(s.test_points) * double(s.test_points);
-  // What a step of a sequence leaves behind: four layers of 512, or the encoder, the decoder and the head.
-  double const step = plain ? 8 * 512 : 2 * (12 * 32 + 6 * 256) + 6 * 512;
+  double const pairs = second_order ? std::min(double(s.history), double(s.steps) * double(s.max_iterations)) : 0;
+  // What a step of a sequence leaves behind: five layers of 512 of three numbers each (input, output, slope), or the
+  // encoder, the decoder and the head.
+  double const step = plain ? 15 * 512 : 2 * (12 * 32 + 6 * 256) + 6 * 512;
   io::MemoryPlan plan;
-  plan.add("parameters", real * parameters * (second_order ? 6 + 2 * double(s.history) : 8));
-  plan.add("points", sizeof(double) * (4 * grid + 6 * judged));
+  plan.add("program", 25e6);
+  plan.add("parameters", real * parameters * 8);
+  plan.add("history", real * parameters * 4 * pairs);  // steps and changes, and what of these is written to the disk
+  plan.add("points", sizeof(double) * (7 * grid + 15 * judged));
   plan.add("activations of a chunk",
-           real * std::min(double(s.chunk), grid) * double(std::max(s.sequence, 1)) * planes * 2 * step);
+           real * std::min(double(s.chunk), grid) * double(std::max(s.sequence, 1)) * planes * step);
   return plan;
 }
 

@@ -71,7 +71,7 @@ struct Exit {
 struct Surroundings {
   std::string path_variable = {};  // PATH, if not this process's
   std::size_t largest_file = 0;    // bytes that a file may have, if not 0: as on a disk that is full
-  std::size_t memory = 0;          // bytes that the process may have, if not 0: as on a machine without more
+  std::size_t memory = 0;          // bytes that the process is told to do with, if not 0: as on a machine without more
 };
 
 /// A child process; its output goes to files, so that it never blocks.
@@ -92,8 +92,8 @@ class Child {
       ::setrlimit(RLIMIT_FSIZE, &limit);
     }
     if (surroundings.memory > 0) {
-      rlimit const limit{surroundings.memory, surroundings.memory};
-      ::setrlimit(RLIMIT_AS, &limit);
+      rlimit const limit{surroundings.memory, surroundings.memory};  // not enforced: sanitizers reserve terabytes
+      ::setrlimit(RLIMIT_RSS, &limit);
     }
     ::execv(program.c_str(), argv.data());
     ::_exit(127);
@@ -127,9 +127,16 @@ inline Exit run(std::string const& program, Arguments const& arguments, Surround
   return Child(program, arguments, surroundings).wait();
 }
 
+/// Whether memory is that of the program, not of a sanitizer around it.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool memory_is_its_own = false;
+#else
+inline constexpr bool memory_is_its_own = true;
+#endif
+
 /// What a program says that a run would take, in bytes, on a machine with too little for it; 0 if it does not.
 inline double memory_that_is_said(std::string const& program, Arguments const& arguments) {
-  Exit const exit = run(program, arguments, {.memory = 120'000'000});
+  Exit const exit = run(program, arguments, {.memory = 1'000'000});
   std::string const before = "would take about ";
   auto const at = exit.err.find(before);
   if (at == std::string::npos) return 0;

@@ -178,6 +178,8 @@ TEST_F(TrainPde, TheTruthMayBeAFileOfMatlab) {
   expect_refused({"--solution", file("other.mat", mat(matrix("v", {7, 7}, u)))}, {"other.mat", "'u'", "v"});
   expect_refused({"--solution", file("u.mat", bytes), "--test-points", "8"}, {"u.mat", "7 x 7", "8 x 8"});
   expect_refused({"--solution", (folder / "nowhere.mat").string()}, {"nowhere.mat"});
+  u[10] = NAN;
+  expect_refused({"--solution", file("nan.mat", mat(matrix("u", {7, 7}, u)))}, {"nan.mat", "'u'", "finite"});
 }
 
 TEST_F(TrainPde, AFlowMayBeAFileOfMatlab) {
@@ -197,6 +199,10 @@ TEST_F(TrainPde, AFlowMayBeAFileOfMatlab) {
                                             matrix("p_star", {9, 2}, std::vector<double>(18, 0))))),
                  {"unfit.mat", "p_star"});
   expect_refused(merged(with(file("flow.mat", mat(all))), {"--samples", "28"}), {"--samples", "27", "28"});
+  u[10] = INFINITY;
+  expect_refused(with(file("infinite.mat", mat(places + times + matrix("U_star", {9, 2, 3}, u) +
+                                               matrix("p_star", {9, 3}, std::vector<double>(27, 0))))),
+                 {"infinite.mat", "U_star", "finite"});
 }
 
 TEST_F(TrainPde, BadInputIsRefused) {
@@ -277,6 +283,17 @@ TEST_F(TrainPde, SizesThatCannotBeMeant) {
   expect_refused({"--chunk", "100000", "--x-points", "1000", "--t-points", "1000", "--problem", "wave"},
                  {"chunk", "GB", "--insist"}, small_machine);
   expect_refused({"--out", ""}, {"--out", "''"});
+}
+
+TEST_F(TrainPde, TheMemoryThatItSaysIsWhatItTakes) {
+  if (!memory_is_its_own) GTEST_SKIP() << "a sanitizer takes memory of its own";
+  Arguments const large = flags({"--problem", "reaction", "--x-points", "30", "--t-points", "30", "--chunk", "900",
+                                 "--steps", "1", "--max-iterations", "1", "--max-evaluations", "1"});
+  double const said = memory_that_is_said(program, large);
+  Exit const exit = programs::run(program, large);
+  ASSERT_EQ(exit.code, 0) << exit.err;
+  EXPECT_GT(said, 0.9 * exit.peak);
+  EXPECT_LT(said, 1.25 * exit.peak);
 }
 
 TEST_F(TrainPde, WeightsOfAnotherModelAreRefused) {

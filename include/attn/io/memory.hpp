@@ -17,14 +17,16 @@
 
 namespace attn::io {
 
-/// Bytes that this process may have: of the machine, of its control group, of the shell's limit, whichever is least.
+/// Bytes that this process may have: of the machine, of its control group, of the shell's limits, whichever is least.
 inline double memory_of_machine() {
   double bytes = double(::sysconf(_SC_PHYS_PAGES)) * double(::sysconf(_SC_PAGESIZE));
   double group = 0;
   if (std::ifstream("/sys/fs/cgroup/memory.max") >> group && group > 0) bytes = std::min(bytes, group);
-  struct ::rlimit limit {};
-  if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
-    bytes = std::min(bytes, double(limit.rlim_cur));
+  for (auto const resource : {RLIMIT_AS, RLIMIT_RSS}) {  // ulimit -v, and -m, which the system does not enforce
+    struct ::rlimit limit {};
+    if (::getrlimit(resource, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+      bytes = std::min(bytes, double(limit.rlim_cur));
+    }
   }
   return bytes;
 }

@@ -5,6 +5,7 @@
 #include "attn/io/mat.hpp"
 #include "attn/pde/residual.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <tuple>
 
@@ -57,6 +58,8 @@ inline Flow read_flow(io::Path const& path) {
     io::MatArray array = file.array(name);
     ATTN_CHECK(array.shape.size() == rank, "read_flow: '", name, "' in '", path.string(), "' has ", array.shape.size(),
                " dimensions, not ", rank);
+    ATTN_CHECK(std::ranges::all_of(array.values, [](double x) { return std::isfinite(x); }), "read_flow: '", name,
+               "' in '", path.string(), "' holds numbers that are not finite; leave such places out");
     return array;
   };
   auto const velocity = take("U_star", 3), pressure = take("p_star", 2), time = take("t", 2), place = take("X_star", 2);
