@@ -75,6 +75,15 @@ class Store:
         else:
             path.write_text(text)
 
+    def bytes(self, name, content):
+        """`content` as it is: pixels one after another, or a file for a reader."""
+        path = self._path(name)
+        if self._check:
+            if not path.exists() or path.read_bytes() != content:
+                self._report(path, "differs")
+        else:
+            path.write_bytes(content)
+
     def close(self):
         """Last call of a generator: files that no case made any more are reported, and the exit status is set."""
         for path in sorted(self._folder.iterdir()):

@@ -24,6 +24,7 @@ struct ResamplingAxis {
   Resampling method = Resampling::nearest;
   Index input = 1, output = 1;
   bool antialias = false;
+  double start = 0;    // where in the input the output begins
   double scale = 1;    // input pixels in one of the output
   double support = 0;  // how far the filter reaches from its middle
   double stretch = 1;  // of the filter
@@ -31,11 +32,19 @@ struct ResamplingAxis {
 
   ResamplingAxis() = default;
   ResamplingAxis(Resampling how, Index from, Index to, bool smooth = false)
-      : method(how), input(from), output(to), antialias(smooth) {
+      : ResamplingAxis(how, from, to, smooth, 0, static_cast<double>(from)) {}
+
+  /// The part of the input from `begin` on, `length` long, smoothed or interpolated; samples around it count as well.
+  ResamplingAxis(Resampling how, Index from, Index to, bool smooth, double begin, double length)
+      : method(how), input(from), output(to), antialias(smooth), start(begin) {
     ATTN_CHECK(input > 0 && output > 0, "ResamplingAxis: give positive sizes, got ", input, " and ", output);
+    ATTN_CHECK(begin >= 0 && length > 0 && begin + length <= static_cast<double>(from) * (1 + 1e-6),
+               "ResamplingAxis: give a part of the ", from, " samples, not ", length, " from ", begin, " on");
+    ATTN_CHECK(method != Resampling::nearest || length == static_cast<double>(from),
+               "ResamplingAxis: choose bilinear or bicubic for a part of the samples");
     ATTN_CHECK(!antialias || method != Resampling::nearest,
                "ResamplingAxis: choose bilinear or bicubic where antialias is on");
-    scale = static_cast<double>(input) / static_cast<double>(output);
+    scale = length / static_cast<double>(output);
     stretch = antialias ? std::max(1.0, scale) : 1.0;
     support = (method == Resampling::bicubic ? 2.0 : 1.0) * stretch;
     Index const all = method == Resampling::nearest ? 1
@@ -53,7 +62,7 @@ struct ResamplingAxis {
       weights[0] = R(1);
       return i * input / output;
     }
-    double const middle = (static_cast<double>(i) + 0.5) * scale;
+    double const middle = start + (static_cast<double>(i) + 0.5) * scale;
     if (antialias) {
       Index const low = static_cast<Index>(larger(middle - support + 0.5, 0.0));
       Index const high = smaller(static_cast<Index>(middle + support + 0.5), input), first = smaller(low, input - taps);

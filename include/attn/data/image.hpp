@@ -30,6 +30,21 @@ struct Image {
   bool operator==(Image const&) const = default;
 };
 
+/// A part of an image, in pixels; edges may lie between them. The top left corner of the first pixel is (0, 0).
+struct ImageBox {
+  double top = 0;
+  double left = 0;
+  double height = 0;
+  double width = 0;
+
+  bool operator==(ImageBox const&) const = default;
+};
+
+/// All of an image.
+inline ImageBox whole(Image const& image) {
+  return {.height = static_cast<double>(image.height), .width = static_cast<double>(image.width)};
+}
+
 /// Throws unless sizes and bytes agree. `name` opens the message.
 inline void check(Image const& image, char const* name) {
   ATTN_CHECK(image.channels == 1 || image.channels == 3, name, ": give an image of 1 or 3 channels, not ",
