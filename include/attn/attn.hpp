@@ -43,6 +43,7 @@
 #include "attn/nn/multi_head_attention.hpp"
 #include "attn/nn/parameters.hpp"
 #include "attn/nn/patch_embedding.hpp"
+#include "attn/nn/patch_merging.hpp"
 #include "attn/nn/pooling.hpp"
 #include "attn/nn/position.hpp"
 #include "attn/nn/precision.hpp"

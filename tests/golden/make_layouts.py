@@ -29,6 +29,7 @@ for name, changes in MODELS.items():
     print(f"{name:24}{sum(p.numel() for p in model.parameters()):12,} parameters")
 
 COUNTED = {
+    "counts_swin": timm.list_models("swin_*_224", module="swin_transformer") + timm.list_models("swin_*_384", module="swin_transformer"),
     "counts_vit": [f"vit_{name}" for name in (
         "tiny_patch16_224", "tiny_patch16_384", "small_patch32_224", "small_patch32_384", "small_patch16_224",
         "small_patch16_384", "small_patch8_224", "base_patch32_224", "base_patch32_384", "base_patch16_224",

@@ -29,7 +29,7 @@ TEST(WindowAttention, GivesTheNumbersOfTimm) {
   expect_golden("windows", {.window = 2}, {2, 4, 6, 6});
   expect_golden("windows_shifted", {.window = 3, .shift = 1}, {2, 6, 9, 6});
   expect_golden("windows_padded", {.window = 3, .shift = 1}, {1, 5, 7, 6});
-  expect_golden("windows_oblong", {.window = 2, .window_width = 3, .shift = 1}, {1, 4, 9, 6});
+  expect_golden("windows_oblong", {.window = {2, 3}, .shift = 1}, {1, 4, 9, 6});
 }
 
 TEST(WindowAttention, IsAModuleForEveryKindOfActivation) {
@@ -98,7 +98,7 @@ TEST(WindowAttention, SaysWhatItWants) {
   Ctx ctx;
   EXPECT_EQ(attn_test::error_of(
                 [&] { Windows<Softmax>(ctx / "a", {.width = 4, .heads = 2, .core = {.window = 3, .shift = 3}}); }),
-            "WindowAttention: give a window of positive size and a shift below it, got 3 x 3 and 3");
+            "WindowAttention: give a window of positive size and a shift below it, got 3 x 3 and 3 x 3");
   Windows<Softmax> const attention(ctx / "b", {.width = 4, .heads = 2});
   auto const x = attn_test::random_array<double, 4>({1, 7, 7, 4}, 1);
   auto const lengths = attn::testing::on_device(std::vector<int>{7});

@@ -19,11 +19,18 @@ struct PositionGrid {
   Index prefix = 0;
 };
 
+/// Of a parameter ((2 height - 1) (2 width - 1), heads): biases of the relative positions in a window. Those of another
+/// window are interpolated.
+struct RelativePositions {
+  Index height = 0;
+  Index width = 0;
+};
+
 /// Of a parameter whose first extent is the number of classes. Weights for other classes leave it as it was drawn.
 struct ClassRows {};
 
 /// How weights of another shape can be made to fit, where the loader is allowed to; at first in no way.
-using Adaptation = std::variant<std::monostate, PositionGrid, ClassRows>;
+using Adaptation = std::variant<std::monostate, PositionGrid, RelativePositions, ClassRows>;
 
 /// What a module states where it registers a parameter, or a user changes afterwards; what is not given stays as it
 /// was. `builder.add<3>("pos_embed", shape, initial, {.decays = false})`, `parameters.set("blocks.0.*", {.trained =

@@ -60,6 +60,7 @@ class PatchEmbedding {
     Index patch_height = 0;
     Index patch_width = 0;
     Index outputs = 0;
+    bool crops = false;  ///< whether images may have a rest at right and below, which no patch sees
   };
 
   template <class Ctx>
@@ -108,6 +109,8 @@ class PatchEmbedding {
     auto const d_patches = ctx.tensor(tape.patches.extents());
     backward_parameters(ctx, std::move(tape), d_tokens);
     linalg::gemm(ctx.exec, 1, d_tokens.rows(), matrix(factor(ctx, weight_)), 0, d_patches.rows());
+    bool const has_rest = geometry_.height % geometry_.rows != 0 || geometry_.width % geometry_.columns != 0;
+    if (has_rest) Kokkos::deep_copy(ctx.exec, d_images.template reshape<1>({d_images.size()}).view(), T(0));
     copy_patches<T>(ctx, batch, d_patches.data(), d_images.data(), false);
     return d_images;
   }
@@ -125,8 +128,9 @@ class PatchEmbedding {
 
  private:
   static detail::PatchGeometry checked(Config const& c) {
-    ATTN_CHECK(c.channels > 0 && c.outputs > 0 && c.patch_height > 0 && c.patch_width > 0 && c.height > 0 &&
-                   c.width > 0 && c.height % c.patch_height == 0 && c.width % c.patch_width == 0,
+    ATTN_CHECK(c.channels > 0 && c.outputs > 0 && c.patch_height > 0 && c.patch_width > 0 &&
+                   c.height >= c.patch_height && c.width >= c.patch_width &&
+                   (c.crops || (c.height % c.patch_height == 0 && c.width % c.patch_width == 0)),
                "PatchEmbedding: choose a patch that divides the image, got a patch of ", c.patch_height, " x ",
                c.patch_width, " and an image of ", c.channels, " x ", c.height, " x ", c.width);
     return {c.channels, c.height, c.width, c.patch_height, c.patch_width};

@@ -2,10 +2,10 @@
 /// 2021, Swin).
 #pragma once
 
+#include "attn/attention/any_activation.hpp"
 #include "attn/nn/attention.hpp"
 #include "attn/nn/detail/windows.hpp"
-
-#include <algorithm>
+#include "attn/nn/feature_maps.hpp"
 
 namespace attn::nn {
 
@@ -24,9 +24,9 @@ class WindowAttention {
   using Activation = A;
 
   struct Settings {
-    Index window = 7;        ///< its height
-    Index window_width = 0;  ///< 0: as its height
-    Index shift = 0;         ///< of both directions; a side with one window is not shifted
+    Size2 window = 7;
+    Size2 shift = 0;   ///< below the window; a side with one window is not shifted
+    Index tokens = 0;  ///< keys that an activation's trained numbers are initialised for; 0: those of a window
   };
 
   static constexpr bool takes_memory = false;
@@ -45,9 +45,10 @@ class WindowAttention {
   WindowAttention(Builder const& builder, CoreConfig<A> const& config, Settings const& settings)
       : config_(sized(config, settings)),
         settings_(settings),
-        table_(builder.add<2>("relative_position_bias_table",
-                              {(2 * settings.window - 1) * (2 * width_of(settings) - 1), config.heads},
-                              truncated_normal(0.02), {.decays = false})),
+        table_(builder.add<2>(
+            "relative_position_bias_table",
+            {(2 * settings.window.height - 1) * (2 * settings.window.width - 1), config.heads}, truncated_normal(0.02),
+            {.decays = false, .adapts = RelativePositions{settings.window.height, settings.window.width}})),
         activation_(detail::module_activation(builder, config_)) {}
 
   template <class Ctx, class X>
@@ -56,14 +57,13 @@ class WindowAttention {
     static_assert(Real<AccumulatorOf<typename Ctx::Scalar>>,
                   "WindowAttention: compute with reals; its bias takes no jets");
     detail::refuse_sequences(ctx, "WindowAttention::forward");
-    Index const height = settings_.window, width = width_of(settings_);
-    auto const shift = [&](Index size, Index window) { return static_cast<int>(size > window ? settings_.shift : 0); };
-    return {.height = static_cast<int>(x.extent(1)),
-            .width = static_cast<int>(x.extent(2)),
-            .window_height = static_cast<int>(height),
-            .window_width = static_cast<int>(width),
-            .shift_y = shift(x.extent(1), height),
-            .shift_x = shift(x.extent(2), width)};
+    Size2 const window = settings_.window, map = map_size(x);
+    return {.height = static_cast<int>(map.height),
+            .width = static_cast<int>(map.width),
+            .window_height = static_cast<int>(window.height),
+            .window_width = static_cast<int>(window.width),
+            .shift_y = static_cast<int>(map.height > window.height ? settings_.shift.height : 0),
+            .shift_x = static_cast<int>(map.width > window.width ? settings_.shift.width : 0)};
   }
 
   /// Pixels (B, H W, C) -> (B windows, N, C).
@@ -127,30 +127,37 @@ class WindowAttention {
     detail::attend(ctx, activation_, config_.heads, q, k, v, y, options<Ctx>(grid, tape.bias, {}, norms));
     return norms;
   }
+  /// The attention matrices of one window of all: (H, N, N), query by key, pixels in rows of the window; of a shifted
+  /// window, in rows of the shifted map. Pixels that do not see one another have a weight of zero.
   template <class Ctx>
   TensorOf<Ctx, 3> weights(Ctx& ctx, WindowGrid const& grid, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k,
                            Index window) const {
+    using T = typename Ctx::Scalar;
     Index const n = q.extent(1), h = config_.heads;
     auto const result = ctx.tensor(h, n, n);
     typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
     Tape<Ctx> tape;
     make_bias(ctx, grid, tape);
     Index const bias = window % tape.bias.extent(0);
+    auto const of_tokens = ctx.tensor(h, n, n);
     detail::attend(ctx, activation_, detail::heads_to_read(q.slice(0, window, window + 1), h),
                    detail::heads_to_read(k.slice(0, window, window + 1), h), detail::unit_values(ctx, 1, h, n),
-                   TensorOf<Ctx, 4>(result.data(), {1, h, n, n}),
+                   TensorOf<Ctx, 4>(of_tokens.data(), {1, h, n, n}),
                    options<Ctx>(detail::of_sequence(grid, window), tape.bias.slice(0, bias, bias + 1)));
+    int const kind = grid.kind(static_cast<int>(window % grid.windows()));
+    elementwise<T>(ctx.exec, "attn::WindowAttention::weights", h * n, n,
+                   detail::InRowsOfWindow<T>{of_tokens.data(), tape.ranks + kind * n, result.data(), n});
     return result;
   }
 
  private:
-  static Index width_of(Settings const& s) { return s.window_width == 0 ? s.window : s.window_width; }
-
   static CoreConfig<A> sized(CoreConfig<A> config, Settings const& s) {
-    ATTN_CHECK(s.window > 0 && s.window_width >= 0 && s.shift >= 0 && s.shift < std::min(s.window, width_of(s)),
-               "WindowAttention: give a window of positive size and a shift below it, got ", s.window, " x ",
-               width_of(s), " and ", s.shift);
-    config.tokens = s.window * width_of(s);
+    ATTN_CHECK(s.window.height > 0 && s.window.width > 0 && s.shift.height >= 0 && s.shift.width >= 0 &&
+                   s.shift.height < s.window.height && s.shift.width < s.window.width,
+               "WindowAttention: give a window of positive size and a shift below it, got ", s.window.height, " x ",
+               s.window.width, " and ", s.shift.height, " x ", s.shift.width);
+    ATTN_CHECK(s.tokens >= 0, "WindowAttention: give a number of tokens that is not negative, got ", s.tokens);
+    config.tokens = s.tokens > 0 ? s.tokens : s.window.area();
     return config;
   }
 
@@ -194,5 +201,12 @@ class WindowAttention {
   Parameter<2> table_;
   detail::ModuleActivation<A> activation_;
 };
+
+/// For networks of floats on the default execution space whose attention is within windows: what `models::Swin` asks
+/// for.
+using AnyWindowActivation = BasicAnyActivation<
+    AttentionCall<Kokkos::DefaultExecutionSpace, float, WindowGrid, NoNorms, Fp32Products, ScoreBias<float>>,
+    AttentionCall<Kokkos::DefaultExecutionSpace, float, WindowGrid, AttentionNorms<float>, Fp32Products,
+                  ScoreBias<float>>>;
 
 }  // namespace attn::nn

@@ -138,6 +138,23 @@ struct GatherBias {
   }
 };
 
+/// to(h, i, j) = from(h, rank_i, rank_j): from the order of a window's tokens to that of its pixels. Rows are (h, i).
+template <class T>
+struct InRowsOfWindow {
+  T const* from;  // (heads, N, N)
+  int const* ranks;
+  T* to;
+  Index n;
+
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
+    T const* const of_query = from + (row / n * n + ranks[row % n]) * n;
+    using S = RealOf<typename Lanes::Value>;
+    lanes.store(to + row * n + column,
+                lanes.generate([&](int lane) { return static_cast<S>(of_query[ranks[column + lane]]); }));
+  }
+};
+
 /// sums(kind, h, i, j): the gradients of the windows of a kind, added up.
 template <class R>
 struct SumWindows {

@@ -55,6 +55,21 @@ class Adapt {
            std::to_string(shape[0]);
   }
 
+  /// Tables are taken for those of square windows, as timm does.
+  std::optional<std::string> operator()(nn::RelativePositions const& window) const {
+    io::Shape const& shape = file.entry(entry.name).shape;
+    Index const heads = entry.shape.back();
+    if (shape.size() != 2 || Index(shape[1]) != heads) return std::nullopt;
+    Index side = 1;
+    while ((side + 2) * (side + 2) <= Index(shape[0])) side += 2;
+    if (side * side != Index(shape[0])) return std::nullopt;
+    auto const fitting = resample_relative(file.get<double>(entry.name, shape), side, side, heads,
+                                           2 * window.height - 1, 2 * window.width - 1);
+    std::copy(fitting.begin(), fitting.end(), to);
+    return entry.name + " was interpolated from a window of " + text_of(side / 2 + 1, side / 2 + 1) + " to one of " +
+           text_of(window.height, window.width);
+  }
+
   /// Positions in front of the grid are taken over one by one; the first has none where the file has none.
   std::optional<std::string> operator()(nn::PositionGrid const& grid) const {
     io::Shape const& shape = file.entry(entry.name).shape;
