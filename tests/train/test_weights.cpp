@@ -136,6 +136,19 @@ TEST(Weights, WithoutStrictness_WhatFitsIsReadAndTheRestIsReported) {
   EXPECT_EQ(model.ctx.parameters.host_values(model.ctx.parameters.entry("head.bias"))[6], 3.0f);
 }
 
+TEST(Weights, WhoseCountersAreWholeNumbers_AreRead) {
+  Folder const folder("weights_counters");
+  io::Path const path = folder.path / "w.safetensors";
+  Ctx ctx;
+  nn::Builder(ctx).add_buffer<0>("norm.num_batches_tracked", {}, nn::zeros());
+  std::int64_t const count = 12;
+  io::SafetensorsWriter file;
+  file.add("norm.num_batches_tracked", {}, &count);
+  file.write(path);
+  EXPECT_TRUE(load_weights(path, ctx).fits());
+  EXPECT_EQ(ctx.parameters.host_values(ctx.parameters.buffer_entry("norm.num_batches_tracked"))[0], 12.0f);
+}
+
 TEST(Weights, OfWhichABitChanged_AreRefused_AndThoseWithoutAChecksumAreNot) {
   Folder const folder("weights_bits");
   io::Path const path = folder.path / "w.safetensors";

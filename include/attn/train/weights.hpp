@@ -38,10 +38,10 @@ struct LoadOptions {
                                       "*attn_mask", "*position_ids"};
 };
 
-/// Reads the values of all parameters and buffers; halves and doubles are converted. (timm and PyTorch read our files
-/// too: they set the counters of batch norms, which we do not keep, to zero.) Returns what was adapted and
-/// ignored. Where the file and the model do not fit, throws a sentence with everything that is missing, unexpected or
-/// misshapen, and has changed nothing; so too where the file has a checksum and was damaged.
+/// Reads the values of all parameters and buffers; halves, doubles and counters of batch norms are converted. (timm and
+/// PyTorch read our files too, and convert the counters back.) Returns what was adapted and ignored. Where the file and
+/// the model do not fit, throws a sentence with everything that is missing, unexpected or misshapen, and has changed
+/// nothing; so too where the file has a checksum and was damaged.
 template <class Ctx>
 LoadReport load_weights(io::Path const& path, Ctx& ctx, LoadOptions const& options = {}) {
   using T = typename Ctx::Real;

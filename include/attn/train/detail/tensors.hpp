@@ -9,6 +9,7 @@
 #include "attn/train/load_report.hpp"
 
 #include <cmath>
+#include <cstdint>
 #include <deque>
 #include <set>
 #include <span>
@@ -70,6 +71,12 @@ void read_tensor(io::Safetensors const& file, std::string const& name, nn::FlatE
                  LoadReport& report) {
   if (!file.contains(name)) return report.missing.push_back(name);
   io::TensorEntry const& found = file.entry(name);
+  if (found.dtype == io::DType::i64 && entry.shape.empty() && found.shape.empty()) {
+    std::int64_t count = 0;  // files of other programs count the batches of norms in whole numbers
+    file.read(name, found.shape, &count);
+    *to = static_cast<T>(count);
+    return;
+  }
   if (!io::is_floating(found.dtype))
     return report.misshapen.push_back(name + " is of type " + io::name_of(found.dtype));
   if (found.shape != shape_of(entry)) {
