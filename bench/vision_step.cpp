@@ -8,7 +8,8 @@
 // median of its steps), so that a moment in which others use the machine decides nothing. --profile prints where our
 // time goes.
 #include "attn/activation/softmax.hpp"
-#include "attn/models/vit.hpp"
+#include "attn/models/swin_names.hpp"
+#include "attn/models/vit_names.hpp"
 #include "attn/models/xcit_names.hpp"
 #include "attn/nn/loss.hpp"
 #include "attn/optim/adamw.hpp"
@@ -73,16 +74,15 @@ std::function<void()> step_of(typename Model::Config const& config, Index batch)
 std::function<void()> step_of(std::string const& name, Index batch) {
   using namespace attn::models;
   using attn::Softmax;
-  if (name == "deit_small_patch16_224") {
-    return step_of<Vit<VitBlock<Softmax>>>({.width = 384, .heads = 6}, batch);
-  }
+  if (auto const config = vit_config<Softmax>(name)) return step_of<Vit<VitBlock<Softmax>>>(*config, batch);
+  if (auto const config = swin_config<Softmax>(name)) return step_of<Swin<Softmax>>(*config, batch);
   if (auto const config = xcit_config<Softmax>(name)) return step_of<Xcit<Softmax>>(*config, batch);
   return {};
 }
 
 struct Arguments {
   std::string python;
-  std::vector<std::string> models = {"deit_small_patch16_224", "xcit_small_12_p16_224"};
+  std::vector<std::string> models = {"deit_small_patch16_224", "swin_tiny_patch4_window7_224", "xcit_small_12_p16_224"};
   Index batch = 8;
   int rounds = 3;
   double seconds = 10;

@@ -15,7 +15,7 @@ namespace attn::nn {
 /// For each head, with d = C / heads channels: weights (d, d) = a(temperature cos(q_i, k_j)) for channels i of q and j
 /// of k, as vectors over the tokens; y_ni = sum_j weights_ij v_nj. To the activation a row has d keys. Parameters:
 /// temperature (heads, 1, 1), which decays, as it does where timm trains; and trained numbers of the activation.
-/// 4 B N C d flops.
+/// 4 B N C d flops. On a host a thread takes whole heads, whose part of q, k and v then stays in its cache.
 template <class A>
 class CrossCovarianceAttention {
  public:
@@ -68,6 +68,7 @@ class CrossCovarianceAttention {
                 TensorOf<Ctx, 3> d_k, TensorOf<Ctx, 3> d_v) const {
     using T = typename Ctx::Scalar;
     using Const = ConstTensorOf<Ctx, 4>;
+    constexpr bool on_host = HostExecutionSpace<typename Ctx::Space>;
     Index const batch = q.extent(0), n = q.extent(1), c = config_.width, h = config_.heads, d = c / h;
     typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
     auto const heads = [&](auto const& x) { return detail::heads_to_read(x, h); };
@@ -75,8 +76,18 @@ class CrossCovarianceAttention {
 
     // forward: y = v weights^T
     auto const d_weights = matrices(), d_scores = matrices();
-    detail::multiply(ctx.exec, T(1), heads(d_y), Const(tape.weights), T(0), detail::heads_to_write(d_v, h));
-    detail::multiply(ctx.exec, T(1), heads(d_y).transpose(2, 3), heads(v), T(0), d_weights);
+    auto const d_outputs = heads(d_y), values = heads(v);
+    auto const to_v = detail::heads_to_write(d_v, h);
+    if constexpr (on_host) {
+      for_blocks(ctx.exec, "attn::CrossCovarianceAttention::values", batch * h,
+                 [=, weights = tape.weights](Index head) {
+                   detail::multiply_head<T>(head, d_outputs, weights, to_v);
+                   detail::multiply_head<T>(head, d_outputs.transpose(2, 3), values, d_weights);
+                 });
+    } else {
+      detail::multiply(ctx.exec, T(1), d_outputs, Const(tape.weights), T(0), to_v);
+      detail::multiply(ctx.exec, T(1), d_outputs.transpose(2, 3), values, T(0), d_weights);
+    }
     activation_.bind_gradients(ctx, [&](auto const& a) {
       attn::attention_backward(ctx.exec, a, Const(tape.scores), tape.unit, tape.unit, Const(tape.weights), tape.saved,
                                Const(d_weights), d_scores, matrices(), matrices(),  // nobody wants those of the units
@@ -86,24 +97,42 @@ class CrossCovarianceAttention {
     // forward: scores = temperature cosines, cosines = q^T k / (|q| |k|)
     auto const of_rows = ctx.tensor(batch, c), of_columns = ctx.tensor(batch, c);
     T const* const temperature = ctx.parameters.value(temperature_).data();
-    for_rows<T>(ctx.exec, "attn::CrossCovarianceAttention::rows", batch * c, d,
-                detail::RowProducts<T>{d_scores.data(), tape.cosines.data(), of_rows.data(), d});
-    for_rows<T>(ctx.exec, "attn::CrossCovarianceAttention::columns", batch * h, d * d,
-                detail::PullCosines<T>{d_scores.data(), tape.cosines.data(), of_columns.data(), tape.inverse_q.data(),
-                                       tape.inverse_k.data(), temperature, h, d});
+    using Lengths = detail::PullLengths<T, typename Ctx::MemorySpace>;
+    detail::RowProducts<T> const rows{d_scores.data(), tape.cosines.data(), of_rows.data(), d};
+    detail::PullCosines<T> const columns{d_scores.data(),
+                                         tape.cosines.data(),
+                                         of_columns.data(),
+                                         tape.inverse_q.data(),
+                                         tape.inverse_k.data(),
+                                         temperature,
+                                         h,
+                                         d};
+    Lengths const of_q{q, d_q, tape.inverse_q.data(), of_rows.data(), temperature, d},
+        of_k{k, d_k, tape.inverse_k.data(), of_columns.data(), temperature, d};
+    auto const queries = heads(q), keys = heads(k);
+    auto const to_q = detail::heads_to_write(d_q, h), to_k = detail::heads_to_write(d_k, h);
+    if constexpr (on_host) {
+      for_blocks(ctx.exec, "attn::CrossCovarianceAttention::backward", batch * h, [=](Index head) {
+        for (Index row = head * d; row < head * d + d; ++row) rows(HostRow<T>{}, row);
+        columns(HostRow<T>{}, head);
+        detail::multiply_head<T>(head, keys, d_scores.transpose(2, 3), to_q);
+        detail::multiply_head<T>(head, queries, d_scores, to_k);
+        Index const first = head / h * n, column = head % h * d;
+        detail::for_matrix<T>(first, first + n, column, column + d, of_q);
+        detail::for_matrix<T>(first, first + n, column, column + d, of_k);
+      });
+    } else {
+      for_rows<T>(ctx.exec, "attn::CrossCovarianceAttention::rows", batch * c, d, rows);
+      for_rows<T>(ctx.exec, "attn::CrossCovarianceAttention::columns", batch * h, d * d, columns);
+      detail::multiply(ctx.exec, T(1), keys, d_scores.transpose(2, 3), T(0), to_q);
+      detail::multiply(ctx.exec, T(1), queries, Const(d_scores), T(0), to_k);
+      elementwise<T>(ctx.exec, "attn::CrossCovarianceAttention::lengths", batch * n, c, of_q);
+      elementwise<T>(ctx.exec, "attn::CrossCovarianceAttention::lengths", batch * n, c, of_k);
+    }
     Kokkos::parallel_for(
         "attn::CrossCovarianceAttention::temperature",
         Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, h),
         detail::PullTemperature<T>{of_rows.data(), ctx.parameters.gradient(temperature_).data(), batch, h, d});
-    detail::multiply(ctx.exec, T(1), heads(k), d_scores.transpose(2, 3), T(0), detail::heads_to_write(d_q, h));
-    detail::multiply(ctx.exec, T(1), heads(q), Const(d_scores), T(0), detail::heads_to_write(d_k, h));
-    auto const lengths = [&](auto const& x, auto const& d_x, auto const& inverse, auto const& products) {
-      elementwise<T>(
-          ctx.exec, "attn::CrossCovarianceAttention::lengths", batch * n, c,
-          detail::PullLengths<T, typename Ctx::MemorySpace>{x, d_x, inverse.data(), products.data(), temperature, d});
-    };
-    lengths(q, d_q, tape.inverse_q, of_rows);
-    lengths(k, d_k, tape.inverse_k, of_columns);
   }
 
   /// Squared norms of the weights (d, d) of each sample and head, and of their Jacobian: (B, H) each.
@@ -146,15 +175,28 @@ class CrossCovarianceAttention {
                    matrices(),
                    detail::unit_values(ctx, batch, h, d),
                    {}};
-    for_rows<T>(ctx.exec, "attn::CrossCovarianceAttention::lengths", batch * h, q.extent(1) * d,
-                Lengths{q, tape.inverse_q.data(), h, d});
-    for_rows<T>(ctx.exec, "attn::CrossCovarianceAttention::lengths", batch * h, k.extent(1) * d,
-                Lengths{k, tape.inverse_k.data(), h, d});
-    detail::multiply(ctx.exec, T(1), detail::heads_to_read(q, h).transpose(2, 3), detail::heads_to_read(k, h), T(0),
-                     tape.cosines);
-    elementwise<T>(ctx.exec, "attn::CrossCovarianceAttention::scores", batch * c, d,
-                   detail::ScoresOfCosines<T>{tape.cosines.data(), tape.scores.data(), tape.inverse_q.data(),
-                                              tape.inverse_k.data(), ctx.parameters.value(temperature_).data(), h, d});
+    Lengths const of_q{q, tape.inverse_q.data(), h, d}, of_k{k, tape.inverse_k.data(), h, d};
+    detail::ScoresOfCosines<T> const scores{tape.cosines.data(),
+                                            tape.scores.data(),
+                                            tape.inverse_q.data(),
+                                            tape.inverse_k.data(),
+                                            ctx.parameters.value(temperature_).data(),
+                                            h,
+                                            d};
+    auto const q_rows = detail::heads_to_read(q, h).transpose(2, 3), k_columns = detail::heads_to_read(k, h);
+    if constexpr (HostExecutionSpace<typename Ctx::Space>) {
+      for_blocks(ctx.exec, "attn::CrossCovarianceAttention::scores", batch * h, [=](Index head) {
+        detail::multiply_head<T>(head, q_rows, k_columns, tape.cosines);
+        of_q(HostRow<T>{}, head);
+        of_k(HostRow<T>{}, head);
+        detail::for_matrix<T>(head * d, head * d + d, 0, d, scores);
+      });
+    } else {
+      for_rows<T>(ctx.exec, "attn::CrossCovarianceAttention::lengths", batch * h, q.extent(1) * d, of_q);
+      for_rows<T>(ctx.exec, "attn::CrossCovarianceAttention::lengths", batch * h, k.extent(1) * d, of_k);
+      detail::multiply(ctx.exec, T(1), q_rows, k_columns, T(0), tape.cosines);
+      elementwise<T>(ctx.exec, "attn::CrossCovarianceAttention::scores", batch * c, d, scores);
+    }
     tape.saved = detail::attend(ctx, activation_, ConstTensorOf<Ctx, 4>(tape.scores), tape.unit, tape.unit,
                                 tape.weights, options);
     return tape;

@@ -23,6 +23,30 @@ struct BatchedProductElement {
   }
 };
 
+/// Matrix number `index` of the B x H.
+template <class T, class Memory>
+Tensor<T, 2, Memory> matrix_of_head(Tensor<T, 4, Memory> const& x, Index index) {
+  return {x.data() + index / x.extent(1) * x.stride(0) + index % x.extent(1) * x.stride(1),
+          {x.extent(2), x.extent(3)},
+          {x.stride(2), x.stride(3)}};
+}
+
+/// c = a b for matrix number `head` of B x H, in the calling thread of a host.
+template <Real T, class A, class B, class C>
+void multiply_head(Index head, A const& a, B const& b, C const& c) {
+  using Matrix = Tensor<T const, 2, Kokkos::HostSpace>;
+  linalg::detail::gemm_tile<T>(T(1), Matrix(matrix_of_head(a, head)), Matrix(matrix_of_head(b, head)), T(0),
+                               matrix_of_head(c, head));
+}
+
+/// An elementwise functor over some rows and columns, in the calling thread of a host.
+template <Real T, class Functor>
+void for_matrix(Index first_row, Index last_row, Index first_column, Index last_column, Functor const& functor) {
+  for (Index row = first_row; row < last_row; ++row) {
+    for_lanes<T>(first_column, last_column, [&](auto lanes, Index column) { functor(lanes, row, column); });
+  }
+}
+
 /// c = alpha a b + beta c for each of the B x H matrices: a (B, H, m, k), b (B, H, k, n), c (B, H, m, n), with a unit
 /// stride among the last two of each. On a host, a thread takes whole matrices.
 template <ExecutionSpace Exec, Real T, class Memory>
@@ -31,13 +55,8 @@ void multiply(Exec const& exec, std::type_identity_t<T> alpha, std::type_identit
               Tensor<T, 4, Memory> const& c) {
   if (c.size() == 0) return;
   if constexpr (HostExecutionSpace<Exec>) {
-    auto const matrix = []<class U>(Tensor<U, 4, Memory> const& x, Index n, Index h) {
-      return Tensor<U, 2, Memory>(x.data() + n * x.stride(0) + h * x.stride(1), {x.extent(2), x.extent(3)},
-                                  {x.stride(2), x.stride(3)});
-    };
     for_blocks(exec, "attn::multiply_batch", c.extent(0) * c.extent(1), [=](Index i) {
-      Index const n = i / c.extent(1), h = i % c.extent(1);
-      linalg::detail::gemm_tile<T>(alpha, matrix(a, n, h), matrix(b, n, h), beta, matrix(c, n, h));
+      linalg::detail::gemm_tile<T>(alpha, matrix_of_head(a, i), matrix_of_head(b, i), beta, matrix_of_head(c, i));
     });
   } else {
     Kokkos::parallel_for("attn::multiply_batch", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, c.size()),
