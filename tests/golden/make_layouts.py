@@ -29,13 +29,13 @@ for name, changes in MODELS.items():
     print(f"{name:24}{sum(p.numel() for p in model.parameters()):12,} parameters")
 
 COUNTED = {
-    "counts_swin": timm.list_models("swin_*_224", module="swin_transformer") + timm.list_models("swin_*_384", module="swin_transformer"),
+    "counts_swin": timm.list_models("swin_*", module="swin_transformer"),
     "counts_vit": [f"vit_{name}" for name in (
         "tiny_patch16_224", "tiny_patch16_384", "small_patch32_224", "small_patch32_384", "small_patch16_224",
         "small_patch16_384", "small_patch8_224", "base_patch32_224", "base_patch32_384", "base_patch16_224",
         "base_patch16_384", "base_patch8_224", "base_patch16_224_miil", "large_patch32_224", "large_patch32_384",
         "large_patch16_224", "large_patch16_384", "large_patch14_224", "huge_patch14_224", "giant_patch14_224",
-        "gigantic_patch14_224")] + timm.list_models("deit_*"),
+        "gigantic_patch14_224", "base_patch32_plus_256", "base_patch16_plus_240", "small_patch16_36x1_224")] + timm.list_models("deit*"),
 }
 for topic, names in COUNTED.items():
     counts = {name: sum(p.numel() for p in timm.create_model(name, num_classes=1000, device="meta").parameters())

@@ -1,6 +1,5 @@
 #include "attn/activation/poly.hpp"
 #include "attn/activation/softmax.hpp"
-#include "attn/models/deit.hpp"
 #include "attn/models/vit_names.hpp"
 #include "attn/nn/fine_tuning.hpp"
 #include "attn/testing/check_module.hpp"
@@ -33,29 +32,6 @@ TEST(Vit, IsAModule) {
     EXPECT_SOUND(attn::testing::check_module(ctx, model, {2, 2, 8, 6}));
     EXPECT_EQ(ctx.parameters.contains("fc_norm.weight"), pooled == nn::Pooled::mean);
     EXPECT_EQ(ctx.parameters.contains("norm.weight"), pooled == nn::Pooled::class_token);
-  }
-}
-
-TEST(Vit, IsAModuleWithTwoHeads) {
-  for (bool const embeds_prefix : {true, false}) {
-    Ctx<double> ctx;
-    models::VitConfig<Softmax> const config{.width = 4,
-                                            .depth = 1,
-                                            .heads = 2,
-                                            .image_height = 4,
-                                            .image_width = 6,
-                                            .channels = 1,
-                                            .patch_height = 2,
-                                            .patch_width = 2,
-                                            .classes = 3,
-                                            .distilled = true,
-                                            .embeds_prefix = embeds_prefix};
-    Vit<Softmax> const model(ctx, config);
-    EXPECT_SOUND(attn::testing::check_module(ctx, model, {2, 1, 4, 6}));
-    EXPECT_EQ(ctx.parameters.entry("pos_embed").shape[1], embeds_prefix ? 8 : 6);
-    Ctx<double> both;
-    models::Deit<models::VitBlock<Softmax>> const deit(both, config);
-    EXPECT_SOUND(attn::testing::check_module(both, deit, {2, 1, 4, 6}));
   }
 }
 
@@ -111,22 +87,6 @@ TEST(Vit, HasTheNamesShapesAndCountsOfThePublishedModels) {
   expect_layout("vit_tiny_patch8_64", tiny(8, 8), 5'427'080);
   expect_layout("vit_tiny_patch16_64", tiny(16, 16), 5'528'456);
   expect_layout("vit_tiny_patch16x32_64", tiny(16, 32), 5'674'376);
-}
-
-TEST(Vit, EveryNamedSizeHasTimmsCount) {
-  std::ifstream file(attn_test::golden_path("layouts/counts_vit.txt"));
-  std::vector<std::string> names = models::vit_names();
-  std::string name;
-  for (Index count = 0; file >> name >> count;) {
-    Ctx<float> ctx;  // shapes alone: memory comes at first use
-    auto const config = models::vit_config<Softmax>(name);
-    ASSERT_TRUE(config) << name;
-    Vit<Softmax> const model(ctx, *config);
-    EXPECT_EQ(ctx.parameters.count(), count) << name;
-    std::erase(names, name);
-  }
-  EXPECT_EQ(names, std::vector<std::string>());
-  EXPECT_FALSE(models::vit_config<Softmax>("vit_tiny_patch15_224"));
 }
 
 TEST(Vit, ATrainedScaleAddsOneNumberALayer) {

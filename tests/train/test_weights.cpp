@@ -1,3 +1,4 @@
+#include "attn/io/npy.hpp"
 #include "attn/train/weights.hpp"
 
 #include "train/toy_task.hpp"
@@ -243,6 +244,32 @@ TEST(Adapt, PositionsThatAreNoGrid_StayMisshapen) {
   write(path, "pos_embed", {1, 8, 2}, std::vector<float>(16));
   EXPECT_NE(message_of([&] { load_weights(path, model.ctx, {.adapt = true}); }), "");
   EXPECT_EQ(model.values(), std::vector<float>(10, 1.0f));
+}
+
+TEST(Adapt, RelativePositionsOfAnotherWindow_AreInterpolatedAsByTimm) {
+  Folder const folder("weights_windows");
+  io::Path const path = folder.path / "w.safetensors";
+  auto const golden = [](std::string const& name) {
+    return io::read_npy(std::string(ATTN_GOLDEN_DIR) + "/swin/" + name + ".npy").as<float>();
+  };
+  write(path, "table", {49, 2}, golden("table"));
+  for (auto const [height, width] : {std::pair<Index, Index>{7, 7}, {3, 3}, {2, 9}}) {
+    Ctx ctx;
+    Index const rows = (2 * height - 1) * (2 * width - 1);
+    nn::Builder(ctx).add<2>("table", {rows, 2}, nn::zeros(), {.adapts = nn::RelativePositions{height, width}});
+    EXPECT_NE(message_of([&] { load_weights(path, ctx); }), "");
+    std::string const size = std::to_string(height) + " x " + std::to_string(width);
+    EXPECT_EQ(load_weights(path, ctx, {.adapt = true}).adapted,
+              std::vector<std::string>{"table was interpolated from a window of 4 x 4 to one of " + size});
+    auto const wanted = golden("table_" + std::to_string(height) + "x" + std::to_string(width));
+    auto const got = ctx.parameters.host_values(ctx.parameters.entry("table"));
+    ASSERT_EQ(got.size(), wanted.size());
+    for (std::size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], wanted[i], 4e-6) << size << " " << i;
+  }
+  Ctx ctx;
+  nn::Builder(ctx).add<2>("table", {9, 2}, nn::zeros(), {.adapts = nn::RelativePositions{2, 2}});
+  write(path, "table", {48, 2}, std::vector<float>(96));  // of no square window
+  EXPECT_NE(message_of([&] { load_weights(path, ctx, {.adapt = true}); }), "");
 }
 
 TEST(Adapt, AHeadForOtherClasses_StaysAsItWasDrawn) {

@@ -61,6 +61,8 @@ struct VitConfig {
   double epsilon = 1e-6;        ///< of the norms
   Activation activation = {};
   bool scale_per_head = false;  ///< trained numbers of the activation: one set for each head
+  Index scale_tokens = 0;       ///< keys that trained numbers start as for; 0: as many as there are tokens
+  double layer_scale = 0;       ///< what a factor for each channel of a branch starts from (DeiT III); 0: there is none
 };
 
 /// Images (B, channels, height, width) -> logits (B, classes). Dosovitskiy et al. 2020, exactly as timm's
@@ -218,23 +220,28 @@ class Vit {
   }
 
   static std::vector<Block> make_blocks(nn::Builder const& builder, Config const& c) {
-    ATTN_CHECK(c.depth >= 0 && c.mlp_ratio > 0 && c.classes > 0,
-               "Vit: give a depth of at least 0, a positive MLP ratio and at least one class, got ", c.depth, ", ",
-               c.mlp_ratio, " and ", c.classes);
+    ATTN_CHECK(
+        c.depth >= 0 && c.mlp_ratio > 0 && c.classes > 0 && c.scale_tokens >= 0,
+        "Vit: give a depth of at least 0, a positive MLP ratio, at least one class and scale_tokens that are not "
+        "negative, got ",
+        c.depth, ", ", c.mlp_ratio, ", ", c.classes, " and ", c.scale_tokens);
     std::vector<Block> blocks;
     for (Index i = 0; i < c.depth; ++i) {
       double const part = c.depth > 1 ? static_cast<double>(i) / static_cast<double>(c.depth - 1) : 0;
       blocks.emplace_back(
-          builder / i, typename Block::Config{.width = c.width,
-                                              .heads = c.heads,
-                                              .hidden = static_cast<Index>(static_cast<double>(c.width) * c.mlp_ratio),
-                                              .tokens = nn::PatchEmbedding::patches(patch_config(c)) + prefix(c),
-                                              .qkv_bias = c.qkv_bias,
-                                              .dropout = c.dropout,
-                                              .stochastic_depth = c.stochastic_depth * part,
-                                              .epsilon = c.epsilon,
-                                              .activation = c.activation,
-                                              .scale_per_head = c.scale_per_head});
+          builder / i,
+          typename Block::Config{
+              .width = c.width,
+              .heads = c.heads,
+              .hidden = static_cast<Index>(static_cast<double>(c.width) * c.mlp_ratio),
+              .tokens = c.scale_tokens > 0 ? c.scale_tokens : nn::PatchEmbedding::patches(patch_config(c)) + prefix(c),
+              .qkv_bias = c.qkv_bias,
+              .dropout = c.dropout,
+              .stochastic_depth = c.stochastic_depth * part,
+              .epsilon = c.epsilon,
+              .layer_scale = c.layer_scale,
+              .activation = c.activation,
+              .scale_per_head = c.scale_per_head});
     }
     return blocks;
   }

@@ -1,4 +1,4 @@
-/// The published sizes of ViT and DeiT, by timm's names.
+/// The published sizes of ViT, DeiT and DeiT III, by timm's names.
 #pragma once
 
 #include "attn/models/vit.hpp"
@@ -16,6 +16,8 @@ struct VitSize {
   double mlp_ratio = 4;
   bool qkv_bias = true;
   bool distilled = false;
+  double layer_scale = 0;
+  bool embeds_prefix = true;
 };
 
 // clang-format off
@@ -33,6 +35,9 @@ inline constexpr VitSize vit_sizes[] = {
     {"vit_base_patch16_384", 768, 12, 12, 16, 384},
     {"vit_base_patch8_224", 768, 12, 12, 8, 224},
     {"vit_base_patch16_224_miil", 768, 12, 12, 16, 224, 4, false},
+    {"vit_base_patch32_plus_256", 896, 12, 14, 32, 256, 4, true, false, 1e-5},
+    {"vit_base_patch16_plus_240", 896, 12, 14, 16, 240, 4, true, false, 1e-5},
+    {"vit_small_patch16_36x1_224", 384, 36, 6, 16, 224, 4, true, false, 1e-5},
     {"vit_large_patch32_224", 1024, 24, 16, 32, 224},
     {"vit_large_patch32_384", 1024, 24, 16, 32, 384},
     {"vit_large_patch16_224", 1024, 24, 16, 16, 224},
@@ -49,6 +54,14 @@ inline constexpr VitSize vit_sizes[] = {
     {"deit_small_distilled_patch16_224", 384, 12, 6, 16, 224, 4, true, true},
     {"deit_base_distilled_patch16_224", 768, 12, 12, 16, 224, 4, true, true},
     {"deit_base_distilled_patch16_384", 768, 12, 12, 16, 384, 4, true, true},
+    {"deit3_small_patch16_224", 384, 12, 6, 16, 224, 4, true, false, 1e-6, false},
+    {"deit3_small_patch16_384", 384, 12, 6, 16, 384, 4, true, false, 1e-6, false},
+    {"deit3_medium_patch16_224", 512, 12, 8, 16, 224, 4, true, false, 1e-6, false},
+    {"deit3_base_patch16_224", 768, 12, 12, 16, 224, 4, true, false, 1e-6, false},
+    {"deit3_base_patch16_384", 768, 12, 12, 16, 384, 4, true, false, 1e-6, false},
+    {"deit3_large_patch16_224", 1024, 24, 16, 16, 224, 4, true, false, 1e-6, false},
+    {"deit3_large_patch16_384", 1024, 24, 16, 16, 384, 4, true, false, 1e-6, false},
+    {"deit3_huge_patch14_224", 1280, 32, 16, 14, 224, 4, true, false, 1e-6, false},
 };
 // clang-format on
 
@@ -76,8 +89,10 @@ std::optional<VitConfig<Activation>> vit_config(std::string_view name, Activatio
                                  .patch_height = size.patch,
                                  .patch_width = size.patch,
                                  .distilled = size.distilled,
+                                 .embeds_prefix = size.embeds_prefix,
                                  .qkv_bias = size.qkv_bias,
-                                 .activation = activation};
+                                 .activation = activation,
+                                 .layer_scale = size.layer_scale};
   }
   return std::nullopt;
 }

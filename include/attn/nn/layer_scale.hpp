@@ -5,6 +5,7 @@
 #include "attn/nn/detail/heads.hpp"
 #include "attn/nn/linear.hpp"
 
+#include <optional>
 #include <string>
 
 namespace attn::nn {
@@ -173,8 +174,8 @@ class LayerScale {
   Parameter<1> gamma_;
 };
 
-/// A branch with a `LayerScale` behind it: y = gamma branch(x). It is a branch of `Residual` again, whose pass over
-/// memory does the scaling too: `Residual<LayerNorm, Scaled<Mlp<Gelu>>>`.
+/// A branch with a `LayerScale` behind it, or without: y = gamma branch(x). It is a branch of `Residual` again, whose
+/// pass over memory does the scaling too: `Residual<LayerNorm, Scaled<Mlp<Gelu>>>`.
 template <class Branch>
 class Scaled {
  public:
@@ -184,7 +185,7 @@ class Scaled {
     ScaleTape scale;
   };
 
-  Scaled(Branch const& branch, LayerScale const& scale) : branch_(branch), scale_(scale) {}
+  Scaled(Branch const& branch, std::optional<LayerScale> const& scale) : branch_(branch), scale_(scale) {}
 
   template <class Ctx, class X>
   auto forward(Ctx& ctx, X const& x) const {
@@ -198,25 +199,40 @@ class Scaled {
     using Branched = OutputOf<Branch, Ctx, X>;
     using Input = detail::ConstLike<Ctx, Branched>;
     using Kept = Tape<TapeOf<Branch, Ctx, X>, LayerScale::Tape<Ctx, Input>>;
+    using Result = Forward<detail::Like<Ctx, Branched>, Kept>;
+    if constexpr (requires { branch_.forward(ctx, x, onto); }) {
+      if (!scale_) {
+        auto [y, branch_tape] = branch_.forward(ctx, x, onto);
+        return Result{y, {std::move(branch_tape), {}}};
+      }
+    }
+    ATTN_CHECK(scale_, "Scaled: give a LayerScale, or a branch that offers forward(ctx, x, attn::nn::Onto)");
     detail::Like<Ctx, Branched> const y = ctx.tensor(x.extents());
     typename Ctx::Scratch const scratch(ctx);
     auto [branched, branch_tape] = branch_.forward(ctx, x);
     ATTN_CHECK(branched.extents() == y.extents(), "Scaled: give a branch whose output has the shape of its input");
-    auto scale_tape = scale_.multiply(ctx, Input(branched), onto, y);
-    return Forward<detail::Like<Ctx, Branched>, Kept>{y, {std::move(branch_tape), scale_tape}};
+    Kept kept{std::move(branch_tape), {}};
+    if constexpr (Real<AccumulatorOf<typename Ctx::Scalar>>)
+      kept.scale = scale_->multiply(ctx, Input(branched), onto, y);
+    return Result{y, std::move(kept)};
   }
 
   template <class Ctx, class BranchTape, class ScaleTape, class D>
   auto backward(Ctx& ctx, Tape<BranchTape, ScaleTape>&& tape, D const& d_y) const {
-    auto const d = scale_.backward(ctx, std::move(tape.scale), d_y);
-    return branch_.backward(ctx, std::move(tape.branch), d);
+    if constexpr (Real<AccumulatorOf<typename Ctx::Scalar>>) {
+      if (scale_) {
+        auto const d = scale_->backward(ctx, std::move(tape.scale), d_y);
+        return branch_.backward(ctx, std::move(tape.branch), d);
+      }
+    }
+    return branch_.backward(ctx, std::move(tape.branch), d_y);
   }
 
   Branch const& branch() const { return branch_; }
 
  private:
   Branch branch_;
-  LayerScale scale_;
+  std::optional<LayerScale> scale_;
 };
 
 }  // namespace attn::nn

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attn/nn/layer_norm.hpp"
+#include "attn/nn/layer_scale.hpp"
 #include "attn/nn/mlp.hpp"
 #include "attn/nn/multi_head_attention.hpp"
 #include "attn/nn/residual.hpp"
@@ -25,7 +26,8 @@ struct SettingsOfTrait<Attention> {
 }  // namespace detail
 
 /// x + attn(norm1(x)), then x + mlp(norm2(x)): the pre-norm block of ViT (Dosovitskiy et al. 2020), built from the
-/// policies given. Submodules are called norm1, attn, norm2 and mlp, as in timm.
+/// policies given. Submodules are called norm1, attn, norm2 and mlp, as in timm; of trained factors at the ends of the
+/// branches, x + ls1(attn(norm1(x))), then x + ls2(mlp(norm2(x))), ls1 and ls2.
 template <class Attention, class MlpModule, class Norm = LayerNorm>
 class TransformerBlock {
  public:
@@ -41,6 +43,7 @@ class TransformerBlock {
     double dropout = 0;           ///< after the attention's projection and in the MLP
     double stochastic_depth = 0;  ///< of each of the two branches
     double epsilon = 1e-6;        ///< of the norms
+    double layer_scale = 0;       ///< what a factor for each channel of a branch starts from; 0: there is none
     Activation activation = {};
     bool scale_per_head = false;
     Initializer initial = truncated_normal(0.02);
@@ -55,11 +58,12 @@ class TransformerBlock {
 
   TransformerBlock(Builder const& builder, Config const& c)
       : attention_{Norm(builder / "norm1", {.width = c.width, .epsilon = c.epsilon}),
-                   Attention(builder / "attn", attention_config(c)),
+                   {Attention(builder / "attn", attention_config(c)), scale(builder / "ls1", c)},
                    StochasticDepth(builder / "drop_path1", c.stochastic_depth)},
         mlp_{Norm(builder / "norm2", {.width = c.width, .epsilon = c.epsilon}),
-             MlpModule(builder / "mlp",
-                       {.width = c.width, .hidden = c.hidden, .dropout = c.dropout, .initial = c.initial}),
+             {MlpModule(builder / "mlp",
+                        {.width = c.width, .hidden = c.hidden, .dropout = c.dropout, .initial = c.initial}),
+              scale(builder / "ls2", c)},
              StochasticDepth(builder / "drop_path2", c.stochastic_depth)} {}  // braces: in this order
 
   /// x (B, N, C), or a feature map (B, H, W, C), -> y of the same shape.
@@ -84,10 +88,10 @@ class TransformerBlock {
   }
 
   /// The attention module and its part of a tape: for norms and maps of its weights.
-  Attention const& attention() const { return attention_.branch(); }
+  Attention const& attention() const { return attention_.branch().branch(); }
   template <class First, class Second>
   static auto const& attention_tape(Tape<First, Second> const& tape) {
-    return tape.attention.branch;
+    return tape.attention.branch.branch;
   }
 
  private:
@@ -104,8 +108,13 @@ class TransformerBlock {
     return config;
   }
 
-  Residual<Norm, Attention> attention_;
-  Residual<Norm, MlpModule> mlp_;
+  static std::optional<LayerScale> scale(Builder const& builder, Config const& c) {
+    if (c.layer_scale == 0) return std::nullopt;
+    return LayerScale(builder, {.width = c.width, .initial = c.layer_scale});
+  }
+
+  Residual<Norm, Scaled<Attention>> attention_;
+  Residual<Norm, Scaled<MlpModule>> mlp_;
 };
 
 }  // namespace attn::nn
