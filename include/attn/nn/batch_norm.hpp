@@ -6,6 +6,24 @@
 
 namespace attn::nn {
 
+namespace detail {
+
+/// Statistics (2, C) of running ones.
+template <class S, class R>
+struct RunningToStatistics {
+  R const* mean;
+  R const* variance;
+  double epsilon;
+  Index channels;
+  S* statistics;
+  ATTN_FUNCTION void operator()(Index c) const {
+    statistics[c] = S(mean[c]);
+    statistics[channels + c] = S(1 / Kokkos::sqrt(static_cast<double>(variance[c]) + epsilon));
+  }
+};
+
+}  // namespace detail
+
 /// Ioffe and Szegedy 2015. weight, bias, running_mean, running_var (channels), num_batches_tracked, as PyTorch's
 /// BatchNorm2d has them.
 ///
@@ -69,9 +87,9 @@ class BatchNorm {
                                                  config_.momentum};
       detail::channel_statistics(ctx, s, input.data(), config_.epsilon, running, statistics.data());
     } else {
-      detail::for_each_index(
-          ctx, "attn::BatchNorm::running", s.channels,
-          RunningToStatistics<S, R>{mean.data(), variance.data(), config_.epsilon, s.channels, statistics.data()});
+      detail::for_each_index(ctx, "attn::BatchNorm::running", s.channels,
+                             detail::RunningToStatistics<S, R>{mean.data(), variance.data(), config_.epsilon,
+                                                               s.channels, statistics.data()});
     }
     elementwise<T>(ctx.exec, "attn::BatchNorm", s.rows, s.channels,
                    detail::ApplyNorm<T, S, R>{{s, input.data(), statistics.data()}, weight(ctx), bias(ctx), y.data()});
@@ -97,19 +115,6 @@ class BatchNorm {
   }
 
  private:
-  template <class S, class R>
-  struct RunningToStatistics {
-    R const* mean;
-    R const* variance;
-    double epsilon;
-    Index channels;
-    S* statistics;
-    ATTN_FUNCTION void operator()(Index c) const {
-      statistics[c] = S(mean[c]);
-      statistics[channels + c] = S(1 / Kokkos::sqrt(static_cast<double>(variance[c]) + epsilon));
-    }
-  };
-
   /// The batch is one sample, each channel a group.
   template <class X>
   static detail::ChannelNormShape shape(X const& x) {
