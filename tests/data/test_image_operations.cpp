@@ -28,7 +28,7 @@ using namespace attn::data;
 
 constexpr Fill fill = {124, 116, 104};  // as in the golden data
 
-using Operation = std::function<void(Image&, double, Interpolation, ImageScratch&)>;
+using Operation = std::function<void(Image&, double, Filter, ImageScratch&)>;
 
 std::map<std::string, Operation> operations() {
   return {
@@ -76,7 +76,7 @@ TEST(ImageOperations, EqualPillowsToTheByte_ThoseThatMovePixelsToOneGreyLevel) {
     for (; cases >> name >> value >> how; ++i) {
       ASSERT_LT(i, after.size());
       Image image = before;
-      table.at(name)(image, value, how == "bilinear" ? Interpolation::bilinear : Interpolation::bicubic, scratch);
+      table.at(name)(image, value, how == "bilinear" ? Filter::bilinear : Filter::bicubic, scratch);
       EXPECT_LE(largest_difference(image, after[i]), how == "-" ? 0 : 1)
           << name << " " << value << " " << how << " of " << picture;
       seen.insert(name);
@@ -120,7 +120,7 @@ TEST_P(RandAugmentText, WithTimmsDrawsEveryLayerGivesTimmsImage) {
     auto const operation = static_cast<ImageOperation>(static_cast<int>(drawn[0]));
     if (drawn[1] != 0) {
       double const magnitude = std::clamp<double>(double(drawn[2]), 0, options.largest);
-      apply({operation, magnitude, drawn[3] != 0}, options.increasing, image, fill, Interpolation::bicubic, scratch);
+      apply({operation, magnitude, drawn[3] != 0}, options.increasing, image, fill, Filter::bicubic, scratch);
     }
     EXPECT_LE(largest_difference(image, after[i]), moves_pixels(operation) ? 1 : 0) << text << " " << i;
   }

@@ -10,6 +10,7 @@ from unittest import mock
 import numpy as np
 import torch
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from torchvision.transforms import InterpolationMode, functional
 from timm.data import auto_augment, distributed_sampler, transforms, transforms_factory
 
 import golden
@@ -154,6 +155,11 @@ def save_crops(store):
         boxes.append([*box, *[high for _, high in places], *[-1] * (2 - len(places))])
     store.array("crops", np.array(crops, np.float32))
     store.array("boxes", np.array(boxes))
+    before = Image.fromarray(picture(*PICTURES["odd"], seed=0))
+    resized = [(0, 0, 17, 21), (3, 4, 9, 11), (1, 2, 3, 18), (10, 0, 7, 5), (6, 6, 1, 1)]
+    store.array("resized_boxes", np.array(resized))
+    store.array("resized", np.stack([np.asarray(functional.resized_crop(before, *box, (14, 16), how))
+                                     for box in resized for how in (InterpolationMode.BICUBIC, InterpolationMode.BILINEAR)]))
 
 
 def save_evaluation(store):

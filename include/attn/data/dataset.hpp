@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attn/core/check.hpp"
+#include "attn/data/image.hpp"
 
 #include <array>
 #include <cmath>
@@ -39,6 +40,19 @@ struct Dataset {
     return named ? class_names[static_cast<std::size_t>(label)] : std::to_string(label);
   }
 };
+
+/// Image i of a dataset, its channels together.
+inline void copy_image(Dataset const& dataset, std::size_t i, Image& out) {
+  std::size_t const step = dataset.channels, pixels = dataset.height * dataset.width;
+  out.height = dataset.height;
+  out.width = dataset.width;
+  out.channels = step;
+  out.pixels.resize(step * pixels);
+  std::uint8_t const* in = dataset.image(i);
+  for (std::size_t c = 0; c < step; ++c) {
+    for (std::size_t p = 0; p < pixels; ++p) out.pixels[step * p + c] = *in++;
+  }
+}
 
 /// Mean and standard deviation over all pixels of each channel, exact to rounding. O(bytes). A channel that is constant
 /// gets deviation 1, so that it can be divided by.

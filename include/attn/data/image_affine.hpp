@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attn/data/image_scratch.hpp"
+#include "attn/data/resample.hpp"
 
 #include <algorithm>
 #include <array>
@@ -15,9 +16,6 @@
 #include <vector>
 
 namespace attn::data {
-
-/// How values between pixels are made: from 2 x 2 or 4 x 4 of them.
-enum class Interpolation { bilinear, bicubic };
 
 /// Where each pixel of the result comes from: x_in = xx x + xy y + x0, y_in = yx x + yy y + y0. The centre of the first
 /// pixel is (0.5, 0.5).
@@ -36,8 +34,8 @@ namespace detail {
 struct Weights {
   float before = 0, next = 0, after = 0;
 
-  static Weights at(float d, Interpolation how) {
-    if (how == Interpolation::bilinear) return {0, d, 0};
+  static Weights at(float d, Filter how) {
+    if (how == Filter::bilinear) return {0, d, 0};
     return {d * (-1 + d * (2 - d)), d * (1 + d * (1 - d)), d * d * (d - 1)};  // Keys 1981, a = -1
   }
 };
@@ -74,7 +72,7 @@ struct Inside {
 };
 
 /// Rows that go to rows, each shifted by a distance of its own, and columns to columns: one of both distances whole.
-inline void shift_rows(Image const& in, AffineMap const& map, Interpolation how, ImageScratch& scratch, Image& out) {
+inline void shift_rows(Image const& in, AffineMap const& map, Filter how, ImageScratch& scratch, Image& out) {
   auto const height = static_cast<std::ptrdiff_t>(in.height), width = static_cast<std::ptrdiff_t>(in.width);
   auto const step = static_cast<std::ptrdiff_t>(in.channels);
   auto const row_of = [&](std::ptrdiff_t y) {
@@ -121,7 +119,7 @@ inline Four load(float const* p) {
 /// Any map. The image becomes numbers, four a pixel, with what its border pixels go on with around it: then each value
 /// is 4 x 4 loads, without a question where they are. With `Across` unset, columns are known to go to columns.
 template <bool Across>
-void map_pixels(Image const& in, AffineMap const& map, Interpolation how, ImageScratch& scratch, Image& out) {
+void map_pixels(Image const& in, AffineMap const& map, Filter how, ImageScratch& scratch, Image& out) {
   constexpr std::size_t margin = 2;
   std::size_t const wide = in.width + 2 * margin, tall = in.height + 2 * margin, step = in.channels;
   scratch.numbers.resize(4 * (wide * tall + 3 * in.width));
@@ -162,7 +160,7 @@ void map_pixels(Image const& in, AffineMap const& map, Interpolation how, ImageS
 }  // namespace detail
 
 /// Moves pixels as `map` says; what comes from outside gets the color of `fill`. The size stays.
-inline void affine(Image& image, AffineMap const& map, Fill const& fill, Interpolation how, ImageScratch& scratch) {
+inline void affine(Image& image, AffineMap const& map, Fill const& fill, Filter how, ImageScratch& scratch) {
   Image& out = scratch.like(image);
   std::size_t const row = image.width * image.channels;
   for (std::size_t i = 0; i < row; ++i) out.pixels[i] = fill[i % image.channels];
@@ -182,27 +180,27 @@ inline void affine(Image& image, AffineMap const& map, Fill const& fill, Interpo
 }
 
 /// Row y moves left by factor y, counted from the upper edge.
-inline void shear_x(Image& image, double factor, Fill const& fill, Interpolation how, ImageScratch& scratch) {
+inline void shear_x(Image& image, double factor, Fill const& fill, Filter how, ImageScratch& scratch) {
   affine(image, {.xy = factor}, fill, how, scratch);
 }
 
 /// Column x moves up by factor x, counted from the left edge.
-inline void shear_y(Image& image, double factor, Fill const& fill, Interpolation how, ImageScratch& scratch) {
+inline void shear_y(Image& image, double factor, Fill const& fill, Filter how, ImageScratch& scratch) {
   affine(image, {.yx = factor}, fill, how, scratch);
 }
 
 /// Moves left by `pixels`.
-inline void translate_x(Image& image, double pixels, Fill const& fill, Interpolation how, ImageScratch& scratch) {
+inline void translate_x(Image& image, double pixels, Fill const& fill, Filter how, ImageScratch& scratch) {
   affine(image, {.x0 = pixels}, fill, how, scratch);
 }
 
 /// Moves up by `pixels`.
-inline void translate_y(Image& image, double pixels, Fill const& fill, Interpolation how, ImageScratch& scratch) {
+inline void translate_y(Image& image, double pixels, Fill const& fill, Filter how, ImageScratch& scratch) {
   affine(image, {.y0 = pixels}, fill, how, scratch);
 }
 
 /// Turns around the centre, counterclockwise.
-inline void rotate(Image& image, double degrees, Fill const& fill, Interpolation how, ImageScratch& scratch) {
+inline void rotate(Image& image, double degrees, Fill const& fill, Filter how, ImageScratch& scratch) {
   double const angle = degrees - 360 * std::floor(degrees / 360);  // in [0, 360)
   if (angle == 0) return;
   auto const digits = [](double x) { return std::nearbyint(x * 1e15) / 1e15; };  // so that right angles are exact

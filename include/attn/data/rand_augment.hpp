@@ -66,7 +66,7 @@ struct RandAugment {
 };
 
 /// Changes the image as the operation says. What comes from outside of it gets the color of `fill`.
-inline void apply(DrawnOperation const& drawn, bool increasing, Image& image, Fill const& fill, Interpolation how,
+inline void apply(DrawnOperation const& drawn, bool increasing, Image& image, Fill const& fill, Filter how,
                   ImageScratch& scratch) {
   double const level = drawn.magnitude / 10;
   auto const signed_level = [&](double most) { return (drawn.negative ? -level : level) * most; };

@@ -2,7 +2,8 @@
 #pragma once
 
 #include "attn/core/random.hpp"
-#include "attn/data/augment.hpp"
+#include "attn/data/dataset.hpp"
+#include "attn/data/train_transform.hpp"
 
 #include <concepts>
 #include <cstddef>
@@ -48,29 +49,28 @@ concept ImageSource = Source<S> && std::same_as<typename S::Sample, ImageSample<
   { source.shape() } -> std::convertible_to<ImageShape>;
 };
 
-/// The images of a `Dataset`, which must outlive this: normalized, and for training cropped, mirrored and erased.
+/// The images of a `Dataset`, which must outlive this: normalized, and for training changed at random.
 template <class T>
 class DatasetImages {
  public:
   using Sample = ImageSample<T>;
 
   explicit DatasetImages(Dataset const& data, Augmentation const& augmentation = {})
-      : data_(data), augmentation_(augmentation), normalizer_(data.normalization) {
-    augmentation.check();
-  }
+      : data_(data), transform_(data.height, data.width, data.normalization, augmentation) {}
 
   std::size_t size() const { return data_.count; }
   ImageShape shape() const { return {data_.channels, data_.height, data_.width, data_.classes}; }
 
   void sample(std::size_t i, RandomKey key, Sample& out) const {
-    augment_image(data_, i, normalizer_, augmentation_, key, out.pixels);
+    Image& image = image_memory().original;
+    copy_image(data_, i, image);
+    transform_(image, transform_.box(data_.height, data_.width, key), key, out.pixels);
     out.label = data_.labels[i];
   }
 
  private:
   Dataset const& data_;
-  Augmentation augmentation_;
-  Normalizer<T> normalizer_;
+  TrainTransform<T> transform_;
 };
 
 /// The numbers 0 ... count - 1 in an order that a key decides. Remembers the last one: an epoch is shuffled once.
