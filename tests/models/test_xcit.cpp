@@ -35,7 +35,7 @@ void load_state(Ctx& ctx) {
   io::Safetensors const state(attn_test::golden_path("xcit/state.safetensors"));
   auto const load = [&](auto const& e) {
     auto const array = state.array(e.name);
-    if (!e.shape.empty()) EXPECT_EQ(array.shape, io::Shape(e.shape.begin(), e.shape.end())) << e.name;
+    EXPECT_EQ(array.shape, e.shape.empty() ? io::Shape{1} : io::Shape(e.shape.begin(), e.shape.end())) << e.name;
     auto const values = array.template as<float>();
     ctx.parameters.assign(e, std::span<float const>(values));
   };

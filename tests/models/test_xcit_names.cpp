@@ -48,7 +48,8 @@ TEST(XcitNames, DecayAndLayersAreTimms) {
     EXPECT_EQ(e.decays, decays) << e.name;
     EXPECT_EQ(std::holds_alternative<nn::ClassRows>(e.adapts), e.name.starts_with("head.")) << e.name;
     for (auto const& [prefix, factor] : factors) {
-      if (e.name.starts_with(prefix)) EXPECT_EQ(e.learning_rate_factor, factor) << e.name;
+      if (!e.name.starts_with(prefix)) continue;
+      EXPECT_EQ(e.learning_rate_factor, factor) << e.name;
     }
   }
 }
