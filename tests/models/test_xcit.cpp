@@ -113,6 +113,20 @@ TEST(Xcit, AddsGradientsRepeatsItsBitsAndTakesNoMemoryAfterTheFirstStep) {
   EXPECT_EQ(ctx.workspace.capacity(), capacity);
 }
 
+TEST(Xcit, GivesTheSameBitsForOneThreadAndForAll) {
+  auto const images = attn_test::random_array<float, 4>({3, 3, 40, 24}, 1);
+  std::vector<std::vector<double>> results;
+  for (attn_test::Exec const& exec : {attn_test::Exec(), attn_test::one_thread()}) {
+    Ctx ctx(1, exec);
+    Xcit const model(ctx, small(Cube{}));
+    auto [logits, tape] = model.forward(ctx, images.tensor());
+    model.backward(ctx, std::move(tape), logits);
+    results.push_back(host_numbers(ctx.parameters.gradients()));
+    for (double const b : host_numbers(ctx.parameters.buffers())) results.back().push_back(b);
+  }
+  EXPECT_SOUND(attn::testing::same_bits(results[1], results[0]));
+}
+
 TEST(Xcit, EvaluationWithoutATapeGivesTheSameLogits) {
   Ctx ctx(1);
   Xcit const model(ctx, small(Softmax{}));
