@@ -4,6 +4,8 @@
 //   theory growth --activation relu                    theorems 4.2 and 4.4
 //   theory sweep                                       figure 1
 //   theory norms                                       figures 2, 3, 6 and 7, table 1
+//   theory architectures                               tables 2 and 5
+//   theory data                                        writes the images that these learn from
 //   theory heatmaps --weights run/weights.safetensors  figures 4 and 5
 //   theory recommend --activation squared_relu         what scale, and which powers train
 #include "attn/io/memory.hpp"
@@ -23,7 +25,7 @@ namespace io = attn::io;
 
 void describe(io::SettingList& list, TrainingOptions& o) {
   list("preset", o.preset,
-       {.help = "quick: minutes on two cores; full: as the paper, a day or more", .words = {"quick", "full"}});
+       {.help = "quick: seconds to minutes a run; full: the paper's sizes, days", .words = {"quick", "full"}});
   auto const number = [&](char const* name, int& value, char const* text) {
     list(name, value, {.help = std::string(text) + " (0: of the preset)", .range = {0, 1 << 20}});
   };
@@ -35,8 +37,10 @@ void describe(io::SettingList& list, TrainingOptions& o) {
   number("test-limit", o.test_limit, "Test images");
   number("batch", o.batch, "Images of a step");
   number("seeds", o.seeds, "Runs of each setting, from seeds --seed, --seed + 1, ...");
+  list("other-seeds", o.other_seeds,
+       {.help = "Of architectures: runs of each power but the third", .range = {1, 1000}});
   list("lr", o.lr, {.help = "Learning rate (0: of the preset)", .range = {0, 10}});
-  list("data", o.data, {.help = "Folder with the four IDX files of the images (default: Fashion-MNIST)"});
+  list("data", o.data, {.help = "Folder with the four IDX files of the images (default: canvases of garments)"});
 }
 
 void describe(io::SettingList& list, Doubling& tokens) {
@@ -70,6 +74,30 @@ void describe(io::SettingList& list, SweepOptions& o) {
 void describe(io::SettingList& list, NormsOptions& o) {
   list("tokens", o.tokens, {.help = "Length: 8, 16, 64 or 256"});
   describe(list, o.training);
+}
+
+void describe(io::SettingList& list, ArchitecturesOptions& o) {
+  list("models", o.models, {.help = "vit, deit, swin, xcit, separated by commas"});
+  list("powers", o.powers, {.help = "Powers beside softmax, separated by commas"});
+  describe(list, o.training);
+}
+
+void describe(io::SettingList& list, DataOptions& o) {
+  auto const number = [&](char const* name, int& value, char const* text) {
+    list(name, value, {.help = text, .range = {1, 1 << 22}});
+  };
+  number("train", o.train, "Canvases to learn from");
+  number("test", o.test, "Canvases to judge by");
+  number("rows", o.rows, "Rows of cells of a canvas");
+  number("columns", o.columns, "Columns of cells");
+  number("cell", o.cell, "Side of a cell in pixels");
+  number("garment", o.garment, "Side of a garment in pixels");
+  list("relation", o.relation,
+       {.help = "What the label is: ground, the kind of garment on the ground of the first, empty cell; place, that in "
+                "the cell which the kind of the first garment names; pair, which two cells hold the same kind",
+        .words = {"ground", "place", "pair"}});
+  list("kinds", o.kinds, {.help = "Classes of the source, separated by commas (default: 1,5,2,8)"});
+  list("source", o.source, {.help = "Folder with IDX files of single garments (default: Fashion-MNIST)"});
 }
 
 void describe(io::SettingList& list, HeatmapsOptions& o) {
@@ -134,6 +162,8 @@ class Theory {
     experiment("growth", growth_, "Theorems 4.2 and 4.4: how norms grow with the length, for all activations");
     experiment("sweep", sweep_, "Figure 1: accuracy of x^3/k over k, and the best k over the length");
     experiment("norms", norms_, "Figures 2, 3, 6, 7 and table 1: norms through training");
+    experiment("architectures", architectures_, "Tables 2 and 5: softmax and powers in ViT, DeiT, Swin and XCiT");
+    experiment("data", data_, "Write the canvases of garments that these learn from, as IDX files");
     experiment("heatmaps", heatmaps_, "Figures 4 and 5: attention matrices of the weights in --weights");
     experiment("recommend", recommend_, "The scale that an activation wants, and the powers that train");
   }
@@ -141,7 +171,8 @@ class Theory {
   void run() {
     ATTN_CHECK(!common.evaluate, "--evaluate: leave it out, no experiment evaluates alone");
     ATTN_CHECK(common.weights.empty() || chosen("heatmaps"), "--weights: leave it out, it belongs to heatmaps");
-    for (TrainingOptions* const training : {&sweep_.training, &norms_.training, &recommend_.training}) {
+    for (TrainingOptions* const training :
+         {&sweep_.training, &norms_.training, &architectures_.training, &recommend_.training}) {
       training->insist = common.insist;
     }
     if (chosen("bounds")) memory_of(bounds_).check(common.insist);
@@ -151,6 +182,8 @@ class Theory {
     if (chosen("growth")) run_growth(common, growth_);
     if (chosen("sweep")) run_sweep(common, sweep_);
     if (chosen("norms")) run_norms(common, norms_);
+    if (chosen("architectures")) run_architectures(common, architectures_);
+    if (chosen("data")) run_data(common, data_);
     if (chosen("heatmaps")) run_heatmaps(common, heatmaps_);
     if (chosen("recommend")) run_recommend(common, recommend_);
   }
@@ -172,6 +205,8 @@ class Theory {
   GrowthOptions growth_;
   SweepOptions sweep_;
   NormsOptions norms_;
+  ArchitecturesOptions architectures_;
+  DataOptions data_;
   HeatmapsOptions heatmaps_;
   RecommendOptions recommend_;
 };

@@ -32,7 +32,7 @@ struct GrowthOptions {
   double sigma_t = 0;  // 0: 1/sqrt(D), so that scores have a variance of one
 };
 
-/// A small vision transformer and its training on Fashion-MNIST, padded to 32 x 32.
+/// A small network, and its training on canvases of garments: see `attn/data/garments.hpp`.
 struct TrainingOptions {
   std::string preset = "quick";  // or full; what follows overrides it where it is not zero
   int width = 0;
@@ -43,8 +43,9 @@ struct TrainingOptions {
   int test_limit = 0;
   int batch = 0;
   double lr = 0;
-  int seeds = 0;
-  attn::io::Path data;  // a folder of IDX files; empty: Fashion-MNIST
+  int seeds = 0;        // of softmax, x³ and the network without attention
+  int other_seeds = 1;  // of the other activations
+  attn::io::Path data;  // a folder of IDX files of at most 32 x 32 pixels; empty: garments
   bool insist = false;  // begin although the memory may not suffice
 };
 
@@ -58,7 +59,22 @@ struct SweepOptions {
 
 struct NormsOptions {
   TrainingOptions training;
-  int tokens = 256;
+  int tokens = 64;
+};
+
+struct ArchitecturesOptions {
+  TrainingOptions training;
+  std::vector<std::string> models = {"vit", "deit", "swin", "xcit"};
+  std::vector<int> powers = {1, 2, 3, 4, 5};
+};
+
+struct DataOptions {
+  int train = 20000;
+  int test = 2000;
+  int rows = 2, columns = 2, cell = 16, garment = 14;
+  std::string relation = "ground";
+  std::vector<int> kinds = {};  // none: those of `attn::data::GarmentOptions`
+  attn::io::Path source;        // a folder of IDX files; empty: Fashion-MNIST
 };
 
 struct HeatmapsOptions {
@@ -84,6 +100,8 @@ void run_bounds(attn::io::CommonOptions const& common, BoundsOptions const& opti
 void run_growth(attn::io::CommonOptions const& common, GrowthOptions const& options);
 void run_sweep(attn::io::CommonOptions const& common, SweepOptions const& options);
 void run_norms(attn::io::CommonOptions const& common, NormsOptions const& options);
+void run_architectures(attn::io::CommonOptions const& common, ArchitecturesOptions const& options);
+void run_data(attn::io::CommonOptions const& common, DataOptions const& options);
 void run_heatmaps(attn::io::CommonOptions const& common, HeatmapsOptions const& options);
 void run_recommend(attn::io::CommonOptions const& common, RecommendOptions const& options);
 

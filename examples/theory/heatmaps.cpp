@@ -19,6 +19,14 @@ attn::data::Dataset images_for(HeatmapsOptions const& options, io::Json const& d
   vision::DataSettings settings;
   if (!options.data.empty()) settings.directory = options.data;
   auto const trained = vision::wanted({}, description, /*trains=*/false).trained;
+  if (options.data.empty() && description["image"] == io::Json({1, 32, 32})) {  // as `images_of` makes them
+    TrainingOptions garments = complete({});
+    garments.train_limit = 1;
+    garments.test_limit = wanted;
+    attn::data::Dataset images = images_of(garments).test;
+    if (!trained.mean.empty()) images.normalization = trained;
+    return images;
+  }
   attn::data::Split split =
       trained.mean.empty() ? vision::load_idx_data(settings) : vision::load_idx_test_data(settings, trained);
   ATTN_CHECK(split.test.count >= std::size_t(wanted), "--samples: there are only ", split.test.count, " test images");

@@ -47,46 +47,41 @@ void run_norms(attn::io::CommonOptions const& common, NormsOptions const& option
   TrainingOptions const t = complete(options.training);
   patch_for(options.tokens);
   Lab lab(common.out, "norms");
-  attn::data::Split const data = padded_images(t);
+  attn::data::Split const data = images_of(t);
   lab.set("tokens", double(options.tokens));
   note(lab, t, data);
+  Runs runs(lab, data);
 
   struct Contender {
-    char const *label, *directory;
+    char const *label, *name;
     vision::ActivationChoice choice;
   };
-  Contender const contenders[] = {{"softmax", "softmax", {.activation = "softmax"}},
-                                  {"x³/√N", "poly3_fixed", {.activation = "poly", .power = 3, .scale = "fixed"}},
-                                  {"x³", "poly3", {.activation = "poly", .power = 3, .scale = "none"}}};
-  Table table{.columns = {"activation", "seed", "test_accuracy", "diverged", "first_frobenius", "last_frobenius",
-                          "first_jacobian", "last_jacobian"}};
+  double const root = std::sqrt(double(options.tokens + 1));
+  Contender const contenders[] = {
+      {"softmax", "softmax", {.activation = "softmax"}},
+      {"x³/√N", "poly3_fixed", {.activation = "poly", .power = 3, .scale = "fixed"}},
+      {"x³/N", "poly3_by_n", {.activation = "poly", .power = 3, .scale = "fixed", .factor = 1 / (root * root)}},
+      {"x³", "poly3", {.activation = "poly", .power = 3, .scale = "none"}},
+      {"no attention", "no_attention", no_attention()}};
+  Table table{.columns = {"activation", "test_accuracy", "interval", "diverged", "first_frobenius", "last_frobenius",
+                          "first_jacobian", "last_jacobian", "seconds"}};
   std::vector<std::string> names;
   std::vector<io::CsvTable> metrics;
+  std::vector<Estimate> accuracies;
   for (Contender const& contender : contenders) {
-    for (int s = 0; s < t.seeds; ++s) {
-      std::uint64_t const seed = common.seed + std::uint64_t(s);
-      auto const out = lab.out() / (contender.directory + std::string(s == 0 ? "" : "_seed" + std::to_string(seed)));
-      Run const run = train(settings_of(t, contender.choice, options.tokens, seed), data, out);
-      io::CsvTable const recorded = io::read_csv(attn::train::metrics_path(out));
-      auto const mean_of = [&](std::string (*column)(std::size_t), bool last) {
-        double sum = 0;
-        for (int layer = 0; layer < t.depth; ++layer) {
-          auto const values = recorded.numbers(column(std::size_t(layer)));
-          if (values.empty()) return double(NAN);
-          sum += (last ? values.back() : values.front()) / t.depth;
-        }
-        return sum;
-      };
-      table.rows.push_back(
-          {std::string(contender.label), double(seed), run.accuracy, double(run.diverged),
-           mean_of(&vision::VisionTask::frobenius_column, false), mean_of(&vision::VisionTask::frobenius_column, true),
-           mean_of(&vision::VisionTask::jacobian_column, false), mean_of(&vision::VisionTask::jacobian_column, true)});
-      if (s > 0) continue;
-      names.emplace_back(contender.label);
-      metrics.push_back(recorded);
-    }
+    auto const all =
+        runs.train(contender.name, settings_of(t, contender.choice, options.tokens, 0), common.seed, t.seeds);
+    Estimate const accuracy = accuracies.emplace_back(accuracy_of(all));
+    table.rows.push_back({std::string(contender.label), accuracy.value, accuracy.half_width, double(diverged(all)),
+                          mean_of(all, &Run::first_frobenius), mean_of(all, &Run::last_frobenius),
+                          mean_of(all, &Run::first_jacobian), mean_of(all, &Run::last_jacobian),
+                          mean_of(all, &Run::processor_seconds)});
+    lab.write("accuracies", table);
+    if (contender.choice.factor == no_attention().factor) continue;  // its norms are zero
+    names.emplace_back(contender.label);
+    metrics.push_back(io::read_csv(attn::train::metrics_path(all.front().directory)));
   }
-  lab.write("accuracies", table);
+  warn_unless_below("norms", accuracies.back(), accuracies.front());
   std::vector<int> all, three;
   for (int layer = 1; layer <= t.depth; ++layer) all.push_back(layer);
   for (int const layer : {std::min(2, t.depth), (t.depth + 2) / 2, t.depth}) {
@@ -99,7 +94,7 @@ void run_norms(attn::io::CommonOptions const& common, NormsOptions const& option
   draw("jacobian", "Frobenius norm of its Jacobian", three, &vision::VisionTask::jacobian_column);
   draw("frobenius_all", "Frobenius norm of the attention matrix", all, &vision::VisionTask::frobenius_column);
   draw("jacobian_all", "Frobenius norm of its Jacobian", all, &vision::VisionTask::jacobian_column);
-  lab.finish(table);
+  lab.finish(runs.table());
   print(table);
 }
 

@@ -1,30 +1,19 @@
 // How should an activation be scaled for a depth, a length and a head width? And which powers still train?
-#include "attn/io/csv.hpp"
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 
-#include "theory/fit.hpp"
 #include "theory/measure.hpp"
 #include "theory/training.hpp"
-#include "vision/task.hpp"
 
 namespace theory {
 namespace {
 
 constexpr int trained_tokens = 64;
-/// A factor so small that attention adds nothing: what the rest of the network reaches without it.
-constexpr double no_attention = 1e-30;
 
 /// A power trains if its attention takes part: if the Frobenius norm of its matrices ends above this share of
 /// softmax's.
 constexpr double takes_part = 0.01;
-
-/// What some runs ended with.
-struct Ends {
-  std::vector<double> accuracies, norms;  // the norm is the mean over layers
-};
 
 /// Means over the layers.
 LayerNorms over_layers(std::vector<LayerNorms> const& layers) {
@@ -40,50 +29,39 @@ LayerNorms over_layers(std::vector<LayerNorms> const& layers) {
 /// Test accuracies of each power with the scale 1/sqrt N, beside softmax and a network without attention.
 void train_powers(attn::io::CommonOptions const& common, RecommendOptions const& options, Lab& lab) {
   TrainingOptions const t = complete(options.training);
-  attn::data::Split const data = padded_images(t);
-  Table runs{.columns = {"activation", "power", "scale", "seed", "test_accuracy", "frobenius_after", "diverged"}};
+  attn::data::Split const data = images_of(t);
+  note(lab, t, data);
+  Runs runs(lab, data);
   auto const train_all = [&](std::string const& label, vision::ActivationChoice const& choice) {
-    Ends ends;
-    for (int s = 0; s < t.seeds; ++s) {
-      std::uint64_t const seed = common.seed + std::uint64_t(s);
-      auto const settings = settings_of(t, choice, trained_tokens, seed);
-      auto const out = lab.out() / "runs" / (label + "_seed" + std::to_string(seed));
-      Run const run = train(settings, data, out);
-      io::CsvTable const metrics = io::read_csv(attn::train::metrics_path(out));
-      double norm = 0;
-      for (int layer = 0; layer < t.depth; ++layer) {
-        auto const norms = metrics.numbers(vision::VisionTask::frobenius_column(std::size_t(layer)));
-        norm += (norms.empty() ? NAN : norms.back()) / t.depth;
-      }
-      ends.accuracies.push_back(run.accuracy);
-      ends.norms.push_back(norm);
-      runs.rows.push_back({label, double(choice.is_poly() ? choice.power : 0), choice.scale, double(seed), run.accuracy,
-                           norm, double(run.diverged)});
-      lab.write("powers", runs);
-    }
-    return ends;
+    auto const all = runs.train(label, settings_of(t, choice, trained_tokens, 0), common.seed, t.seeds);
+    lab.write("powers", runs.table());
+    return all;
   };
-  Ends const softmax = train_all("softmax", {.activation = "softmax"});
-  Ends const none =
-      train_all("no_attention", {.activation = "poly", .power = 1, .scale = "fixed", .factor = no_attention});
+  auto const softmax = train_all("softmax", {.activation = "softmax"});
+  auto const none = train_all("no_attention", no_attention());
+  warn_unless_below("recommend", accuracy_of(none), accuracy_of(softmax));
+  double const softmax_accuracy = accuracy_of(softmax).value, softmax_norm = mean_of(softmax, &Run::last_frobenius);
+  double const none_accuracy = accuracy_of(none).value;
   io::Series points{.label = "xᵖ/√N", .color = 0},
       each{.label = "each seed", .style = io::LineStyle::points, .color = 4};
   io::Series norms{.label = "xᵖ/√N", .color = 0};
   int highest = 0;
   Table powers{.columns = {"activation", "test_accuracy", "frobenius_after", "takes_part"}};
-  powers.rows.push_back({std::string("softmax"), mean(softmax.accuracies), mean(softmax.norms), std::string("yes")});
-  powers.rows.push_back({std::string("no attention"), mean(none.accuracies), mean(none.norms), std::string("no")});
+  powers.rows.push_back({std::string("softmax"), softmax_accuracy, softmax_norm, std::string("yes")});
+  powers.rows.push_back(
+      {std::string("no attention"), none_accuracy, mean_of(none, &Run::last_frobenius), std::string("no")});
   for (int power = 1; power <= options.highest_power; ++power) {
     std::string label = "x";
     label += std::to_string(power);
-    Ends const ends = train_all(label, {.activation = "poly", .power = power, .scale = "fixed"});
-    bool const trains = mean(ends.norms) >= takes_part * mean(softmax.norms);
+    auto const all = train_all(label, {.activation = "poly", .power = power, .scale = "fixed"});
+    double const accuracy = accuracy_of(all).value, norm = mean_of(all, &Run::last_frobenius);
+    bool const trains = norm >= takes_part * softmax_norm;
     if (trains) highest = power;
-    points.x.push_back(power), points.y.push_back(100 * mean(ends.accuracies));
-    norms.x.push_back(power), norms.y.push_back(mean(ends.norms));
-    for (double const a : ends.accuracies) each.x.push_back(power), each.y.push_back(100 * a);
-    powers.rows.push_back({"x^" + std::to_string(power) + "/sqrt(N)", mean(ends.accuracies), mean(ends.norms),
-                           std::string(trains ? "yes" : "no")});
+    points.x.push_back(power), points.y.push_back(100 * accuracy);
+    norms.x.push_back(power), norms.y.push_back(norm);
+    for (Run const& run : all) each.x.push_back(power), each.y.push_back(100 * run.accuracy);
+    powers.rows.push_back(
+        {"x^" + std::to_string(power) + "/sqrt(N)", accuracy, norm, std::string(trains ? "yes" : "no")});
   }
   auto const level = [&](std::string const& label, double value, int color) {
     return io::Series{.label = label,
@@ -95,12 +73,12 @@ void train_powers(attn::io::CommonOptions const& common, RecommendOptions const&
   io::LinePlot plot{.title = "Which powers train",
                     .x_label = "power p",
                     .y_label = "test accuracy (%)",
-                    .series = {points, each, level("softmax", 100 * mean(softmax.accuracies), 1),
-                               level("no attention", 100 * mean(none.accuracies), 6)}};
+                    .series = {points, each, level("softmax", 100 * softmax_accuracy, 1),
+                               level("no attention", 100 * none_accuracy, 6)}};
   io::LinePlot size{.title = "Attention after training",
                     .x_label = "power p",
                     .y_label = "Frobenius norm of A",
-                    .series = {norms, level("softmax", mean(softmax.norms), 1)},
+                    .series = {norms, level("softmax", softmax_norm, 1)},
                     .log_y = true};
   lab.draw("powers", {.panels = {plot, size}, .columns = 2, .panel_width = 520, .panel_height = 400});
   print(powers);

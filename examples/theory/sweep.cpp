@@ -3,7 +3,6 @@
 #include <cmath>
 #include <cstdio>
 
-#include "theory/fit.hpp"
 #include "theory/lab.hpp"
 #include "theory/training.hpp"
 
@@ -29,24 +28,33 @@ std::string short_number(double x) {
 }
 
 struct Point {
-  double k, mean, deviation;
-  int diverged;
+  double k;
+  Estimate accuracy;
 };
 
-/// The k of the best mean, and the range of k whose means lie within half a point of it.
+/// The k of the best mean, and the range of k whose means lie within two points of it.
 struct Best {
-  double k, low, high, accuracy;
+  double k, low, high;
+  Estimate accuracy;
 };
 Best best_of(std::vector<Point> const& points) {
-  auto const best =
-      std::max_element(points.begin(), points.end(), [](Point const& a, Point const& b) { return a.mean < b.mean; });
-  Best result{best->k, best->k, best->k, best->mean};
+  auto const best = std::max_element(
+      points.begin(), points.end(), [](Point const& a, Point const& b) { return a.accuracy.value < b.accuracy.value; });
+  Best result{best->k, best->k, best->k, best->accuracy};
   for (Point const& p : points) {
-    if (p.mean < best->mean - 0.005) continue;
+    if (p.accuracy.value < best->accuracy.value - 0.02) continue;
     result.low = std::min(result.low, p.k);
     result.high = std::max(result.high, p.k);
   }
   return result;
+}
+
+io::Series level(std::string const& label, std::vector<double> const& ks, double accuracy, int color) {
+  return {.label = label,
+          .x = {ks.front(), ks.back()},
+          .y = {100 * accuracy, 100 * accuracy},
+          .style = io::LineStyle::dashed,
+          .color = color};
 }
 
 }  // namespace
@@ -59,17 +67,14 @@ void run_sweep(attn::io::CommonOptions const& common, SweepOptions const& given)
   ATTN_CHECK(!options.tokens.empty(), "--tokens: give at least one length");
   for (int const tokens : options.tokens) patch_for(tokens);
   Lab lab(common.out, "sweep");
-  attn::data::Split const data = padded_images(t);
+  attn::data::Split const data = images_of(t);
   note(lab, t, data);
+  Runs runs(lab, data);
 
-  Table runs{
-      .columns = {"activation", "power", "scale", "seed", "tokens", "k", "test_accuracy", "diverged", "seconds"}};
-  Table best_table{.columns = {"tokens", "sqrt_tokens", "best_k", "within_half_a_point_from", "to", "test_accuracy"}};
-  io::LinePlot accuracy{.title = "x³/k: accuracy over k",
-                        .x_label = "k",
-                        .y_label = "test accuracy (%)",
-                        .log_x = true,
-                        .legend = io::Legend::below};
+  Table points_table{.columns = {"tokens", "k", "test_accuracy", "interval", "diverged"}};
+  Table best_table{.columns = {"tokens", "sqrt_tokens", "best_k", "within_two_points_from", "to", "x³/k", "softmax",
+                               "no attention"}};
+  io::Figure figure{.columns = 2, .panel_width = 520, .panel_height = 360};
   io::LinePlot optimum{.title = "The best k over the length",
                        .x_label = "tokens N",
                        .y_label = "best k",
@@ -77,57 +82,54 @@ void run_sweep(attn::io::CommonOptions const& common, SweepOptions const& given)
                        .log_y = true,
                        .legend = io::Legend::below};
   io::Series root{.label = "√N", .style = io::LineStyle::dashed, .color = 6};
-  io::Series best_k{.label = "best k; band: within half a point", .color = 0};
-  for (std::size_t n = 0; n < options.tokens.size(); ++n) {
-    int const tokens = options.tokens[n];
+  io::Series best_k{.label = "best k; band: within two points", .color = 0};
+  for (int const tokens : options.tokens) {
+    std::string const length = "N" + std::to_string(tokens);
+    auto const train = [&](std::string const& name, vision::ActivationChoice const& choice, int seeds) {
+      return runs.train(length + "_" + name, settings_of(t, choice, tokens, 0), common.seed, seeds);
+    };
+    Estimate const softmax = accuracy_of(train("softmax", {.activation = "softmax"}, t.seeds));
+    Estimate const none = accuracy_of(train("no_attention", no_attention(), t.seeds));
+    warn_unless_below("N = " + std::to_string(tokens), none, softmax);
     std::vector<Point> points;
-    std::string label = "N = ";
-    label += std::to_string(tokens);
-    io::Series curve{.label = label, .color = int(n)};
+    io::Series curve{.label = "x³/k", .color = 0};
     for (double const k : ks) {
-      std::vector<double> accuracies;
-      int diverged = 0;
-      for (int s = 0; s < t.seeds; ++s) {
-        std::uint64_t const seed = common.seed + std::uint64_t(s);
-        auto const settings =
-            settings_of(t, {.activation = "poly", .power = 3, .scale = "fixed", .factor = 1 / k}, tokens, seed);
-        std::string const name = "N" + std::to_string(tokens) + "_k" + short_number(k) + "_seed" + std::to_string(seed);
-        Run const run = train(settings, data, lab.out() / "runs" / name);
-        accuracies.push_back(run.accuracy);
-        diverged += run.diverged;
-        double const seconds = run.diverged ? NAN : run.outcome.run["seconds"].get<double>();
-        runs.rows.push_back(
-            {"poly", 3.0, "1/k", double(seed), double(tokens), k, run.accuracy, double(run.diverged), seconds});
-        std::printf("N = %d, k = %.4g: test accuracy %.4f%s\n", tokens, k, run.accuracy,
-                    run.diverged ? " (diverged)" : "");
-        lab.write("sweep", runs);  // what is measured is kept, whatever comes
-      }
-      double const center = mean(accuracies);
-      double squares = 0;
-      for (double const a : accuracies) squares += (a - center) * (a - center);
-      double const deviation = accuracies.size() > 1 ? std::sqrt(squares / double(accuracies.size() - 1)) : 0;
-      points.push_back({k, center, deviation, diverged});
+      auto const all =
+          train("k" + short_number(k), {.activation = "poly", .power = 3, .scale = "fixed", .factor = 1 / k}, t.seeds);
+      Estimate const accuracy = accuracy_of(all);
+      points.push_back({k, accuracy});
+      points_table.rows.push_back({double(tokens), k, accuracy.value, accuracy.half_width, double(diverged(all))});
+      lab.write("sweep", points_table);  // what is measured is kept, whatever comes
       curve.x.push_back(k);
-      curve.y.push_back(100 * center);
-      if (t.seeds > 1) {
-        curve.low.push_back(100 * (center - deviation));
-        curve.high.push_back(100 * (center + deviation));
+      curve.y.push_back(100 * accuracy.value);
+      if (all.size() > 1) {
+        curve.low.push_back(100 * (accuracy.value - accuracy.half_width));
+        curve.high.push_back(100 * (accuracy.value + accuracy.half_width));
       }
     }
     Best const best = best_of(points);
-    best_table.rows.push_back({double(tokens), std::sqrt(double(tokens)), best.k, best.low, best.high, best.accuracy});
+    best_table.rows.push_back({double(tokens), std::sqrt(double(tokens)), best.k, best.low, best.high,
+                               percent(best.accuracy), percent(softmax), percent(none)});
     root.x.push_back(tokens);
     root.y.push_back(std::sqrt(double(tokens)));
     best_k.x.push_back(tokens);
     best_k.y.push_back(best.k);
     best_k.low.push_back(best.low);
     best_k.high.push_back(best.high);
-    accuracy.series.push_back(std::move(curve));
+    figure.panels.push_back(io::LinePlot{
+        .title = "N = " + std::to_string(tokens),
+        .x_label = "k",
+        .y_label = "test accuracy (%)",
+        .series = {curve, level("softmax", ks, softmax.value, 1), level("no attention", ks, none.value, 6)},
+        .log_x = true,
+        .y_range = io::Range(0, 100),
+        .legend = io::Legend::below});
   }
   optimum.series = {best_k, root};
   lab.write("best", best_table);
-  lab.draw("sweep", {.panels = {accuracy, optimum}, .columns = 2, .panel_width = 520, .panel_height = 400});
-  lab.finish(runs);
+  lab.draw("sweep", figure);
+  lab.draw("best", {.panels = {optimum}, .panel_width = 520, .panel_height = 400});
+  lab.finish(runs.table());
   print(best_table);
 }
 

@@ -80,24 +80,58 @@ TEST_F(Theory, Growth_OfALinearFunctionIsOneAndOneHalfWithTheScale) {
   }
 }
 
-TEST_F(Theory, Sweep_FindsABestKForEachLength) {
-  Exit const exit = train({"sweep", "--tokens", "8,16", "--k-low", "1", "--k-high", "100", "--k-per-decade", "1"});
+TEST_F(Theory, Sweep_FindsABestKForEachLength_AndGoesOnAfterAnInterruption) {
+  Arguments const sweep = {"sweep", "--tokens", "8,16", "--k-low", "1", "--k-high", "100", "--k-per-decade", "1"};
+  Exit const exit = train(sweep);
   ASSERT_EQ(exit.code, 0) << exit.err;
-  expect_files({"sweep.csv", "best.csv", "sweep.png", "sweep.svg"});
+  expect_files({"runs.csv", "sweep.csv", "best.csv", "sweep.png", "sweep.svg", "best.png"});
   EXPECT_EQ(io::read_csv(out() / "sweep.csv").rows.size(), 6u);
   EXPECT_EQ(io::read_csv(out() / "best.csv").numbers("tokens"), (std::vector<double>{8, 16}));
+  auto const first = io::read_csv(out() / "runs.csv");
+  EXPECT_EQ(first.rows.size(), 10u);
+
+  // As after a kill in the fifth run: four rows, half of another, and what the fifth had written.
+  std::string const all = text_of(out() / "runs.csv");
+  std::size_t end = 0;
+  for (int line = 0; line < 5; ++line) end = all.find('\n', end) + 1;
+  write(out() / "runs.csv", all.substr(0, end + 20));
+  Exit const again = train(sweep);
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(again.out.find(first.rows[3][0] + ":"), std::string::npos) << "a finished run was repeated";
+  EXPECT_NE(again.out.find(first.rows[4][0] + ":"), std::string::npos);
+  auto const second = io::read_csv(out() / "runs.csv");
+  ASSERT_EQ(second.rows.size(), first.rows.size());
+  for (std::size_t row = 0; row < first.rows.size(); ++row) {
+    for (std::size_t c = 0; c < first.columns.size(); ++c) {
+      if (first.columns[c].find("seconds") != std::string::npos) continue;
+      EXPECT_EQ(second.rows[row][c], first.rows[row][c]) << first.columns[c];
+    }
+  }
+  expect_refused(joined(sweep, {"--data", folder.path.string(), "--lr", "0.5", "--train-limit", "48", "--test-limit",
+                                "40", "--batch", "16", "--seeds", "1"}),
+                 {"--out", "other settings"});
 }
 
 TEST_F(Theory, NormsAreRecorded_AndTheirWeightsMakeHeatMaps) {
   Exit const exit = train({"norms", "--tokens", "16"});
   ASSERT_EQ(exit.code, 0) << exit.err;
   expect_files({"accuracies.csv", "frobenius.png", "jacobian.svg", "frobenius_all.png", "jacobian_all.png"});
-  auto const norms = io::read_csv(out() / "accuracies.csv").numbers("first_frobenius");
+  auto const recorded = io::read_csv(out() / "accuracies.csv");
+  auto const norms = recorded.numbers("first_frobenius");
   EXPECT_NEAR(norms.at(0), 1, 0.01);                                          // softmax of small scores is uniform
-  EXPECT_NEAR(norms.at(1), norms.at(2) / std::sqrt(17), 1e-3 * norms.at(2));  // x³/√N and x³, with the class token
+  EXPECT_NEAR(norms.at(1), norms.at(3) / std::sqrt(17), 1e-3 * norms.at(3));  // x³/√N and x³, with the class token
+  EXPECT_NEAR(norms.at(2), norms.at(3) / 17, 1e-3 * norms.at(3));
 
-  std::string const softmax = (out() / "softmax" / "weights.safetensors").string();
-  std::string const cube = (out() / "poly3_fixed" / "weights.safetensors").string();
+  // Without attention the class token sees no image: all get the same answer, which is right for all of one class.
+  EXPECT_LT(recorded.numbers("last_frobenius").at(4), 1e-25);
+  double const right = 40 * recorded.numbers("test_accuracy").at(4);
+  std::vector<int> frequencies(10, 0);
+  for (char const label : TinyImages(40, 2).labels.substr(8)) ++frequencies.at(std::size_t(label));
+  EXPECT_TRUE(std::any_of(frequencies.begin(), frequencies.end(), [&](int n) { return std::abs(right - n) < 0.01; }))
+      << right;
+
+  std::string const softmax = (out() / "runs" / "softmax_seed0" / "weights.safetensors").string();
+  std::string const cube = (out() / "runs" / "poly3_fixed_seed0" / "weights.safetensors").string();
   Arguments const maps = {"heatmaps", "--weights", softmax, "--data", folder.path.string()};
   Exit const drawn = run(joined(maps, {"--beside", cube, "--heads", "2", "--samples", "9"}));
   ASSERT_EQ(drawn.code, 0) << drawn.err;
@@ -124,6 +158,18 @@ TEST_F(Theory, Recommend_BringsAnActivationToSoftmaxsNorms) {
   EXPECT_NEAR(table.numbers("scale_by_frobenius").at(1), 1, 0.01);
   EXPECT_NEAR(table.numbers("scale_by_jacobian").at(1), 1, 0.01);
   EXPECT_GT(table.numbers("scale_by_jacobian").back(), 10);  // a high power of small scores has almost no slope
+}
+
+TEST_F(Theory, Data_WritesImagesThatExperimentsLearnFrom) {
+  Exit const exit = run({"data", "--source", folder.path.string(), "--train", "30", "--test", "10", "--relation",
+                         "pair", "--kinds", "0,1,2", "--cell", "8", "--garment", "6"});
+  ASSERT_EQ(exit.code, 0) << exit.err;
+  EXPECT_NE(exit.out.find("30 and 10 images of 16 x 16, 6 classes"), std::string::npos) << exit.out;
+  for (char const* const name : {"train-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"}) {
+    EXPECT_TRUE(std::filesystem::exists(out() / name)) << name;
+  }
+  expect_refused({"data", "--rows", "1", "--columns", "2"}, {"data", "3 to 1024 cells"});
+  expect_refused({"architectures", "--models", "resnet"}, {"--models", "resnet", "xcit"});
 }
 
 TEST_F(Theory, BadInput_IsOneLine) {
