@@ -92,7 +92,8 @@ void run_sweep(attn::io::CommonOptions const& common, SweepOptions const& given)
     Estimate const none = accuracy_of(train("no_attention", no_attention(), t.seeds));
     warn_unless_below("N = " + std::to_string(tokens), none, softmax);
     std::vector<Point> points;
-    io::Series curve{.label = "x³/k", .color = 0};
+    io::Series curve{.label = "x³/k, mean", .color = 0};
+    io::Series each{.label = "each seed", .style = io::LineStyle::points, .color = 4};
     for (double const k : ks) {
       auto const all =
           train("k" + short_number(k), {.activation = "poly", .power = 3, .scale = "fixed", .factor = 1 / k}, t.seeds);
@@ -102,10 +103,7 @@ void run_sweep(attn::io::CommonOptions const& common, SweepOptions const& given)
       lab.write("sweep", points_table);  // what is measured is kept, whatever comes
       curve.x.push_back(k);
       curve.y.push_back(100 * accuracy.value);
-      if (all.size() > 1) {
-        curve.low.push_back(100 * (accuracy.value - accuracy.half_width));
-        curve.high.push_back(100 * (accuracy.value + accuracy.half_width));
-      }
+      for (Run const& run : all) each.x.push_back(k), each.y.push_back(100 * run.accuracy);
     }
     Best const best = best_of(points);
     best_table.rows.push_back({double(tokens), std::sqrt(double(tokens)), best.k, best.low, best.high,
@@ -120,7 +118,7 @@ void run_sweep(attn::io::CommonOptions const& common, SweepOptions const& given)
         .title = "N = " + std::to_string(tokens),
         .x_label = "k",
         .y_label = "test accuracy (%)",
-        .series = {curve, level("softmax", ks, softmax.value, 1), level("no attention", ks, none.value, 6)},
+        .series = {curve, each, level("softmax", ks, softmax.value, 1), level("no attention", ks, none.value, 6)},
         .log_x = true,
         .y_range = io::Range(0, 100),
         .legend = io::Legend::below});
