@@ -4,6 +4,7 @@
 #include "attn/nn/convolution.hpp"
 #include "attn/nn/group_norm.hpp"
 #include "attn/nn/max_pooling.hpp"
+#include "attn/nn/patch_merging.hpp"
 #include "attn/nn/resize.hpp"
 #include "attn/nn/transposed_convolution.hpp"
 
@@ -28,6 +29,7 @@ double maps(Ctx& ctx, attn::Tensor<T const, 4, Kokkos::CudaSpace> x) {
   sum += double(there_and_back(ctx, GroupNorm(ctx / "gn", {.channels = 16, .groups = 4}), y).size());
   sum += double(there_and_back(ctx, MaxPooling(), y).size() + there_and_back(ctx, AveragePooling(), y).size());
   sum += double(there_and_back(ctx, GlobalAveragePooling(), y).size());
+  sum += double(there_and_back(ctx, PatchMerging(ctx / "merging", {.width = 16}), y).size());
   sum += double(there_and_back(ctx, Resize({.method = attn::Resampling::bicubic}), y).size());
   return sum;
 }
