@@ -77,6 +77,21 @@ std::string fault(ImageBox const& box, std::size_t height, std::size_t width) {
   return "";
 }
 
+TEST(Resample, ReadsAllThatCountsWhereABoxBeginsAtTheMiddleOfAPixel) {
+  for (std::size_t const channels : {1, 3}) {
+    Image ramp(8, 8, channels);
+    for (std::size_t y = 0; y < 8; ++y) {
+      for (std::size_t i = 0; i < 8 * channels; ++i)
+        ramp.at(y, 0)[i] = static_cast<std::uint8_t>(20 * (i / channels + y));
+    }
+    ImageBox const box{.top = 2.25, .left = 2.25, .height = 1.5, .width = 1.5};  // from (2.5, 2.5) on, in steps of 0.5
+    Image const out = resample(ramp, box, 3, 3, Filter::bicubic);
+    for (std::size_t y = 0; y < 3; ++y) {
+      for (std::size_t x = 0; x < 3; ++x) EXPECT_EQ(out.at(y, x)[0], 80 + 10 * (x + y)) << y << " " << x;
+    }
+  }
+}
+
 TEST(Resample, RefusesBoxesOutsideAndSizesOfZero) {
   double const nan = std::numeric_limits<double>::quiet_NaN(), huge = 1e300;
   ImageBox const boxes[] = {

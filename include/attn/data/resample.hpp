@@ -36,6 +36,8 @@ class FixedWeights {
     exact_.resize(taps);
     fixed_.resize(taps * output);
     ranges_.resize(output);
+    first_ = input;
+    end_ = 0;
     for (std::size_t i = 0; i < output; ++i) {
       std::size_t const at = std::size_t(axis.weights_of(Index(i), exact_.data()));
       std::size_t low = 0, high = taps;
@@ -46,17 +48,20 @@ class FixedWeights {
         fixed_[taps * i + t - low] = static_cast<std::int32_t>(scaled + (scaled < 0 ? -0.5 : 0.5));
       }
       ranges_[i] = {at + low, high - low, &fixed_[taps * i]};
+      first_ = std::min(first_, at + low);  // not always that of i = 0: at the middle of a pixel no other one counts
+      end_ = std::max(end_, at + high);
     }
   }
 
   Taps const& operator[](std::size_t i) const { return ranges_[i]; }
-  std::size_t first() const { return ranges_.front().first; }
-  std::size_t end() const { return ranges_.back().first + ranges_.back().count; }
+  std::size_t first() const { return first_; }
+  std::size_t end() const { return end_; }
 
  private:
   std::vector<double> exact_;
   std::vector<std::int32_t> fixed_;
   std::vector<Taps> ranges_;
+  std::size_t first_ = 0, end_ = 0;  // of all of them
 };
 
 inline std::uint8_t byte_of(std::int32_t sum) {
