@@ -169,7 +169,8 @@ TEST(TrainTransform, RefusesImpossibleOptions) {
   EXPECT_ERROR(TrainTransform<float>(2, 2, imagenet_normalization(), {.auto_augment = "original"}), "rand-m9");
   EXPECT_ERROR(TrainTransform<float>(2, 2, imagenet_normalization(), {.auto_augment = "rand-q3"}), "\"q3\"");
   EXPECT_ERROR(TrainTransform<float>(0, 2, imagenet_normalization()), "a height and width of at least 1, not 0");
-  EXPECT_ERROR(EvaluationTransform<float>(2, 2, imagenet_normalization(), 0), "a crop_fraction above 0");
+  EXPECT_ERROR(EvaluationTransform<float>(2, 2, imagenet_normalization(), 0), "a crop_fraction from 0.001 to 2");
+  EXPECT_ERROR(EvaluationTransform<float>(5, 2, imagenet_normalization(), 2.5), "so that pixels remain, not 2.5");
   EXPECT_ERROR(TrainTransform<float>(2, 2, {.mean = {0, 0}, .deviation = {1, 1}}, {.color_jitter = 1}),
                "images of 1 or 3 channels, not 2");
 }

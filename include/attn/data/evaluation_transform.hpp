@@ -26,8 +26,10 @@ class EvaluationTransform {
       : height_(height), width_(width), crop_fraction_(crop_fraction), how_(how), normalize_(normalization) {
     ATTN_CHECK(height > 0 && width > 0, "EvaluationTransform: give a height and width of at least 1, not ", height,
                " and ", width);
-    ATTN_CHECK(crop_fraction > 0 && crop_fraction <= 100,
-               "EvaluationTransform: give a crop_fraction above 0 and up to 100, not ", crop_fraction);
+    double const side = static_cast<double>(std::min(height, width));
+    ATTN_CHECK(crop_fraction >= 1e-3 && crop_fraction <= side,
+               "EvaluationTransform: give a crop_fraction from 0.001 to ", side, ", so that pixels remain, not ",
+               crop_fraction);
   }
 
   std::size_t height() const { return height_; }
