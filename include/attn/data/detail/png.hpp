@@ -38,8 +38,14 @@ class PngDecoder {
   PngDecoder(PngDecoder&&) = delete;
   ~PngDecoder() { png_destroy_read_struct(&png_, &info_, nullptr); }
 
-  /// The size, the number of channels, 1 or 3, and how rows are to come: 8 bits a channel, as stored.
-  bool read_head(png_uint_32 most_pixels) {
+  /// The size, and the number of channels, 1 or 3, in which rows are to come, 8 bits a channel.
+  bool read_head(png_uint_32 most_pixels) { return read_size() && fits(most_pixels) && prepare(Kind::as_stored); }
+
+  /// `as_stored`: values are kept, 16 bits become 8 by rounding. `color`: red, green and blue of every picture, and of
+  /// 16 bits the upper 8, as Pillow has them.
+  enum class Kind { as_stored, color };
+
+  bool read_size() {
     if (info_ == nullptr) return false;
     if (setjmp(png_jmpbuf(png_)) != 0) return false;
     png_set_read_fn(png_, this, &take);
@@ -48,10 +54,21 @@ class PngDecoder {
     png_read_info(png_, info_);
     width = png_get_image_width(png_, info_);
     height = png_get_image_height(png_, info_);
-    if (height > most_pixels / width) return false;  // libpng admits no width of zero
+    return true;
+  }
+
+  bool fits(std::uint64_t most_pixels) const { return height <= most_pixels / width; }  // libpng admits no zeros
+
+  bool prepare(Kind kind) {
+    if (setjmp(png_jmpbuf(png_)) != 0) return false;
     png_set_palette_to_rgb(png_);
     png_set_expand_gray_1_2_4_to_8(png_);
-    png_set_scale_16(png_);
+    if (kind == Kind::color) {
+      png_set_strip_16(png_);
+      png_set_gray_to_rgb(png_);
+    } else {
+      png_set_scale_16(png_);
+    }
     png_set_strip_alpha(png_);
     png_set_interlace_handling(png_);
     png_read_update_info(png_, info_);
