@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <span>
 
+#include "fuzz/memory_file.hpp"
+
 int LLVMFuzzerTestOneInput(std::uint8_t const* bytes, std::size_t size) {
   using namespace attn::data;
   DecodeOptions const options = {.most_pixels = 1 << 16};
