@@ -2,8 +2,9 @@
 # behind an overlay of configuration headers that switch its CUDA backend on. The result is code that nobody runs.
 #
 # attn_add_cuda_check(SOURCE...): a target in `all` that compiles each source for sm_90, with the portable kernels of
-#   attention alone: those for tensor cores are many. Of a .cu file, which unites many, only the device code is compiled,
-#   not optimised, which takes less than half of the time; a .cpp file goes through the compiler of the host, too.
+#   attention alone: those for tensor cores are many. Of a .cu file, which unites many, only the device code is compiled, to
+#   PTX and hardly optimised, which takes less than half of the time; a .cpp file becomes machine code, and goes through the
+#   compiler of the host, too.
 # attn_add_machine_code(SOURCE): also compiles SOURCE, for sm_80 and, with the kernels for Hopper, sm_90a, to
 #   NAME.sm_*.cubin, and what ptxas says to NAME.sm_*.log. ATTN_MACHINE_CODE lists these files without their endings, for a test.
 # attn_unite(VARIABLE NAME SOURCE...): appends to the list one file that includes the sources, each main() under a name of its
@@ -68,13 +69,18 @@ function(attn_add_cuda_check)
       -Werror cross-execution-space-call -Xcompiler=-fopenmp -I${ATTN_CUDA_OVERLAY} -I${PROJECT_SOURCE_DIR}/examples
       -I${PROJECT_SOURCE_DIR}/cmake --options-file ${flags} -DATTN_HAVE_CUBLAS)
   set(ATTN_CUDA_COMMAND "${command}" PARENT_SCOPE)
+  set(fast)
+  execute_process(COMMAND ${ATTN_NVCC} --help OUTPUT_VARIABLE help)
+  if(help MATCHES "--Ofast-compile")  # since CUDA 12.9
+    set(fast -Ofc=max)
+  endif()
   set(objects)
   foreach(source IN LISTS ARGN)
     cmake_path(GET source FILENAME name)
     set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.o)
-    set(parts -c)
+    set(parts -c ${fast})
     if(name MATCHES "\\.cu$")
-      set(parts -cubin -Xptxas=-O0 -diag-suppress=940)  # main() under another name returns nothing
+      set(parts -ptx ${fast} -diag-suppress=940)  # main() under another name returns nothing
     endif()
     add_custom_command(OUTPUT ${object}
       COMMAND ${command} -arch=sm_90 -DATTN_CUDA_WIDTHS= -MD -MT ${object} -MF ${object}.d ${parts} ${source} -o ${object}
