@@ -113,7 +113,9 @@ TEST(Swin, NormsAndWeightsAreThoseOfWindows) {
           sum += weight;
           squares += weight * weight;
           bool const far = window >= 8 && (query / 8 != key / 8);  // the lower windows: rows of both ends of the map
-          if (far) EXPECT_EQ(weight, 0);
+          if (far) {
+            EXPECT_EQ(weight, 0);
+          }
         }
         EXPECT_NEAR(sum, 1, 1e-5);
       }
