@@ -77,7 +77,7 @@ void describe(io::SettingList& list, NormsOptions& o) {
 }
 
 void describe(io::SettingList& list, ArchitecturesOptions& o) {
-  list("models", o.models, {.help = "vit, deit, swin, xcit, separated by commas"});
+  list("models", o.models, {.help = "vit, deit, swin, xcit, separated by commas (default: all that there are)"});
   list("powers", o.powers, {.help = "Powers beside softmax, separated by commas"});
   describe(list, o.training);
 }

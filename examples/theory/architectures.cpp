@@ -34,8 +34,16 @@ std::string short_name(vision::ActivationChoice const& choice) {
 
 }  // namespace
 
-void run_architectures(attn::io::CommonOptions const& common, ArchitecturesOptions const& options) {
+void run_architectures(attn::io::CommonOptions const& common, ArchitecturesOptions const& given) {
+  ArchitecturesOptions options = given;
   TrainingOptions const t = complete(options.training);
+  for (char const* const model : known) {
+    vision::ModelSettings settings;
+    choose(settings, model, t);
+    auto const& all = vision::named_models();
+    bool const there = std::any_of(all.begin(), all.end(), [&](auto const& one) { return one.name == settings.name; });
+    if (given.models.empty() && there) options.models.emplace_back(model);
+  }
   for (std::string const& model : options.models) {
     ATTN_CHECK(std::find(std::begin(known), std::end(known), model) != std::end(known),
                "--models: choose among vit, deit, swin and xcit, got '", model, "'");

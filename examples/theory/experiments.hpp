@@ -64,7 +64,7 @@ struct NormsOptions {
 
 struct ArchitecturesOptions {
   TrainingOptions training;
-  std::vector<std::string> models = {"vit", "deit", "swin", "xcit"};
+  std::vector<std::string> models = {};  // of vit, deit, swin, xcit; none: all that the program has
   std::vector<int> powers = {1, 2, 3, 4, 5};
 };
 
