@@ -12,8 +12,11 @@ std::string ActivationChoice::name() const {
 
 std::unique_ptr<Classifier> make_classifier(attn::nn::Builder const& builder, ActivationChoice const& choice,
                                             Sizes const& sizes) {
-  Activation const activation = activations().make(choice.activation, {choice.power, choice.scale, choice.factor});
-  if (sizes.family == "vit") return make_vit(builder, activation, sizes);
+  ATTN_CHECK(sizes.family == "swin" || (sizes.depth.numbers.size() == 1 && sizes.heads.numbers.size() == 1),
+             "--depth and --heads: give one number each, Swin alone has stages; got ", sizes.depth.text(), " and ",
+             sizes.heads.text());
+  if (sizes.family == "vit") return make_vit(builder, choice, sizes);
+  if (sizes.family == "xcit") return make_xcit(builder, choice, sizes);
   throw attn::Error("make_classifier: there is no family '" + sizes.family + "'");
 }
 

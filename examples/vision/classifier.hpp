@@ -56,6 +56,8 @@ struct ActivationChoice {
   bool is_poly() const { return activation == "poly"; }
   /// "softmax", "x³", "x³ fixed", ...
   std::string name() const;
+  /// The activation among those of a registry.
+  auto make(auto const& registry) const { return registry.make(activation, {power, scale, factor}); }
 };
 
 /// Registers what a model of a family keeps. Throws `attn::Error` where the sizes do not fit.

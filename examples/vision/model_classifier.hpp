@@ -14,9 +14,10 @@ namespace vision {
 template <class Model>
 class ModelClassifier : public Classifier {
  public:
-  /// `unit`: what the rows and columns of its attention matrices are.
-  ModelClassifier(attn::nn::Builder const& builder, typename Model::Config const& config, std::string unit = "token")
-      : model_(builder, config), unit_(std::move(unit)) {}
+  /// `units`: what the rows and columns of the attention matrix of each layer are.
+  ModelClassifier(attn::nn::Builder const& builder, typename Model::Config const& config,
+                  std::vector<std::string> units)
+      : model_(builder, config), units_(std::move(units)) {}
 
   attn::nn::LossValue<Context> train(Context& ctx, Images images, Lesson const& lesson,
                                      std::vector<AttentionNorms>* norms) const override {
@@ -41,7 +42,7 @@ class ModelClassifier : public Classifier {
       auto const weights = model_.attention_weights(ctx, tape, attn::Index(layer), 0);
       AttentionMaps& maps = layers.emplace_back(
           AttentionMaps{.heads = weights.extent(0), .rows = weights.extent(1), .columns = weights.extent(2)});
-      maps.unit = unit_;
+      maps.unit = units_[layer];
       maps.weights.resize(static_cast<std::size_t>(weights.size()));
       Kokkos::View<float*, Kokkos::HostSpace> const host(maps.weights.data(), maps.weights.size());
       Kokkos::deep_copy(ctx.exec, host, weights.template reshape<1>({weights.size()}).view());
@@ -50,13 +51,13 @@ class ModelClassifier : public Classifier {
     return layers;
   }
 
-  std::size_t attention_layers() const override { return static_cast<std::size_t>(model_.config().depth); }
+  std::size_t attention_layers() const override { return units_.size(); }
 
   std::vector<std::vector<std::string>> layers() const override { return model_.layers(); }
 
  private:
   Model model_;
-  std::string unit_;
+  std::vector<std::string> units_;
 };
 
 }  // namespace vision

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "vision/classifier.hpp"
+#include "vision/families.hpp"
 
 namespace vision {
 namespace {
@@ -20,33 +21,6 @@ NamedModel small_model(char const* name, char const* family, int patch, int widt
   model.sizes.heads = std::move(heads);
   model.sizes.mean_pooling = model.sizes.family == "vit";
   return model;
-}
-
-void add_vit(std::vector<NamedModel>& all) {
-  struct Row {
-    char const* name;
-    int width, depth, heads, patch, image;
-  };
-  constexpr Row rows[] = {
-      {"vit_tiny_patch16_224", 192, 12, 3, 16, 224},    {"vit_tiny_patch16_384", 192, 12, 3, 16, 384},
-      {"vit_small_patch32_224", 384, 12, 6, 32, 224},   {"vit_small_patch32_384", 384, 12, 6, 32, 384},
-      {"vit_small_patch16_224", 384, 12, 6, 16, 224},   {"vit_small_patch16_384", 384, 12, 6, 16, 384},
-      {"vit_small_patch8_224", 384, 12, 6, 8, 224},     {"vit_base_patch32_224", 768, 12, 12, 32, 224},
-      {"vit_base_patch32_384", 768, 12, 12, 32, 384},   {"vit_base_patch16_224", 768, 12, 12, 16, 224},
-      {"vit_base_patch16_384", 768, 12, 12, 16, 384},   {"vit_base_patch8_224", 768, 12, 12, 8, 224},
-      {"vit_large_patch32_224", 1024, 24, 16, 32, 224}, {"vit_large_patch32_384", 1024, 24, 16, 32, 384},
-      {"vit_large_patch16_224", 1024, 24, 16, 16, 224}, {"vit_large_patch16_384", 1024, 24, 16, 16, 384},
-      {"vit_large_patch14_224", 1024, 24, 16, 14, 224}, {"vit_huge_patch14_224", 1280, 32, 16, 14, 224}};
-  for (Row const& row : rows) {
-    NamedModel model{.name = row.name, .crop_fraction = row.image == 384 ? 1.0 : 0.9};
-    model.sizes.image = {row.image, row.image};
-    model.sizes.patch = {row.patch, row.patch};
-    model.sizes.width = row.width;
-    model.sizes.depth = row.depth;
-    model.sizes.heads = row.heads;
-    for (int c = 0; c < 3; ++c) model.mean[c] = model.deviation[c] = 0.5f;  // those that were trained on ImageNet-21k
-    all.push_back(model);
-  }
 }
 
 /// The names nearest to `word`, at most three.
@@ -71,7 +45,9 @@ std::vector<NamedModel> const& named_models() {
     models.push_back(small_model("medium", "vit", 4, 96, 5, 3));
     models.push_back(small_model("tiny", "vit", 16, 192, 12, 3));
     models.push_back(small_model("base", "vit", 16, 768, 12, 12));
-    add_vit(models);
+    models.push_back(small_model("xcit_micro", "xcit", 4, 64, 4, 4));
+    models.back().sizes.layer_scale = 1;
+    for (auto const& family : {vit_models(), xcit_models()}) models.insert(models.end(), family.begin(), family.end());
     return models;
   }();
   return all;
@@ -87,10 +63,10 @@ NamedModel const& named_model(std::string const& name) {
 void describe(io::SettingList& list, ModelSettings& m) {
   list.group("Model");
   list("model", m.name,
-       {.help = "A model by name, see --list-models: small, medium, tiny and base are for images of any size, the "
-                "others are timm's. The flags below change its sizes",
+       {.help = "A model by name, see --list-models: small, medium, tiny, base and those called micro are for images of "
+                "any size, the others are timm's. The flags below change its sizes",
         .decides = false});
-  list("family", m.family, {.help = "Family of the model (default: that of --model)", .words = {"vit"}, .model = true});
+  list("family", m.family, {.help = "Family of the model (default: that of --model)", .words = {"vit", "xcit"}, .model = true});
   list("image-size", m.image_size,
        {.help = "Height and width of the images that the model sees (default: that of the data, of folders that of "
                 "--model)",
@@ -116,6 +92,14 @@ void describe(io::SettingList& list, ModelSettings& m) {
        {.help = "Where the trained factors of branches start, of models that have them (default: of the model)",
         .range = {0, 100},
         .model = true});
+  list("class-depth", m.class_depth,
+       {.help = "Layers of XCiT's class attention (default: of the model)", .range = {1, 1000}, .model = true});
+  list("class-norm", m.class_norm,
+       {.help = "What XCiT's class attention normalises: all tokens, or the class token alone (default: of the model)",
+        .words = {"all", "token"},
+        .model = true});
+  list("class-softmax", m.class_softmax,
+       {.help = "Keep softmax in XCiT's class attention, whatever --activation says", .model = true});
   list("drop", m.drop, {.help = "Dropout rate", .range = {0, 0.99}});
   list("drop-path", m.drop_path,
        {.help = "Rate of stochastic depth in the last block; linear from 0 at the first, of XCiT the same in all",
@@ -134,7 +118,7 @@ Sizes model_sizes(ModelSettings const& settings, attn::data::ImageShape const& l
   sizes.image = {static_cast<int>(like.height), static_cast<int>(like.width)};
   sizes.channels = static_cast<int>(like.channels);
   sizes.classes = like.classes;
-  if (model.any_image) {
+  if (model.any_image && sizes.family != "xcit") {
     int tile = sizes.patch.height;
     while (tile > 1 && (sizes.image.height % tile != 0 || sizes.image.width % tile != 0)) --tile;
     sizes.patch = {tile, tile};
@@ -150,6 +134,9 @@ Sizes model_sizes(ModelSettings const& settings, attn::data::ImageShape const& l
   take(sizes.mlp_ratio, settings.mlp_ratio);
   take(sizes.window, settings.window);
   take(sizes.layer_scale, settings.layer_scale);
+  take(sizes.class_depth, settings.class_depth);
+  sizes.class_softmax = settings.class_softmax;
+  if (settings.class_norm) sizes.token_norm = *settings.class_norm == "all";
   if (settings.pool) sizes.mean_pooling = *settings.pool == "mean";
   sizes.drop = settings.drop;
   sizes.drop_path = settings.drop_path;
@@ -167,6 +154,10 @@ void say(ModelSettings& settings, Sizes const& sizes) {
   settings.mlp_ratio = sizes.mlp_ratio;
   if (sizes.family == "vit") settings.pool = sizes.mean_pooling ? "mean" : "token";
   if (sizes.family == "swin") settings.window = sizes.window;
+  if (sizes.family != "xcit") return;
+  settings.layer_scale = sizes.layer_scale;
+  settings.class_depth = sizes.class_depth;
+  settings.class_norm = sizes.token_norm ? "all" : "token";
 }
 
 void name_sizes(io::SettingList& list, ModelSettings& settings) {
@@ -187,6 +178,9 @@ void name_sizes(io::SettingList& list, ModelSettings& settings) {
   take("heads", settings.heads, said.heads);
   take("mlp-ratio", settings.mlp_ratio, said.mlp_ratio);
   take("window", settings.window, said.window);
+  take("layer-scale", settings.layer_scale, said.layer_scale);
+  take("class-depth", settings.class_depth, said.class_depth);
+  take("class-norm", settings.class_norm, said.class_norm);
   if (!model.any_image) take("pool", settings.pool, said.pool);
 }
 

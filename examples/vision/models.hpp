@@ -44,6 +44,9 @@ struct ModelSettings {
   std::optional<std::string> pool;
   std::optional<Stages> window;
   std::optional<double> layer_scale;
+  std::optional<int> class_depth;
+  std::optional<std::string> class_norm;
+  bool class_softmax = false;
   double drop = 0;
   double drop_path = 0;
   bool scale_per_head = false;

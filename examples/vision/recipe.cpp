@@ -215,6 +215,9 @@ void describe(io::SettingList& list, Recipe& r) {
        {.help = "Least share of a picture that a random crop, resized, takes; 0 for none", .range = {0, 1}});
   list("auto-augment", r.auto_augment,
        {.help = "RandAugment as timm writes it, rand-m9-mstd0.5-inc1; three-augment, 3a; or none"});
+  list("color-jitter", r.color_jitter,
+       {.help = "Strength of random changes of brightness, contrast and color; not with RandAugment, as in timm",
+        .range = {0, 100}});
   list("erase", r.erase, {.help = "Probability that a rectangle of an image becomes noise", .range = {0, 1}});
   list("repeats", r.repeats,
        {.help = "Repeated augmentation: how often an image is in an epoch, of fewer images", .range = {1, 1000}});
@@ -270,12 +273,22 @@ double LearningRate::operator()(attn::Index step) const {
   return constant_ ? rate(warmup_) : rate(cosine_);
 }
 
+attn::data::Augmentation augmentation_of(Recipe const& recipe) {
+  ATTN_CHECK(recipe.crop_padding == 0 || recipe.crop_area == 0, "--crop-padding: leave out --crop-area, one crop is "
+             "enough");
+  attn::data::Augmentation augmentation = {.crop_padding = recipe.crop_padding,
+                                           .flip_probability = recipe.flip,
+                                           .auto_augment = recipe.auto_augment,
+                                           .color_jitter = recipe.color_jitter,
+                                           .erase_probability = recipe.erase};
+  augmentation.resized_crop = recipe.crop_area > 0;
+  if (recipe.crop_area > 0) augmentation.crop.scale[0] = recipe.crop_area;
+  return augmentation;
+}
+
 attn::data::BatchOptions batch_options(Recipe const& recipe, std::uint64_t seed) {
   return {.batch_size = recipe.batch / recipe.accumulate,
           .key = attn::subkey(attn::RandomKey{.seed = seed}, "batches"),
-          .augmentation = {.crop_padding = recipe.crop_padding,
-                           .flip_probability = recipe.flip,
-                           .erase_probability = recipe.erase},
           .mixing = {.mixup_alpha = recipe.mixup, .cutmix_alpha = recipe.cutmix},
           .smoothing = recipe.label_smoothing,
           .repeats = recipe.repeats};

@@ -41,6 +41,7 @@ struct Recipe {
   double erase = 0;
   double crop_area = 0;
   std::string auto_augment = "none";
+  double color_jitter = 0;
   std::size_t repeats = 1;
   std::optional<double> crop_fraction;
   double ema = 0;
@@ -82,6 +83,9 @@ class LearningRate {
   attn::optim::LinearWarmup warmup_;
   attn::optim::Cosine cosine_;
 };
+
+/// How images to learn from are changed.
+attn::data::Augmentation augmentation_of(Recipe const& recipe);
 
 /// Of a part of a step.
 attn::data::BatchOptions batch_options(Recipe const& recipe, std::uint64_t seed);

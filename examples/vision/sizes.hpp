@@ -64,7 +64,8 @@ struct Sizes {
   bool scale_per_head = false;  ///< trained numbers of the activation: a set for each head
   Stages window = 7;            ///< Swin: side of a window
   double layer_scale = 0;       ///< DeiT-III, XCiT: where the trained factors of branches start; 0: there are none
-  int class_layers = 2;         ///< XCiT: layers in which the class token looks at the others
+  int class_depth = 2;          ///< XCiT: layers in which the class token looks at the others
+  bool class_softmax = false;   ///< XCiT: these keep softmax, whatever the activation
   bool token_norm = true;       ///< XCiT: these norm all tokens, not the class token alone
   bool class_position = true;   ///< ViT: the class token has a position; not in DeiT-III
   double drop = 0;              ///< rate of dropout
