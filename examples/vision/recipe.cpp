@@ -274,16 +274,9 @@ double LearningRate::operator()(attn::Index step) const {
 }
 
 attn::data::Augmentation augmentation_of(Recipe const& recipe) {
-  ATTN_CHECK(recipe.crop_padding == 0 || recipe.crop_area == 0, "--crop-padding: leave out --crop-area, one crop is "
-             "enough");
-  attn::data::Augmentation augmentation = {.crop_padding = recipe.crop_padding,
-                                           .flip_probability = recipe.flip,
-                                           .auto_augment = recipe.auto_augment,
-                                           .color_jitter = recipe.color_jitter,
-                                           .erase_probability = recipe.erase};
-  augmentation.resized_crop = recipe.crop_area > 0;
-  if (recipe.crop_area > 0) augmentation.crop.scale[0] = recipe.crop_area;
-  return augmentation;
+  return {.crop_padding = recipe.crop_padding,
+          .flip_probability = recipe.flip,
+          .erase_probability = recipe.erase};
 }
 
 attn::data::BatchOptions batch_options(Recipe const& recipe, std::uint64_t seed) {

@@ -6,6 +6,7 @@
 #include "attn/train/detail/tensors.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <optional>
 #include <set>
 #include <string>
@@ -69,6 +70,13 @@ LoadReport load_weights(io::Path const& path, Ctx& ctx, LoadOptions const& optio
     detail::read_tensor(file, entry.name, entry, to, report);
   }
   for (nn::BufferEntry const& entry : model.buffer_entries()) {
+    // Counters of steps are whole numbers in files of PyTorch, and not in all of them.
+    bool const counter = nn::matches("*num_batches_tracked", entry.name);
+    if (counter && !file.contains(entry.name)) continue;
+    if (counter && file.entry(entry.name).dtype == io::DType::i64) {
+      buffers[static_cast<std::size_t>(entry.offset)] = static_cast<T>(file.get<std::int64_t>(entry.name, {}).at(0));
+      continue;
+    }
     detail::read_tensor(file, entry.name, entry, buffers.data() + entry.offset, report);
   }
   for (auto const& [name, _] : file.tensors()) {
