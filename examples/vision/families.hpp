@@ -13,6 +13,10 @@ std::vector<NamedModel> vit_models();
 std::unique_ptr<Classifier> make_vit(attn::nn::Builder const& builder, ActivationChoice const& choice,
                                      Sizes const& sizes);
 
+std::vector<NamedModel> swin_models();
+std::unique_ptr<Classifier> make_swin(attn::nn::Builder const& builder, ActivationChoice const& choice,
+                                      Sizes const& sizes);
+
 std::vector<NamedModel> xcit_models();
 std::unique_ptr<Classifier> make_xcit(attn::nn::Builder const& builder, ActivationChoice const& choice,
                                       Sizes const& sizes);

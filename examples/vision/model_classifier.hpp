@@ -21,17 +21,31 @@ class ModelClassifier : public Classifier {
 
   attn::nn::LossValue<Context> train(Context& ctx, Images images, Lesson const& lesson,
                                      std::vector<AttentionNorms>* norms) const override {
-    auto [logits, tape] = model_.forward(ctx, images);
-    if (norms != nullptr) {
-      norms->clear();
-      for (auto const& layer : model_.attention_norms(ctx, tape)) norms->push_back({layer.frobenius, layer.jacobian});
+    if constexpr (may_be_distilled) {
+      if (model_.config().distilled) {
+        auto [logits, tape] = model_.forward_heads(ctx, images);
+        note_norms(ctx, tape, norms);
+        auto const [loss, d_logits] = learn(ctx, {logits[0], logits[1]}, lesson);
+        model_.backward_heads(ctx, std::move(tape), {d_logits[0], d_logits[1]});
+        return loss;
+      }
     }
+    auto [logits, tape] = model_.forward(ctx, images);
+    note_norms(ctx, tape, norms);
     auto const [loss, d_logits] = learn(ctx, {logits}, lesson);
     model_.backward(ctx, std::move(tape), d_logits.front());
     return loss;
   }
 
-  std::vector<Logits> heads(Context& ctx, Images images) const override { return {model_.forward(ctx, images).value}; }
+  std::vector<Logits> heads(Context& ctx, Images images) const override {
+    if constexpr (may_be_distilled) {
+      if (model_.config().distilled) {
+        auto const logits = model_.forward_heads(ctx, images).value;
+        return {logits[0], logits[1]};
+      }
+    }
+    return {model_.forward(ctx, images).value};
+  }
 
   std::vector<AttentionMaps> attention(Context& ctx, Images images) const override {
     ctx.keep_tape = true;
@@ -56,6 +70,15 @@ class ModelClassifier : public Classifier {
   std::vector<std::vector<std::string>> layers() const override { return model_.layers(); }
 
  private:
+  static constexpr bool may_be_distilled = requires(Model const& model) { model.config().distilled; };
+
+  template <class Tape>
+  void note_norms(Context& ctx, Tape const& tape, std::vector<AttentionNorms>* norms) const {
+    if (norms == nullptr) return;
+    norms->clear();
+    for (auto const& layer : model_.attention_norms(ctx, tape)) norms->push_back({layer.frobenius, layer.jacobian});
+  }
+
   Model model_;
   std::vector<std::string> units_;
 };

@@ -45,6 +45,11 @@ std::vector<NamedModel> const& named_models() {
     models.push_back(small_model("medium", "vit", 4, 96, 5, 3));
     models.push_back(small_model("tiny", "vit", 16, 192, 12, 3));
     models.push_back(small_model("base", "vit", 16, 768, 12, 12));
+    models.push_back(small_model("deit_micro", "vit", 4, 64, 4, 4));
+    models.back().sizes.mean_pooling = false;
+    models.push_back(models.back());
+    models.back().name = "deit_micro_distilled";
+    models.back().sizes.distilled = true;
     models.push_back(small_model("xcit_micro", "xcit", 4, 64, 4, 4));
     models.back().sizes.layer_scale = 1;
     for (auto const& family : {vit_models(), xcit_models()}) models.insert(models.end(), family.begin(), family.end());
@@ -62,11 +67,13 @@ NamedModel const& named_model(std::string const& name) {
 
 void describe(io::SettingList& list, ModelSettings& m) {
   list.group("Model");
-  list("model", m.name,
-       {.help = "A model by name, see --list-models: small, medium, tiny, base and those called micro are for images of "
-                "any size, the others are timm's. The flags below change its sizes",
-        .decides = false});
-  list("family", m.family, {.help = "Family of the model (default: that of --model)", .words = {"vit", "xcit"}, .model = true});
+  list(
+      "model", m.name,
+      {.help = "A model by name, see --list-models: small, medium, tiny, base and those called micro are for images of "
+               "any size, the others are timm's. The flags below change its sizes",
+       .decides = false});
+  list("family", m.family,
+       {.help = "Family of the model (default: that of --model)", .words = {"vit", "xcit"}, .model = true});
   list("image-size", m.image_size,
        {.help = "Height and width of the images that the model sees (default: that of the data, of folders that of "
                 "--model)",
@@ -100,6 +107,11 @@ void describe(io::SettingList& list, ModelSettings& m) {
         .model = true});
   list("class-softmax", m.class_softmax,
        {.help = "Keep softmax in XCiT's class attention, whatever --activation says", .model = true});
+  list("distilled", m.distilled,
+       {.help = "Give a ViT DeiT's second token and head, which learn from the teacher (default: of the model)",
+        .model = true});
+  list("no-qkv-bias", m.no_qkv_bias,
+       {.help = "Leave out a ViT's bias of queries, keys and values (default: of the model)", .model = true});
   list("drop", m.drop, {.help = "Dropout rate", .range = {0, 0.99}});
   list("drop-path", m.drop_path,
        {.help = "Rate of stochastic depth in the last block; linear from 0 at the first, of XCiT the same in all",
@@ -136,6 +148,8 @@ Sizes model_sizes(ModelSettings const& settings, attn::data::ImageShape const& l
   take(sizes.layer_scale, settings.layer_scale);
   take(sizes.class_depth, settings.class_depth);
   sizes.class_softmax = settings.class_softmax;
+  sizes.distilled = sizes.distilled || settings.distilled;
+  sizes.qkv_bias = sizes.qkv_bias && !settings.no_qkv_bias;
   if (settings.class_norm) sizes.token_norm = *settings.class_norm == "all";
   if (settings.pool) sizes.mean_pooling = *settings.pool == "mean";
   sizes.drop = settings.drop;
@@ -152,6 +166,8 @@ void say(ModelSettings& settings, Sizes const& sizes) {
   settings.depth = sizes.depth;
   settings.heads = sizes.heads;
   settings.mlp_ratio = sizes.mlp_ratio;
+  settings.distilled = sizes.distilled;
+  settings.no_qkv_bias = !sizes.qkv_bias;
   if (sizes.family == "vit") settings.pool = sizes.mean_pooling ? "mean" : "token";
   if (sizes.family == "swin") settings.window = sizes.window;
   if (sizes.family != "xcit") return;
@@ -181,7 +197,14 @@ void name_sizes(io::SettingList& list, ModelSettings& settings) {
   take("layer-scale", settings.layer_scale, said.layer_scale);
   take("class-depth", settings.class_depth, said.class_depth);
   take("class-norm", settings.class_norm, said.class_norm);
-  if (!model.any_image) take("pool", settings.pool, said.pool);
+  if (model.any_image) return;
+  take("pool", settings.pool, said.pool);
+  auto const take_switch = [&](char const* name, bool& into, bool from) {
+    into = into || from;
+    list.at(name).given_by = "--model";
+  };
+  take_switch("distilled", settings.distilled, said.distilled);
+  take_switch("no-qkv-bias", settings.no_qkv_bias, said.no_qkv_bias);
 }
 
 std::string model_table() {

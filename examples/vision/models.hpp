@@ -47,6 +47,8 @@ struct ModelSettings {
   std::optional<int> class_depth;
   std::optional<std::string> class_norm;
   bool class_softmax = false;
+  bool distilled = false;
+  bool no_qkv_bias = false;
   double drop = 0;
   double drop_path = 0;
   bool scale_per_head = false;

@@ -274,9 +274,7 @@ double LearningRate::operator()(attn::Index step) const {
 }
 
 attn::data::Augmentation augmentation_of(Recipe const& recipe) {
-  return {.crop_padding = recipe.crop_padding,
-          .flip_probability = recipe.flip,
-          .erase_probability = recipe.erase};
+  return {.crop_padding = recipe.crop_padding, .flip_probability = recipe.flip, .erase_probability = recipe.erase};
 }
 
 attn::data::BatchOptions batch_options(Recipe const& recipe, std::uint64_t seed) {

@@ -110,21 +110,4 @@ void adopt(io::SettingList& list, io::CommonOptions const& common, Settings& set
   settings.activation.factor = number;
 }
 
-io::MemoryPlan memory_of(Settings const& settings, Sizes const& s, bool trains) {
-  double const width = double(s.width), hidden = s.mlp_ratio * width, depth = double(s.depth.total()),
-               classes = s.classes;
-  double const patch = double(s.patch.height) * double(s.patch.width);
-  double const tokens = double(s.image.height) * double(s.image.width) / patch + 1;
-  double const parameters = double(count_parameters(settings.activation, s));
-  double const batch = double(settings.recipe.batch) / double(settings.recipe.accumulate), judged = 250;
-  double const block = tokens * (9 * width + 2 * hidden);  // what one image leaves in one block for the way back
-  double const number = sizeof(float);
-  io::MemoryPlan plan;
-  // Values, gradients, two moments, and what of these is written to the disk.
-  plan.add("parameters", number * parameters * (trains ? (settings.recipe.ema > 0 ? 9 : 7) : 2));
-  if (trains) plan.add("activations of a batch", number * batch * (block * (depth + 1) + 6 * classes));
-  plan.add("activations of evaluation", number * judged * (block + 3 * classes));
-  return plan;
-}
-
 }  // namespace vision

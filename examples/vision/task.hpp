@@ -36,9 +36,10 @@ class VisionTask {
   }
 
   /// Images that are judged at once.
+  static std::size_t most_at_once(Extent const& image) { return image.height * image.width > 4096 ? 32 : 250; }
   static std::size_t evaluation_batch(ImageSet const& images) {
-    std::size_t const most = images.shape().height * images.shape().width > 4096 ? 32 : 250;
-    return std::min(most, images.size());
+    auto const shape = images.shape();
+    return std::min(most_at_once({static_cast<int>(shape.height), static_cast<int>(shape.width)}), images.size());
   }
 
   std::uint64_t steps_per_epoch() const { return steps_per_epoch_; }

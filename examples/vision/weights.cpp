@@ -18,8 +18,7 @@ bool any_matches(io::Safetensors const& file, char const* pattern) {
 }
 
 std::string title(std::string const& family) {
-  if (family == "vit") return "a ViT";
-  if (family == "deit") return "a DeiT";
+  if (family == "vit") return "a ViT or DeiT";
   if (family == "swin") return "a Swin";
   return "an XCiT";
 }
@@ -27,9 +26,14 @@ std::string title(std::string const& family) {
 /// Throws where the names are those of another family.
 void check_family(io::Path const& path, Sizes const& sizes) {
   std::string const looks_like = family_of_weights(path);
-  bool const plain = (looks_like == "vit" && sizes.family == "deit") || looks_like.empty();
-  ATTN_CHECK(plain || looks_like == sizes.family, "--weights: '", path.string(), "' look like those of ",
+  ATTN_CHECK(looks_like.empty() || looks_like == sizes.family, "--weights: '", path.string(), "' look like those of ",
              title(looks_like), ", not of ", title(sizes.family), "; give --model with a name of that family");
+  if (looks_like != "vit" || sizes.family != "vit") return;
+  bool const has_teacher_head = any_matches(io::Safetensors(path), "head_dist.weight");
+  ATTN_CHECK(has_teacher_head == sizes.distilled, "--weights: '", path.string(), "' are those of a DeiT ",
+             has_teacher_head ? "with" : "without", " a distillation token, the model has ",
+             sizes.distilled ? "one" : "none", "; give --model with ", has_teacher_head ? "a" : "no",
+             " distilled name");
 }
 
 /// Throws where the head of the file is for other classes.
@@ -51,7 +55,6 @@ std::string family_of_weights(io::Path const& path) {
   io::Safetensors const file(path);
   if (any_matches(file, "*relative_position_bias_table")) return "swin";
   if (any_matches(file, "*.attn.temperature") || any_matches(file, "cls_attn_blocks.*")) return "xcit";
-  if (any_matches(file, "dist_token") || any_matches(file, "blocks.*.ls1.gamma")) return "deit";
   if (any_matches(file, "blocks.*.attn.qkv.weight")) return "vit";
   return "";
 }

@@ -9,7 +9,7 @@
 
 namespace vision {
 
-/// Which family the names in a file of weights look like: "vit", "deit", "swin", "xcit", or "" for none of them.
+/// Which family the names in a file of weights look like: "vit" (DeiT, too), "swin", "xcit", or "" for none.
 std::string family_of_weights(io::Path const& file);
 
 /// The number of classes that they were trained for: of the rows of their head.
