@@ -16,6 +16,7 @@ std::unique_ptr<Classifier> make_classifier(attn::nn::Builder const& builder, Ac
              "--depth and --heads: give one number each, Swin alone has stages; got ", sizes.depth.text(), " and ",
              sizes.heads.text());
   if (sizes.family == "vit") return make_vit(builder, choice, sizes);
+  if (sizes.family == "swin") return make_swin(builder, choice, sizes);
   if (sizes.family == "xcit") return make_xcit(builder, choice, sizes);
   throw attn::Error("make_classifier: there is no family '" + sizes.family + "'");
 }

@@ -1,5 +1,11 @@
 #include "vision/image_data.hpp"
 
+#include "attn/data/cifar_images.hpp"
+#include "attn/data/evaluation_transform.hpp"
+#include "attn/data/file_images.hpp"
+#include "attn/data/image_files.hpp"
+#include "attn/data/train_transform.hpp"
+
 #include <algorithm>
 #include <system_error>
 #include <utility>
@@ -7,11 +13,41 @@
 namespace vision {
 namespace {
 
-/// Images in memory, which it shares.
+/// Images in memory, on their way to a model.
+template <class Transform>
 class DatasetSet : public ImageSet {
  public:
-  DatasetSet(std::shared_ptr<attn::data::Dataset const> data, attn::data::Augmentation const& augmentation)
-      : data_(std::move(data)), images_(*data_, augmentation) {}
+  DatasetSet(attn::data::Dataset data, Transform const& transform) : data_(std::move(data)), transform_(transform) {}
+
+  std::size_t size() const override { return data_.count; }
+  attn::data::ImageShape shape() const override {
+    return {data_.channels, transform_.height(), transform_.width(), data_.classes};
+  }
+  void sample(std::size_t i, attn::RandomKey key, attn::data::ImageSample<float>& out) const override {
+    attn::data::Image& image = attn::data::image_memory().original;
+    attn::data::copy_image(data_, i, image);
+    transform_(image, transform_.box(data_.height, data_.width, key), key, out.pixels);
+    out.label = data_.labels[i];
+  }
+
+ private:
+  attn::data::Dataset data_;
+  Transform transform_;
+};
+
+template <class Transform>
+std::shared_ptr<ImageSet const> set_of(attn::data::Dataset data, Transform const& transform, char const* name) {
+  attn::data::check(data, name);
+  return std::make_shared<DatasetSet<Transform>>(std::move(data), transform);
+}
+
+/// Pictures in files, read when they are wanted.
+template <class Transform>
+class FileSet : public ImageSet {
+ public:
+  FileSet(attn::data::ImageFiles files, Transform const& transform, attn::data::FileImagesOptions const& options)
+      : files_(std::move(files)), images_(files_, transform, options) {}
+  FileSet(FileSet const&) = delete;  // images_ refers to files_
 
   std::size_t size() const override { return images_.size(); }
   attn::data::ImageShape shape() const override { return images_.shape(); }
@@ -20,14 +56,21 @@ class DatasetSet : public ImageSet {
   }
 
  private:
-  std::shared_ptr<attn::data::Dataset const> data_;
-  attn::data::DatasetImages<float> images_;
+  attn::data::ImageFiles files_;
+  attn::data::FileImages<float, Transform> images_;
 };
 
-std::shared_ptr<ImageSet const> set_of(attn::data::Dataset data, attn::data::Augmentation const& augmentation,
-                                       char const* name) {
-  attn::data::check(data, name);
-  return std::make_shared<DatasetSet>(std::make_shared<attn::data::Dataset const>(std::move(data)), augmentation);
+/// At most `limit` of some files, evenly out of all classes; 0: all.
+attn::data::ImageFiles some_of(attn::data::ImageFiles files, std::size_t limit) {
+  if (limit == 0 || limit >= files.size()) return files;
+  for (std::size_t i = 0; i < limit; ++i) {
+    std::size_t const from = i * files.size() / limit;
+    files.names[i] = std::move(files.names[from]);
+    files.labels[i] = files.labels[from];
+  }
+  files.names.resize(limit);
+  files.labels.resize(limit);
+  return files;
 }
 
 bool is_there(io::Path const& path) {
@@ -129,25 +172,77 @@ attn::data::Split load_idx_test_data(DataSettings const& settings, attn::data::N
   return split;
 }
 
-ImageData in_memory(attn::data::Split split, Recipe const& recipe) {
+ImageData in_memory(attn::data::Split split, Recipe const& recipe, std::optional<Extent> const& size) {
+  using attn::data::EvaluationTransform, attn::data::TrainTransform;
   ImageData data{.normalization = split.test.normalization, .class_names = split.test.class_names};
+  Extent const at = size.value_or(Extent{static_cast<int>(split.test.height), static_cast<int>(split.test.width)});
+  auto const height = static_cast<std::size_t>(at.height), width = static_cast<std::size_t>(at.width);
   if (split.train.count > 0) {
-    data.train = set_of(
-        std::move(split.train),
-        {.crop_padding = recipe.crop_padding, .flip_probability = recipe.flip, .erase_probability = recipe.erase},
-        "TrainingBatches");
+    TrainTransform<float> const transform(height, width, split.train.normalization, augmentation_of(recipe));
+    data.train = set_of(std::move(split.train), transform, "TrainingBatches");
   }
-  data.test = set_of(std::move(split.test), {}, "EvaluationBatches");
+  // Images that keep their size are seen whole.
+  EvaluationTransform<float> const transform(height, width, data.normalization,
+                                             size ? recipe.crop_fraction.value_or(1) : 1);
+  data.test = set_of(std::move(split.test), transform, "EvaluationBatches");
+  return data;
+}
+
+/// Pictures of unlike sizes, which become as large as the model wants them.
+ImageData in_files(attn::data::ImageFileSplits splits, DataSettings const& settings, Recipe const& recipe,
+                   Wanted const& wanted) {
+  using attn::data::EvaluationTransform, attn::data::TrainTransform;
+  std::size_t const classes = splits.test.classes.size();
+  ATTN_CHECK(settings.classes == 0 || static_cast<std::size_t>(settings.classes) == classes, "--classes: give the ",
+             classes, " classes that '", settings.directory.string(), "' has folders for, or leave it out, got ",
+             settings.classes);
+  ATTN_CHECK(wanted.class_names.empty() || wanted.class_names == splits.test.classes,
+             "--weights: they know the classes ", wanted.class_names.front(), " to ", wanted.class_names.back(), " (",
+             wanted.class_names.size(), "), and '", settings.directory.string(), "' has ", splits.test.classes.front(),
+             " to ", splits.test.classes.back(), " (", classes,
+             "); give the data that they belong to, or train a new head with --classes ", classes);
+  ImageData data{.normalization = wanted.trained.mean.empty() ? wanted.normalization : wanted.trained,
+                 .class_names = splits.test.classes,
+                 .named_classes = true};
+  if (settings.skip_unreadable) data.unreadable = std::make_shared<attn::data::UnreadableImages>();
+  auto const height = static_cast<std::size_t>(wanted.image.height),
+             width = static_cast<std::size_t>(wanted.image.width);
+  attn::data::FileImagesOptions options{.channels = data.normalization.mean.size(),
+                                        .unreadable = data.unreadable.get()};
+  if (wanted.train) {
+    TrainTransform<float> const transform(height, width, data.normalization, augmentation_of(recipe));
+    data.train = std::make_shared<FileSet<TrainTransform<float>>>(
+        some_of(std::move(splits.train), settings.train_limit), transform, options);
+  }
+  options.decode.scaled = false;  // what is judged is what published accuracies were judged with
+  EvaluationTransform<float> const transform(height, width, data.normalization,
+                                             recipe.crop_fraction.value_or(wanted.crop_fraction));
+  data.test = std::make_shared<FileSet<EvaluationTransform<float>>>(
+      some_of(std::move(splits.test), settings.test_limit), transform, options);
   return data;
 }
 
 ImageData load_data(DataSettings const& settings, Recipe const& recipe, Wanted const& wanted) {
   std::string const format = format_of(settings);
+  auto const size = wanted.sized ? std::optional(wanted.image) : std::nullopt;
   if (format == "idx") {
-    if (!wanted.train && !wanted.trained.mean.empty()) return in_memory(load_idx_test_data(settings, wanted.trained));
-    return in_memory(load_idx_data(settings), recipe);
+    if (!wanted.train && !wanted.trained.mean.empty()) {
+      return in_memory(load_idx_test_data(settings, wanted.trained), recipe, size);
+    }
+    return in_memory(load_idx_data(settings), recipe, size);
   }
-  throw attn::Error("--dataset: '" + format + "' is not supported yet");
+  io::Path const& in = settings.directory;
+  if (format == "imagefolder") return in_files(attn::data::list_imagenet(in), settings, recipe, wanted);
+  if (format == "tiny-imagenet") {
+    io::Path const inside = in / "tiny-imagenet-200";
+    return in_files(attn::data::list_tiny_imagenet(is_there(inside / "wnids.txt") ? inside : in), settings, recipe,
+                    wanted);
+  }
+  attn::data::Split cifar = attn::data::load_cifar_images(in);
+  if (!wanted.train && !wanted.trained.mean.empty()) cifar.test.normalization = wanted.trained;
+  if (settings.train_limit > 0) cifar.train = attn::data::take(std::move(cifar.train), settings.train_limit);
+  if (settings.test_limit > 0) cifar.test = attn::data::take(std::move(cifar.test), settings.test_limit);
+  return in_memory(std::move(cifar), recipe, size);
 }
 
 }  // namespace vision

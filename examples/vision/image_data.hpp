@@ -2,11 +2,13 @@
 #pragma once
 
 #include "attn/data/batches.hpp"
+#include "attn/data/file_images.hpp"
 #include "attn/data/idx.hpp"
 #include "attn/io/setting_list.hpp"
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +49,7 @@ struct ImageData {
   attn::data::Normalization normalization = {};
   std::vector<std::string> class_names = {};  // one for each class, or none
   bool named_classes = false;                 // the names are those of folders, by which labels are known
+  std::shared_ptr<attn::data::UnreadableImages> unreadable = {};  // where pictures that cannot be read are left out
 
   ImageSet const& any() const { return train ? *train : *test; }
   std::string name_of(int label) const;
@@ -71,8 +74,8 @@ attn::data::Split load_idx_data(DataSettings const& settings);
 /// Its test images alone, scaled as those were that weights were trained with.
 attn::data::Split load_idx_test_data(DataSettings const& settings, attn::data::Normalization const& trained);
 
-/// Images in memory: of training, changed as the recipe says.
-ImageData in_memory(attn::data::Split split, Recipe const& recipe = {});
+/// Images in memory: of training, changed as the recipe says; of their own size, unless another is given.
+ImageData in_memory(attn::data::Split split, Recipe const& recipe = {}, std::optional<Extent> const& size = {});
 
 /// What the model expects of its images, as far as it is known before they are.
 struct Wanted {

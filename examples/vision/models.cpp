@@ -50,9 +50,13 @@ std::vector<NamedModel> const& named_models() {
     models.push_back(models.back());
     models.back().name = "deit_micro_distilled";
     models.back().sizes.distilled = true;
+    models.push_back(small_model("swin_micro", "swin", 4, 48, {2, 2}, {3, 6}));
+    models.back().sizes.window = 4;
     models.push_back(small_model("xcit_micro", "xcit", 4, 64, 4, 4));
     models.back().sizes.layer_scale = 1;
-    for (auto const& family : {vit_models(), xcit_models()}) models.insert(models.end(), family.begin(), family.end());
+    for (auto const& family : {vit_models(), swin_models(), xcit_models()}) {
+      models.insert(models.end(), family.begin(), family.end());
+    }
     return models;
   }();
   return all;
@@ -73,7 +77,7 @@ void describe(io::SettingList& list, ModelSettings& m) {
                "any size, the others are timm's. The flags below change its sizes",
        .decides = false});
   list("family", m.family,
-       {.help = "Family of the model (default: that of --model)", .words = {"vit", "xcit"}, .model = true});
+       {.help = "Family of the model (default: that of --model)", .words = {"vit", "swin", "xcit"}, .model = true});
   list("image-size", m.image_size,
        {.help = "Height and width of the images that the model sees (default: that of the data, of folders that of "
                 "--model)",
@@ -112,6 +116,8 @@ void describe(io::SettingList& list, ModelSettings& m) {
         .model = true});
   list("no-qkv-bias", m.no_qkv_bias,
        {.help = "Leave out a ViT's bias of queries, keys and values (default: of the model)", .model = true});
+  list("no-class-position", m.no_class_position,
+       {.help = "Give the class token of a ViT no position, as in DeiT III (default: of the model)", .model = true});
   list("drop", m.drop, {.help = "Dropout rate", .range = {0, 0.99}});
   list("drop-path", m.drop_path,
        {.help = "Rate of stochastic depth in the last block; linear from 0 at the first, of XCiT the same in all",
@@ -150,6 +156,7 @@ Sizes model_sizes(ModelSettings const& settings, attn::data::ImageShape const& l
   sizes.class_softmax = settings.class_softmax;
   sizes.distilled = sizes.distilled || settings.distilled;
   sizes.qkv_bias = sizes.qkv_bias && !settings.no_qkv_bias;
+  sizes.class_position = sizes.class_position && !settings.no_class_position;
   if (settings.class_norm) sizes.token_norm = *settings.class_norm == "all";
   if (settings.pool) sizes.mean_pooling = *settings.pool == "mean";
   sizes.drop = settings.drop;
@@ -168,6 +175,8 @@ void say(ModelSettings& settings, Sizes const& sizes) {
   settings.mlp_ratio = sizes.mlp_ratio;
   settings.distilled = sizes.distilled;
   settings.no_qkv_bias = !sizes.qkv_bias;
+  settings.no_class_position = !sizes.class_position;
+  if (sizes.layer_scale > 0) settings.layer_scale = sizes.layer_scale;
   if (sizes.family == "vit") settings.pool = sizes.mean_pooling ? "mean" : "token";
   if (sizes.family == "swin") settings.window = sizes.window;
   if (sizes.family != "xcit") return;
@@ -205,6 +214,7 @@ void name_sizes(io::SettingList& list, ModelSettings& settings) {
   };
   take_switch("distilled", settings.distilled, said.distilled);
   take_switch("no-qkv-bias", settings.no_qkv_bias, said.no_qkv_bias);
+  take_switch("no-class-position", settings.no_class_position, said.no_class_position);
 }
 
 std::string model_table() {

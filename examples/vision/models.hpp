@@ -49,6 +49,7 @@ struct ModelSettings {
   bool class_softmax = false;
   bool distilled = false;
   bool no_qkv_bias = false;
+  bool no_class_position = false;
   double drop = 0;
   double drop_path = 0;
   bool scale_per_head = false;

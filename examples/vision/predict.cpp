@@ -1,13 +1,20 @@
 #include "vision/predict.hpp"
 
+#include "attn/data/evaluation_transform.hpp"
+#include "attn/data/file_images.hpp"
+#include "attn/io/csv.hpp"
 #include "attn/io/npy.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "vision/training.hpp"
 #include "vision/weights.hpp"
 
 namespace vision {
@@ -42,12 +49,48 @@ int classes_of(Settings const& settings, io::Path const& weights) {
   return head_rows(weights);
 }
 
-}  // namespace
+/// Puts the images from `begin` on, so many, where a model reads them.
+using Read = std::function<void(std::size_t begin, std::size_t count, float* to)>;
 
-void predict(Settings const& settings, io::Path const& images, io::Path const& weights, io::Json const& description,
-             io::Path const& out) {
-  (void)description;
-  check(settings);
+/// What the model says of `count` images like these, and what it has been told of their classes.
+Answers ask(Settings const& settings, attn::data::ImageShape const& like, std::size_t count, io::Path const& weights,
+            Read const& read) {
+  Sizes const sizes = model_sizes(settings.model, like);
+  memory_of(settings, sizes, false).check(settings.insist);
+  Context ctx(settings.seed);
+  auto const model = make_classifier(ctx, settings.activation, sizes);
+  load_model(weights, ctx, sizes, false);
+  ctx.training = false;
+
+  Answers answers;
+  std::size_t const size = like.image_size();
+  std::vector<float> numbers(std::min(at_once, count) * size);
+  for (std::size_t begin = 0; begin < count; begin += at_once) {
+    std::size_t const n = std::min(at_once, count - begin);
+    read(begin, n, numbers.data());
+    ctx.begin_step();
+    auto const batch = ctx.tensor(n, like.channels, like.height, like.width);
+    Kokkos::deep_copy(ctx.exec, Kokkos::View<float*, Context::MemorySpace>(batch.data(), n * size),
+                      Kokkos::View<float const*, Kokkos::HostSpace>(numbers.data(), n * size));
+    auto const heads = model->heads(ctx, batch);
+    answers.heads.resize(heads.size());
+    for (std::size_t h = 0; h < heads.size(); ++h) append(ctx, heads[h], answers.heads[h]);
+    append(ctx, mean_of(ctx, heads), answers.mean);
+  }
+  return answers;
+}
+
+void write(Answers const& answers, std::size_t count, io::Path const& out) {
+  write(out / "logits.npy", answers.mean, count);
+  if (answers.heads.size() > 1) {
+    write(out / "logits_class.npy", answers.heads[0], count);
+    write(out / "logits_teacher.npy", answers.heads[1], count);
+  }
+  std::printf("logits of %zu images: %s\n", count, (out / "logits.npy").string().c_str());
+}
+
+/// (images, channels, height, width) of float32, normalised already.
+void predict_array(Settings const& settings, io::Path const& images, io::Path const& weights, io::Path const& out) {
   io::Array const x = io::read_npy(images);
   ATTN_CHECK(x.shape.size() == 4 && x.shape[0] > 0, "--predict: give (images, channels, height, width), '",
              images.string(), "' has ", io::to_string(x.shape));
@@ -59,35 +102,83 @@ void predict(Settings const& settings, io::Path const& images, io::Path const& w
                "--image-size: leave it out, or give that of the images, ", x.shape[2], "x", x.shape[3], ", got ",
                said.text());
   }
-  std::size_t const count = x.shape[0], size = x.shape[1] * x.shape[2] * x.shape[3];
-  Sizes const sizes = model_sizes(
-      settings.model,
-      {.channels = x.shape[1], .height = x.shape[2], .width = x.shape[3], .classes = classes_of(settings, weights)});
-  memory_of(settings, sizes, false).check(settings.insist);
-  Context ctx(settings.seed);
-  auto const model = make_classifier(ctx, settings.activation, sizes);
-  load_model(weights, ctx, sizes, false);
-  ctx.training = false;
+  attn::data::ImageShape const like{
+      .channels = x.shape[1], .height = x.shape[2], .width = x.shape[3], .classes = classes_of(settings, weights)};
+  std::size_t const bytes = like.image_size() * sizeof(float);
+  auto const read = [&](std::size_t begin, std::size_t count, float* to) {
+    std::memcpy(to, x.bytes.data() + begin * bytes, count * bytes);
+  };
+  write(ask(settings, like, x.shape[0], weights, read), x.shape[0], out);
+}
 
-  Answers answers;
-  auto const* const numbers = reinterpret_cast<float const*>(x.bytes.data());
-  for (std::size_t begin = 0; begin < count; begin += at_once) {
-    std::size_t const n = std::min(at_once, count - begin);
-    ctx.begin_step();
-    auto const batch = ctx.tensor(n, x.shape[1], x.shape[2], x.shape[3]);
-    Kokkos::deep_copy(ctx.exec, Kokkos::View<float*, Context::MemorySpace>(batch.data(), n * size),
-                      Kokkos::View<float const*, Kokkos::HostSpace>(numbers + begin * size, n * size));
-    auto const heads = model->heads(ctx, batch);
-    answers.heads.resize(heads.size());
-    for (std::size_t h = 0; h < heads.size(); ++h) append(ctx, heads[h], answers.heads[h]);
-    append(ctx, mean_of(ctx, heads), answers.mean);
+/// All pictures below a folder, in the order of their names.
+attn::data::ImageFiles pictures_below(io::Path const& folder) {
+  attn::data::ImageFiles files{.root = folder, .classes = {}, .names = {}, .labels = {}};
+  std::error_code error;
+  std::filesystem::recursive_directory_iterator entries(folder, error);
+  ATTN_CHECK(!error, "--predict: cannot open the folder '", folder.string(), "': ", error.message());
+  for (auto const& entry : entries) {
+    bool const counts = entry.is_regular_file(error) && attn::data::detail::is_picture(entry.path());
+    if (counts) files.names.push_back(entry.path().lexically_relative(folder).generic_string());
   }
-  write(out / "logits.npy", answers.mean, count);
-  if (answers.heads.size() > 1) {
-    write(out / "logits_class.npy", answers.heads[0], count);
-    write(out / "logits_teacher.npy", answers.heads[1], count);
+  ATTN_CHECK(!files.names.empty(), "--predict: there is no picture in '", folder.string(), "'");
+  std::sort(files.names.begin(), files.names.end());
+  files.labels.resize(files.names.size());
+  return files;
+}
+
+/// A table of files with the likeliest class and its probability.
+void write_table(io::Path const& path, attn::data::ImageFiles const& files, std::vector<float> const& logits,
+                 std::vector<std::string> const& class_names) {
+  io::CsvLog table(path, {"file", "class", "probability"});
+  std::size_t const classes = logits.size() / files.size();
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    auto const row = logits.begin() + static_cast<std::ptrdiff_t>(i * classes);
+    auto const end = row + static_cast<std::ptrdiff_t>(classes);
+    auto const best = std::max_element(row, end);
+    double sum = 0;
+    for (auto logit = row; logit != end; ++logit) sum += std::exp(double(*logit) - double(*best));
+    auto const label = static_cast<std::size_t>(best - row);
+    std::string const name = label < class_names.size() ? class_names[label] : std::to_string(label);
+    io::CsvCell const cells[] = {std::string_view(files.names[i]), std::string_view(name), 1 / sum};
+    table.append(cells);
   }
-  std::printf("logits of %zu images: %s\n", count, (out / "logits.npy").string().c_str());
+}
+
+/// Pictures of any size, which become as large as the model wants them.
+void predict_pictures(Settings const& settings, io::Path const& folder, io::Path const& weights,
+                      io::Json const& description, io::Path const& out) {
+  Wanted const wanted = vision::wanted(settings, description, /*trains=*/false);
+  auto const& normalization = wanted.trained.mean.empty() ? wanted.normalization : wanted.trained;
+  attn::data::ImageFiles const files = pictures_below(folder);
+  attn::data::EvaluationTransform<float> const transform(static_cast<std::size_t>(wanted.image.height),
+                                                         static_cast<std::size_t>(wanted.image.width), normalization,
+                                                         settings.recipe.crop_fraction.value_or(wanted.crop_fraction));
+  attn::data::FileImages<float, attn::data::EvaluationTransform<float>> const images(
+      files, transform, {.decode = {.scaled = false}, .channels = normalization.mean.size()});
+  auto like = images.shape();
+  like.classes = classes_of(settings, weights);
+  auto const read = [&](std::size_t begin, std::size_t count, float* to) {
+    for (std::size_t i = 0; i < count; ++i) {
+      attn::data::ImageSample<float> sample{.pixels = to + i * like.image_size()};
+      images.sample(begin + i, {}, sample);
+    }
+  };
+  Answers const answers = ask(settings, like, files.size(), weights, read);
+  write(answers, files.size(), out);
+  write_table(out / "predictions.csv", files, answers.mean, wanted.class_names);
+}
+
+}  // namespace
+
+void predict(Settings const& settings, io::Path const& images, io::Path const& weights, io::Json const& description,
+             io::Path const& out) {
+  check(settings);
+  std::error_code ignored;
+  if (std::filesystem::is_directory(images, ignored)) {
+    return predict_pictures(settings, images, weights, description, out);
+  }
+  predict_array(settings, images, weights, out);
 }
 
 }  // namespace vision

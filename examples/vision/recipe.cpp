@@ -77,6 +77,7 @@ io::Json swin(std::string const& model) {
                               {"clip", 5.0},
                               {"repeats", 1},
                               {"ema", 0.0},
+                              {"ema-use", "judge"},
                               {"drop", 0.0},
                               {"drop-path", drop_path}});
 }
@@ -274,7 +275,13 @@ double LearningRate::operator()(attn::Index step) const {
 }
 
 attn::data::Augmentation augmentation_of(Recipe const& recipe) {
-  return {.crop_padding = recipe.crop_padding, .flip_probability = recipe.flip, .erase_probability = recipe.erase};
+  return {.resized_crop = recipe.crop_area > 0,
+          .crop = {.scale = {recipe.crop_area > 0 ? recipe.crop_area : 1, 1}},
+          .crop_padding = recipe.crop_padding,
+          .flip_probability = recipe.flip,
+          .auto_augment = recipe.auto_augment,
+          .color_jitter = recipe.color_jitter,
+          .erase_probability = recipe.erase};
 }
 
 attn::data::BatchOptions batch_options(Recipe const& recipe, std::uint64_t seed) {

@@ -83,11 +83,12 @@ io::Json checkpoint_settings(io::Json run) {
   Settings unsaid;
   io::SettingList list;
   describe(list, unsaid);
-  for (char const* const name :
-       {"accumulate",   "eval-every",   "family",        "window",        "layer-scale",   "scale-keys",
-        "warmup-steps", "schedule-by",  "schedule-late", "warmup-prefix", "lr-batch",      "lr-scaling",
-        "crop-area",    "auto-augment", "repeats",       "crop-fraction", "ema-use",       "precision",
-        "freeze",       "layer-decay",  "teacher",       "distillation",  "teacher-share", "temperature"}) {
+  for (char const* const name : {"accumulate",        "eval-every",    "family",      "window",        "layer-scale",
+                                 "scale-keys",        "warmup-steps",  "schedule-by", "schedule-late", "warmup-prefix",
+                                 "lr-batch",          "lr-scaling",    "crop-area",   "auto-augment",  "repeats",
+                                 "crop-fraction",     "ema-use",       "precision",   "distilled",     "no-qkv-bias",
+                                 "no-class-position", "class-softmax", "freeze",      "layer-decay",   "teacher",
+                                 "distillation",      "teacher-share", "temperature"}) {
     auto const& setting = list.at(name);
     auto const field = run.find(setting.field());
     bool const as_ever =

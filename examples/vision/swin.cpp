@@ -4,6 +4,7 @@
 #include "attn/attention/activation_registry.hpp"
 #include "attn/models/swin_names.hpp"
 
+#include "own_activations.hpp"
 #include "vision/families.hpp"
 #include "vision/model_classifier.hpp"
 
@@ -15,7 +16,11 @@ using WindowActivation = attn::nn::AnyWindowActivation;
 /// Filled on first use, before what registered itself.
 attn::ActivationRegistry<WindowActivation> const& window_activations() {
   auto& registry = attn::activations<WindowActivation>();
-  static bool const filled = (attn::add_common_activations(registry), true);
+  static bool const filled = [&] {
+    attn::add_common_activations(registry);
+    add_own_activations(registry);
+    return true;
+  }();
   (void)filled;
   return registry;
 }

@@ -23,6 +23,7 @@ std::vector<NamedModel> vit_models() {
     s.distilled = config.distilled;
     s.qkv_bias = config.qkv_bias;
     s.class_position = config.embeds_prefix;
+    s.layer_scale = config.layer_scale;
     if (name.starts_with("vit")) {  // trained on ImageNet-21k, whose recipe took these numbers
       for (int c = 0; c < 3; ++c) model.mean[c] = model.deviation[c] = 0.5f;
     }
@@ -50,7 +51,8 @@ std::unique_ptr<Classifier> make_vit(attn::nn::Builder const& builder, Activatio
       .dropout = s.drop,
       .stochastic_depth = s.drop_path,
       .activation = choice.make(activations()),
-      .scale_per_head = s.scale_per_head};
+      .scale_per_head = s.scale_per_head,
+      .layer_scale = s.layer_scale};
   using Model = attn::models::Vit<attn::models::VitBlock<Activation>>;
   return std::make_unique<ModelClassifier<Model>>(builder, config,
                                                   std::vector<std::string>(std::size_t(s.depth.first()), "token"));
