@@ -3,6 +3,7 @@
 #include <set>
 
 #include "programs/program.hpp"
+#include "vision/activations.hpp"
 #include "vision/training.hpp"
 
 namespace attn::programs {
