@@ -221,8 +221,9 @@ std::string model_table() {
   std::string table = "name                                  parameters   images\n";
   for (NamedModel const& model : named_models()) {
     char row[128];
-    long long const parameters = count_parameters({}, model.sizes);
-    std::snprintf(row, sizeof row, "%-36s %11lld   %s\n", model.name.c_str(), parameters,
+    // Of models for any image they depend on its size and classes.
+    std::string const parameters = model.any_image ? "-" : std::to_string(count_parameters({}, model.sizes));
+    std::snprintf(row, sizeof row, "%-36s %11s   %s\n", model.name.c_str(), parameters.c_str(),
                   model.any_image ? "any" : model.sizes.image.text().c_str());
     table += row;
   }

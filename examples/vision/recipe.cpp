@@ -169,7 +169,8 @@ std::string recipe_table(std::string const& name, std::string const& model) {
   for (io::SettingList::Setting const& setting : list.all()) {
     if (!values.contains(setting.name)) continue;
     std::string const text = setting.is_switch ? setting.json().dump() : setting.text();
-    table << std::left << "--" << std::setw(18) << setting.name << std::setw(24) << text << setting.about.help << '\n';
+    table << std::left << "--" << std::setw(18) << setting.name << std::setw(31) << text << ' ' << setting.about.help
+          << '\n';
   }
   return table.str();
 }

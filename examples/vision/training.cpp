@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <iostream>
 
 #include "vision/task.hpp"
 #include "vision/weights.hpp"
@@ -126,6 +127,11 @@ Outcome train(Settings const& settings, ImageData const& data, RunOptions const&
   fit_options.judge_averages = judges;
   auto const result = attn::train::fit(ctx, task, adamw, learning_rate, fit_options);
 
+  if (data.unreadable && data.unreadable->count() > 0) {
+    outcome.run["unreadable_images"] = data.unreadable->count();
+    std::cerr << data.unreadable->count()
+              << " pictures could not be read, the first because: " << data.unreadable->first_fault() << std::endl;
+  }
   outcome.run["learning_rate"] = rates_of(recipe).peak;
   outcome.run["parameters"] = ctx.parameters.count();
   outcome.run["steps"] = result.steps;
