@@ -60,6 +60,11 @@ class FileSet : public ImageSet {
   attn::data::FileImages<float, Transform> images_;
 };
 
+/// Of the images that weights were trained with, else of those that the model was published for.
+attn::data::Normalization const& normalization_of(Wanted const& wanted) {
+  return wanted.trained.mean.empty() ? wanted.normalization : wanted.trained;
+}
+
 /// At most `limit` of some files, evenly out of all classes; 0: all.
 attn::data::ImageFiles some_of(attn::data::ImageFiles files, std::size_t limit) {
   if (limit == 0 || limit >= files.size()) return files;
@@ -188,10 +193,25 @@ ImageData in_memory(attn::data::Split split, Recipe const& recipe, std::optional
   return data;
 }
 
+std::shared_ptr<ImageSet const> pictures_to_judge(attn::data::ImageFiles files, Recipe const& recipe,
+                                                  Wanted const& wanted,
+                                                  std::shared_ptr<attn::data::UnreadableImages> const& unreadable) {
+  using attn::data::EvaluationTransform;
+  auto const& normalization = normalization_of(wanted);
+  attn::data::FileImagesOptions options{.channels = normalization.mean.size(), .unreadable = unreadable.get()};
+  options.decode.scaled = false;  // what is judged is what published accuracies were judged with
+  EvaluationTransform<float> const transform(static_cast<std::size_t>(wanted.image.height),
+                                             static_cast<std::size_t>(wanted.image.width), normalization,
+                                             recipe.crop_fraction.value_or(wanted.crop_fraction));
+  return std::make_shared<FileSet<EvaluationTransform<float>>>(std::move(files), transform, options);
+}
+
+namespace {
+
 /// Pictures of unlike sizes, which become as large as the model wants them.
 ImageData in_files(attn::data::ImageFileSplits splits, DataSettings const& settings, Recipe const& recipe,
                    Wanted const& wanted) {
-  using attn::data::EvaluationTransform, attn::data::TrainTransform;
+  using attn::data::TrainTransform;
   std::size_t const classes = splits.test.classes.size();
   ATTN_CHECK(settings.classes == 0 || static_cast<std::size_t>(settings.classes) == classes, "--classes: give the ",
              classes, " classes that '", settings.directory.string(), "' has folders for, or leave it out, got ",
@@ -201,9 +221,7 @@ ImageData in_files(attn::data::ImageFileSplits splits, DataSettings const& setti
              wanted.class_names.size(), "), and '", settings.directory.string(), "' has ", splits.test.classes.front(),
              " to ", splits.test.classes.back(), " (", classes,
              "); give the data that they belong to, or train a new head with --classes ", classes);
-  ImageData data{.normalization = wanted.trained.mean.empty() ? wanted.normalization : wanted.trained,
-                 .class_names = splits.test.classes,
-                 .named_classes = true};
+  ImageData data{.normalization = normalization_of(wanted), .class_names = splits.test.classes, .named_classes = true};
   if (settings.skip_unreadable) data.unreadable = std::make_shared<attn::data::UnreadableImages>();
   auto const height = static_cast<std::size_t>(wanted.image.height),
              width = static_cast<std::size_t>(wanted.image.width);
@@ -214,13 +232,11 @@ ImageData in_files(attn::data::ImageFileSplits splits, DataSettings const& setti
     data.train = std::make_shared<FileSet<TrainTransform<float>>>(
         some_of(std::move(splits.train), settings.train_limit), transform, options);
   }
-  options.decode.scaled = false;  // what is judged is what published accuracies were judged with
-  EvaluationTransform<float> const transform(height, width, data.normalization,
-                                             recipe.crop_fraction.value_or(wanted.crop_fraction));
-  data.test = std::make_shared<FileSet<EvaluationTransform<float>>>(
-      some_of(std::move(splits.test), settings.test_limit), transform, options);
+  data.test = pictures_to_judge(some_of(std::move(splits.test), settings.test_limit), recipe, wanted, data.unreadable);
   return data;
 }
+
+}  // namespace
 
 ImageData load_data(DataSettings const& settings, Recipe const& recipe, Wanted const& wanted) {
   std::string const format = format_of(settings);

@@ -88,6 +88,12 @@ struct Wanted {
   std::vector<std::string> class_names = {};  // that weights know, if they say
 };
 
+/// Pictures of unlike sizes as a model judges them: the shorter side resized, the centre taken. One that cannot be read
+/// is an error, or noted in `unreadable` where that is given.
+std::shared_ptr<ImageSet const> pictures_to_judge(
+    attn::data::ImageFiles files, Recipe const& recipe, Wanted const& wanted,
+    std::shared_ptr<attn::data::UnreadableImages> const& unreadable = nullptr);
+
 /// The data that the settings name.
 ImageData load_data(DataSettings const& settings, Recipe const& recipe, Wanted const& wanted);
 

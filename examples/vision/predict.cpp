@@ -1,7 +1,5 @@
 #include "vision/predict.hpp"
 
-#include "attn/data/evaluation_transform.hpp"
-#include "attn/data/file_images.hpp"
 #include "attn/io/csv.hpp"
 #include "attn/io/npy.hpp"
 
@@ -149,19 +147,14 @@ void write_table(io::Path const& path, attn::data::ImageFiles const& files, std:
 void predict_pictures(Settings const& settings, io::Path const& folder, io::Path const& weights,
                       io::Json const& description, io::Path const& out) {
   Wanted const wanted = vision::wanted(settings, description, /*trains=*/false);
-  auto const& normalization = wanted.trained.mean.empty() ? wanted.normalization : wanted.trained;
   attn::data::ImageFiles const files = pictures_below(folder);
-  attn::data::EvaluationTransform<float> const transform(static_cast<std::size_t>(wanted.image.height),
-                                                         static_cast<std::size_t>(wanted.image.width), normalization,
-                                                         settings.recipe.crop_fraction.value_or(wanted.crop_fraction));
-  attn::data::FileImages<float, attn::data::EvaluationTransform<float>> const images(
-      files, transform, {.decode = {.scaled = false}, .channels = normalization.mean.size()});
-  auto like = images.shape();
+  auto const images = pictures_to_judge(files, settings.recipe, wanted);
+  auto like = images->shape();
   like.classes = classes_of(settings, weights);
   auto const read = [&](std::size_t begin, std::size_t count, float* to) {
     for (std::size_t i = 0; i < count; ++i) {
       attn::data::ImageSample<float> sample{.pixels = to + i * like.image_size()};
-      images.sample(begin + i, {}, sample);
+      images->sample(begin + i, {}, sample);
     }
   };
   Answers const answers = ask(settings, like, files.size(), weights, read);
