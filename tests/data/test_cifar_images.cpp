@@ -54,7 +54,8 @@ TEST(CifarImages, AHundredFineClassesAreReadWhereTheirFilesAre) {
 
 TEST(CifarImages, FilesThatAreTruncatedOrMissingAreNamed) {
   TemporaryFolder const folder;
-  EXPECT_NE(message_of<attn::Error>([&] { data::load_cifar_images(folder.path()); }).find("data_batch_1.bin"), std::string::npos);
+  EXPECT_NE(message_of<attn::Error>([&] { data::load_cifar_images(folder.path()); }).find("data_batch_1.bin"),
+            std::string::npos);
   folder.write("train.bin", file_of(2, true).substr(1));
   EXPECT_NE(message_of<attn::Error>([&] { data::load_cifar_images(folder.path()); }).find("train.bin' is truncated"),
             std::string::npos);
