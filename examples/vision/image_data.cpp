@@ -70,7 +70,7 @@ attn::data::ImageFiles some_of(attn::data::ImageFiles files, std::size_t limit) 
   if (limit == 0 || limit >= files.size()) return files;
   for (std::size_t i = 0; i < limit; ++i) {
     std::size_t const from = i * files.size() / limit;
-    files.names[i] = std::move(files.names[from]);
+    files.names[i] = files.names[from];
     files.labels[i] = files.labels[from];
   }
   files.names.resize(limit);

@@ -52,6 +52,14 @@ TEST_F(TrainVisionFolders, TrainByARecipeAndAnswerByNames) {
                                            "--warmup", "1",    "--seed",   "3", "--lr",    "1e-2"};
   Exit const trained = run(recipe);
   ASSERT_EQ(trained.code, 0) << trained.err;
+  EXPECT_EQ(result("run").at("train_images"), 32);
+  auto few = recipe;
+  few.insert(few.end(), {"--train-limit", "10", "--test-limit", "5"});
+  Exit const limited = run(few, "few");
+  ASSERT_EQ(limited.code, 0) << limited.err;
+  EXPECT_EQ(result("few").at("train_images"), 10);
+  EXPECT_EQ(result("few").at("test_images"), 5);
+
   auto workers = recipe;
   workers.insert(workers.end(), {"--workers", "3"});
   ASSERT_EQ(run(workers, "workers").code, 0);
