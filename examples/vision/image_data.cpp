@@ -7,6 +7,7 @@
 #include "attn/data/train_transform.hpp"
 
 #include <algorithm>
+#include <iostream>
 #include <system_error>
 #include <utility>
 
@@ -76,6 +77,14 @@ attn::data::ImageFiles some_of(attn::data::ImageFiles files, std::size_t limit) 
   files.names.resize(limit);
   files.labels.resize(limit);
   return files;
+}
+
+/// Says where a model knows more classes than the images that it is judged by.
+void note_classes(attn::data::Dataset const& test, int known) {
+  int const there = *std::max_element(test.labels.begin(), test.labels.end()) + 1;
+  if (known <= there) return;
+  std::cerr << "the model knows " << known << " classes, the labels of the test images only " << there
+            << ": are they of the data that it was trained with?" << std::endl;
 }
 
 bool is_there(io::Path const& path) {
@@ -213,14 +222,14 @@ ImageData in_files(attn::data::ImageFileSplits splits, DataSettings const& setti
                    Wanted const& wanted) {
   using attn::data::TrainTransform;
   std::size_t const classes = splits.test.classes.size();
-  ATTN_CHECK(settings.classes == 0 || static_cast<std::size_t>(settings.classes) == classes, "--classes: give the ",
-             classes, " classes that '", settings.directory.string(), "' has folders for, or leave it out, got ",
-             settings.classes);
   ATTN_CHECK(wanted.class_names.empty() || wanted.class_names == splits.test.classes,
              "--weights: they know the classes ", wanted.class_names.front(), " to ", wanted.class_names.back(), " (",
              wanted.class_names.size(), "), and '", settings.directory.string(), "' has ", splits.test.classes.front(),
              " to ", splits.test.classes.back(), " (", classes,
              "); give the data that they belong to, or train a new head with --classes ", classes);
+  ATTN_CHECK(settings.classes == 0 || static_cast<std::size_t>(settings.classes) == classes, "--classes: give the ",
+             classes, " classes that '", settings.directory.string(), "' has folders for, or leave it out, got ",
+             settings.classes);
   ImageData data{.normalization = normalization_of(wanted), .class_names = splits.test.classes, .named_classes = true};
   if (settings.skip_unreadable) data.unreadable = std::make_shared<attn::data::UnreadableImages>();
   auto const height = static_cast<std::size_t>(wanted.image.height),
@@ -242,10 +251,10 @@ ImageData load_data(DataSettings const& settings, Recipe const& recipe, Wanted c
   std::string const format = format_of(settings);
   auto const size = wanted.sized ? std::optional(wanted.image) : std::nullopt;
   if (format == "idx") {
-    if (!wanted.train && !wanted.trained.mean.empty()) {
-      return in_memory(load_idx_test_data(settings, wanted.trained), recipe, size);
-    }
-    return in_memory(load_idx_data(settings), recipe, size);
+    bool const test_alone = !wanted.train && !wanted.trained.mean.empty();
+    attn::data::Split split = test_alone ? load_idx_test_data(settings, wanted.trained) : load_idx_data(settings);
+    if (!wanted.train) note_classes(split.test, settings.classes);
+    return in_memory(std::move(split), recipe, size);
   }
   io::Path const& in = settings.directory;
   if (format == "imagefolder") return in_files(attn::data::list_imagenet(in), settings, recipe, wanted);

@@ -27,7 +27,7 @@ struct Tuning {
 
 struct Settings {
   ActivationChoice activation;
-  std::uint64_t scale_keys = 0;
+  int scale_keys = 0;
   std::uint64_t seed = 0;
   ModelSettings model;
   std::string recipe_name;

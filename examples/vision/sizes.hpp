@@ -63,6 +63,7 @@ struct Sizes {
   bool mean_pooling = false;    ///< ViT: the head sees the mean of the tokens of patches
   bool distilled = false;       ///< ViT: a second token and head, which learn from a teacher
   bool qkv_bias = true;         ///< ViT: whether queries, keys and values have one
+  int scale_keys = 0;           ///< keys that trained scales start as for; 0: those of the matrix
   bool scale_per_head = false;  ///< trained numbers of the activation: a set for each head
   Stages window = 7;            ///< Swin: side of a window
   double layer_scale = 0;       ///< DeiT-III, XCiT: where the trained factors of branches start; 0: there are none

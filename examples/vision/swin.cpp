@@ -70,7 +70,8 @@ std::unique_ptr<Classifier> make_swin(attn::nn::Builder const& builder, Activati
                           .dropout = s.drop,
                           .stochastic_depth = s.drop_path,
                           .activation = choice.make(window_activations()),
-                          .scale_per_head = s.scale_per_head};
+                          .scale_per_head = s.scale_per_head,
+                          .scale_tokens = s.scale_keys};
   for (int const side : s.window.numbers) config.windows.emplace_back(side);
   return std::make_unique<ModelClassifier<Model>>(
       builder, config, std::vector<std::string>(static_cast<std::size_t>(s.depth.total()), "token of a window"));

@@ -90,11 +90,11 @@ std::vector<float> numbers(io::Json const& description, char const* field) {
 
 Outcome train(Settings const& settings, ImageData const& data, RunOptions const& options) {
   check(settings);
-  Sizes const sizes = model_sizes(settings.model, data.train->shape());
+  Sizes sizes = model_sizes(settings.model, data.train->shape());
+  sizes.scale_keys = settings.scale_keys;
   memory_of(settings, sizes, true).check(settings.insist);
   Context ctx(settings.seed);
   auto const model = make_classifier(ctx, settings.activation, sizes);
-  start_scales(ctx, settings.scale_keys);
   if (!options.weights.empty()) load_model(options.weights, ctx, sizes, settings.new_head);
   tune(settings.tuning, ctx, *model);
 

@@ -52,6 +52,7 @@ std::unique_ptr<Classifier> make_vit(attn::nn::Builder const& builder, Activatio
       .stochastic_depth = s.drop_path,
       .activation = choice.make(activations()),
       .scale_per_head = s.scale_per_head,
+      .scale_tokens = s.scale_keys,
       .layer_scale = s.layer_scale};
   using Model = attn::models::Vit<attn::models::VitBlock<Activation>>;
   return std::make_unique<ModelClassifier<Model>>(builder, config,

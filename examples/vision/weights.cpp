@@ -3,7 +3,6 @@
 #include "attn/nn/fine_tuning.hpp"
 #include "attn/train/weights.hpp"
 
-#include <cmath>
 #include <iostream>
 #include <variant>
 
@@ -72,19 +71,6 @@ void load_model(io::Path const& file, Context& ctx, Sizes const& sizes, bool new
   if (!new_head) check_classes(file, ctx, sizes);
   auto const report = attn::train::load_weights(file, ctx, {.adapt = true});
   for (std::string const& sentence : report.adapted) std::cerr << "weights: " << sentence << std::endl;
-}
-
-void start_scales(Context& ctx, std::uint64_t keys) {
-  if (keys == 0) return;
-  auto const number = static_cast<float>(1 / std::sqrt(static_cast<double>(keys)));
-  auto const values = ctx.parameters.values();
-  for (attn::nn::ParameterEntry const& entry : ctx.parameters.entries()) {
-    if (!attn::nn::matches("*.attn.scale", entry.name)) continue;
-    Kokkos::View<float*, Context::MemorySpace> const scale(values.data() + entry.offset,
-                                                           static_cast<std::size_t>(entry.size));
-    Kokkos::deep_copy(ctx.exec, scale, number);
-  }
-  ctx.exec.fence();
 }
 
 void tune(Tuning const& tuning, Context& ctx, Classifier const& model) {

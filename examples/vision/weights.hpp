@@ -19,9 +19,6 @@ int head_rows(io::Path const& file);
 /// anew where `new_head` asks for one, and refused otherwise. What was adapted goes to the standard error.
 void load_model(io::Path const& file, Context& ctx, Sizes const& sizes, bool new_head);
 
-/// Starts trained scales at 1/sqrt(`keys`), where that is not 0.
-void start_scales(Context& ctx, std::uint64_t keys);
-
 /// Freezes and slows down what the settings say.
 void tune(Tuning const& tuning, Context& ctx, Classifier const& model);
 

@@ -47,7 +47,8 @@ std::unique_ptr<Classifier> make_xcit(attn::nn::Builder const& builder, Activati
                           .eta = s.layer_scale,
                           .tokens_norm = s.token_norm,
                           .activation = choice.make(activations()),
-                          .scale_per_head = s.scale_per_head};
+                          .scale_per_head = s.scale_per_head,
+                          .scale_tokens = s.scale_keys};
   if (s.class_softmax) config.class_activation = activations().make("softmax");
   std::vector<std::string> units(static_cast<std::size_t>(s.depth.first()), "channel");
   units.resize(units.size() + static_cast<std::size_t>(s.class_depth), "token");

@@ -80,6 +80,42 @@ TEST_F(TrainVisionFolders, TrainByARecipeAndAnswerByNames) {
   EXPECT_EQ(table.rows.size(), 12u);
 }
 
+TEST_F(TrainVisionFolders, ARunThatIsKilledAndResumed_GivesTheBitsOfOneThatIsNot) {
+  std::vector<std::string> flags = {"--recipe", "deit", "--epochs", "30", "--batch", "8", "--checkpoint-every", "5"};
+  ASSERT_EQ(run(flags, "whole").code, 0);
+  auto killed = flags;
+  killed.insert(killed.end(),
+                {"--data", data().string(), "--model", "deit_micro", "--image-size", "16", "--width", "16", "--heads",
+                 "2", "--depth", "1", "--threads", "1", "--out", (folder / "parts").string()});
+  Child child(program, killed);
+  ASSERT_TRUE(wait_until([&] { return std::filesystem::exists(folder / "parts/checkpoint.safetensors"); }));
+  child.signal(SIGKILL);
+  Exit const end = child.wait();
+  flags.insert(flags.end(), {"--workers", "3", "--resume"});
+  if (end.code != 0) {
+    ASSERT_EQ(run(flags, "parts").code, 0);
+  }
+  for (std::string const file : {"weights.safetensors", "average.safetensors"}) {
+    EXPECT_EQ(text_of(folder / "parts" / file), text_of(folder / "whole" / file)) << file;
+  }
+}
+
+TEST_F(TrainVisionFolders, AFewPictures_AreOfAllClasses) {
+  Exit const trained = run({"--epochs", "1", "--batch", "4", "--train-limit", "8", "--test-limit", "4"});
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  EXPECT_EQ(result("run").at("train_images"), 8);
+  EXPECT_EQ(result("run").at("test_images"), 4);
+
+  // Weights of four classes on a folder of three.
+  std::filesystem::remove_all(first_picture("train").parent_path());
+  std::filesystem::remove_all(first_picture("val").parent_path());
+  std::string const weights = (folder / "run" / "weights.safetensors").string();
+  Exit const other = run({"--weights", weights, "--evaluate"}, "judged");
+  EXPECT_EQ(other.code, 2);
+  EXPECT_NE(other.err.find("(4)"), std::string::npos) << other.err;
+  EXPECT_NE(other.err.find("--classes 3"), std::string::npos) << other.err;
+}
+
 TEST_F(TrainVisionFolders, APictureThatCannotBeReadStopsTheRunOrIsCounted) {
   auto const broken = first_picture("train");
   std::filesystem::resize_file(broken, std::filesystem::file_size(broken) / 2);

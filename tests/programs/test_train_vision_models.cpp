@@ -111,6 +111,25 @@ TEST_F(TrainVisionModels, WeightsOfOthers_AreKnownByTheirNames) {
   expect_refused(merged(merged(small, {"--model", "deit_micro"}), evaluate), {"look like those of an XCiT", "a ViT"});
 }
 
+TEST_F(TrainVisionModels, TrainedScales_StartWhereTheirKeysAreCounted) {
+  for (std::string const model : {"deit_micro", "swin_micro", "xcit_micro"}) {
+    SCOPED_TRACE(model);
+    Arguments flags = {"--model", model,     "--width", "16", "--heads",      "2",  "--depth",      "1",
+                       "--lr",    "0",       "--patch", "2",  "--min-lr",     "0",  "--warmup-lr",  "0",
+                       "--scale", "dynamic", "--power", "3",  "--scale-keys", "16", "--activation", "poly"};
+    if (model == "swin_micro") flags = merged(flags, {"--depth", "1,1", "--heads", "1,2", "--window", "2"});
+    ASSERT_EQ(run(model, flags).code, 0);
+    std::size_t scales = 0;
+    io::Safetensors const file(weights(model));
+    for (auto const& [name, _] : file.tensors()) {
+      if (!name.ends_with("attn.activation.scale")) continue;
+      EXPECT_EQ(file.get<float>(name, {1}).at(0), 0.25f) << name;
+      ++scales;
+    }
+    EXPECT_EQ(scales, model == "deit_micro" ? 1u : model == "swin_micro" ? 2u : 3u);
+  }
+}
+
 /// Numbers of the published recipes: Touvron et al. 2021, Liu et al. 2021, El-Nouby et al. 2021, Dosovitskiy et al.
 /// 2020.
 TEST_F(TrainVisionModels, Recipes_SetThePublishedNumbers) {
