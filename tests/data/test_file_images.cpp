@@ -102,6 +102,32 @@ TEST(ImageFiles, ReadTinyImageNet) {
   EXPECT_TRUE(has(fault([&] { list_tiny_imagenet(folder.path()); }), "'n3' is no class"));
 }
 
+TEST(ImageFiles, ListAllPicturesBelowAFolder) {
+  TemporaryFolder const folder;
+  folder.write("b.png", "");
+  folder.write("a/deep/1.JPEG", "");
+  folder.write("a/notes.txt", "no picture");
+  folder.write(".hidden/2.jpg", "");
+  folder.write("a/.3.jpg", "");
+  auto const files = list_pictures(folder.path());
+  EXPECT_EQ(files.names, (std::vector<std::string>{"a/deep/1.JPEG", "b.png"}));
+  EXPECT_EQ(files.labels.size(), 2u);
+  EXPECT_TRUE(has(fault([&] { list_pictures(folder / ".hidden/none"); }), "cannot open"));
+  std::filesystem::create_directories(folder / "empty");
+  EXPECT_TRUE(has(fault([&] { list_pictures(folder / "empty"); }), "there is none"));
+}
+
+TEST(ImageFiles, AreKnownByTheirNamesWhereTheyLieBelowAFolderOfAnArchive) {
+  TemporaryFolder const folder;
+  folder.write("tiny-imagenet-200/wnids.txt", "n1\nn2\n");
+  EXPECT_EQ(detect_dataset(folder.path()), DatasetLayout::tiny_imagenet);
+  EXPECT_TRUE(has(fault([&] { list_tiny_imagenet(folder.path()); }), "tiny-imagenet-200"));
+  folder.write("cifar/train.bin", "");
+  EXPECT_EQ(detect_dataset(folder / "cifar"), DatasetLayout::cifar);
+  folder.write("idx/t10k-images-idx3-ubyte.gz", "");
+  EXPECT_EQ(detect_dataset(folder / "idx"), DatasetLayout::idx);
+}
+
 TEST(FileImages, AreTheSameForAnyWorkersAndAfterAResumption) {
   TemporaryFolder const folder;
   fill_classes(folder, "train");

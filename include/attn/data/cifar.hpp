@@ -1,8 +1,8 @@
 /// Image classification of the Long Range Arena: CIFAR-10 (Krizhevsky 2009) in grey, pixel by pixel.
 #pragma once
 
+#include "attn/data/detail/cifar_files.hpp"
 #include "attn/data/detail/lines.hpp"
-#include "attn/data/gzip.hpp"
 #include "attn/data/sequences.hpp"
 
 #include <array>
@@ -15,7 +15,7 @@ namespace attn::data {
 
 namespace cifar {
 
-inline constexpr std::size_t pixels = 32 * 32, record = 1 + 3 * pixels;
+inline constexpr std::size_t pixels = detail::CifarLayout::pixels;
 
 /// Red, green and blue to grey: weighted with 0.2989, 0.5870 and 0.1140 in fp32 on [0, 1], times 255.5, rounded down.
 inline std::uint8_t grey(std::uint8_t red, std::uint8_t green, std::uint8_t blue) {
@@ -38,31 +38,27 @@ inline Sequences empty_dataset() {
 
 /// Appends the images of one file: for each a label and the planes of red, green and blue, row by row.
 inline void read_cifar10_file(std::filesystem::path const& path, Sequences& data) {
-  auto const bytes = read_content(path);
-  ATTN_CHECK(bytes.size() % cifar::record == 0, "read_cifar10_file: '", path.string(), "' is truncated or no CIFAR-10 ",
-             "file of the binary version: ", bytes.size(), " bytes are not a multiple of ", cifar::record);
   std::array<std::uint8_t, cifar::pixels> image;
-  for (std::size_t at = 0; at < bytes.size(); at += cifar::record) {
-    ATTN_CHECK(bytes[at] < 10, "read_cifar10_file: '", path.string(), "' has the label ", int(bytes[at]), " at image ",
-               at / cifar::record, ", there are 10 classes");
-    unsigned char const* const red = bytes.data() + at + 1;
+  auto const append = [&](int label, unsigned char const* red) {
     for (std::size_t p = 0; p < cifar::pixels; ++p) {
       image[p] = cifar::grey(red[p], red[p + cifar::pixels], red[p + 2 * cifar::pixels]);
     }
     data.append(image, cifar::pixels);
-    data.labels.push_back(bytes[at]);
-  }
+    data.labels.push_back(label);
+  };
+  detail::for_cifar_images("read_cifar10_file", path, detail::cifar10(), append);
 }
 
 /// Reads data_batch_1.bin ... data_batch_5.bin and test_batch.bin, in `directory` or in cifar-10-batches-bin below it.
 /// The first 90 % of the training images are for training, the others to choose by.
 inline SequenceSplits load_cifar10(std::filesystem::path const& directory) {
-  auto const folder = detail::find_folder("load_cifar10", directory, "data_batch_1.bin", {"cifar-10-batches-bin"});
+  detail::CifarLayout const layout = detail::cifar10();
+  auto const folder = detail::find_folder("load_cifar10", directory, layout.train.front(), {layout.folder});
   Sequences all = cifar::empty_dataset();
-  for (int i = 1; i <= 5; ++i) read_cifar10_file(folder / ("data_batch_" + std::to_string(i) + ".bin"), all);
+  for (std::string const& name : layout.train) read_cifar10_file(folder / name, all);
   SequenceSplits splits;
   splits.test = cifar::empty_dataset();
-  read_cifar10_file(folder / "test_batch.bin", splits.test);
+  read_cifar10_file(folder / layout.test, splits.test);
   std::vector<std::size_t> order(all.count());
   std::iota(order.begin(), order.end(), std::size_t(0));
   auto const last_train = order.begin() + static_cast<std::ptrdiff_t>(order.size() - order.size() / 10);

@@ -44,10 +44,7 @@ struct Dataset {
 /// Image i of a dataset, its channels together.
 inline void copy_image(Dataset const& dataset, std::size_t i, Image& out) {
   std::size_t const step = dataset.channels, pixels = dataset.height * dataset.width;
-  out.height = dataset.height;
-  out.width = dataset.width;
-  out.channels = step;
-  out.pixels.resize(step * pixels);
+  out.resize(dataset.height, dataset.width, step);
   std::uint8_t const* in = dataset.image(i);
   for (std::size_t c = 0; c < step; ++c) {
     for (std::size_t p = 0; p < pixels; ++p) out.pixels[step * p + c] = *in++;

@@ -99,10 +99,7 @@ class EncodedImage {
     auto const rows = around(box.top, box.height, height, jpeg_->scaled_height);
     auto const columns = around(box.left, box.width, width, jpeg_->scaled_width);
     if (!jpeg_->crop(columns.begin, columns.end) || !jpeg_->skip_rows(rows.begin)) fail_jpeg();
-    out.height = rows.end - rows.begin;
-    out.width = columns.end - columns.begin;
-    out.channels = 3;
-    out.pixels.resize(out.height * out.width * 3);
+    out.resize(rows.end - rows.begin, columns.end - columns.begin, 3);
     thread_local std::vector<std::uint8_t> row;
     std::size_t const channels = jpeg_->components == 4 ? 4 : 3, skipped = columns.begin - jpeg_->first;
     row.resize(jpeg_->columns * channels);
@@ -136,10 +133,7 @@ class EncodedImage {
   void decode_png(Image& out) {
     bool good = png_->prepare(detail::PngDecoder::Kind::color) && png_->channels == 3;
     if (good) {
-      out.height = height_;
-      out.width = width_;
-      out.channels = 3;
-      out.pixels.resize(height_ * width_ * 3);
+      out.resize(height_, width_, 3);
       std::vector<png_bytep> rows(height_);
       for (std::size_t y = 0; y < height_; ++y) rows[y] = out.at(y, 0);
       good = png_->read_rows(rows.data());

@@ -59,10 +59,7 @@ inline ImageBox cut_out(Image const& image, ImageBox const& box, Image& out) {
   ATTN_CHECK(box.top >= 0 && box.left >= 0 && top < bottom && left < right, "cut_out: give a box within the ",
              image.height, " x ", image.width, " image, not ", box.height, " x ", box.width, " at ", box.top, ", ",
              box.left);
-  out.height = bottom - top;
-  out.width = right - left;
-  out.channels = image.channels;
-  out.pixels.resize(out.height * out.width * out.channels);
+  out.resize(bottom - top, right - left, image.channels);
   for (std::size_t y = 0; y < out.height; ++y) {
     std::memcpy(out.at(y, 0), image.at(top + y, left), out.width * out.channels);
   }

@@ -154,8 +154,7 @@ inline Dataset compose_garments(Dataset const& source, std::size_t count, Garmen
       auto const& among = of_kind[std::size_t(scene.kinds[std::size_t(cell)])];
       std::uint8_t const* const pixels = source.image(among[std::size_t(draws.integer(std::int64_t(among.size())))]);
       picture.pixels.assign(pixels, pixels + source.image_size());
-      ImageBox const whole{0, 0, double(source.height), double(source.width)};
-      add_picture(canvas, resample(picture, whole, side, side, Filter::bilinear), top + margin, left + margin,
+      add_picture(canvas, resample(picture, whole(picture), side, side, Filter::bilinear), top + margin, left + margin,
                   options.contrast);
     }
     result.images.insert(result.images.end(), canvas.pixels.begin(), canvas.pixels.end());

@@ -23,6 +23,14 @@ struct Image {
   Image(std::size_t rows, std::size_t columns, std::size_t channel_count, std::uint8_t value = 0)
       : height(rows), width(columns), channels(channel_count), pixels(rows * columns * channel_count, value) {}
 
+  /// Of these sizes, its bytes undefined. Memory that is there is used again.
+  void resize(std::size_t rows, std::size_t columns, std::size_t channel_count) {
+    height = rows;
+    width = columns;
+    channels = channel_count;
+    pixels.resize(rows * columns * channel_count);
+  }
+
   /// The first channel of a pixel.
   std::uint8_t* at(std::size_t y, std::size_t x) { return pixels.data() + (y * width + x) * channels; }
   std::uint8_t const* at(std::size_t y, std::size_t x) const { return pixels.data() + (y * width + x) * channels; }

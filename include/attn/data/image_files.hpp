@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <initializer_list>
 #include <iterator>
 #include <string>
 #include <string_view>
@@ -117,8 +118,9 @@ inline ImageFileSplits list_imagenet(std::filesystem::path const& root) {
 }
 
 /// wnids.txt, train/<wnid>/images/<picture> and val/images/<picture> with val/val_annotations.txt, whose lines are
-/// picture, wnid and four numbers. Classes are sorted by name.
-inline ImageFileSplits list_tiny_imagenet(std::filesystem::path const& root) {
+/// picture, wnid and four numbers; in a folder, or in tiny-imagenet-200 below it. Classes are sorted by name.
+inline ImageFileSplits list_tiny_imagenet(std::filesystem::path const& folder) {
+  auto const root = detail::find_folder("list_tiny_imagenet", folder, "wnids.txt", {"tiny-imagenet-200"});
   ImageFileSplits splits;
   splits.train.root = splits.test.root = root;
   std::vector<std::string> classes;
@@ -152,26 +154,50 @@ inline ImageFileSplits list_tiny_imagenet(std::filesystem::path const& root) {
   return splits;
 }
 
+/// All pictures below a folder, in the order of their paths, without labels; what is hidden is passed over.
+inline ImageFiles list_pictures(std::filesystem::path const& root) {
+  ImageFiles files{.root = root, .classes = {}, .names = {}, .labels = {}};
+  std::error_code error;
+  std::filesystem::recursive_directory_iterator entry(root, error);
+  ATTN_CHECK(!error, "list_pictures: cannot open the folder '", root.string(), "': ", error.message());
+  for (; entry != std::filesystem::end(entry); entry.increment(error)) {
+    if (entry->path().filename().string().starts_with('.')) {
+      entry.disable_recursion_pending();
+    } else if (entry->is_regular_file(error) && detail::is_picture(entry->path())) {
+      files.names.push_back(entry->path().lexically_relative(root).generic_string());
+    }
+  }
+  ATTN_CHECK(files.size() > 0, "list_pictures: give a folder with pictures; there is none in '", root.string(), "'");
+  std::sort(files.names.begin(), files.names.end());
+  files.labels.resize(files.size());
+  return files;
+}
+
 /// Layouts of data sets on disk.
-enum class DatasetLayout { image_folders, tiny_imagenet, cifar10, cifar100, idx };
+enum class DatasetLayout { image_folders, tiny_imagenet, cifar, idx };
 
 /// Which one a folder has, by the files that tell it; refuses a folder of none.
 inline DatasetLayout detect_dataset(std::filesystem::path const& root) {
-  std::error_code ignored;
-  auto const has = [&](char const* name) { return std::filesystem::exists(root / name, ignored); };
-  if (has("wnids.txt")) return DatasetLayout::tiny_imagenet;
-  if (has("train") && has("val")) return DatasetLayout::image_folders;
-  if (has("data_batch_1.bin") || has("cifar-10-batches-bin")) return DatasetLayout::cifar10;
-  if (has("train.bin") || has("cifar-100-binary")) return DatasetLayout::cifar100;
-  if (has("train-images-idx3-ubyte") || has("train-images-idx3-ubyte.gz")) return DatasetLayout::idx;
+  auto const has = [&](std::initializer_list<char const*> any) {
+    std::error_code ignored;
+    return std::any_of(any.begin(), any.end(),
+                       [&](auto name) { return std::filesystem::exists(root / name, ignored); });
+  };
+  if (has({"wnids.txt", "tiny-imagenet-200/wnids.txt"})) return DatasetLayout::tiny_imagenet;
+  if (has({"train"}) && has({"val"})) return DatasetLayout::image_folders;
+  if (has({"data_batch_1.bin", "cifar-10-batches-bin", "train.bin", "cifar-100-binary"})) return DatasetLayout::cifar;
+  if (has({"train-images-idx3-ubyte", "train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte",
+           "t10k-images-idx3-ubyte.gz"})) {
+    return DatasetLayout::idx;
+  }
   attn::detail::fail(
-      "detect_dataset: give a folder with train and val (classes as folders), wnids.txt "
-      "(Tiny-ImageNet), data_batch_1.bin or train.bin (CIFAR), or train-images-idx3-ubyte (IDX); '",
+      "detect_dataset: give a folder with train and val (classes as folders), wnids.txt (Tiny-ImageNet), "
+      "data_batch_1.bin or train.bin (CIFAR), or train-images-idx3-ubyte (IDX); '",
       root.string(), "' has none of them");
 }
 
 inline char const* name_of(DatasetLayout layout) {
-  static constexpr char const* names[] = {"imagefolder", "tiny-imagenet", "cifar10", "cifar100", "idx"};
+  static constexpr char const* names[] = {"imagefolder", "tiny-imagenet", "cifar", "idx"};
   return names[static_cast<std::size_t>(layout)];
 }
 

@@ -19,10 +19,7 @@ struct ImageScratch {
   /// Room for an image of these sizes, its bytes undefined.
   Image& like(Image const& other) { return of(other.height, other.width, other.channels); }
   Image& of(std::size_t height, std::size_t width, std::size_t channels) {
-    image.height = height;
-    image.width = width;
-    image.channels = channels;
-    image.pixels.resize(height * width * channels);
+    image.resize(height, width, channels);
     return image;
   }
 };

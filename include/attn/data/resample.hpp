@@ -126,17 +126,10 @@ inline void resample_rows(std::uint8_t const* in, std::size_t stride, std::size_
   for (std::size_t i = 0; i < size; ++i) out[i] = byte_of(sum[i]);
 }
 
-inline void set_size(Image& image, std::size_t height, std::size_t width, std::size_t channels) {
-  image.height = height;
-  image.width = width;
-  image.channels = channels;
-  image.pixels.resize(height * width * channels);
-}
-
 /// Rows [first, end) of in, their width resampled -> out (end - first, width, channels).
 inline void resample_across(Image const& in, std::size_t first, std::size_t end, std::size_t width,
                             ResampleMemory& memory, Image& out) {
-  set_size(out, end - first, width, in.channels);
+  out.resize(end - first, width, in.channels);
   memory.row.resize(in.width);
   for (std::size_t y = first; y < end; ++y) {
     resample_row(in.at(y, 0), in.channels, width, memory, out.at(y - first, 0));
@@ -146,7 +139,7 @@ inline void resample_across(Image const& in, std::size_t first, std::size_t end,
 /// in, whose first row is row `skipped` of the image that the weights were made for -> out (height, width, channels).
 inline void resample_down(Image const& in, std::size_t skipped, std::size_t height, ResampleMemory& memory,
                           Image& out) {
-  set_size(out, height, in.width, in.channels);
+  out.resize(height, in.width, in.channels);
   std::size_t const stride = in.width * in.channels;
   for (std::size_t y = 0; y < height; ++y) {
     auto const& taps = memory.down[y];

@@ -4,10 +4,12 @@
 #include "attn/core/random.hpp"
 #include "attn/data/dataset.hpp"
 #include "attn/data/train_transform.hpp"
+#include "attn/data/transform.hpp"
 
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace attn::data {
@@ -49,17 +51,21 @@ concept ImageSource = Source<S> && std::same_as<typename S::Sample, ImageSample<
   { source.shape() } -> std::convertible_to<ImageShape>;
 };
 
-/// The images of a `Dataset`, which must outlive this: normalized, and for training changed at random.
-template <class T>
+/// The images of a `Dataset`, which must outlive this, brought to one shape by a transform.
+template <class T, ImageTransform<T> Tr = TrainTransform<T>>
 class DatasetImages {
  public:
   using Sample = ImageSample<T>;
 
-  explicit DatasetImages(Dataset const& data, Augmentation const& augmentation = {})
-      : data_(data), transform_(data.height, data.width, data.normalization, augmentation) {}
+  /// Of their own size: normalized, and for training changed at random.
+  explicit DatasetImages(Dataset const& data,
+                         Augmentation const& augmentation = {}) requires std::same_as<Tr, TrainTransform<T>>
+      : DatasetImages(data, Tr(data.height, data.width, data.normalization, augmentation)) {}
+
+  DatasetImages(Dataset const& data, Tr transform) : data_(data), transform_(std::move(transform)) {}
 
   std::size_t size() const { return data_.count; }
-  ImageShape shape() const { return {data_.channels, data_.height, data_.width, data_.classes}; }
+  ImageShape shape() const { return {data_.channels, transform_.height(), transform_.width(), data_.classes}; }
 
   void sample(std::size_t i, RandomKey key, Sample& out) const {
     Image& image = image_memory().original;
@@ -70,7 +76,7 @@ class DatasetImages {
 
  private:
   Dataset const& data_;
-  TrainTransform<T> transform_;
+  Tr transform_;
 };
 
 /// The numbers 0 ... count - 1 in an order that a key decides. Remembers the last one: an epoch is shuffled once.
