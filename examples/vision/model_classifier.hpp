@@ -22,7 +22,7 @@ class ModelClassifier : public Classifier {
   attn::nn::LossValue<Context> train(Context& ctx, Images images, Lesson const& lesson,
                                      std::vector<AttentionNorms>* norms) const override {
     if constexpr (may_be_distilled) {
-      if (model_.config().distilled) {
+      if (model_.config().distilled && lesson.has_teacher()) {
         auto [logits, tape] = model_.forward_heads(ctx, images);
         note_norms(ctx, tape, norms);
         auto const [loss, d_logits] = learn(ctx, {logits[0], logits[1]}, lesson);
@@ -37,6 +37,8 @@ class ModelClassifier : public Classifier {
     return loss;
   }
 
+  Logits logits(Context& ctx, Images images) const override { return model_.forward(ctx, images).value; }
+
   std::vector<Logits> heads(Context& ctx, Images images) const override {
     if constexpr (may_be_distilled) {
       if (model_.config().distilled) {
@@ -44,7 +46,7 @@ class ModelClassifier : public Classifier {
         return {logits[0], logits[1]};
       }
     }
-    return {model_.forward(ctx, images).value};
+    return {logits(ctx, images)};
   }
 
   std::vector<AttentionMaps> attention(Context& ctx, Images images) const override {
@@ -74,9 +76,7 @@ class ModelClassifier : public Classifier {
 
   template <class Tape>
   void note_norms(Context& ctx, Tape const& tape, std::vector<AttentionNorms>* norms) const {
-    if (norms == nullptr) return;
-    norms->clear();
-    for (auto const& layer : model_.attention_norms(ctx, tape)) norms->push_back({layer.frobenius, layer.jacobian});
+    if (norms != nullptr) *norms = model_.attention_norms(ctx, tape);
   }
 
   Model model_;

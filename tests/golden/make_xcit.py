@@ -14,21 +14,12 @@ from timm.models.xcit import XCA, Xcit
 from torch import nn
 
 import golden
+import vision
+from vision import Cube
 
 BATCH, CHANNELS, PATCH, CLASSES = 2, 3, 8, 5
 EMBEDDING, DEPTH, HEADS, MLP_RATIO = 16, 2, 2, 2
 SIZES = {"even": (32, 24), "odd": (33, 17)}  # maps of 4 x 3 and of 5 x 3 tokens
-
-
-class Cube(nn.Module):
-    """c s^3 with a trained c."""
-
-    def __init__(self):
-        super().__init__()
-        self.scale = nn.Parameter(torch.zeros(1))
-
-    def forward(self, scores):
-        return self.scale * scores**3
 
 
 class CubeXCA(XCA):
@@ -89,13 +80,8 @@ def draw_state(model, normal):
 
 def run(model, images, d_logits, dtype):
     """Logits, the gradients of all parameters and of the images, and what became of the buffers."""
-    model = model.to(dtype)
-    images = images.to(dtype).requires_grad_()
-    logits = model(images)
-    names, parameters = zip(*model.named_parameters())
-    d_images, *d_parameters = torch.autograd.grad(logits, [images, *parameters], d_logits.to(dtype))
-    return logits, d_images, dict(zip(names, d_parameters)), {
-        name: buffer.to(dtype) for name, buffer in model.named_buffers()}
+    (logits,), d_images, gradients = vision.run(model, images, [d_logits], dtype)
+    return logits, d_images, gradients, {name: buffer.to(dtype) for name, buffer in model.named_buffers()}
 
 
 def worst_relative_error(approximate, exact):

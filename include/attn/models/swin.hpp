@@ -1,7 +1,7 @@
 /// Swin: the hierarchical vision transformer with shifted windows, with any attention.
 #pragma once
 
-#include "attn/models/detail/attention_norms.hpp"
+#include "attn/models/attention_norms.hpp"
 #include "attn/nn/average_pooling.hpp"
 #include "attn/nn/patch_embedding.hpp"
 #include "attn/nn/patch_merging.hpp"

@@ -1,7 +1,7 @@
 /// Vit: the vision transformer, with any attention.
 #pragma once
 
-#include "attn/models/detail/attention_norms.hpp"
+#include "attn/models/attention_norms.hpp"
 #include "attn/nn/layer_norm.hpp"
 #include "attn/nn/patch_embedding.hpp"
 #include "attn/nn/pooling.hpp"

@@ -1,7 +1,7 @@
 /// Xcit: the cross-covariance image transformer, with any attention.
 #pragma once
 
-#include "attn/models/detail/attention_norms.hpp"
+#include "attn/models/attention_norms.hpp"
 #include "attn/nn/class_attention.hpp"
 #include "attn/nn/convolutional_patch_embedding.hpp"
 #include "attn/nn/cross_covariance_block.hpp"
