@@ -48,33 +48,45 @@ inline std::string take_peer(int& argc, char** argv) {
   return python;
 }
 
-/// Runs one script, once with each of `flags` (eager, compiled, ...), and prints for each case that both measured our
-/// time, that of each variant, and the ratio to the fastest of them: that one is the peer. A peer that cannot be run is
-/// one sentence, and no error: our own figures stand.
-inline void compare(Recorder const& ours, std::string const& python, std::string const& script,
-                    std::vector<std::string> const& flags) {
+/// What a script in bench/peers reports with such flags: an object for each line that measured something. A peer that
+/// cannot be run is one sentence, and no error: our own figures stand.
+inline std::vector<nlohmann::json> ask_peer(std::string const& python, std::string const& script,
+                                            std::string const& flags) {
   constexpr double most_seconds = 1800;
   auto const path = std::filesystem::path(__FILE__).parent_path() / "peers" / script;
+  std::vector<std::string> arguments = {python, path.string()};
+  std::istringstream words(flags);
+  for (std::string word; words >> word;) arguments.push_back(word);
+  ChildResult const child = run_child(arguments, most_seconds);
+  if (!child.fault.empty()) {
+    std::printf("no peer from %s %s: %s\n", script.c_str(), flags.c_str(), child.fault.c_str());
+  }
+  std::vector<nlohmann::json> reports;
+  std::istringstream lines(child.output);
+  for (std::string text; std::getline(lines, text);) {
+    auto const line = nlohmann::json::parse(text, nullptr, false);
+    if (line.is_object() && line.contains("name") && line.contains("seconds")) reports.push_back(line);
+  }
+  return reports;
+}
+
+/// Says which PyTorch a report is of, and which processors it saw.
+inline void print_peer(nlohmann::json const& report) {
+  std::printf("the peer is PyTorch %s on the processors %s\n", report.value("torch", "?").c_str(),
+              report.contains("processors") ? report["processors"].dump().c_str() : "?");
+}
+
+/// Runs one script, once with each of `flags` (eager, compiled, ...), and prints for each case that both measured our
+/// time, that of each variant, and the ratio to the fastest of them: that one is the peer.
+inline void compare(Recorder const& ours, std::string const& python, std::string const& script,
+                    std::vector<std::string> const& flags) {
   std::map<std::string, std::map<double, std::string>> theirs;  // case -> seconds -> variant
-  std::string torch, processors;
-  for (std::string const& line_of_flags : flags) {
-    std::vector<std::string> arguments = {python, path.string()};
-    std::istringstream words(line_of_flags);
-    for (std::string word; words >> word;) arguments.push_back(word);
-    ChildResult const child = run_child(arguments, most_seconds);
-    if (!child.fault.empty())
-      std::printf("no peer from %s %s: %s\n", script.c_str(), line_of_flags.c_str(), child.fault.c_str());
-    std::istringstream lines(child.output);
-    for (std::string text; std::getline(lines, text);) {
-      auto const line = nlohmann::json::parse(text, nullptr, false);
-      if (!line.is_object() || !line.contains("name") || !line.contains("seconds")) continue;
-      theirs[line["name"]][line["seconds"]] = line.value("variant", "eager");
-      torch = line.value("torch", "?");
-      processors = line.contains("processors") ? line["processors"].dump() : "?";
+  for (std::string const& variant : flags) {
+    for (nlohmann::json const& report : ask_peer(python, script, variant)) {
+      if (theirs.empty()) print_peer(report);
+      theirs[report["name"]][report["seconds"]] = report.value("variant", "eager");
     }
   }
-  if (theirs.empty()) return;
-  std::printf("the peer is PyTorch %s on the processors %s\n", torch.c_str(), processors.c_str());
   for (auto const& [name, variants] : theirs) {
     auto const found = ours.seconds.find(name);
     if (found == ours.seconds.end()) continue;

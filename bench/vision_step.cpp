@@ -138,22 +138,14 @@ double measure(std::function<void()> const& step, double seconds) {
 
 /// The median that the script reports, infinite where it cannot be run.
 double measure_peer(Arguments const& a, std::string const& model, std::string const& way) {
-  constexpr double most_seconds = 1800;
-  auto const script = std::filesystem::path(__FILE__).parent_path() / "peers" / "vision_step.py";
-  std::vector<std::string> arguments = {a.python,     script.string(),
-                                        "--model",    model,
-                                        "--batch",    std::to_string(a.batch),
-                                        "--min-time", std::to_string(a.seconds),
-                                        "--threads",  std::to_string(Exec().concurrency())};
-  if (way != "eager") arguments.push_back("--" + way);
-  bench::ChildResult const child = bench::run_child(arguments, most_seconds);
-  if (!child.fault.empty()) std::printf("no %s peer of %s: %s\n", way.c_str(), model.c_str(), child.fault.c_str());
-  std::istringstream lines(child.output);
-  for (std::string text; std::getline(lines, text);) {
-    auto const line = nlohmann::json::parse(text, nullptr, false);
-    if (line.is_object() && line.contains("seconds")) return line["seconds"];
-  }
-  return 1e300;
+  std::string const flags = "--model " + model + " --batch " + std::to_string(a.batch) + " --min-time " +
+                            std::to_string(a.seconds) + " --threads " + std::to_string(Exec().concurrency()) +
+                            (way == "eager" ? "" : " --" + way);
+  auto const reports = bench::ask_peer(a.python, "vision_step.py", flags);
+  if (reports.empty()) return 1e300;
+  static bool const said = (bench::print_peer(reports.front()), true);
+  (void)said;
+  return reports.front()["seconds"];
 }
 
 void compare(Arguments const& a, std::string const& model) {
