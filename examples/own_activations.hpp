@@ -6,3 +6,12 @@
 /// For instance: registry.add("mine", Mine{});
 template <class Any>
 void add_own_activations(attn::ActivationRegistry<Any>& /*registry*/) {}
+
+/// The registry of a program, filled on first use and before what registered itself: by `fill`, and by what is above.
+template <class Any, class Fill>
+attn::ActivationRegistry<Any> const& offered_activations(Fill const& fill) {
+  auto& registry = attn::activations<Any>();
+  static bool const filled = (fill(registry), add_own_activations(registry), true);
+  (void)filled;
+  return registry;
+}

@@ -11,7 +11,6 @@
 #include "attn/train/description.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <iostream>
 #include <optional>
@@ -71,7 +70,7 @@ class TrainVision {
     chosen_.seed = common.seed;
     chosen_.insist = common.insist;
     chosen_.new_head = given("classes");
-    take_activation();
+    take_activation(common, chosen_);
     if (common.evaluate) return evaluate_weights();
     if (given("predict")) return predict_images();
     if (demo_) return demo();
@@ -91,13 +90,6 @@ class TrainVision {
   static int print(std::string const& text) {
     std::cout << text;
     return 0;
-  }
-
-  void take_activation() {
-    double const factor = chosen_.activation.factor;
-    chosen_.activation = {common.activation, common.power, common.scale, factor};
-    bool const counts = chosen_.scale_keys > 0 && chosen_.activation.is_poly() && common.scale == "fixed";
-    if (counts) chosen_.activation.factor = 1 / std::sqrt(static_cast<double>(chosen_.scale_keys));
   }
 
   int train_model() {

@@ -4,12 +4,5 @@
 #include "own_activations.hpp"
 
 attn::ActivationRegistry<train_pde::Activation> const& train_pde::activations() {
-  auto& registry = attn::activations<Activation>();
-  static bool const filled = [&] {
-    attn::add_common_activations(registry);
-    add_own_activations(registry);
-    return true;
-  }();
-  (void)filled;
-  return registry;
+  return offered_activations<Activation>([](auto& registry) { attn::add_common_activations(registry); });
 }

@@ -107,16 +107,10 @@ void run_architectures(attn::io::CommonOptions const& common, ArchitecturesOptio
       row.emplace_back(seconds);
       table.rows.push_back(row);
     }
-    auto const level = [&](char const* label, double accuracy, int color) {
-      plot.series.push_back({.label = label,
-                             .x = {double(options.powers.front()), double(options.powers.back())},
-                             .y = {100 * accuracy, 100 * accuracy},
-                             .style = io::LineStyle::dashed,
-                             .color = color});
-    };
     if (!options.powers.empty()) {
-      level("softmax", accuracy_of(softmax).value, 3);
-      level("no attention", accuracy_of(none).value, 6);
+      std::pair const range{double(options.powers.front()), double(options.powers.back())};
+      plot.series.push_back(level("softmax", range, 100 * accuracy_of(softmax).value, 3));
+      plot.series.push_back(level("no attention", range, 100 * accuracy_of(none).value, 6));
       figure.panels.push_back(plot);
     }
   }

@@ -93,6 +93,10 @@ void Lab::finish(Table const& table) const {
   io::write_file(out_ / "results.json", all.dump(2, ' ', false, io::Json::error_handler_t::replace) + "\n");
 }
 
+io::Series level(std::string const& label, std::pair<double, double> const& x, double y, int color) {
+  return {.label = label, .x = {x.first, x.second}, .y = {y, y}, .style = io::LineStyle::dashed, .color = color};
+}
+
 void print(Table const& table) {
   std::vector<std::size_t> widths;
   for (std::size_t c = 0; c < table.columns.size(); ++c) {

@@ -50,6 +50,9 @@ class Lab {
   std::vector<std::pair<std::string, Cell>> settings_;
 };
 
+/// A dashed line at height y, between the numbers x.
+io::Series level(std::string const& label, std::pair<double, double> const& x, double y, int color);
+
 /// The table on the screen, its columns lined up.
 void print(Table const& table);
 

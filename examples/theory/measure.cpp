@@ -99,8 +99,7 @@ std::string Choice::label() const {
 }
 
 attn::ActivationRegistry<Activation> const& activations() {
-  auto& registry = attn::activations<Activation>();
-  static bool const filled = [&] {
+  return offered_activations<Activation>([](auto& registry) {
     using List = AnyFunction::List;
     registry.add("softmax", attn::Softmax{});
     registry.add("poly", [](attn::ActivationNumbers const& n) -> Activation {
@@ -120,11 +119,7 @@ attn::ActivationRegistry<Activation> const& activations() {
     };
     std::apply([&](auto const&... known) { add(List::functions, std::false_type(), known...); }, functions());
     std::apply([&](auto const&... known) { add(List::numerators, std::true_type(), known...); }, numerators());
-    add_own_activations(registry);
-    return true;
-  }();
-  (void)filled;
-  return registry;
+  });
 }
 
 std::vector<std::string> registered_names() {

@@ -63,22 +63,16 @@ void train_powers(attn::io::CommonOptions const& common, RecommendOptions const&
     powers.rows.push_back(
         {"x^" + std::to_string(power) + "/sqrt(N)", accuracy, norm, std::string(trains ? "yes" : "no")});
   }
-  auto const level = [&](std::string const& label, double value, int color) {
-    return io::Series{.label = label,
-                      .x = {1, double(options.highest_power)},
-                      .y = {value, value},
-                      .style = io::LineStyle::dashed,
-                      .color = color};
-  };
+  std::pair const range{1.0, double(options.highest_power)};
   io::LinePlot plot{.title = "Which powers train",
                     .x_label = "power p",
                     .y_label = "test accuracy (%)",
-                    .series = {points, each, level("softmax", 100 * softmax_accuracy, 1),
-                               level("no attention", 100 * none_accuracy, 6)}};
+                    .series = {points, each, level("softmax", range, 100 * softmax_accuracy, 1),
+                               level("no attention", range, 100 * none_accuracy, 6)}};
   io::LinePlot size{.title = "Attention after training",
                     .x_label = "power p",
                     .y_label = "Frobenius norm of A",
-                    .series = {norms, level("softmax", softmax_norm, 1)},
+                    .series = {norms, level("softmax", range, softmax_norm, 1)},
                     .log_y = true};
   lab.draw("powers", {.panels = {plot, size}, .columns = 2, .panel_width = 520, .panel_height = 400});
   print(powers);

@@ -49,14 +49,6 @@ Best best_of(std::vector<Point> const& points) {
   return result;
 }
 
-io::Series level(std::string const& label, std::vector<double> const& ks, double accuracy, int color) {
-  return {.label = label,
-          .x = {ks.front(), ks.back()},
-          .y = {100 * accuracy, 100 * accuracy},
-          .style = io::LineStyle::dashed,
-          .color = color};
-}
-
 }  // namespace
 
 void run_sweep(attn::io::CommonOptions const& common, SweepOptions const& given) {
@@ -106,6 +98,7 @@ void run_sweep(attn::io::CommonOptions const& common, SweepOptions const& given)
       for (Run const& run : all) each.x.push_back(k), each.y.push_back(100 * run.accuracy);
     }
     Best const best = best_of(points);
+    std::pair const range{ks.front(), ks.back()};
     best_table.rows.push_back({double(tokens), std::sqrt(double(tokens)), best.k, best.low, best.high,
                                percent(best.accuracy), percent(softmax), percent(none)});
     root.x.push_back(tokens);
@@ -114,14 +107,14 @@ void run_sweep(attn::io::CommonOptions const& common, SweepOptions const& given)
     best_k.y.push_back(best.k);
     best_k.low.push_back(best.low);
     best_k.high.push_back(best.high);
-    figure.panels.push_back(io::LinePlot{
-        .title = "N = " + std::to_string(tokens),
-        .x_label = "k",
-        .y_label = "test accuracy (%)",
-        .series = {curve, each, level("softmax", ks, softmax.value, 1), level("no attention", ks, none.value, 6)},
-        .log_x = true,
-        .y_range = io::Range(0, 100),
-        .legend = io::Legend::below});
+    figure.panels.push_back(io::LinePlot{.title = "N = " + std::to_string(tokens),
+                                         .x_label = "k",
+                                         .y_label = "test accuracy (%)",
+                                         .series = {curve, each, level("softmax", range, 100 * softmax.value, 1),
+                                                    level("no attention", range, 100 * none.value, 6)},
+                                         .log_x = true,
+                                         .y_range = io::Range(0, 100),
+                                         .legend = io::Legend::below});
   }
   optimum.series = {best_k, root};
   lab.write("best", best_table);

@@ -1,6 +1,8 @@
 /// Classifier: a model of images, of any family, whose activation is chosen when the program runs.
 #pragma once
 
+#include "attn/models/attention_norms.hpp"
+
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,11 +12,7 @@
 
 namespace vision {
 
-/// Norms of the attention matrix of one layer, averaged over samples and heads.
-struct AttentionNorms {
-  double frobenius = 0;
-  double jacobian = 0;
-};
+using attn::models::AttentionNorms;
 
 /// What one image's attention looks like in one layer: (heads, rows, columns), query by key.
 struct AttentionMaps {
@@ -32,10 +30,10 @@ class Classifier {
   virtual attn::nn::LossValue<Context> train(Context& ctx, Images images, Lesson const& lesson,
                                              std::vector<AttentionNorms>* norms) const = 0;
 
+  /// What the model answers: of distilled models the mean of their heads.
+  virtual Logits logits(Context& ctx, Images images) const = 0;
   /// The logits of each head: one, or of distilled models that of the class and that of the teacher.
   virtual std::vector<Logits> heads(Context& ctx, Images images) const = 0;
-  /// What the model answers: the mean of its heads.
-  Logits logits(Context& ctx, Images images) const { return mean_of(ctx, heads(ctx, images)); }
 
   /// The attention of the first of some images, layer by layer.
   virtual std::vector<AttentionMaps> attention(Context& ctx, Images images) const = 0;

@@ -8,47 +8,18 @@
 
 #include <algorithm>
 #include <iostream>
-#include <system_error>
 #include <utility>
 
 namespace vision {
 namespace {
 
-/// Images in memory, on their way to a model.
-template <class Transform>
-class DatasetSet : public ImageSet {
+/// Images of `Source`, with the data that it refers to.
+template <class Data, class Source>
+class OwningSet : public ImageSet {
  public:
-  DatasetSet(attn::data::Dataset data, Transform const& transform) : data_(std::move(data)), transform_(transform) {}
-
-  std::size_t size() const override { return data_.count; }
-  attn::data::ImageShape shape() const override {
-    return {data_.channels, transform_.height(), transform_.width(), data_.classes};
-  }
-  void sample(std::size_t i, attn::RandomKey key, attn::data::ImageSample<float>& out) const override {
-    attn::data::Image& image = attn::data::image_memory().original;
-    attn::data::copy_image(data_, i, image);
-    transform_(image, transform_.box(data_.height, data_.width, key), key, out.pixels);
-    out.label = data_.labels[i];
-  }
-
- private:
-  attn::data::Dataset data_;
-  Transform transform_;
-};
-
-template <class Transform>
-std::shared_ptr<ImageSet const> set_of(attn::data::Dataset data, Transform const& transform, char const* name) {
-  attn::data::check(data, name);
-  return std::make_shared<DatasetSet<Transform>>(std::move(data), transform);
-}
-
-/// Pictures in files, read when they are wanted.
-template <class Transform>
-class FileSet : public ImageSet {
- public:
-  FileSet(attn::data::ImageFiles files, Transform const& transform, attn::data::FileImagesOptions const& options)
-      : files_(std::move(files)), images_(files_, transform, options) {}
-  FileSet(FileSet const&) = delete;  // images_ refers to files_
+  template <class... More>
+  explicit OwningSet(Data data, More const&... more) : data_(std::move(data)), images_(data_, more...) {}
+  OwningSet(OwningSet const&) = delete;
 
   std::size_t size() const override { return images_.size(); }
   attn::data::ImageShape shape() const override { return images_.shape(); }
@@ -57,9 +28,24 @@ class FileSet : public ImageSet {
   }
 
  private:
-  attn::data::ImageFiles files_;
-  attn::data::FileImages<float, Transform> images_;
+  Data data_;
+  Source images_;
 };
+
+template <class Transform>
+std::shared_ptr<ImageSet const> set_of(attn::data::Dataset data, Transform const& transform, char const* name) {
+  attn::data::check(data, name);
+  using Images = attn::data::DatasetImages<float, Transform>;
+  return std::make_shared<OwningSet<attn::data::Dataset, Images>>(std::move(data), transform);
+}
+
+/// Pictures in files, read when they are wanted.
+template <class Transform>
+std::shared_ptr<ImageSet const> set_of(attn::data::ImageFiles files, Transform const& transform,
+                                       attn::data::FileImagesOptions const& options) {
+  using Images = attn::data::FileImages<float, Transform>;
+  return std::make_shared<OwningSet<attn::data::ImageFiles, Images>>(std::move(files), transform, options);
+}
 
 /// Of the images that weights were trained with, else of those that the model was published for.
 attn::data::Normalization const& normalization_of(Wanted const& wanted) {
@@ -87,26 +73,13 @@ void note_classes(attn::data::Dataset const& test, int known) {
             << ": are they of the data that it was trained with?" << std::endl;
 }
 
-bool is_there(io::Path const& path) {
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored);
-}
-
 /// What a directory holds, by its names.
 std::string format_of(DataSettings const& settings) {
   auto const& f = settings.files;
   bool const named =
       !f.train_images.empty() || !f.train_labels.empty() || !f.test_images.empty() || !f.test_labels.empty();
   if (settings.format != "auto") return settings.format;
-  io::Path const& in = settings.directory;
-  if (named) return "idx";
-  if (is_there(in / "wnids.txt") || is_there(in / "tiny-imagenet-200" / "wnids.txt")) return "tiny-imagenet";
-  for (char const* const name : {"data_batch_1.bin", "cifar-10-batches-bin", "train.bin", "cifar-100-binary"}) {
-    if (is_there(in / name)) return "cifar";
-  }
-  std::error_code ignored;
-  if (std::filesystem::is_directory(in / "train", ignored)) return "imagefolder";
-  return "idx";
+  return named ? "idx" : name_of(attn::data::detect_dataset(settings.directory));
 }
 
 /// The four files, each in the directory unless it was named.
@@ -212,7 +185,7 @@ std::shared_ptr<ImageSet const> pictures_to_judge(attn::data::ImageFiles files, 
   EvaluationTransform<float> const transform(static_cast<std::size_t>(wanted.image.height),
                                              static_cast<std::size_t>(wanted.image.width), normalization,
                                              recipe.crop_fraction.value_or(wanted.crop_fraction));
-  return std::make_shared<FileSet<EvaluationTransform<float>>>(std::move(files), transform, options);
+  return set_of(std::move(files), transform, options);
 }
 
 namespace {
@@ -238,8 +211,7 @@ ImageData in_files(attn::data::ImageFileSplits splits, DataSettings const& setti
                                         .unreadable = data.unreadable.get()};
   if (wanted.train) {
     TrainTransform<float> const transform(height, width, data.normalization, augmentation_of(recipe));
-    data.train = std::make_shared<FileSet<TrainTransform<float>>>(
-        some_of(std::move(splits.train), settings.train_limit), transform, options);
+    data.train = set_of(some_of(std::move(splits.train), settings.train_limit), transform, options);
   }
   data.test = pictures_to_judge(some_of(std::move(splits.test), settings.test_limit), recipe, wanted, data.unreadable);
   return data;
@@ -258,11 +230,7 @@ ImageData load_data(DataSettings const& settings, Recipe const& recipe, Wanted c
   }
   io::Path const& in = settings.directory;
   if (format == "imagefolder") return in_files(attn::data::list_imagenet(in), settings, recipe, wanted);
-  if (format == "tiny-imagenet") {
-    io::Path const inside = in / "tiny-imagenet-200";
-    return in_files(attn::data::list_tiny_imagenet(is_there(inside / "wnids.txt") ? inside : in), settings, recipe,
-                    wanted);
-  }
+  if (format == "tiny-imagenet") return in_files(attn::data::list_tiny_imagenet(in), settings, recipe, wanted);
   attn::data::Split cifar = attn::data::load_cifar_images(in);
   if (!wanted.train && !wanted.trained.mean.empty()) cifar.test.normalization = wanted.trained;
   if (settings.train_limit > 0) cifar.train = attn::data::take(std::move(cifar.train), settings.train_limit);

@@ -2,41 +2,44 @@
 
 #include "attn/data/on_device.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 namespace vision {
 namespace {
 
-/// among[i] = 1 where fewer than five logits of row i are above that of its label, 0 elsewhere.
+/// Counts the rows in which fewer than five logits are above that of the label.
 struct AmongFive {
   float const* logits;
   std::int32_t const* labels;
-  float* among;
   attn::Index classes;
 
-  ATTN_FUNCTION void operator()(attn::Index i) const {
+  ATTN_FUNCTION void operator()(attn::Index i, std::int64_t& count) const {
     float const own = logits[i * classes + labels[i]];
     int above = 0;
     for (attn::Index c = 0; c < classes; ++c) above += logits[i * classes + c] > own;
-    among[i] = above < 5 ? 1.0f : 0.0f;
+    count += above < 5;
   }
 };
 
 double count_among_five(Context& ctx, Logits const& logits,
                         attn::Tensor<std::int32_t const, 1, Context::MemorySpace> labels) {
-  attn::Index const rows = logits.extent(0);
-  auto const among = ctx.tensor(rows);
-  Kokkos::parallel_for("vision::among_five",
-                       Kokkos::RangePolicy<Context::Space, Kokkos::IndexType<attn::Index>>(ctx.exec, 0, rows),
-                       AmongFive{logits.data(), labels.data(), among.data(), logits.extent(1)});
-  std::vector<float> host(static_cast<std::size_t>(rows));
-  Kokkos::deep_copy(ctx.exec, Kokkos::View<float*, Kokkos::HostSpace>(host.data(), host.size()),
-                    Kokkos::View<float const*, Context::MemorySpace>(among.data(), host.size()));
-  ctx.exec.fence();
-  double sum = 0;
-  for (float const one : host) sum += double(one);
-  return sum;
+  std::int64_t count = 0;
+  Kokkos::parallel_reduce(
+      "vision::among_five",
+      Kokkos::RangePolicy<Context::Space, Kokkos::IndexType<attn::Index>>(ctx.exec, 0, logits.extent(0)),
+      AmongFive{logits.data(), labels.data(), logits.extent(1)}, count);
+  return static_cast<double>(count);
 }
 
 }  // namespace
+
+Answer answer_of(float const* logits, std::size_t classes) {
+  float const* const best = std::max_element(logits, logits + classes);
+  double sum = 0;
+  for (std::size_t c = 0; c < classes; ++c) sum += std::exp(double(logits[c]) - double(*best));
+  return {static_cast<std::size_t>(best - logits), 1 / sum};
+}
 
 Judgement judge(Context& ctx, Classifier const& model, EvaluationBatches& batches) {
   Judgement sum;

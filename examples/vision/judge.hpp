@@ -12,6 +12,14 @@ struct Judgement {
   double top5 = 0;      // share of those whose class is among the five largest
 };
 
+/// What the logits of one image say: the likeliest class, and its probability.
+struct Answer {
+  std::size_t label = 0;
+  double probability = 0;
+};
+
+Answer answer_of(float const* logits, std::size_t classes);
+
 Judgement judge(Context& ctx, Classifier const& model, EvaluationBatches& batches);
 
 }  // namespace vision

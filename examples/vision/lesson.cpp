@@ -31,21 +31,12 @@ void combine(Context& ctx, double a, Logits const& x, double b, Logits const& y,
 
 }  // namespace
 
-Logits mean_of(Context& ctx, std::vector<Logits> const& heads) {
-  if (heads.size() == 1) return heads.front();
-  Logits const mean = ctx.tensor(heads[0].extents());
-  combine(ctx, 0.5, heads[0], 0.5, heads[1], mean);
-  return mean;
-}
-
 Learned learn(Context& ctx, std::vector<Logits> const& heads, Lesson const& lesson) {
-  bool const has_teacher = lesson.teacher.data() != nullptr, two = heads.size() > 1;
-  if (!has_teacher) {
-    auto [loss, d_logits] = attn::nn::cross_entropy(ctx, mean_of(ctx, heads), lesson.targets);
-    if (!two) return {loss, {d_logits}};
-    combine(ctx, 0.5, d_logits, 0, {}, d_logits);
-    return {loss, {d_logits, d_logits}};
+  if (!lesson.has_teacher()) {
+    auto [loss, d_logits] = attn::nn::cross_entropy(ctx, heads.front(), lesson.targets);
+    return {loss, {d_logits}};
   }
+  bool const two = heads.size() > 1;
   double const share = lesson.teacher_share, t = lesson.temperature;
   auto [loss, d_first] = attn::nn::cross_entropy(ctx, heads.front(), lesson.targets);
   Logits const cooled = ctx.tensor(heads.back().extents());

@@ -17,6 +17,8 @@ struct Lesson {
   Targets teacher = {};        // from a teacher; none without one
   double teacher_share = 0.5;  // of the loss
   double temperature = 1;      // by which logits are divided before they are compared with the teacher's
+
+  bool has_teacher() const { return teacher.data() != nullptr; }
 };
 
 struct Learned {
@@ -29,10 +31,7 @@ struct Learned {
 ///     (1 - share) CE(z, targets) + share t^2 CE(z' / t, teacher)
 ///
 /// Of two heads, z is the first, which learns from labels, and z' the second, which learns from the teacher; of one
-/// head both are it. Without a teacher two heads learn as one whose logits are their mean, as timm trains them.
+/// head both are it. Without a teacher there is one head: of a model with two, their mean, as timm trains them.
 Learned learn(Context& ctx, std::vector<Logits> const& heads, Lesson const& lesson);
-
-/// The mean of the heads' logits: what a model with two answers.
-Logits mean_of(Context& ctx, std::vector<Logits> const& heads);
 
 }  // namespace vision

@@ -1,4 +1,4 @@
-// What a run of train_vision takes: sums of what each family leaves for the way back, as it was measured.
+// What a run of train_vision takes, as an estimate: sums of what each family leaves for the way back.
 #include <algorithm>
 
 #include "vision/settings.hpp"
@@ -42,10 +42,14 @@ io::MemoryPlan memory_of(Settings const& settings, Sizes const& s, bool trains) 
   double const judged = double(VisionTask::most_at_once(s.image));
   double const layers = std::max(1, s.depth.total());
   io::MemoryPlan plan;
+  plan.add("program", 25e6);
   // Values, gradients, two moments, and what of these is written to the disk.
   plan.add("parameters", number * parameters * (trains ? (settings.recipe.ema > 0 ? 9 : 7) : 2));
-  if (trains) plan.add("activations of a batch", number * batch * (image + 6 * classes));
-  plan.add("activations of evaluation", number * judged * (image / layers + 3 * classes));
+  // Training and evaluation use the same memory in turns.
+  double const of_batch = trains ? batch * (image + 6 * classes) : 0;
+  double const of_judging = judged * (image / layers + 3 * classes);
+  plan.add(of_batch > of_judging ? "activations of a batch" : "activations of evaluation",
+           number * std::max(of_batch, of_judging));
   return plan;
 }
 

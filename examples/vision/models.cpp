@@ -19,7 +19,7 @@ NamedModel small_model(char const* name, char const* family, int patch, int widt
   model.sizes.width = width;
   model.sizes.depth = std::move(depth);
   model.sizes.heads = std::move(heads);
-  model.sizes.mean_pooling = model.sizes.family == "vit";
+  model.sizes.pool = "mean";
   return model;
 }
 
@@ -36,6 +36,38 @@ std::string near_names(std::string const& word) {
   return list;
 }
 
+/// use(flag, its field of `settings`, that of `sizes`) for all sizes that flags may change; both may be settings.
+template <class Settings, class Of, class Use>
+void for_each_size(Settings& settings, Of& sizes, Use const& use) {
+  use("family", settings.family, sizes.family);
+  use("patch", settings.patch, sizes.patch);
+  use("width", settings.width, sizes.width);
+  use("depth", settings.depth, sizes.depth);
+  use("heads", settings.heads, sizes.heads);
+  use("mlp-ratio", settings.mlp_ratio, sizes.mlp_ratio);
+  use("window", settings.window, sizes.window);
+  use("layer-scale", settings.layer_scale, sizes.layer_scale);
+  use("class-depth", settings.class_depth, sizes.class_depth);
+  use("class-norm", settings.class_norm, sizes.class_norm);
+  use("pool", settings.pool, sizes.pool);
+}
+
+/// The same for switches.
+template <class Settings, class Of, class Use>
+void for_each_switch(Settings& settings, Of& sizes, Use const& use) {
+  use("distilled", settings.distilled, sizes.distilled);
+  use("no-qkv-bias", settings.no_qkv_bias, sizes.no_qkv_bias);
+  use("no-class-position", settings.no_class_position, sizes.no_class_position);
+}
+
+/// Whether models of a family have such a size.
+bool has(Sizes const& sizes, std::string const& name) {
+  if (name == "pool") return sizes.family == "vit";
+  if (name == "window") return sizes.family == "swin";
+  if (name == "class-depth" || name == "class-norm") return sizes.family == "xcit";
+  return name != "layer-scale" || sizes.family == "xcit" || sizes.layer_scale > 0;
+}
+
 }  // namespace
 
 std::vector<NamedModel> const& named_models() {
@@ -46,7 +78,7 @@ std::vector<NamedModel> const& named_models() {
     models.push_back(small_model("tiny", "vit", 16, 192, 12, 3));
     models.push_back(small_model("base", "vit", 16, 768, 12, 12));
     models.push_back(small_model("deit_micro", "vit", 4, 64, 4, 4));
-    models.back().sizes.mean_pooling = false;
+    models.back().sizes.pool = "token";
     models.push_back(models.back());
     models.back().name = "deit_micro_distilled";
     models.back().sizes.distilled = true;
@@ -141,24 +173,11 @@ Sizes model_sizes(ModelSettings const& settings, attn::data::ImageShape const& l
     while (tile > 1 && (sizes.image.height % tile != 0 || sizes.image.width % tile != 0)) --tile;
     sizes.patch = {tile, tile};
   }
-  auto const take = [](auto& into, auto const& given) {
-    if (given) into = *given;
-  };
-  take(sizes.family, settings.family);
-  take(sizes.patch, settings.patch);
-  take(sizes.width, settings.width);
-  take(sizes.depth, settings.depth);
-  take(sizes.heads, settings.heads);
-  take(sizes.mlp_ratio, settings.mlp_ratio);
-  take(sizes.window, settings.window);
-  take(sizes.layer_scale, settings.layer_scale);
-  take(sizes.class_depth, settings.class_depth);
+  for_each_size(settings, sizes, [](char const*, auto const& said, auto& size) {
+    if (said) size = *said;
+  });
+  for_each_switch(settings, sizes, [](char const*, bool said, bool& size) { size = size || said; });
   sizes.class_softmax = settings.class_softmax;
-  sizes.distilled = sizes.distilled || settings.distilled;
-  sizes.qkv_bias = sizes.qkv_bias && !settings.no_qkv_bias;
-  sizes.class_position = sizes.class_position && !settings.no_class_position;
-  if (settings.class_norm) sizes.token_norm = *settings.class_norm == "all";
-  if (settings.pool) sizes.mean_pooling = *settings.pool == "mean";
   sizes.drop = settings.drop;
   sizes.drop_path = settings.drop_path;
   sizes.scale_per_head = settings.scale_per_head;
@@ -167,22 +186,10 @@ Sizes model_sizes(ModelSettings const& settings, attn::data::ImageShape const& l
 }
 
 void say(ModelSettings& settings, Sizes const& sizes) {
-  settings.family = sizes.family;
-  settings.patch = sizes.patch;
-  settings.width = sizes.width;
-  settings.depth = sizes.depth;
-  settings.heads = sizes.heads;
-  settings.mlp_ratio = sizes.mlp_ratio;
-  settings.distilled = sizes.distilled;
-  settings.no_qkv_bias = !sizes.qkv_bias;
-  settings.no_class_position = !sizes.class_position;
-  if (sizes.layer_scale > 0) settings.layer_scale = sizes.layer_scale;
-  if (sizes.family == "vit") settings.pool = sizes.mean_pooling ? "mean" : "token";
-  if (sizes.family == "swin") settings.window = sizes.window;
-  if (sizes.family != "xcit") return;
-  settings.layer_scale = sizes.layer_scale;
-  settings.class_depth = sizes.class_depth;
-  settings.class_norm = sizes.token_norm ? "all" : "token";
+  for_each_size(settings, sizes, [&](char const* name, auto& said, auto const& size) {
+    if (has(sizes, name)) said = size;
+  });
+  for_each_switch(settings, sizes, [](char const*, bool& said, bool size) { said = size; });
 }
 
 void name_sizes(io::SettingList& list, ModelSettings& settings) {
@@ -190,31 +197,17 @@ void name_sizes(io::SettingList& list, ModelSettings& settings) {
   NamedModel const& model = named_model(settings.name);
   ModelSettings said;
   say(said, model.sizes);
-  if (model.any_image) said.patch.reset();
-  auto const take = [&](char const* name, auto& into, auto const& from) {
+  if (model.any_image) said.patch.reset(), said.pool.reset();
+  for_each_size(settings, said, [&](char const* name, auto& into, auto const& from) {
     if (list.given(name) || !from) return;
     into = from;
     list.at(name).given_by = "--model";
-  };
-  take("family", settings.family, said.family);
-  take("patch", settings.patch, said.patch);
-  take("width", settings.width, said.width);
-  take("depth", settings.depth, said.depth);
-  take("heads", settings.heads, said.heads);
-  take("mlp-ratio", settings.mlp_ratio, said.mlp_ratio);
-  take("window", settings.window, said.window);
-  take("layer-scale", settings.layer_scale, said.layer_scale);
-  take("class-depth", settings.class_depth, said.class_depth);
-  take("class-norm", settings.class_norm, said.class_norm);
+  });
   if (model.any_image) return;
-  take("pool", settings.pool, said.pool);
-  auto const take_switch = [&](char const* name, bool& into, bool from) {
+  for_each_switch(settings, said, [&](char const* name, bool& into, bool from) {
     into = into || from;
     list.at(name).given_by = "--model";
-  };
-  take_switch("distilled", settings.distilled, said.distilled);
-  take_switch("no-qkv-bias", settings.no_qkv_bias, said.no_qkv_bias);
-  take_switch("no-class-position", settings.no_class_position, said.no_class_position);
+  });
 }
 
 std::string model_table() {

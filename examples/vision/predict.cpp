@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "vision/judge.hpp"
 #include "vision/training.hpp"
 #include "vision/weights.hpp"
 
@@ -73,7 +74,10 @@ Answers ask(Settings const& settings, attn::data::ImageShape const& like, std::s
     auto const heads = model->heads(ctx, batch);
     answers.heads.resize(heads.size());
     for (std::size_t h = 0; h < heads.size(); ++h) append(ctx, heads[h], answers.heads[h]);
-    append(ctx, mean_of(ctx, heads), answers.mean);
+  }
+  answers.mean = answers.heads.front();
+  for (std::size_t h = 1; h < answers.heads.size(); ++h) {
+    for (std::size_t i = 0; i < answers.mean.size(); ++i) answers.mean[i] = (answers.mean[i] + answers.heads[h][i]) / 2;
   }
   return answers;
 }
@@ -109,36 +113,15 @@ void predict_array(Settings const& settings, io::Path const& images, io::Path co
   write(ask(settings, like, x.shape[0], weights, read), x.shape[0], out);
 }
 
-/// All pictures below a folder, in the order of their names.
-attn::data::ImageFiles pictures_below(io::Path const& folder) {
-  attn::data::ImageFiles files{.root = folder, .classes = {}, .names = {}, .labels = {}};
-  std::error_code error;
-  std::filesystem::recursive_directory_iterator entries(folder, error);
-  ATTN_CHECK(!error, "--predict: cannot open the folder '", folder.string(), "': ", error.message());
-  for (auto const& entry : entries) {
-    bool const counts = entry.is_regular_file(error) && attn::data::detail::is_picture(entry.path());
-    if (counts) files.names.push_back(entry.path().lexically_relative(folder).generic_string());
-  }
-  ATTN_CHECK(!files.names.empty(), "--predict: there is no picture in '", folder.string(), "'");
-  std::sort(files.names.begin(), files.names.end());
-  files.labels.resize(files.names.size());
-  return files;
-}
-
 /// A table of files with the likeliest class and its probability.
 void write_table(io::Path const& path, attn::data::ImageFiles const& files, std::vector<float> const& logits,
                  std::vector<std::string> const& class_names) {
   io::CsvLog table(path, {"file", "class", "probability"});
   std::size_t const classes = logits.size() / files.size();
   for (std::size_t i = 0; i < files.size(); ++i) {
-    auto const row = logits.begin() + static_cast<std::ptrdiff_t>(i * classes);
-    auto const end = row + static_cast<std::ptrdiff_t>(classes);
-    auto const best = std::max_element(row, end);
-    double sum = 0;
-    for (auto logit = row; logit != end; ++logit) sum += std::exp(double(*logit) - double(*best));
-    auto const label = static_cast<std::size_t>(best - row);
+    auto const [label, probability] = answer_of(logits.data() + i * classes, classes);
     std::string const name = label < class_names.size() ? class_names[label] : std::to_string(label);
-    io::CsvCell const cells[] = {std::string_view(files.names[i]), std::string_view(name), 1 / sum};
+    io::CsvCell const cells[] = {std::string_view(files.names[i]), std::string_view(name), probability};
     table.append(cells);
   }
 }
@@ -147,7 +130,7 @@ void write_table(io::Path const& path, attn::data::ImageFiles const& files, std:
 void predict_pictures(Settings const& settings, io::Path const& folder, io::Path const& weights,
                       io::Json const& description, io::Path const& out) {
   Wanted const wanted = vision::wanted(settings, description, /*trains=*/false);
-  attn::data::ImageFiles const files = pictures_below(folder);
+  attn::data::ImageFiles const files = attn::data::list_pictures(folder);
   auto const images = pictures_to_judge(files, settings.recipe, wanted);
   auto like = images->shape();
   like.classes = classes_of(settings, weights);

@@ -98,14 +98,21 @@ io::Json checkpoint_settings(io::Json run) {
   return run;
 }
 
+void take_activation(io::CommonOptions const& common, Settings& settings) {
+  ActivationChoice& chosen = settings.activation;
+  chosen = {common.activation, common.power, common.scale, chosen.factor};
+  bool const counts = settings.scale_keys > 0 && chosen.is_poly() && common.scale == "fixed";
+  if (counts) chosen.factor = 1 / std::sqrt(static_cast<double>(settings.scale_keys));
+}
+
 void adopt(io::SettingList& list, io::CommonOptions const& common, Settings& settings, io::Json const& description,
            std::string const& source) {
   name_sizes(list, settings.model);
   io::adopt(list, description, source);
   if (!settings.model.family) settings.model.family = "vit";  // weights from before there were others
-  settings.activation = {common.activation, common.power, common.scale};
+  take_activation(common, settings);
   io::Json const factor = description.value("factor", io::Json(nullptr));
-  if (factor.is_null() || list.given("scale")) return;
+  if (factor.is_null() || list.given("scale") || list.given("scale-keys")) return;
   double const number = factor.is_number() ? factor.get<double>() : NAN;
   ATTN_CHECK(std::isfinite(number), source, " describes its factor wrongly: use a number, got ", factor.dump());
   settings.activation.factor = number;

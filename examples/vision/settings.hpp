@@ -52,6 +52,9 @@ io::Json results_of(Settings settings, Sizes const& sizes, ImageData const& data
 /// Of these, what a checkpoint holds: without what is as it always was before it could be said.
 io::Json checkpoint_settings(io::Json run);
 
+/// The activation that the common flags name, with the factor that --scale-keys gives a fixed scale.
+void take_activation(io::CommonOptions const& common, Settings& settings);
+
 /// Takes over the model that weights describe themselves with, its activation too; see `io::adopt`. `list` holds the
 /// settings and the common ones. The sizes that --model names count as given.
 void adopt(io::SettingList& list, io::CommonOptions const& common, Settings& settings, io::Json const& description,

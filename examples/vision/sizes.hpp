@@ -60,19 +60,19 @@ struct Sizes {
   Stages depth = 12;
   Stages heads = 12;
   double mlp_ratio = 4;
-  bool mean_pooling = false;    ///< ViT: the head sees the mean of the tokens of patches
-  bool distilled = false;       ///< ViT: a second token and head, which learn from a teacher
-  bool qkv_bias = true;         ///< ViT: whether queries, keys and values have one
-  int scale_keys = 0;           ///< keys that trained scales start as for; 0: those of the matrix
-  bool scale_per_head = false;  ///< trained numbers of the activation: a set for each head
-  Stages window = 7;            ///< Swin: side of a window
-  double layer_scale = 0;       ///< DeiT-III, XCiT: where the trained factors of branches start; 0: there are none
-  int class_depth = 2;          ///< XCiT: layers in which the class token looks at the others
-  bool class_softmax = false;   ///< XCiT: these keep softmax, whatever the activation
-  bool token_norm = true;       ///< XCiT: these norm all tokens, not the class token alone
-  bool class_position = true;   ///< ViT: the class token has a position; not in DeiT-III
-  double drop = 0;              ///< rate of dropout
-  double drop_path = 0;         ///< rate of stochastic depth in the last block
+  std::string pool = "token";      ///< ViT: what the head sees: the class token, or the mean of the others
+  bool distilled = false;          ///< ViT: a second token and head, which learn from a teacher
+  bool no_qkv_bias = false;        ///< ViT: queries, keys and values have none
+  int scale_keys = 0;              ///< keys that trained scales start as for; 0: those of the matrix
+  bool scale_per_head = false;     ///< trained numbers of the activation: a set for each head
+  Stages window = 7;               ///< Swin: side of a window
+  double layer_scale = 0;          ///< DeiT-III, XCiT: where the trained factors of branches start; 0: there are none
+  int class_depth = 2;             ///< XCiT: layers in which the class token looks at the others
+  bool class_softmax = false;      ///< XCiT: these keep softmax, whatever the activation
+  std::string class_norm = "all";  ///< XCiT: what these normalise: all tokens, or the class token alone (token)
+  bool no_class_position = false;  ///< ViT: the class token has no position, as in DeiT III
+  double drop = 0;                 ///< rate of dropout
+  double drop_path = 0;            ///< rate of stochastic depth in the last block
 };
 
 }  // namespace vision

@@ -13,16 +13,8 @@ namespace {
 
 using WindowActivation = attn::nn::AnyWindowActivation;
 
-/// Filled on first use, before what registered itself.
 attn::ActivationRegistry<WindowActivation> const& window_activations() {
-  auto& registry = attn::activations<WindowActivation>();
-  static bool const filled = [&] {
-    attn::add_common_activations(registry);
-    add_own_activations(registry);
-    return true;
-  }();
-  (void)filled;
-  return registry;
+  return offered_activations<WindowActivation>([](auto& registry) { attn::add_common_activations(registry); });
 }
 
 Stages stages_of(std::vector<Index> const& numbers) {

@@ -53,14 +53,7 @@ void look_at_examples(Context& ctx, Classifier const& model, ImageData const& da
   auto const logits = model.logits(ctx, images);
   auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), logits.view());
   for (std::size_t i = 0; i < count; ++i) {
-    int best = 0;
-    double sum = 0;
-    for (int c = 0; c < shape.classes; ++c) {
-      if (host(i, static_cast<std::size_t>(c)) > host(i, static_cast<std::size_t>(best))) best = c;
-    }
-    for (int c = 0; c < shape.classes; ++c) {
-      sum += std::exp(double(host(i, static_cast<std::size_t>(c))) - double(host(i, static_cast<std::size_t>(best))));
-    }
+    Answer const answer = answer_of(&host(i, 0), static_cast<std::size_t>(shape.classes));
     int const label = batch->labels()(i);
     outcome.predictions.push_back(
         {.channels = shape.channels,
@@ -68,9 +61,9 @@ void look_at_examples(Context& ctx, Classifier const& model, ImageData const& da
          .width = shape.width,
          .pixels = pixels_of(batch->images().data() + i * shape.image_size(), shape, data.normalization),
          .label = data.name_of(label),
-         .predicted = data.name_of(best),
-         .right = best == label,
-         .confidence = 1 / sum});
+         .predicted = data.name_of(static_cast<int>(answer.label)),
+         .right = static_cast<int>(answer.label) == label,
+         .confidence = answer.probability});
   }
 }
 

@@ -21,8 +21,8 @@ std::vector<NamedModel> vit_models() {
     s.heads = static_cast<int>(config.heads);
     s.mlp_ratio = config.mlp_ratio;
     s.distilled = config.distilled;
-    s.qkv_bias = config.qkv_bias;
-    s.class_position = config.embeds_prefix;
+    s.no_qkv_bias = !config.qkv_bias;
+    s.no_class_position = !config.embeds_prefix;
     s.layer_scale = config.layer_scale;
     if (name.starts_with("vit")) {  // trained on ImageNet-21k, whose recipe took these numbers
       for (int c = 0; c < 3; ++c) model.mean[c] = model.deviation[c] = 0.5f;
@@ -44,10 +44,10 @@ std::unique_ptr<Classifier> make_vit(attn::nn::Builder const& builder, Activatio
       .patch_height = s.patch.height,
       .patch_width = s.patch.width,
       .classes = s.classes,
-      .pooled = s.mean_pooling ? attn::nn::Pooled::mean : attn::nn::Pooled::class_token,
+      .pooled = s.pool == "mean" ? attn::nn::Pooled::mean : attn::nn::Pooled::class_token,
       .distilled = s.distilled,
-      .embeds_prefix = s.class_position,
-      .qkv_bias = s.qkv_bias,
+      .embeds_prefix = !s.no_class_position,
+      .qkv_bias = !s.no_qkv_bias,
       .dropout = s.drop,
       .stochastic_depth = s.drop_path,
       .activation = choice.make(activations()),

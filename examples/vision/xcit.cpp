@@ -22,7 +22,7 @@ std::vector<NamedModel> xcit_models() {
     s.heads = static_cast<int>(config.heads);
     s.layer_scale = config.eta;
     s.class_depth = static_cast<int>(config.class_depth);
-    s.token_norm = config.tokens_norm;
+    s.class_norm = config.tokens_norm ? "all" : "token";
     all.push_back(model);
   }
   return all;
@@ -45,7 +45,7 @@ std::unique_ptr<Classifier> make_xcit(attn::nn::Builder const& builder, Activati
                           .dropout = s.drop,
                           .stochastic_depth = s.drop_path,
                           .eta = s.layer_scale,
-                          .tokens_norm = s.token_norm,
+                          .tokens_norm = s.class_norm == "all",
                           .activation = choice.make(activations()),
                           .scale_per_head = s.scale_per_head,
                           .scale_tokens = s.scale_keys};

@@ -130,6 +130,16 @@ TEST_F(TrainVisionModels, TrainedScales_StartWhereTheirKeysAreCounted) {
   }
 }
 
+TEST_F(TrainVisionModels, KeysThatAreSaidCountAlsoForWeightsThatDescribeThemselves) {
+  Arguments const cube = {"--activation", "poly", "--power", "3", "--scale", "fixed"};
+  Arguments const tiny = {"--model", "deit_micro", "--width", "16", "--heads", "2", "--depth", "1", "--patch", "2"};
+  ASSERT_EQ(run("own", merged(tiny, cube)).code, 0);
+  Exit const exit = run("counted", {"--weights", weights("own"), "--scale-keys", "196"});
+  ASSERT_EQ(exit.code, 0) << exit.err;
+  EXPECT_TRUE(run_of(folder / "own").at("factor").is_null());
+  EXPECT_DOUBLE_EQ(run_of(folder / "counted").at("factor"), 1.0 / 14);
+}
+
 /// Numbers of the published recipes: Touvron et al. 2021, Liu et al. 2021, El-Nouby et al. 2021, Dosovitskiy et al.
 /// 2020.
 TEST_F(TrainVisionModels, Recipes_SetThePublishedNumbers) {
