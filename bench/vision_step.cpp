@@ -8,6 +8,7 @@
 // median of its steps), so that a moment in which others use the machine decides nothing. --profile prints where our
 // time goes.
 #include "attn/activation/softmax.hpp"
+#include "attn/io/options.hpp"
 #include "attn/models/swin_names.hpp"
 #include "attn/models/vit_names.hpp"
 #include "attn/models/xcit_names.hpp"
@@ -17,8 +18,6 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
-#include <sstream>
-#include <string_view>
 
 #include "peak.hpp"
 #include "peers.hpp"
@@ -81,40 +80,20 @@ std::function<void()> step_of(std::string const& name, Index batch) {
 }
 
 struct Arguments {
-  std::string python;
   std::vector<std::string> models = {"deit_small_patch16_224", "swin_tiny_patch4_window7_224", "xcit_small_12_p16_224"};
   Index batch = 8;
   int rounds = 3;
   double seconds = 10;
   bool profile = false;
+  std::string python = {};
 };
 
-Arguments parse(int argc, char** argv) {
-  Arguments a;
-  a.python = bench::take_peer(argc, argv);
-  for (int i = 1; i < argc; ++i) {
-    std::string_view const argument = argv[i];
-    auto const value = [&](std::string_view flag) {
-      return argument.starts_with(flag) ? std::string(argument.substr(flag.size())) : std::string();
-    };
-    if (auto const models = value("--models="); !models.empty()) {
-      a.models.clear();
-      std::istringstream names(models);
-      for (std::string name; std::getline(names, name, ',');) a.models.push_back(name);
-    } else if (auto const batch = value("--batch="); !batch.empty()) {
-      a.batch = std::stol(batch);
-    } else if (auto const rounds = value("--rounds="); !rounds.empty()) {
-      a.rounds = std::stoi(rounds);
-    } else if (auto const seconds = value("--seconds="); !seconds.empty()) {
-      a.seconds = std::stod(seconds);
-    } else if (argument == "--profile") {
-      a.profile = true;
-    } else {
-      std::fprintf(stderr, "vision_step: there is no flag '%s'\n", argv[i]);
-      std::exit(2);
-    }
-  }
-  return a;
+void describe(attn::io::SettingList& list, Arguments& a) {
+  list("models", a.models, {.help = "timm's names, separated by commas"});
+  list("batch", a.batch, {.help = "Images of a step", .range = {1, 1e6}});
+  list("rounds", a.rounds, {.help = "Turns that each takes", .range = {1, 1000}});
+  list("seconds", a.seconds, {.help = "Of each turn, at least", .range = {0, 3600}});
+  list("profile", a.profile, {.help = "Print where our time goes"});
 }
 
 double median(std::vector<double> seconds) {
@@ -186,8 +165,13 @@ void compare(Arguments const& a, std::string const& model) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Kokkos::ScopeGuard const kokkos(argc, argv);
-  Arguments const a = parse(argc, argv);
+  Arguments a{.python = bench::take_peer(argc, argv)};
+  attn::io::SettingList settings;
+  describe(settings, a);
+  CLI::App app("Training steps of published vision models", "vision_step");
+  attn::io::add_options(app, settings);
+  CLI11_PARSE(app, argc, argv);
+  Kokkos::ScopeGuard const kokkos;
   std::printf("%s, commit %s, %d threads; the same number for PyTorch\n", attn::io::describe_machine().c_str(),
               built_from_commit, Exec().concurrency());
   for (std::string const& model : a.models) compare(a, model);
