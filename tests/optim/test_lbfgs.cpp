@@ -1,33 +1,18 @@
 // Iterates of L-BFGS against those of an independent implementation (tests/golden/make_lbfgs.py).
 #include "attn/io/npy.hpp"
-#include "attn/nn/context.hpp"
 #include "attn/optim/lbfgs.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <functional>
 #include <limits>
+
+#include "optim/function_of_parameters.hpp"
 
 namespace {
 
-using Exec = Kokkos::DefaultHostExecutionSpace;
-using Ctx = attn::nn::Context<Exec, double>;
-using Loss = std::function<double(std::vector<double> const& x, std::vector<double>& gradient)>;
-
 std::vector<double> golden(std::string const& name) {
   return attn::io::read_npy(std::string(ATTN_GOLDEN_DIR) + "/lbfgs/" + name + ".npy").as<double>();
-}
-
-double rosenbrock(std::vector<double> const& x, std::vector<double>& gradient) {
-  double loss = 0;
-  for (std::size_t i = 0; i + 1 < x.size(); ++i) {
-    double const a = x[i + 1] - x[i] * x[i], b = 1 - x[i];
-    loss += 100 * a * a + b * b;
-    gradient[i + 1] += 200 * a;
-    gradient[i] += -400 * a * x[i] - 2 * b;
-  }
-  return loss;
 }
 
 /// 2 -> 6 -> 6 -> 1 with tanh, mean squared error.
@@ -71,28 +56,6 @@ double network(std::vector<double> const& x, std::vector<double>& gradient) {
   }
   return loss;
 }
-
-struct Problem {
-  Ctx ctx;
-  attn::nn::ParameterEntry entry;
-  Loss loss;
-
-  Problem(std::vector<double> const& start, Loss f) : loss(std::move(f)) {
-    attn::nn::Builder(ctx).add<1>("x", {attn::Index(start.size())}, attn::nn::zeros());
-    entry = ctx.parameters.entry("x");
-    ctx.parameters.assign<double>(entry, start);
-  }
-  double operator()() {
-    std::vector<double> const x = values();
-    std::vector<double> gradient(x.size(), 0.0);
-    double const value = loss(x, gradient);
-    ctx.parameters.zero_gradients(ctx.exec);
-    auto const to = ctx.parameters.gradient(entry);
-    for (std::size_t i = 0; i < x.size(); ++i) to(attn::Index(i)) = gradient[i];
-    return value;
-  }
-  std::vector<double> values() { return ctx.parameters.host_values(entry); }
-};
 
 void compare(std::string const& name, std::string const& steps_of, Loss loss, attn::optim::LbfgsOptions options) {
   auto const start = golden(name + "_start");

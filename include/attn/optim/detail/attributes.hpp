@@ -24,6 +24,18 @@ struct UniformRates {
   static ATTN_FUNCTION constexpr T factor(Index) { return T(1); }
 };
 
+/// Puts zeros where nothing is trained.
+template <class T>
+struct MaskGradient {
+  T* gradient;
+  Rates<T> rates;
+
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
+    if (!rates.trained(row)) lanes.store(gradient + row * granule + column, typename Lanes::Value(T(0)));
+  }
+};
+
 /// Made anew where the registry grew or an attribute changed; a step after that allocates nothing.
 template <class T, class Memory>
 class GranuleAttributes {
@@ -43,8 +55,23 @@ class GranuleAttributes {
   /// For each granule 1 where weight decay applies and 0 elsewhere.
   T const* decays() const { return decays_.data(); }
 
-  bool uniform() const { return uniform_; }
   Rates<T> rates() const { return {rates_.data()}; }
+
+  /// Puts zeros into `gradient` where nothing is trained.
+  template <ExecutionSpace Exec>
+  void mask(Exec const& exec, T* gradient, Index extent) const {
+    if (uniform_) return;
+    for_each_element<T>(exec, "attn::optim::mask", extent, MaskGradient<T>{gradient, rates()});
+  }
+
+  /// Methods that measure curvature know one learning rate.
+  static void check_one_rate(nn::ParameterRegistry const& registry, char const* method) {
+    for (auto const& entry : registry.entries()) {
+      ATTN_CHECK(!entry.trained || entry.learning_rate_factor == 1, method,
+                 ": give all parameters the same learning rate, or use Adam; the factor of \"", entry.name, "\" is ",
+                 entry.learning_rate_factor);
+    }
+  }
 
   /// launch(rates), with `UniformRates` where they are.
   template <class Launch>
@@ -74,18 +101,6 @@ class GranuleAttributes {
   std::optional<std::uint64_t> version_;
   bool uniform_ = true;
   Kokkos::View<T*, Memory> decays_, rates_;
-};
-
-/// Puts zeros where nothing is trained.
-template <class T>
-struct MaskGradient {
-  T* gradient;
-  Rates<T> rates;
-
-  template <class Lanes>
-  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
-    if (!rates.trained(row)) lanes.store(gradient + row * granule + column, typename Lanes::Value(T(0)));
-  }
 };
 
 }  // namespace attn::optim::detail
