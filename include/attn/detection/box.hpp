@@ -18,8 +18,7 @@ struct Box {
 /// Area of the intersection over that of the union; 0 for boxes that do not overlap. A `crowd` is a region in which a
 /// detection may lie anywhere: then over the area of the detection.
 inline double iou(Box const& detection, Box const& truth, bool crowd = false) {
-  double const width =
-      std::min(detection.x + detection.width, truth.x + truth.width) - std::max(detection.x, truth.x);
+  double const width = std::min(detection.x + detection.width, truth.x + truth.width) - std::max(detection.x, truth.x);
   double const height =
       std::min(detection.y + detection.height, truth.y + truth.height) - std::max(detection.y, truth.y);
   if (width <= 0 || height <= 0) return 0;

@@ -73,8 +73,8 @@ class CocoNotes {
 
 /// The content of a file instances_*.json.
 struct CocoAnnotations {
-  std::vector<CocoImage> images;           // by id, each once
-  std::vector<CocoCategory> categories;    // by id, each once
+  std::vector<CocoImage> images;            // by id, each once
+  std::vector<CocoCategory> categories;     // by id, each once
   std::vector<CocoAnnotation> annotations;  // as they stand in the file
   CocoNotes notes;
 };
@@ -103,8 +103,8 @@ std::ptrdiff_t index_of_id(std::vector<Item> const& items, std::int64_t id) {
   return found != items.end() && found->id == id ? found - items.begin() : -1;
 }
 
-/// Whether a detector learns from an object: it is not ignored or a crowd, has pixels, is at least a pixel wide and high,
-/// and its box meets its image.
+/// Whether a detector learns from an object: it is not ignored or a crowd, has pixels, is at least a pixel wide and
+/// high, and its box meets its image.
 inline bool is_learned(CocoAnnotation const& a, CocoImage const& image) {
   bool const is_inside = std::min(a.box.x + a.box.width, double(image.width)) > std::max(a.box.x, 0.0) &&
                          std::min(a.box.y + a.box.height, double(image.height)) > std::max(a.box.y, 0.0);

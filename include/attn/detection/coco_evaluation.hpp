@@ -37,10 +37,10 @@ struct Mean {
 inline constexpr std::array<int, 3> coco_limits = {1, 10, 100};  // detections of an image
 
 struct CocoMeans {
-  std::array<Mean, 4> precision;            // by area
-  std::array<Mean, coco_thresholds> at;     // by threshold, all areas
-  std::array<Mean, 4> recall;               // by area, 100 detections
-  std::array<Mean, 3> limited;              // by limit of detections, all areas
+  std::array<Mean, 4> precision;         // by area
+  std::array<Mean, coco_thresholds> at;  // by threshold, all areas
+  std::array<Mean, 4> recall;            // by area, 100 detections
+  std::array<Mean, 3> limited;           // by limit of detections, all areas
 
   /// Adds what was matched in one category; returns its AP.
   double add(CocoMatches& matches) {
@@ -79,7 +79,8 @@ struct CocoMeans {
     }
     recall[area].add(found[2] / objects, 1);
     for (std::size_t i = 0; area == 0 && i < coco_limits.size(); ++i) limited[i].add(found[i] / objects, 1);
-    for (std::size_t i = precisions_.size(); i-- > 1;) precisions_[i - 1] = std::max(precisions_[i - 1], precisions_[i]);
+    for (std::size_t i = precisions_.size(); i-- > 1;)
+      precisions_[i - 1] = std::max(precisions_[i - 1], precisions_[i]);
     double sum = 0;
     std::size_t i = 0;
     for (double const wanted : coco_recalls) {
@@ -95,9 +96,9 @@ struct CocoMeans {
 
 }  // namespace detail
 
-/// Compares results with annotations as pycocotools does, with equal figures whatever they hold. Masks: every annotation
-/// of a listed image and category has a segmentation; results without one count as their boxes.
-/// O(results x (objects of their image and category + 100 recalls)).
+/// Compares results with annotations as pycocotools does, with equal figures whatever they hold. Masks: every
+/// annotation of a listed image and category has a segmentation; results without one count as their boxes. O(results x
+/// (objects of their image and category + 100 recalls)).
 inline CocoEvaluation evaluate_coco(CocoAnnotations const& coco, CocoResults const& results, CocoRegion region) {
   detail::CocoMatcher matcher(coco, results, region == CocoRegion::mask);
   detail::CocoMeans means;

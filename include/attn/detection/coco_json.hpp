@@ -117,8 +117,8 @@ inline void note_annotations(CocoAnnotations& coco) {
       coco.notes.add("boxes of no area", name);
     } else if (image >= 0 && coco.images[std::size_t(image)].width > 0) {
       CocoImage const& of = coco.images[std::size_t(image)];
-      bool const meets = a.box.x < of.width && a.box.y < of.height && a.box.x + a.box.width > 0 &&
-                         a.box.y + a.box.height > 0;
+      bool const meets =
+          a.box.x < of.width && a.box.y < of.height && a.box.x + a.box.width > 0 && a.box.y + a.box.height > 0;
       if (!meets) coco.notes.add("boxes outside of their images", name);
     }
   }
@@ -147,9 +147,9 @@ inline CocoAnnotations read_coco_annotations(io::Path const& path) {
   return parse_coco_annotations(io::MappedFile(path).text(), path.string());
 }
 
-/// Reads the bytes of a file of results for these annotations: a list of {"image_id", "category_id", "score", and "bbox",
-/// "segmentation" or both}. As in the published code, the first result decides where areas come from: from boxes if it has
-/// one, else from masks. Results of images that the annotations do not list are an error.
+/// Reads the bytes of a file of results for these annotations: a list of {"image_id", "category_id", "score", and
+/// "bbox", "segmentation" or both}. As in the published code, the first result decides where areas come from: from
+/// boxes if it has one, else from masks. Results of images that the annotations do not list are an error.
 inline CocoResults parse_coco_results(std::string_view text, std::string const& name, CocoAnnotations const& coco) {
   CocoResults all;
   bool area_of_box = false;

@@ -98,8 +98,8 @@ inline MaskRle combined(std::span<MaskRle const> masks, bool both, char const* n
 /// pixels (height, width), row by row; what is not 0 is inside.
 inline MaskRle encode_mask(std::span<std::uint8_t const> pixels, std::uint32_t height, std::uint32_t width) {
   check_mask_size(height, width, "encode_mask");
-  ATTN_CHECK(pixels.size() == std::size_t(height) * width, "encode_mask: give ", height, " x ", width,
-             " pixels, got ", pixels.size());
+  ATTN_CHECK(pixels.size() == std::size_t(height) * width, "encode_mask: give ", height, " x ", width, " pixels, got ",
+             pixels.size());
   detail::RunWriter runs;
   for (std::size_t x = 0; x < width; ++x) {
     for (std::size_t y = 0; y < height; ++y) runs.add(1, pixels[y * width + x] != 0);

@@ -9,7 +9,8 @@
 namespace attn::detection {
 
 /// Each run from the fourth on is stored less the run two before it; a number goes into groups of five bits, the lowest
-/// first, a character each: 48 + bits, and 32 more where another group follows. The last group's highest bit is the sign.
+/// first, a character each: 48 + bits, and 32 more where another group follows. The last group's highest bit is the
+/// sign.
 inline std::string to_text(MaskRle const& mask) {
   std::string text;
   for (std::size_t run = 0; run < mask.counts.size(); ++run) {
@@ -34,8 +35,10 @@ inline MaskRle mask_from_text(std::string_view text, std::int64_t height, std::i
     int bits = 0;
     for (bool more = true; more; bits += 5) {
       int const group = at < text.size() ? static_cast<unsigned char>(text[at]) - 48 : -1;
-      ATTN_CHECK(group >= 0 && group < 64 && bits < 40, "mask_from_text: give characters from '0' to 'o' that end with ",
-                 "a whole number of at most 40 bits, '", text.substr(at < 20 ? 0 : at - 20, 20), "' goes on otherwise");
+      ATTN_CHECK(
+          group >= 0 && group < 64 && bits < 40,
+          "mask_from_text: give characters from '0' to 'o', of which groups are numbers of at most 40 bits; after '",
+          text.substr(at < 20 ? 0 : at - 20, std::min<std::size_t>(at, 20)), "' comes something else");
       ++at;
       number |= std::int64_t(group & 31) << bits;
       more = (group & 32) != 0;

@@ -63,7 +63,7 @@ class Crossings {
   void add(int column, int y) {
     double const row = std::ceil(std::clamp((y + 0.5) / 5 - 0.5, 0.0, double(height_)));
     at_.push_back(std::uint32_t(column) * height_ + std::uint32_t(row));
-    if (at_.size() >= 2 * kept_ + (1u << 20)) compact();
+    if (at_.size() >= 2 * kept_ + (1u << 16)) compact();
   }
   /// Two changes of sides at one pixel are none; so this needs no more memory than the mask has pixels.
   void compact() {
@@ -87,7 +87,8 @@ class Crossings {
 
 }  // namespace detail
 
-/// Throws unless it is a polygon: at least three corners, within a million pixels of the first. `name` opens the sentence.
+/// Throws unless it is a polygon: at least three corners, within a million pixels of the first. `name` opens the
+/// sentence.
 inline void check(Polygon const& polygon, char const* name) {
   ATTN_CHECK(polygon.size() >= 6 && polygon.size() % 2 == 0, name,
              ": give a polygon x and y of at least three points, got ", polygon.size(), " numbers");

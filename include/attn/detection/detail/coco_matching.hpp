@@ -19,8 +19,8 @@ inline constexpr std::array<CocoArea, 4> coco_areas = {{{0, 1e10}, {0, 1024}, {1
 inline constexpr int coco_thresholds = 10;
 inline constexpr std::size_t most_coco_detections = 100;  // of an image and a category: the surest
 
-/// Evenly from `first` to `last`, rounded as numpy.linspace rounds: on which side of a threshold a figure falls is seen in
-/// the result. Computed by the compiler, which fuses nothing.
+/// Evenly from `first` to `last`, rounded as numpy.linspace rounds: on which side of a threshold a figure falls is seen
+/// in the result. Computed by the compiler, which fuses nothing.
 template <int n>
 constexpr std::array<double, n> linspace(double first, double last) {
   std::array<double, n> values{};
@@ -40,8 +40,8 @@ struct CocoMatches {
     std::array<std::uint16_t, 4> matched;  // by area; a bit for each threshold
     std::array<std::uint16_t, 4> ignored;  // neither right nor wrong
   };
-  std::vector<Detection> detections;            // by image
-  std::array<std::size_t, 4> objects = {};      // to be found, by area
+  std::vector<Detection> detections;        // by image
+  std::array<std::size_t, 4> objects = {};  // to be found, by area
 };
 
 class CocoMatcher {
@@ -49,7 +49,8 @@ class CocoMatcher {
   CocoMatcher(CocoAnnotations const& coco, CocoResults const& results, bool masks) : coco_(coco), masks_(masks) {
     sort_objects();
     for (CocoResult const& r : results.results) {
-      std::ptrdiff_t const image = index_of_id(coco.images, r.image), category = index_of_id(coco.categories, r.category);
+      std::ptrdiff_t const image = index_of_id(coco.images, r.image),
+                           category = index_of_id(coco.categories, r.category);
       ATTN_CHECK(image >= 0, "evaluate_coco: give results of images that the annotations list, ", r.image, " is none");
       if (category >= 0) found_.push_back({category, image, &r});
     }
@@ -137,8 +138,8 @@ class CocoMatcher {
     std::vector<Region> truths;
     for (Object const& object : objects) {
       CocoAnnotation const& a = *object.item;
-      ATTN_CHECK(!a.segmentation.empty(), "evaluate_coco: give each annotation a segmentation to compare masks, number ",
-                 a.id, " has none");
+      ATTN_CHECK(!a.segmentation.empty(),
+                 "evaluate_coco: give each annotation a segmentation to compare masks, number ", a.id, " has none");
       truths.emplace_back(a.segmentation, a.box, image);
     }
     for (std::size_t d = 0; d < found.size() && !objects.empty(); ++d) {
@@ -192,8 +193,8 @@ class CocoMatcher {
     return wanted;
   }
 
-  /// The place in order_ of the object that detection `d` overlaps most, at least by `overlap`; beyond the end for none.
-  /// Objects that are not wanted come last, and only where no other matches.
+  /// The place in order_ of the object that detection `d` overlaps most, at least by `overlap`; beyond the end for
+  /// none. Objects that are not wanted come last, and only where no other matches.
   std::size_t best_match(std::span<Object const> objects, std::size_t d, double overlap, std::size_t wanted) const {
     std::size_t best = order_.size();
     for (std::size_t i = 0; i < order_.size(); ++i) {

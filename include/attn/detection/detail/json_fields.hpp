@@ -18,7 +18,8 @@ using attn::detail::fail;
 
 /// A list of numbers; `name` opens the sentence.
 inline std::vector<double> numbers(io::Json const& json, char const* name) {
-  bool const good = json.is_array() && std::all_of(json.begin(), json.end(), [](auto const& v) { return v.is_number(); });
+  bool const good =
+      json.is_array() && std::all_of(json.begin(), json.end(), [](auto const& v) { return v.is_number(); });
   ATTN_CHECK(good, name, ": give a list of numbers, got ", json.dump().substr(0, 60));
   std::vector<double> values;
   values.reserve(json.size());
@@ -80,19 +81,18 @@ class Fields {
 };
 
 /// Calls take(Fields) for the objects in the lists of these names that the file, an object, holds; without names, for
-/// those of the list that the file is; errors of `take` get the place. An object's memory is free again when `take` returns: a file of half a gigabyte
-/// is read without holding it.
+/// those of the list that the file is; errors of `take` get the place. An object's memory is free again when `take`
+/// returns: a file of half a gigabyte is read without holding it.
 template <class Take>
 void for_each_object(std::string_view text, std::string const& file, std::vector<std::string> const& lists,
                      Take const& take) {
   int const depth_of_objects = lists.empty() ? 1 : 2;
   std::string list;
   std::size_t number = 0;
-  auto const is_wanted = [&] {
-    return lists.empty() || std::find(lists.begin(), lists.end(), list) != lists.end();
-  };
+  auto const is_wanted = [&] { return lists.empty() || std::find(lists.begin(), lists.end(), list) != lists.end(); };
   using Event = io::Json::parse_event_t;
   auto const see = [&](int depth, Event event, io::Json& json) {
+    if (depth == 0 && event == Event::object_start && lists.empty()) fail("'", file, "': give a list of results");
     if (depth == 1 && event == Event::key && !lists.empty()) {
       list = json.get<std::string>();
       number = 0;
@@ -123,7 +123,8 @@ void for_each_object(std::string_view text, std::string const& file, std::vector
   }
   for (std::string const& name : lists) {
     ATTN_CHECK(rest.is_object() && rest.contains(name) && rest[name].is_array(), "'", file,
-               "': give annotations an object with the lists images, categories and annotations; there is no list ", name);
+               "': give annotations an object with the lists images, categories and annotations; there is no list ",
+               name);
   }
 }
 
