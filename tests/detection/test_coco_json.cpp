@@ -131,23 +131,24 @@ TEST(CocoJson, CountsAndNamesWhatIsPassedOver) {
   EXPECT_EQ(notes(read(R"(, "image_id": 9, "category_id": 91, "bbox": [1, 2, 0, 4]}, {"id": 5, "image_id": 9,
                    "category_id": 3, "bbox": [1, 2, 3, 4], "area": 1)")
                       .notes),
-            "2 annotations of images that are not listed (the first: annotation 5, image 9)\n"
-            "1 annotations of categories that are not listed (the first: annotation 5, category 91)\n"
-            "1 boxes of no area (the first: annotation 5)\n"
-            "1 annotations with the id of another, of which the last counts for each (the first: annotation 5)\n");
-  EXPECT_EQ(notes(read(R"(, "bbox": [-9, 2, 3, 4], "id": 0)").notes),
-            "1 annotations of id 0, whose matches the published evaluation takes for misses (the first: annotation 0)\n"
-            "1 boxes outside of their images (the first: annotation 0)\n");
+            "annotations of images that are not listed: 2 (the first: annotation 5, image 9)\n"
+            "annotations of categories that are not listed: 1 (the first: annotation 5, category 91)\n"
+            "boxes of no area: 1 (the first: annotation 5)\n"
+            "annotations with the id of another, of which the last counts for each: 1 (the first: annotation 5)\n");
+  EXPECT_EQ(
+      notes(read(R"(, "bbox": [-9, 2, 3, 4], "id": 0)").notes),
+      "annotations of id 0, whose matches the published evaluation takes for misses: 1 (the first: annotation 0)\n"
+      "boxes outside of their images: 1 (the first: annotation 0)\n");
   auto const twice = parse_coco_annotations(annotations("", R"(, {"id": 1, "height": 7, "width": 7})"), "A.json");
-  EXPECT_EQ(notes(twice.notes), "1 images listed twice, of which the last counts (the first: id 1)\n");
+  EXPECT_EQ(notes(twice.notes), "images listed twice, of which the last counts: 1 (the first: id 1)\n");
   EXPECT_EQ(twice.images.size(), 1u);
   EXPECT_EQ(twice.images[0].height, 7u);
   EXPECT_EQ(notes(results(R"([{"image_id": 1, "category_id": 91, "score": 1, "bbox": [1, 2, 0, 5],
                           "segmentation": {"size": [2, 2], "counts": [4]}}])")
                       .notes),
-            "1 results of categories that are not listed (the first: 'R.json', results[0], category 91)\n"
-            "1 results with boxes of no area (the first: 'R.json', results[0])\n"
-            "1 masks of another size than their images, which match nothing (the first: 'R.json', results[0])\n");
+            "results of categories that are not listed: 1 (the first: 'R.json', results[0], category 91)\n"
+            "results with boxes of no area: 1 (the first: 'R.json', results[0])\n"
+            "masks of another size than their images, which match nothing: 1 (the first: 'R.json', results[0])\n");
 }
 
 TEST(CocoJson, OneSentenceSaysWhatCannotBeRead) {

@@ -51,7 +51,7 @@ struct CocoNote {
   std::size_t count = 0;
   std::string first;
 
-  std::string text() const { return std::to_string(count) + " " + what + " (the first: " + first + ")"; }
+  std::string text() const { return what + ": " + std::to_string(count) + " (the first: " + first + ")"; }
 };
 
 class CocoNotes {

@@ -22,13 +22,14 @@
 
 namespace attn::io {
 
-/// A program for `run_main`: `common` holds the shared flags, `settings` lists what the program can be told,
-/// `add_options` adds the program's own to the list and describes it (`app.description(...)`), `run` does the work,
-/// with Kokkos running, and may return an exit code.
+/// A program for `run_main`: `common` holds the shared flags (CommonOptions, or what else has `threads` and a function
+/// `describe`), `settings` lists what the program can be told, `add_options` adds the program's own to the list and
+/// describes it (`app.description(...)`), `run` does the work, with Kokkos running, and may return an exit code.
 template <class P>
 concept Program = requires(P& program, CLI::App& app) {
-  { program.common } -> std::same_as<CommonOptions&>;
+  { program.common.threads } -> std::convertible_to<int>;
   { program.settings } -> std::same_as<SettingList&>;
+  describe(program.settings, program.common);
   program.add_options(app);
   program.run();
 };
