@@ -1,11 +1,11 @@
 # Is a mistake met with the sentence that the library promises?
 #   cmake -DCOMPILER=... -DFLAGS=<semicolon list> -DSOURCE=file.cpp -P check.cmake
-# The source states `// expected error: <sentence>`. With -DATTN_EXPECT_SUCCESS it must compile, so that it cannot fail
-# for another reason; without, it must not, and the compiler's output must hold the sentence.
+# The source states `// expected error: <sentence>`, once or several times. With -DATTN_EXPECT_SUCCESS it must compile,
+# so that it cannot fail for another reason; without, it must not, and the compiler's output must hold each sentence.
 cmake_minimum_required(VERSION 3.25)
 file(STRINGS ${SOURCE} expected REGEX "^// expected error: ")
-string(REGEX REPLACE "^// expected error: *" "" expected "${expected}")
-string(STRIP "${expected}" expected)
+list(TRANSFORM expected REPLACE "^// expected error: *" "")
+list(TRANSFORM expected STRIP)
 if(expected STREQUAL "")
   message(FATAL_ERROR "${SOURCE} has no line '// expected error: <sentence>'")
 endif()
@@ -22,9 +22,12 @@ foreach(twin IN ITEMS right wrong)
   endif()
 endforeach()
 
-string(FIND "${output}" "${expected}" position)
 if(NOT wrong)
   message(FATAL_ERROR "It compiles, but should stop with: ${expected}")
-elseif(position EQUAL -1)
-  message(FATAL_ERROR "It should stop with: ${expected}\nbut said:\n${output}")
 endif()
+foreach(sentence IN LISTS expected)
+  string(FIND "${output}" "${sentence}" position)
+  if(position EQUAL -1)
+    message(FATAL_ERROR "It should stop with: ${sentence}\nbut said:\n${output}")
+  endif()
+endforeach()

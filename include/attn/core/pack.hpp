@@ -2,6 +2,7 @@
 /// pays. Their errors are stated beside them and measured in tests/core/test_pack.cpp.
 #pragma once
 
+#include "attn/core/pack_mistakes.hpp"
 #include "attn/core/pack_type.hpp"
 #include "attn/core/sincos.hpp"
 
