@@ -37,6 +37,18 @@ TEST(ClassTokenAndPositions, PutsTheClassTokenFirstAndAddsPositionsToAll) {
             (std::vector<double>{11, 22, 103, 204, 305, 406, 11, 22, 503, 604, 705, 806}));
 }
 
+TEST(ClassTokenAndPositions, AddsPositionsAloneWhereNoTokenIsLearned) {
+  Ctx<double> ctx;
+  ClassTokenAndPositions const module(ctx, {.tokens = 3, .width = 2, .prefix = 0});
+  EXPECT_SOUND(attn::testing::check_module(ctx, module, {2, 3, 2}));
+  EXPECT_EQ(ctx.parameters.entries().size(), 1u);
+  std::vector<double> const positions = {1, 2, 3, 4, 5, 6};
+  ctx.parameters.assign(ctx.parameters.entry("pos_embed"), std::span<double const>(positions));
+  attn_test::Array<double, 3> const x({1, 3, 2}, {10, 20, 30, 40, 50, 60});
+  EXPECT_EQ(attn::testing::detail::host_numbers(module.forward(ctx, x.tensor()).value),
+            (std::vector<double>{11, 22, 33, 44, 55, 66}));
+}
+
 TEST(ClassTokenAndPositions, PutsTheTokenForDistillationSecondAndPositionsWhereTheyAreWanted) {
   for (bool const embeds_prefix : {true, false}) {
     Ctx<double> ctx;
@@ -56,7 +68,7 @@ TEST(ClassTokenAndPositions, PutsTheTokenForDistillationSecondAndPositionsWhereT
   }
   Ctx<double> ctx;
   EXPECT_EQ(attn_test::error_of([&] { ClassTokenAndPositions(ctx, {.tokens = 3, .width = 2, .prefix = 3}); }),
-            "ClassTokenAndPositions: give one or two learned tokens, got 3");
+            "ClassTokenAndPositions: give none, one or two learned tokens, got 3");
 }
 
 TEST(ClassTokenAndPositions, WantsItsNumberOfTokens) {

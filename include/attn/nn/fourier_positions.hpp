@@ -28,10 +28,10 @@ struct FourierFeatures {
 };
 
 /// y_b = x_b + added. Rows are (sample, pixel).
-template <class T>
+template <class T, class Added = T>
 struct AddToSamples {
   T const* x;
-  T const* added;
+  Added const* added;
   T* y;
   Index pixels, width;
   template <class Lanes>

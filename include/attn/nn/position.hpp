@@ -88,16 +88,16 @@ struct PositionGradients {
 
 }  // namespace detail
 
-/// x (B, N, width) -> y (B, prefix + N, width). Parameters cls_token (1, 1, width), of two learned tokens also
-/// dist_token (Touvron et al. 2021, DeiT), and pos_embed (1, prefix + N, width), or (1, N, width) where the learned
-/// tokens have no positions.
+/// x (B, N, width) -> y (B, prefix + N, width). Without learned tokens (`prefix` 0) positions alone are added.
+/// Parameters cls_token (1, 1, width), of two learned tokens also dist_token (Touvron et al. 2021, DeiT), and pos_embed
+/// (1, prefix + N, width), or (1, N, width) where the learned tokens have no positions.
 class ClassTokenAndPositions {
  public:
   struct Config {
     Index tokens = 0;  ///< N
     Index width = 0;
     double dropout = 0;
-    Index prefix = 1;           ///< learned tokens: 1, or 2 with one for distillation
+    Index prefix = 1;           ///< learned tokens: 0, 1, or 2 with one for distillation
     bool embeds_prefix = true;  ///< whether positions are added to them (timm's no_embed_class is the opposite)
     Initializer initial_class_token = normal(1e-6);
     Initializer initial_positions = truncated_normal(0.02);  ///< also of the token for distillation
@@ -110,7 +110,9 @@ class ClassTokenAndPositions {
 
   ClassTokenAndPositions(Builder const& builder, Config const& config)
       : config_(checked(config)),
-        class_token_(builder.add<3>("cls_token", {1, 1, config.width}, config.initial_class_token, {.decays = false})),
+        class_token_(config.prefix == 0 ? Parameter<3>()
+                                        : builder.add<3>("cls_token", {1, 1, config.width}, config.initial_class_token,
+                                                         {.decays = false})),
         positions_(builder.add<3>("pos_embed",
                                   {1, config.tokens + (config.embeds_prefix ? config.prefix : 0), config.width},
                                   config.initial_positions, {.decays = false})),
@@ -158,7 +160,7 @@ class ClassTokenAndPositions {
 
  private:
   static Config const& checked(Config const& c) {
-    ATTN_CHECK(c.prefix == 1 || c.prefix == 2, "ClassTokenAndPositions: give one or two learned tokens, got ",
+    ATTN_CHECK(c.prefix >= 0 && c.prefix <= 2, "ClassTokenAndPositions: give none, one or two learned tokens, got ",
                c.prefix);
     return c;
   }
@@ -170,7 +172,7 @@ class ClassTokenAndPositions {
             config_.tokens,
             config_.width,
             config_.embeds_prefix,
-            {of(class_token_), config_.prefix == 2 ? of(distillation_token_) : nullptr},
+            {config_.prefix > 0 ? of(class_token_) : nullptr, config_.prefix == 2 ? of(distillation_token_) : nullptr},
             of(positions_)};
   }
 
