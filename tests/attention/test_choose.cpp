@@ -58,6 +58,7 @@ bool holds(std::string const& condition, Pass pass, CallTraits const& t) {
       {"norms, if wanted, from sums over a row", !gathers || t.sums_give_norms},
       {"no norms", !gathers},
       {"no bias", !t.has_bias},
+      {"a polynomial whose sums over tokens cost less than its weights", t.is_linear},
       {"many sequences of fewer tokens than half a vector has lanes", t.is_short},
       {"tensor cores for these numbers and widths", t.has_tensor_cores},
       {"long sequences in rows that TMA copies, on Hopper", t.has_warpgroups},
@@ -71,6 +72,8 @@ std::string name_of(AttentionKernel kernel) {
   switch (kernel) {
     case AttentionKernel::host_jets:
       return "host_jets";
+    case AttentionKernel::host_linear:
+      return "host_linear";
     case AttentionKernel::host_short_sequences:
       return "host_short_sequences";
     case AttentionKernel::host:
@@ -87,12 +90,12 @@ std::string name_of(AttentionKernel kernel) {
 
 TEST(Choose, IsWhatTheDocumentationSays_RowByRow) {
   auto const rows = documented();
-  ASSERT_EQ(rows.size(), 6u);
+  ASSERT_EQ(rows.size(), 7u);
   std::map<std::string, int> served;
   for (Pass const pass : {Pass::forward, Pass::backward}) {
-    for (unsigned bits = 0; bits < 1u << 10; ++bits) {
+    for (unsigned bits = 0; bits < 1u << 11; ++bits) {
       auto const bit = [&](int i) { return (bits >> i & 1u) != 0; };
-      CallTraits const t{bit(0), bit(1), bit(2), bit(3), bit(4), bit(5), bit(6), bit(7), bit(8), bit(9)};
+      CallTraits const t{bit(0), bit(1), bit(2), bit(3), bit(4), bit(5), bit(6), bit(7), bit(8), bit(9), bit(10)};
       for (Row const& row : rows) {
         bool fits = true;
         for (auto const& condition : row.conditions) fits = fits && holds(condition, pass, t);

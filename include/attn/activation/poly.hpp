@@ -1,6 +1,7 @@
 /// Poly<P, Scale>: the polynomial c s^P in place of softmax, the paper's subject.
 #pragma once
 
+#include "attn/activation/polynomial.hpp"
 #include "attn/activation/scale.hpp"
 
 namespace attn {
@@ -21,6 +22,7 @@ struct Exponent {
   static ATTN_FUNCTION T slope(T s) {
     return T(P) * power<P - 1>(s);
   }
+  static constexpr int degree() { return P; }
 };
 template <>
 struct Exponent<any_power> {
@@ -38,6 +40,7 @@ struct Exponent<any_power> {
     for (int i = 1; i < power; ++i) result = result * s;
     return result;
   }
+  int degree() const { return power; }
 };
 
 /// w = c s^P with s = q.k / sqrt(D). `Scale` chooses c: `NoScale`, `FixedScale`, or `DynamicScale`, which is trained.
@@ -65,6 +68,12 @@ struct Poly {
   ATTN_FUNCTION auto for_row(Row row) const requires(!std::same_as<Scale, NoScale>) {
     return Poly<P, KnownScale>{{scale.template value<double>(row)}, exponent};
   }
+
+  // Poly states its polynomial.
+
+  unsigned degrees() const { return detail::degree_bit(exponent.degree()); }
+  double coefficient(int, Row row) const { return scale.template value<double>(row); }
+  double coefficient_slope(int, int, Row) const { return 1; }
 
   // With a trained scale, Poly is a LearnableActivation.
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "attn/activation/normalized.hpp"
+#include "attn/activation/polynomial.hpp"
 
 namespace attn {
 
@@ -15,6 +16,8 @@ struct Identity {
   ATTN_FUNCTION T operator()(T s, Row) const {
     return s;
   }
+  unsigned degrees() const { return detail::degree_bit(1); }
+  double coefficient(int, Row) const { return 1; }
 };
 
 /// w = max(s, 0)^2 / n_keys (So et al. 2021; Hua, Dai, Liu and Le 2022, in attention).
@@ -32,6 +35,8 @@ struct TaylorExponential {
   ATTN_FUNCTION T operator()(T s, Row) const {
     return T(1) + s + T(RealOf<T>(0.5)) * s * s;
   }
+  unsigned degrees() const { return detail::degree_bit(0) | detail::degree_bit(1) | detail::degree_bit(2); }
+  double coefficient(int m, Row) const { return m == 2 ? 0.5 : 1; }
 };
 
 /// w = elu(s) + 1: s + 1 above zero, e^s below (Clevert, Unterthiner and Hochreiter 2016). Katharopoulos et al. 2020

@@ -89,9 +89,12 @@ class BasicAnyActivation {
                        AttentionOptions<M, Norms, Products, Bias> const& options) const {
     using Call = AttentionCall<Exec, std::remove_const_t<typename X::Scalar>, M, NoNorms, Products, Bias>;
     if constexpr (is_named<Call>()) {
-      call<Call>().backward(
-          held_, exec, q, k, v, out, saved.memory(), d_out, d_q, d_k, d_v,
-          {.mask = options.mask, .score_scale = options.score_scale, .norms = {}, .bias = options.bias});
+      call<Call>().backward(held_, exec, q, k, v, out, saved.memory(), d_out, d_q, d_k, d_v,
+                            {.mask = options.mask,
+                             .score_scale = options.score_scale,
+                             .norms = {},
+                             .bias = options.bias,
+                             .path = options.path});
     }
   }
 

@@ -20,9 +20,9 @@ std::string describe(Exec const& exec, [[maybe_unused]] A const& a, Q const& q, 
   if constexpr (ErasedActivation<A>) {
     return a.describe(pass, exec, q_, k_, v_, out_, options);
   } else if constexpr (pass == Pass::forward) {
-    return detail::choice_of<pass, A>(exec, options, q_, k_, v_, out_).region;
+    return detail::choice_of<pass>(exec, a, options, q_, k_, v_, out_).region;
   } else {
-    return detail::choice_of<pass, A>(exec, options, q_, k_, v_, out_, out_, q_, k_, v_).region;
+    return detail::choice_of<pass>(exec, a, options, q_, k_, v_, out_, out_, q_, k_, v_).region;
   }
 }
 

@@ -29,6 +29,8 @@ struct Query {
 ///  3. `mask.length(batch, n_keys)` returns how many keys the sequence has: what a `Row` tells activations.
 ///
 /// Both functions are ATTN_FUNCTIONs of a trivially copyable type. A query without keys gets an output of zero.
+/// Optional, and true for kernels that are linear in the number of tokens: `M::begins_with_first_key`, where every
+/// range begins with key 0, and `M::shows_all_the_same`, where besides all queries of a sequence see the same keys.
 template <class M>
 concept Mask = std::copyable<M> && requires(M const m, Query query) {
   { m.keys(query) } -> std::same_as<KeyRange>;
@@ -37,6 +39,8 @@ concept Mask = std::copyable<M> && requires(M const m, Query query) {
 
 /// Every query sees every key.
 struct Full {
+  static constexpr bool begins_with_first_key = true, shows_all_the_same = true;
+
   ATTN_FUNCTION KeyRange keys(Query q) const { return {0, q.n_keys}; }
   ATTN_FUNCTION int length(int, int n_keys) const { return n_keys; }
 };
@@ -46,6 +50,15 @@ namespace detail {
 /// Whether a query may not see a key that another sees.
 template <class M>
 inline constexpr bool hides_keys = !std::same_as<M, Full>;
+
+template <class M>
+inline constexpr bool begins_with_first_key = requires {
+  requires M::begins_with_first_key;
+};
+template <class M>
+inline constexpr bool shows_all_the_same = requires {
+  requires M::shows_all_the_same;
+};
 
 /// x is wide, so that sums of numbers that mean "no bound" do not overflow.
 ATTN_FUNCTION constexpr int clamp_to(Index x, int low, int high) { return x < low ? low : (x > high ? high : int(x)); }
@@ -57,6 +70,7 @@ ATTN_FUNCTION constexpr int clamp_to(Index x, int low, int high) { return x < lo
 /// Query i sees the keys j <= i + offset. With `offset` = M - N the last query sees the last key, which is what
 /// decoding with a cache of keys needs.
 struct Causal {
+  static constexpr bool begins_with_first_key = true;
   int offset = 0;
 
   ATTN_FUNCTION KeyRange keys(Query q) const { return {0, detail::clamp_to(Index(q.index) + offset + 1, 0, q.n_keys)}; }
@@ -79,6 +93,7 @@ struct Window {
 /// The sequence of batch element b has `lengths[b]` keys; those behind are padding. `lengths` (B) lies where the kernel
 /// runs.
 struct KeyPadding {
+  static constexpr bool begins_with_first_key = true, shows_all_the_same = true;
   int const* lengths = nullptr;
 
   ATTN_FUNCTION KeyRange keys(Query q) const { return {0, length(q.batch, q.n_keys)}; }
@@ -88,6 +103,8 @@ struct KeyPadding {
 /// The keys that both masks show.
 template <Mask A, Mask B>
 struct Both {
+  static constexpr bool begins_with_first_key = detail::begins_with_first_key<A> && detail::begins_with_first_key<B>;
+  static constexpr bool shows_all_the_same = detail::shows_all_the_same<A> && detail::shows_all_the_same<B>;
   A first = {};
   B second = {};
 

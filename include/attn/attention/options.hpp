@@ -67,6 +67,12 @@ struct ScoreBias {
   }
 };
 
+/// Which way a call takes where the activation is a polynomial of the score (`StatesPolynomial`), on hosts: the matrix
+/// of weights tile by tile, O(N M), or sums of products of the coordinates of keys, O(N + M), with the same results up
+/// to rounding. `automatic` takes what a model of both times says is faster; `linear` throws where there is no such
+/// way: see docs/performance.md. `describe` says which it is.
+enum class AttentionPath { automatic, quadratic, linear };
+
 /// `AttentionOptions<Causal>{.score_scale = 0.125f}`. The types choose code, the values choose numbers.
 template <class M = Full, class Norms = NoNorms, class Products_ = Fp32Products, class Bias = NoBias>
 struct AttentionOptions {
@@ -79,13 +85,14 @@ struct AttentionOptions {
   double score_scale = 0;  ///< s_ij = score_scale q_i.k_j; 0 means 1/sqrt(D)
   Norms norms = {};
   Bias bias = {};
+  AttentionPath path = AttentionPath::automatic;
 };
 
 /// `options` with a bias: `with_bias(AttentionOptions<Causal>{}, ScoreBias<float>{values, gradient})`.
 template <class M, class Norms, class Products, class Bias>
 AttentionOptions<M, Norms, Products, Bias> with_bias(AttentionOptions<M, Norms, Products> const& options,
                                                      Bias const& bias) {
-  return {options.mask, options.score_scale, options.norms, bias};
+  return {options.mask, options.score_scale, options.norms, bias, options.path};
 }
 
 }  // namespace attn

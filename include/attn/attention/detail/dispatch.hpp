@@ -6,6 +6,7 @@
 #include "attn/attention/detail/host/backward.hpp"
 #include "attn/attention/detail/host/forward.hpp"
 #include "attn/attention/detail/host/jets_backward.hpp"
+#include "attn/attention/detail/linear/call.hpp"
 #include "attn/attention/detail/team/attention.hpp"
 #include "attn/attention/saved.hpp"
 
@@ -40,8 +41,8 @@ constexpr CallTraits traits_of_types() {
   return t;
 }
 
-/// The kernel as far as types choose it: host_short_sequences may take the place of host, hopper or team that of
-/// tensor_cores.
+/// The kernel as far as types choose it: host_linear and host_short_sequences may take the place of host, hopper or
+/// team that of tensor_cores.
 template <Pass pass, class Exec, class A, class Options, class O, class... Others>
 inline constexpr AttentionKernel kernel_by_types = choose(pass, traits_of_types<Exec, A, Options, O, Others...>());
 
@@ -64,18 +65,29 @@ struct Choice {
 
 /// For q, k, v and out, and in a backward pass `others`: d_out, d_q, d_k, d_v.
 template <Pass pass, class A, class Exec, class Options, class Q, class K, class V, class O, class... Others>
-Choice choice_of([[maybe_unused]] Exec const& exec, Options const&, [[maybe_unused]] Q const& q,
-                 [[maybe_unused]] K const& k, [[maybe_unused]] V const& v, [[maybe_unused]] O const& out,
-                 [[maybe_unused]] Others const&... others) {
+Choice choice_of([[maybe_unused]] Exec const& exec, [[maybe_unused]] A const& a, Options const& options,
+                 [[maybe_unused]] Q const& q, [[maybe_unused]] K const& k, [[maybe_unused]] V const& v,
+                 [[maybe_unused]] O const& out, [[maybe_unused]] Others const&... others) {
   constexpr CallTraits types = traits_of_types<Exec, A, Options, O, Q, K, V, Others...>();
   constexpr AttentionKernel by_types = choose(pass, types);
+  constexpr bool may_be_linear = linear::may_serve<pass, Exec, A, Options, typename O::Scalar, Q, K, V, O, Others...>();
+  ATTN_CHECK(
+      may_be_linear || options.path != AttentionPath::linear,
+      "attention: take the linear path on hosts, in fp32 or fp64, with an activation that states its polynomial, "
+      "a mask that is Full, Causal, KeyPadding or Both of them, without bias and norms; got another call");
   if constexpr (is_packed_host(by_types)) {
     using T = AccumulatorOf<typename O::Scalar>;
     static std::string const blocks = host_region_name<T>(pass, AttentionKernel::host),
                              lanes = host_region_name<T>(pass, AttentionKernel::host_short_sequences);
     CallTraits t = types;
-    t.is_short = host::are_short<T>(host::Shape(q, k, v));
+    host::Shape const shape(q, k, v);
+    t.is_short = host::are_short<T>(shape);
+    if constexpr (may_be_linear) t.is_linear = linear::serves<T>(pass, a, options, shape);
     AttentionKernel const kernel = choose(pass, t);
+    if constexpr (may_be_linear) {
+      static std::string const sums = linear::region_of<T>(pass);
+      if (kernel == AttentionKernel::host_linear) return {kernel, sums};
+    }
     return {kernel, kernel == AttentionKernel::host ? blocks : lanes};
   } else if constexpr (by_types == AttentionKernel::host_jets) {
     static std::string const name = region_name(pass, "host, jets");
@@ -100,12 +112,23 @@ template <class Exec, class A, class Q, class K, class V, class O, class Saved, 
 void attention_forward(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
                        Saved const& saved, Options const& options) {
   constexpr AttentionKernel by_types = kernel_by_types<Pass::forward, Exec, A, Options, O, Q, K, V>;
-  Choice const choice = choice_of<Pass::forward, A>(exec, options, q, k, v, out);
+  Choice const choice = choice_of<Pass::forward>(exec, a, options, q, k, v, out);
   ProfilingRegion const region(choice.region);
   if constexpr (is_packed_host(by_types)) {
     using T = AccumulatorOf<typename O::Scalar>;
-    using Block = host::ForwardBlock<T, A, Q, K, V, O, Saved, Options>;
-    host::Forward<T, Block>{Block{a, q, k, v, out, saved, options}}.run(choice.kernel, choice.region, exec);
+    auto const quadratic = [&](auto const& its_options) {
+      using Block = host::ForwardBlock<T, A, Q, K, V, O, Saved, std::remove_cvref_t<decltype(its_options)>>;
+      host::Forward<T, Block>{Block{a, q, k, v, out, saved, its_options}}.run(choice.kernel, choice.region, exec);
+    };
+    if constexpr (linear::may_serve<Pass::forward, Exec, A, Options, typename O::Scalar, Q, K, V, O>()) {
+      bool const is_linear = choice.kernel == AttentionKernel::host_linear;
+      if (!is_linear || !shows_all_the_same<decltype(Options::mask)>) {
+        quadratic(linear::quadratic_options<T>(options, is_linear));
+      }
+      if (is_linear) linear::forward(choice.region, exec, a, q, k, v, out, options);
+    } else {
+      quadratic(options);
+    }
   } else if constexpr (by_types == AttentionKernel::host_jets) {
     host::jets_forward(choice.region, exec, a, q, k, v, out, options);
   } else {
@@ -127,13 +150,26 @@ void attention_gradients(Exec const& exec, A const& a, Q const& q, K const& k, V
                          Saved const& saved, DO const& d_out, DQ const& d_q, DK const& d_k, DV const& d_v,
                          Options const& options) {
   constexpr AttentionKernel by_types = kernel_by_types<Pass::backward, Exec, A, Options, O, Q, K, V, DO, DQ, DK, DV>;
-  Choice const choice = choice_of<Pass::backward, A>(exec, options, q, k, v, out, d_out, d_q, d_k, d_v);
+  Choice const choice = choice_of<Pass::backward>(exec, a, options, q, k, v, out, d_out, d_q, d_k, d_v);
   ProfilingRegion const region(choice.region);
   if constexpr (is_packed_host(by_types)) {
     using T = AccumulatorOf<typename O::Scalar>;
-    using Block = host::BackwardBlock<T, A, Q, K, V, O, Saved, DO, DQ, DK, DV, Options>;
-    host::Backward<T, Block>{Block{a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options}}.run(choice.kernel,
-                                                                                               choice.region, exec);
+    auto const quadratic = [&](auto const& its_options) {
+      using Its = std::remove_cvref_t<decltype(its_options)>;
+      using Block = host::BackwardBlock<T, A, Q, K, V, O, Saved, DO, DQ, DK, DV, Its>;
+      host::Backward<T, Block>{Block{a, q, k, v, out, saved, d_out, d_q, d_k, d_v, its_options}}.run(
+          choice.kernel, choice.region, exec);
+    };
+    if constexpr (linear::may_serve<Pass::backward, Exec, A, Options, typename O::Scalar, Q, K, V, O, DO, DQ, DK,
+                                    DV>()) {
+      bool const is_linear = choice.kernel == AttentionKernel::host_linear;
+      if (!is_linear || !shows_all_the_same<decltype(Options::mask)>) {
+        quadratic(linear::quadratic_options<T>(options, is_linear));
+      }
+      if (is_linear) linear::backward(choice.region, exec, a, q, k, v, d_out, d_q, d_k, d_v, options);
+    } else {
+      quadratic(options);
+    }
   } else if constexpr (by_types == AttentionKernel::host_jets) {
     host::jets_backward(choice.region, exec, a, q, k, v, d_out, d_q, d_k, d_v, options);
   } else {
