@@ -230,6 +230,33 @@ struct Floats {
 };
 AnyInHost power(int p) { return attn::Poly<attn::any_power>{{}, {p}}; }
 
+/// w = 1 + s + s^2 / 2
+struct TaylorOfTwo {
+  template <class T>
+  ATTN_FUNCTION T operator()(T score, attn::Row) const {
+    return T(1) + score + T(0.5f) * score * score;
+  }
+
+  unsigned degrees() const { return 1u << 0 | 1u << 1 | 1u << 2; }
+  double coefficient(int m, attn::Row) const { return m == 2 ? 0.5 : 1.0; }
+};
+
+TEST(Linear, IsWhatATypeOfAUserGets_WhichStatesItsPolynomial) {
+  if (!attn::has_packs) GTEST_SKIP() << "this compiler has no packed kernels";
+  std::vector<float> numbers(2 * 4096 * 16);
+  attn::Tensor<float, 4, Kokkos::HostSpace> const x(numbers.data(), {1, 2, 4096, 16});
+  auto const exec = Exec();
+  auto const& q = x;
+  auto const &k = x, &v = x, &out = x;
+  {
+    auto const kernel = attn::describe(exec, TaylorOfTwo{}, q, k, v, out, attn::AttentionOptions<attn::Causal>{});
+    // attn::attention (host, linear in tokens, 48 at a time, fp32)
+    EXPECT_NE(kernel.find("linear in tokens"), std::string::npos) << kernel;
+  }
+  attn::AttentionOptions<attn::Causal> const options{.path = attn::AttentionPath::quadratic};
+  EXPECT_EQ(attn::describe(exec, TaylorOfTwo{}, q, k, v, out, options).find("linear"), std::string::npos);
+}
+
 TEST(Linear, InSinglePrecision_IsAsAccurateAsTheTypeAllows) {
   if (!attn::has_packs) GTEST_SKIP() << "this compiler has no packed kernels";
   for (auto const& [p, width] : {std::pair(1, 32), {2, 32}, {2, 64}, {3, 16}}) {

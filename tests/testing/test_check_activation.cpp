@@ -32,6 +32,11 @@ struct Cube {
   }
 };
 
+struct StatesAnotherPolynomial : Cube {
+  unsigned degrees() const { return 1u << 2 | 1u << 3; }
+  double coefficient(int m, Row) const { return m == 3 ? 1 : 1e-6; }
+};
+
 struct SlopeOfASquare : Cube {
   template <class T>
   ATTN_FUNCTION T slope(T s, Row) const {
@@ -115,6 +120,10 @@ TEST(CheckActivation, SaysWhatIsWrongAndWhere) {
 TEST(CheckActivation, FindsAWrongSlope) {
   EXPECT_TRUE(finds(SlopeOfASquare{}, "slope"));
   EXPECT_TRUE(finds(SlopeThatIsWrongAtZero{}, "slope"));
+}
+
+TEST(CheckActivation, FindsAPolynomialThatIsNotTheWeight) {
+  EXPECT_EQ(kinds(StatesAnotherPolynomial{}), std::vector<std::string>{"polynomial"});
 }
 
 TEST(CheckActivation, FindsASlopeThatLosesTheDerivativesOfAJet) {

@@ -1,6 +1,7 @@
 /// The part of check_activation that is about pointwise activations and their trained numbers.
 #pragma once
 
+#include "attn/activation/polynomial.hpp"
 #include "attn/activation/slope.hpp"
 #include "attn/core/pack.hpp"
 #include "attn/testing/detail/activation_report.hpp"
@@ -48,6 +49,21 @@ struct PointwiseCheck {
     }
     if (!std::isfinite(first)) report.add("finite", "the weight is ", first, at(s, row));
     if constexpr (requires { wide.for_row(row); }) same_for_row(s, row);
+    if constexpr (StatesPolynomial<A64>) {
+      if (wide.degrees() != 0) same_polynomial(s, row, first);
+    }
+  }
+
+  void same_polynomial(double s, Row row, double weight) const {
+    double sum = 0, size = 0, power = 1;
+    for (int m = 0; m <= max_degree; ++m, power *= s) {
+      if ((wide.degrees() >> m & 1u) == 0) continue;
+      sum += wide.coefficient(m, row) * power;
+      size += std::abs(wide.coefficient(m, row) * power);
+    }
+    if (!close(weight, sum, 1e-12 * size)) {
+      report.add("polynomial", "the weight is ", weight, at(s, row), ", but its coefficients give ", sum);
+    }
   }
 
   void same_for_row(double s, Row row) const {
