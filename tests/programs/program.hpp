@@ -159,6 +159,13 @@ bool wait_until(Condition const& condition) {
 
 inline void write(Path const& path, std::string const& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
 
+/// As a disk may, which returns what was written but for one bit.
+inline void flip_a_bit(Path const& path) {
+  std::string bytes = text_of(path);
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  write(path, bytes);
+}
+
 inline void write_gz(Path const& path, std::string const& bytes) {
   gzFile const file = ::gzopen(path.c_str(), "wb");
   ::gzwrite(file, bytes.data(), static_cast<unsigned>(bytes.size()));

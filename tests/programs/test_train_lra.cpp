@@ -123,6 +123,23 @@ TEST_F(TrainLra, ResumptionContinuesToTheSameBits) {
   EXPECT_EQ(text_of(folder / "parts/weights.safetensors"), text_of(folder / "whole/weights.safetensors"));
 }
 
+TEST_F(TrainLra, ACheckpointThatWasDamagedIsRefused) {
+  ASSERT_EQ(run({}).code, 0);
+  flip_a_bit(folder / "run/checkpoint.safetensors");
+  expect_refused({"--resume"}, {"checkpoint.safetensors", "was damaged since it was written"});
+}
+
+TEST_F(TrainLra, ADirectoryThatAnotherRunUsesIsRefused) {
+  Child first(program, {"--task",      "listops",     "--batch", "4",        "--examples",
+                        "24",          "--width",     "16",      "--hidden", "16",
+                        "--landmarks", "16",          "--depth", "1",        "--steps",
+                        "1000000",     "--log-every", "1",       "--out",    (folder / "run").string()});
+  ASSERT_TRUE(wait_until([&] { return std::filesystem::exists(folder / "run/metrics.csv"); }));
+  expect_refused({"--seed", "1"}, {"another run uses", (folder / "run").string()});
+  first.signal(SIGKILL);
+  EXPECT_EQ(first.wait().code, 128 + SIGKILL);
+}
+
 TEST_F(TrainLra, EvaluationFindsTheAccuracyOfTraining) {
   ASSERT_EQ(run({"--activation", "poly", "--power", "2"}).code, 0);
   auto const trained = only_run(folder / "run")["test_accuracy"].get<double>();

@@ -144,6 +144,7 @@ TEST_F(TrainPde, EvaluationFindsTheErrorsOfTraining) {
 TEST_F(TrainPde, InterruptionKeepsWhatWasReached) {
   Child child(program, flags({"--steps", "100000"}));
   ASSERT_TRUE(wait_until([&] { return text_of(folder / "run/metrics.csv").find("\n1,") != std::string::npos; }));
+  expect_refused({"--seed", "1"}, {"another run uses", (folder / "run").string()});
   child.signal(SIGINT);
   EXPECT_EQ(child.wait().code, 128 + SIGINT);
   EXPECT_EQ(only_run("run")["finished"], false);
@@ -219,6 +220,8 @@ TEST_F(TrainPde, BadInputIsRefused) {
   expect_refused({"--problem", "navier-stokes", "--solution", file("x.mat", "")}, {"--solution", "--data"});
   expect_refused({"--weights", file("x.safetensors", "no weights")}, {"x.safetensors"});
   expect_refused({"--evaluate"}, {"--weights"});
+  expect_refused({"--solution", "/dev/zero"}, {"/dev/zero", "regular file"});
+  expect_refused({"--weights", "/dev/zero"}, {"/dev/zero", "regular file"});
 }
 
 TEST_F(TrainPde, ResumptionRefusesOtherSettings) {
@@ -226,6 +229,8 @@ TEST_F(TrainPde, ResumptionRefusesOtherSettings) {
   expect_trained({});
   expect_refused({"--seed", "7", "--resume"}, {"seed is 7", "it was 0", "settings of the first run"});
   expect_refused({"--steps", "1", "--resume"}, {"--resume", "step", "2"});
+  flip_a_bit(folder / "run/checkpoint.safetensors");
+  expect_refused({"--resume"}, {"checkpoint.safetensors", "was damaged since it was written"});
 }
 
 TEST_F(TrainPde, EvaluationAdoptsTheModelOfTheWeights_AndRefusesFlagsThatContradictIt) {

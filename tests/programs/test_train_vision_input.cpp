@@ -191,6 +191,8 @@ TEST_F(TrainVisionInput, ResumingWhatIsNotThere) {
                                             "--batch", "16", "--epochs", "1", "--resume"});
   EXPECT_EQ(bare.code, 0) << bare.err;
   std::string const checkpoint = text_of(folder / "run" / "checkpoint.safetensors");
+  flip_a_bit(folder / "run" / "checkpoint.safetensors");
+  expect_refused({"--resume"}, {"checkpoint.safetensors", "was damaged since it was written"});
   write(folder / "run" / "checkpoint.safetensors", checkpoint.substr(0, checkpoint.size() / 2));
   expect_refused({"--resume"}, {"checkpoint.safetensors"});
 }

@@ -62,5 +62,33 @@ TEST(FitRecord, EveryFieldHasAType_ARange_AndFitsTheRun) {
   }
 }
 
+// What trainers with a loop of their own read, train_pde's of L-BFGS.
+TEST(RecordFields, OfARecordThatLacksThem_AreErrors) {
+  auto const message = [](char const* record, auto const& read) -> std::string {
+    io::Json const json = io::Json::parse(record);
+    try {
+      read(RecordFields("c", json));
+    } catch (Error const& error) {
+      return error.what();
+    }
+    return "";
+  };
+  std::string const start = "--resume: 'c' is no checkpoint of this run: ";
+  auto const losses = [](RecordFields const& fields) { fields.numbers("losses", 2); };
+  EXPECT_EQ(message(R"({"losses": [1, 2.5]})", losses), "");
+  EXPECT_EQ(message("{}", losses), start + "it has no losses");
+  EXPECT_EQ(message("[]", losses), start + "its record is no object");
+  for (char const* const wrong : {"null", "[]", "[1]", "[1,2,3]", "{}", "7", "\"12\""}) {
+    EXPECT_EQ(message((R"({"losses": )" + std::string(wrong) + "}").c_str(), losses),
+              start + "losses is " + wrong + ", not a list of 2 numbers");
+  }
+  EXPECT_EQ(message(R"({"losses": [1, null]})", losses), start + "losses holds null, not a number");
+  auto const step = [](RecordFields const& fields) { fields.count("step", 300); };
+  for (char const* const wrong : {"891", "-1", "9223372036854775808", "1.5", "null"}) {
+    EXPECT_EQ(message((R"({"step": )" + std::string(wrong) + "}").c_str(), step),
+              start + "step is " + wrong + ", not a whole number from 0 to 300");
+  }
+}
+
 }  // namespace
 }  // namespace attn::train::detail
