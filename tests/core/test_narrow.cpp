@@ -73,6 +73,15 @@ TEST(Narrow, BFloat16IsTheUpperHalfOfAFloat) {
   EXPECT_TRUE(std::isnan(value(0x7fc0)));
 }
 
+TEST(Narrow, KeepsEveryNaN) {
+  for (std::uint32_t const bits : {0x7f800001u, 0x7fc00000u, 0x7fff8000u, 0x7fffffffu}) {
+    for (std::uint32_t const sign : {0u, 0x80000000u}) {
+      EXPECT_TRUE(std::isnan(float(Float16(std::bit_cast<float>(bits | sign))))) << bits;
+      EXPECT_TRUE(std::isnan(float(BFloat16(std::bit_cast<float>(bits | sign))))) << bits;
+    }
+  }
+}
+
 template <class Narrow>
 void expect_all_kept() {
   for (std::uint32_t bits = 0; bits < 65536; ++bits) {

@@ -15,7 +15,8 @@ namespace attn {
 namespace detail {
 
 // The formats: conversions of one number (I = std::int32_t, F = float), or of vectors of them. Of I, the low 16 bits
-// count.
+// count. To round, what is cut off is added to half of its range, and carries 0 or 1: half of the range added to the
+// whole number would overflow for some NaN.
 
 struct BFloat16Format {
   template <class F, class I>
@@ -25,8 +26,8 @@ struct BFloat16Format {
 
   template <class I, class F>
   static ATTN_FUNCTION I round(F x) {
-    I const bits = std::bit_cast<I>(x), magnitude = bits & 0x7fffffff, high = (bits >> 16) & 0xffff;
-    I const rounded = ((bits + 0x7fff + (high & 1)) >> 16) & 0xffff;
+    I const bits = std::bit_cast<I>(x), magnitude = bits & 0x7fffffff, high = bits >> 16;
+    I const rounded = high + (((bits & 0xffff) + 0x7fff + (high & 1)) >> 16);
     return magnitude > 0x7f800000 ? high | 0x40 : rounded;  // a NaN stays one
   }
 };
@@ -48,7 +49,8 @@ struct Float16Format {
     // Adding 1/2 leaves the subnormal result in the low bits, rounded; 112 is the difference of the exponents' biases.
     I const half = std::bit_cast<I>(F(0.5f - F{}));
     I const subnormal = std::bit_cast<I>(std::bit_cast<F>(magnitude) + 0.5f) - half;
-    I const normal = ((magnitude + 0xfff + ((magnitude >> 13) & 1)) >> 13) - (112 << 10);
+    I const high = magnitude >> 13;
+    I const normal = high + (((magnitude & 0x1fff) + 0xfff + (high & 1)) >> 13) - (112 << 10);
     I const finite = magnitude < 0x38800000 ? subnormal : normal;
     I const all = magnitude >= 0x47800000 ? (magnitude > 0x7f800000 ? I(0x7e00 - I{}) : I(0x7c00 - I{})) : finite;
     return all | sign;
