@@ -1,0 +1,205 @@
+/// Sum and Concatenation: modules side by side on one input. With `Sequential`, any graph without loops:
+///
+///     using namespace attn::nn;
+///     Sequential net{Linear(ctx / "in", {.inputs = 2, .outputs = 32}),
+///                    Sum{Identity(), Sequential{LayerNorm(ctx / "norm", {.width = 32}), attention}},
+///                    Concatenation{Linear(ctx / "a", {.inputs = 32, .outputs = 4}), Identity()}};
+#pragma once
+
+#include "attn/core/matrix_functors.hpp"
+#include "attn/nn/module.hpp"
+
+#include <tuple>
+
+namespace attn::nn {
+
+/// y = x.
+struct Identity {
+  struct Tape {};
+  template <class Ctx, class X>
+  Forward<X, Tape> forward(Ctx&, X const& x) const {
+    return {x, {}};
+  }
+  template <class Ctx, class D>
+  D backward(Ctx&, Tape&&, D const& d_y) const {
+    return d_y;
+  }
+};
+
+namespace detail {
+
+/// Modules that have their input in common: the gradient of x is the sum of theirs.
+template <class... Modules>
+class SideBySide {
+  static_assert(sizeof...(Modules) > 0, "Sum and Concatenation: give at least one module");
+
+ protected:
+  explicit SideBySide(Modules const&... modules) : modules_(modules...) {}
+
+  /// What each of them returns, in the order written.
+  template <class Ctx, class X>
+  auto forward_all(Ctx& ctx, X const& x) const {
+    (check_module_concept<Modules, Ctx, X>(), ...);
+    return std::apply(
+        [&](auto const&... module) {
+          return std::tuple<decltype(module.forward(ctx, x))...>{module.forward(ctx, x)...};
+        },
+        modules_);  // the braces keep the order
+  }
+
+  /// d_x += the gradient from branch `I`, given that of its output.
+  template <std::size_t I, class Ctx, class Tape, class D, class DX>
+  void add_gradient(Ctx& ctx, Tape&& tape, D const& d_y, DX const& d_x) const {
+    typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+    auto const d = std::get<I>(modules_).backward(ctx, std::move(tape), d_y);
+    ATTN_CHECK(d.extents() == d_x.extents(), "Sum and Concatenation: give modules whose gradients have the shape of x");
+    auto const from = d.rows(), to = d_x.rows();
+    using T = typename Ctx::Scalar;
+    if constexpr (I == 0) {
+      elementwise<T>(ctx.exec, "attn::nn::branches", to.extent(0), to.extent(1),
+                     CopyMatrix<T, T>{from.data(), to.data(), from.stride(0), to.stride(0)});
+    } else {
+      elementwise<T>(ctx.exec, "attn::nn::branches", to.extent(0), to.extent(1),
+                     AddMatrices<T>{to.data(), from.data(), to.data(), to.stride(0)});
+    }
+  }
+
+  std::tuple<Modules...> modules_;
+};
+
+/// What both keep: the tapes of their branches, and the shape of x.
+template <class X, class... Tapes>
+struct BranchesTape {
+  decltype(std::declval<X const&>().extents()) extents;
+  std::tuple<Tapes...> branches;
+};
+
+}  // namespace detail
+
+/// y = f_1(x) + f_2(x) + ..., all of one shape. In braces the modules register their parameters in the order written.
+template <class... Modules>
+class Sum : detail::SideBySide<Modules...> {
+  using Base = detail::SideBySide<Modules...>;
+
+ public:
+  explicit Sum(Modules const&... modules) : Base(modules...) {}
+
+  template <class Ctx, class X>
+  auto forward(Ctx& ctx, X const& x) const {
+    using T = typename Ctx::Scalar;
+    auto all = this->forward_all(ctx, x);
+    return std::apply(
+        [&](auto&... branch) {
+          auto const first = std::get<0>(all).value;
+          using Y = detail::Like<Ctx, std::remove_const_t<decltype(first)>>;
+          Y const y = ctx.tensor(first.extents());
+          bool is_first = true;
+          (add<T>(ctx, branch.value, y, is_first), ...);
+          using Tape = detail::BranchesTape<X, decltype(branch.tape)...>;
+          return Forward<Y, Tape>{y, Tape{x.extents(), {std::move(branch.tape)...}}};
+        },
+        all);
+  }
+
+  template <class Ctx, class X, class... Tapes, class D>
+  detail::Like<Ctx, X> backward(Ctx& ctx, detail::BranchesTape<X, Tapes...>&& tape, D const& d_y) const {
+    detail::Like<Ctx, X> const d_x = ctx.tensor(tape.extents);
+    detail::ConstLike<Ctx, D> const d = d_y;
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      (this->template add_gradient<I>(ctx, std::move(std::get<I>(tape.branches)), d, d_x), ...);
+    }
+    (std::index_sequence_for<Tapes...>());
+    return d_x;
+  }
+
+ private:
+  template <class T, class Ctx, class From, class Y>
+  static void add(Ctx& ctx, From const& from, Y const& y, bool& is_first) {
+    ATTN_CHECK(from.extents() == y.extents(), "Sum: give modules whose outputs have one shape");
+    auto const x = from.rows(), to = y.rows();
+    if (is_first) {
+      elementwise<T>(ctx.exec, "attn::Sum", to.extent(0), to.extent(1),
+                     CopyMatrix<T, T>{x.data(), to.data(), x.stride(0), to.stride(0)});
+    } else {
+      elementwise<T>(ctx.exec, "attn::Sum", to.extent(0), to.extent(1),
+                     AddMatrices<T>{to.data(), x.data(), to.data(), to.stride(0)});
+    }
+    is_first = false;
+  }
+};
+
+/// y (..., C_1 + C_2 + ...): the outputs (..., C_i) of all, side by side. In braces the modules register their
+/// parameters in the order written.
+template <class... Modules>
+class Concatenation : detail::SideBySide<Modules...> {
+  using Base = detail::SideBySide<Modules...>;
+
+ public:
+  explicit Concatenation(Modules const&... modules) : Base(modules...) {}
+
+  template <class X, class... Tapes>
+  struct Tape {
+    detail::BranchesTape<X, Tapes...> of;
+    Kokkos::Array<Index, sizeof...(Modules)> widths;
+  };
+
+  template <class Ctx, class X>
+  auto forward(Ctx& ctx, X const& x) const {
+    using T = typename Ctx::Scalar;
+    auto all = this->forward_all(ctx, x);
+    return std::apply(
+        [&](auto&... branch) {
+          auto const first = std::get<0>(all).value;
+          using Y = detail::Like<Ctx, std::remove_const_t<decltype(first)>>;
+          Kokkos::Array<Index, sizeof...(Modules)> const widths{branch.value.extent(Y::rank - 1)...};
+          Index width = 0;
+          for (std::size_t i = 0; i < widths.size(); ++i) width += widths[i];
+          Y const y = ctx.tensor(with_width(first.extents(), width));
+          Index column = 0;
+          (put<T>(ctx, branch.value, y, column), ...);
+          return Forward<Y, Tape<X, decltype(branch.tape)...>>{y, {{x.extents(), {std::move(branch.tape)...}}, widths}};
+        },
+        all);
+  }
+
+  template <class Ctx, class X, class... Tapes, class D>
+  detail::Like<Ctx, X> backward(Ctx& ctx, Tape<X, Tapes...>&& tape, D const& d_y) const {
+    detail::Like<Ctx, X> const d_x = ctx.tensor(tape.of.extents);
+    Index column = 0;
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      (pull_back<I>(ctx, std::move(std::get<I>(tape.of.branches)), detail::ConstLike<Ctx, D>(d_y), column,
+                    tape.widths[I], d_x),
+       ...);
+    }
+    (std::index_sequence_for<Tapes...>());
+    return d_x;
+  }
+
+ private:
+  /// Modules want what is contiguous, so each branch gets its columns as a copy.
+  template <std::size_t I, class Ctx, class TapeOfBranch, class D, class DX>
+  void pull_back(Ctx& ctx, TapeOfBranch&& tape, D const& d_y, Index& column, Index width, DX const& d_x) const {
+    using T = typename Ctx::Scalar;
+    typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+    detail::Like<Ctx, D> const d = ctx.tensor(with_width(d_y.extents(), width));
+    auto const from = d_y.rows(), to = d.rows();
+    elementwise<T>(ctx.exec, "attn::Concatenation::backward", to.extent(0), width,
+                   CopyMatrix<T, T>{from.data() + column, to.data(), from.stride(0), to.stride(0)});
+    this->template add_gradient<I>(ctx, std::move(tape), detail::ConstLike<Ctx, D>(d), d_x);
+    column += width;
+  }
+
+  template <class T, class Ctx, class From, class Y>
+  static void put(Ctx& ctx, From const& from, Y const& y, Index& column) {
+    static_assert(From::rank == Y::rank, "Concatenation: give modules whose outputs have one rank");
+    Index const width = from.extent(Y::rank - 1);
+    ATTN_CHECK(from.extents() == with_width(y.extents(), width),
+               "Concatenation: give modules whose outputs differ in the last extent alone");
+    auto const x = from.rows(), to = y.rows();
+    elementwise<T>(ctx.exec, "attn::Concatenation", to.extent(0), width,
+                   CopyMatrix<T, T>{x.data(), to.data() + column, x.stride(0), to.stride(0)});
+    column += width;
+  }
+};
+
+}  // namespace attn::nn
