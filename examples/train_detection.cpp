@@ -1,9 +1,11 @@
-// Evaluates the results of a detector, boxes and masks, as COCO does.
+// Evaluates the results of a detector, boxes and masks, as COCO does; and writes a data set for detectors.
 //
 //   train_detection --annotations instances_val2017.json --results results.json --evaluate --out run
+//   train_detection --generate garments --train-images 2000 --val-images 300
 #include "attn/io/options.hpp"
 
 #include "detection/evaluation.hpp"
+#include "detection/generator.hpp"
 
 namespace {
 
@@ -14,11 +16,22 @@ class TrainDetection {
 
   void add_options(CLI::App& app) {
     app.description(
-        "Evaluates what a detector found, boxes and masks, as COCO does.\nPrints the twelve figures of each and leaves "
-        "them in results.json in --out: \"bbox\" and, where the results have segmentations, \"segm\".");
+        "Evaluates what a detector found, boxes and masks, as COCO does: prints the twelve figures of each and leaves "
+        "them in results.json in --out, \"bbox\" and, where the results have segmentations, \"segm\".\n"
+        "With --generate it writes pictures of garments in COCO's layout instead.");
   }
 
-  void run() const { train_detection::evaluate(common); }
+  void run() const {
+    bool const given = settings.given("annotations") && settings.given("results") && common.evaluate;
+    if (settings.given("generate")) {
+      ATTN_CHECK(!common.evaluate, "--generate: leave out --evaluate, one of both is done at a time");
+      train_detection::generate(common);
+    } else {
+      ATTN_CHECK(given,
+                 "give --annotations FILE --results FILE --evaluate, or --generate FOLDER; --help lists the flags");
+      train_detection::evaluate(common);
+    }
+  }
 };
 
 }  // namespace

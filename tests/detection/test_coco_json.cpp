@@ -50,6 +50,18 @@ TEST(CocoEvaluation, FiguresEqualThoseOfThePublishedCode) {
   EXPECT_EQ(compared, 9 * 12);
 }
 
+TEST(CocoEvaluation, TakesAFewLines) {
+  std::string const annotations_file = folder + "plain_annotations.json", results_file = folder + "plain_results.json";
+  CocoAnnotations const coco = read_coco_annotations(annotations_file);
+  CocoResults const results = read_coco_results(results_file, coco);
+  CocoEvaluation const boxes = evaluate_coco(coco, results, CocoRegion::box);
+  CocoEvaluation const masks = evaluate_coco(coco, results, CocoRegion::mask);
+  std::string const table = coco_table(masks.figures);
+  double const ap50 = boxes.figures[1], ap_of_first_category = boxes.category_precision[0];
+  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 12);
+  EXPECT_TRUE(ap50 > 0 && ap_of_first_category >= -1);
+}
+
 TEST(CocoEvaluation, WhatIsRightCountsFully) {
   auto const found = results(R"([{"image_id": 1, "category_id": 3, "score": 0.5, "bbox": [1, 2, 3, 4]}])");
   auto const figures = evaluate_coco(read(""), found, CocoRegion::box).figures;

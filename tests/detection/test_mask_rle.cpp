@@ -55,6 +55,18 @@ TEST(MaskRle, CombinesPixelByPixel) {
   EXPECT_DOUBLE_EQ(iou(masks[0], masks[1], true), n_both / double(area(masks[0])));
 }
 
+TEST(MaskRle, IsComputedWithoutItsPixels) {
+  std::vector<Polygon> const object = {{2, 1, 9, 1, 9, 6, 2, 6}, {11, 2, 14, 2, 14, 5}};
+  MaskRle const truth = mask_of(object, 10, 16);           // height 10, width 16
+  MaskRle const found = mask_of(Box{3, 1, 6, 5}, 10, 16);  // x, y, width, height
+  double const overlap = iou(found, truth);                // intersection over union
+  MaskRle const masks[] = {truth, found};
+  std::string const text = to_text(intersect(masks));                                  // COCO's compressed string
+  std::vector<std::uint8_t> const pixels = decode_mask(mask_from_text(text, 10, 16));  // row by row
+  EXPECT_GT(overlap, 0.7);
+  EXPECT_EQ(std::count(pixels.begin(), pixels.end(), 1), 30);
+}
+
 TEST(MaskRle, ABoxHoldsAllPixelsInside) {
   EXPECT_EQ(bounding_box({4, 3, {5, 2, 5}}), (Box{1, 1, 1, 2}));
   EXPECT_EQ(bounding_box({4, 3, {5, 5, 2}}), (Box{1, 0, 2, 4}));  // goes on in the next column

@@ -25,6 +25,22 @@ class TrainDetection : public ::testing::Test {
     write(folder / "file.json", bytes);
     return (folder / "file.json").string();
   }
+  /// Discs of 28 x 28 in the place of garments.
+  void write_tiny_garments() const {
+    std::string disc, labels;
+    for (int p = 0; p < 784; ++p) {
+      double const y = p / 28 - 13.5, x = p % 28 - 13.5;
+      disc += y * y + x * x < 150 ? '\x7f' : '\0';
+    }
+    for (char label = 0; label < 10; ++label) labels += label;
+    std::string images;
+    for (int i = 0; i < 10; ++i) images += disc;
+    std::filesystem::create_directories(folder / "source");
+    for (std::string const part : {"train", "t10k"}) {
+      write(folder / ("source/" + part + "-images-idx3-ubyte"), idx({10, 28, 28}, images));
+      write(folder / ("source/" + part + "-labels-idx1-ubyte"), idx({10}, labels));
+    }
+  }
 
   Folder folder;
 };
@@ -57,7 +73,8 @@ TEST_F(TrainDetection, RefusesBadInputInOneSentence) {
     EXPECT_EQ(exit.lines_of_err(), 1u) << exit.err;
     EXPECT_NE(exit.err.find(words), std::string::npos) << exit.err;
   };
-  expect_refused(run({}), "--evaluate is required");
+  expect_refused(run({}), "give --annotations FILE --results FILE --evaluate, or --generate FOLDER");
+  expect_refused(evaluate({"--generate", (folder / "data").string()}), "leave out --evaluate");
   expect_refused(evaluate({"--results", (folder / "none").string()}), "none");
   expect_refused(evaluate({"--results", file("")}), "is no JSON");
   expect_refused(evaluate({"--annotations", file("[]")}), "there is no list images");
@@ -67,10 +84,32 @@ TEST_F(TrainDetection, RefusesBadInputInOneSentence) {
   EXPECT_FALSE(std::filesystem::exists(folder / "run/results.json"));
 }
 
+TEST_F(TrainDetection, WritesADataSetThatItEvaluates) {
+  write_tiny_garments();
+  Arguments const flags = {"--generate",     (folder / "data").string(),
+                           "--source",       (folder / "source").string(),
+                           "--train-images", "3",
+                           "--val-images",   "2",
+                           "--seed",         "7"};
+  Exit const exit = programs::run(program, flags);
+  ASSERT_EQ(exit.code, 0) << exit.err;
+  for (std::string const name : {"train2017/000000000003.jpg", "val2017/000000000002.jpg"}) {
+    EXPECT_GT(std::filesystem::file_size(folder / ("data/" + name)), 500u) << name;
+  }
+  Exit const again = programs::run(program, flags);
+  EXPECT_EQ(again.code, 2);
+  EXPECT_NE(again.err.find("holds a data set"), std::string::npos) << again.err;
+  Exit const judged = evaluate(
+      {"--annotations", (folder / "data/annotations/instances_val2017.json").string(), "--results", file("[]")});
+  EXPECT_EQ(judged.code, 0) << judged.err;
+  EXPECT_EQ(results()["bbox"][0].get<double>(), 0.0);
+  EXPECT_EQ(results()["segm"][0].get<double>(), 0.0);
+}
+
 TEST_F(TrainDetection, HelpNamesItsFlagsAlone) {
   Exit const exit = programs::run(program, {"--help"});
   EXPECT_EQ(exit.code, 0);
-  for (char const* const flag : {"--annotations", "--results", "--evaluate", "--out"}) {
+  for (char const* const flag : {"--annotations", "--results", "--evaluate", "--out", "--generate"}) {
     EXPECT_NE(exit.out.find(flag), std::string::npos) << flag;
   }
   EXPECT_EQ(exit.out.find("--activation"), std::string::npos);

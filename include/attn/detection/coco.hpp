@@ -21,7 +21,7 @@ struct Segmentation {
 /// The mask of a segmentation that is not empty, in an image of this size. A mask has its own size.
 inline MaskRle mask_of(Segmentation const& segmentation, std::uint32_t height, std::uint32_t width) {
   ATTN_CHECK(!segmentation.empty(), "mask_of: give a segmentation that holds something");
-  return segmentation.mask ? *segmentation.mask : mask_of(std::span(segmentation.polygons), height, width);
+  return segmentation.mask ? *segmentation.mask : mask_of(segmentation.polygons, height, width);
 }
 
 struct CocoImage {

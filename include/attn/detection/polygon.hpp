@@ -121,7 +121,7 @@ inline MaskRle mask_of(Polygon const& polygon, std::uint32_t height, std::uint32
 }
 
 /// The pixels inside any of the polygons, of which there is one or more.
-inline MaskRle mask_of(std::span<Polygon const> polygons, std::uint32_t height, std::uint32_t width) {
+inline MaskRle mask_of(std::vector<Polygon> const& polygons, std::uint32_t height, std::uint32_t width) {
   std::vector<MaskRle> masks;
   for (Polygon const& polygon : polygons) masks.push_back(mask_of(polygon, height, width));
   return unite(masks);
