@@ -39,6 +39,7 @@ struct MakeLists {
 };
 
 int main(int argc, char** argv) {
+  attn::io::limit_spinning(argv);  // the steps are small
   Kokkos::ScopeGuard const kokkos(argc, argv);
   Context ctx(/*seed=*/1);
   attn::nn::Sequential const model{Block(ctx / "block", {.width = width,

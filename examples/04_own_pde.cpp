@@ -1,4 +1,5 @@
 // A differential equation and an activation of one's own: heat that flows out of a rod, u_t = k u_xx.
+#include "attn/io/waiting.hpp"
 #include "attn/models/pinnsformer.hpp"
 #include "attn/nn/context.hpp"
 #include "attn/optim/lbfgs.hpp"
@@ -40,6 +41,7 @@ struct SquaredRelu {  // the whole activation, forward, backward and every deriv
 };
 
 int main(int argc, char** argv) {
+  attn::io::limit_spinning(argv);  // the steps are small
   Kokkos::ScopeGuard const kokkos(argc, argv);
   namespace pde = attn::pde;
   double const k = 0.2;

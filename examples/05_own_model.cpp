@@ -87,6 +87,7 @@ double accuracy(Context& ctx, PairNet const& model) {
 }
 
 int main(int argc, char** argv) {
+  attn::io::limit_spinning(argv);  // the steps are small
   Kokkos::ScopeGuard const kokkos(argc, argv);
   Context ctx(/*seed=*/1);
   PairNet const model(ctx);

@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <new>
 #include <stdexcept>
@@ -170,9 +172,33 @@ TEST(Options, FullStandardOutputIsAFailure) {
       ::testing::ExitedWithCode(1), "cannot write to the standard output\n$");
 }
 
+/// What this program prints with --waiting in such surroundings.
+std::string waiting_of(std::string const& surroundings) {
+  std::string const self = std::filesystem::read_symlink("/proc/self/exe").string();
+  std::FILE* const child = ::popen((surroundings + " '" + self + "' --waiting 'a b'").c_str(), "r");
+  char text[80] = {};
+  std::size_t const size = std::fread(text, 1, sizeof text - 1, child);
+  EXPECT_EQ(::pclose(child), 0);
+  return std::string(text, size);
+}
+
+TEST(LimitSpinning, StartsTheProgramAnewWithItsArguments) {
+  std::string const nothing = "env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT -u KMP_BLOCKTIME";
+  EXPECT_EQ(waiting_of(nothing), "1000 a b");
+  EXPECT_EQ(waiting_of(nothing + " GOMP_SPINCOUNT=7"), "7 a b");
+  EXPECT_EQ(waiting_of(nothing + " OMP_WAIT_POLICY=active"), "unset a b");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 3 && std::string(argv[1]) == "--waiting") {
+    attn::io::limit_spinning(argv);
+    char const* const count = std::getenv("GOMP_SPINCOUNT");
+    std::printf("%s %s", count == nullptr ? "unset" : count, argv[2]);
+    return 0;
+  }
+  ::setenv("OMP_WAIT_POLICY", "passive", 0);  // what the tests run is not to start this program anew
   ::testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }

@@ -6,6 +6,7 @@
 #include "attn/io/common_options.hpp"
 #include "attn/io/detail/nearest.hpp"
 #include "attn/io/failed_run.hpp"
+#include "attn/io/waiting.hpp"
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
@@ -106,11 +107,13 @@ inline bool parse(CLI::App& app, int argc, char const* const* argv) {
 
 }  // namespace detail
 
-/// The body of `main`: parses the command line, starts Kokkos, runs the program. Returns 0, or what `run` returned; on
+/// The body of `main`: parses the command line, starts Kokkos with threads that spin for microseconds only
+/// (`limit_spinning`), runs the program. Returns 0, or what `run` returned; on
 /// an error it prints one line that opens with the program's name and returns 2 for bad usage or input (any other
 /// `attn::Error`), 1 for a run that failed (`FailedRun`, out of memory, anything else).
 template <Program P>
 int run_main(int argc, char const* const* argv, P& program) {
+  if (argc > 0) limit_spinning(argv);
   std::string const name = argc > 0 ? Path(argv[0]).filename().string() : "program";
   auto const fail = [&](std::string const& message, int code) {
     std::cout << std::flush;
