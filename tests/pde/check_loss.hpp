@@ -3,7 +3,8 @@
 
 #include "attn/activation/activation.hpp"
 #include "attn/models/pinnsformer.hpp"
-#include "attn/pde/loss.hpp"
+#include "attn/optim/least_squares.hpp"
+#include "attn/pde/residuals.hpp"
 
 #include <gtest/gtest.h>
 
@@ -72,18 +73,74 @@ attn::pde::Points some_points() {
   return points;
 }
 
+attn::models::PinnsFormerConfig const small{.width = 8, .heads = 2, .hidden = 12, .head_hidden = 10, .scale_tokens = 5};
+
+template <class Residual>
+auto some_terms() {
+  attn::pde::Points pairs = some_points();
+  pairs.coordinates.resize(12);
+  return std::tuple(attn::pde::Term<Residual>{"equation", {}, some_points()},
+                    attn::pde::Term<Periodic>{"edge", {}, pairs, true, 0.5});
+}
+attn::pde::LossOptions some_options(Derivative derivative) {
+  return {.sequence = {.length = 3, .step = 0.05}, .derivative = derivative, .chunk = 4};
+}
+
+/// How far <w, J v> and <J^T w, v> are apart, relative to |w| |J v|; that the squares of the residuals make the loss
+/// and the residuals pulled back half its gradient is expected besides.
+template <class Residual, class A>
+double mismatch_of_products(Derivative derivative, A const& activation) {
+  using Ord = typename Residual::Orders;
+  Ctx ctx(7);
+  attn::models::PinnsFormer<A> const model(ctx, small, activation);
+  auto const terms = some_terms<Residual>();
+  auto const options = some_options(derivative);
+  auto problem = attn::pde::residuals_of<Ord>(ctx, model, terms, options);
+  static_assert(attn::optim::LeastSquares<decltype(problem)>);
+  EXPECT_EQ(problem.size(), 11u * 3 + 3);
+  std::vector<double> r, q;
+  problem.residuals(r);
+  double const loss = attn::pde::loss_and_gradient<Ord>(ctx, model, terms, options).total;
+  auto const gradient = attn::host_copy(ctx.parameters.gradients());
+  EXPECT_NEAR(problem.value(r).total, loss, 1e-13 * loss);
+  problem.pull_back(r);
+  auto const half = attn::host_copy(ctx.parameters.gradients());
+  double apart = 0, length = 0;
+  for (std::size_t i = 0; i < half.size(); ++i) {
+    apart += std::pow(2 * half[i] - gradient[i], 2);
+    length += std::pow(gradient[i], 2);
+  }
+  EXPECT_LT(apart, 1e-24 * length);
+
+  std::vector<double> w(r.size()), v(half.size(), 0.0);
+  for (std::size_t i = 0; i < w.size(); ++i) w[i] = std::sin(1.0 + 7 * double(i));
+  for (auto const& entry : ctx.parameters.entries()) {
+    for (attn::Index i = 0; i < entry.size; ++i) v[std::size_t(entry.offset + i)] = std::cos(double(i + entry.offset));
+  }
+  problem.pull_back(w);
+  auto const pulled = attn::host_copy(ctx.parameters.gradients()), before = attn::host_copy(ctx.parameters.values());
+  attn::optim::JacobianProduct<double, Exec::memory_space> jacobian;
+  jacobian(ctx, problem, v.data(), q);
+  EXPECT_EQ(attn::host_copy(ctx.parameters.values()), before);
+  double ww = 0, qq = 0, wq = 0, pv = 0;
+  for (std::size_t i = 0; i < w.size(); ++i) {
+    ww += w[i] * w[i];
+    qq += q[i] * q[i];
+    wq += w[i] * q[i];
+  }
+  for (std::size_t i = 0; i < v.size(); ++i) pv += pulled[i] * v[i];
+  EXPECT_GT(qq, 1e-6);
+  return std::abs(wq - pv) / std::sqrt(ww * qq);
+}
+
 /// Of the gradient by `numbers` numbers of each parameter.
 template <class Residual, class A>
 double worst_relative_error(Derivative derivative, A const& activation, int numbers) {
   using Ord = typename Residual::Orders;
   Ctx ctx(7);
-  attn::models::PinnsFormer<A> const model(
-      ctx, {.width = 8, .heads = 2, .hidden = 12, .head_hidden = 10, .scale_tokens = 5}, activation);
-  attn::pde::Points pairs = some_points();
-  pairs.coordinates.resize(12);
-  auto const terms = std::tuple(attn::pde::Term<Residual>{"equation", {}, some_points()},
-                                attn::pde::Term<Periodic>{"edge", {}, pairs, true, 0.5});
-  attn::pde::LossOptions const options{.sequence = {.length = 3, .step = 0.05}, .derivative = derivative, .chunk = 4};
+  attn::models::PinnsFormer<A> const model(ctx, small, activation);
+  auto const terms = some_terms<Residual>();
+  auto const options = some_options(derivative);
   auto const loss = [&] { return attn::pde::loss_and_gradient<Ord>(ctx, model, terms, options).total; };
   loss();
   std::vector<std::vector<double>> gradients;
@@ -121,6 +178,11 @@ void check(A const& activation, int numbers = 3) {
   std::printf("relative error %.2g (total), %.2g (column)\n", total, column);
   EXPECT_LT(total, 1e-6);
   EXPECT_LT(column, 1e-6);
+  double const products = mismatch_of_products<Everything>(Derivative::total, activation);
+  double const by_column = mismatch_of_products<FirstOrder>(Derivative::column, activation);
+  std::printf("mismatch of J v and J^T w %.2g (total), %.2g (column)\n", products, by_column);
+  EXPECT_LT(products, 1e-10);
+  EXPECT_LT(by_column, 1e-10);
 }
 
 }  // namespace

@@ -130,12 +130,24 @@ class Evaluation {
   Coefficients coefficients;  // Taylor coefficients of the solution: set before the call
   Coefficients slopes;        // set by the call: the gradient of half the sum of squares
 
-  /// Returns the sum of squares over the equations. `coordinates` and `data` of each partner.
+  /// The residuals of the equations. `coordinates` and `data` of each partner.
+  std::array<double, std::size_t(equations)> values(
+      std::array<double const*, std::size_t(n_partners)> const& coordinates,
+      std::array<double const*, std::size_t(n_partners)> const& data) {
+    take_coefficients();
+    auto const value = evaluate(coordinates, data);
+    using E = EquationsOf<std::remove_cvref_t<decltype(value)>>;
+    std::array<double, std::size_t(equations)> r{};
+    for (int e = 0; e < equations; ++e) r[std::size_t(e)] = J(E::get(value, e)).value();
+    return r;
+  }
+
+  /// Returns the sum of squares over the equations. With `cotangents`, one for each equation, the slopes are those of
+  /// the sum of the residuals times these numbers.
   double operator()(std::array<double const*, std::size_t(n_partners)> const& coordinates,
-                    std::array<double const*, std::size_t(n_partners)> const& data) {
-    for (std::size_t p = 0; p < n_partners; ++p) {
-      for (std::size_t i = 0; i < jets_[p].size(); ++i) jets_[p][i] = J(coefficients[p][i]);
-    }
+                    std::array<double const*, std::size_t(n_partners)> const& data,
+                    double const* cotangents = nullptr) {
+    take_coefficients();
     double squares = used_.none() ? sum_of_squares(evaluate(coordinates, data)) : 0;
     for (std::size_t p = 0; p < n_partners; ++p) {
       for (int o = 0; o < outputs_; ++o) {
@@ -149,7 +161,7 @@ class Evaluation {
           double slope = 0;
           for (int e = 0; e < E::count; ++e) {
             J const r = J(E::get(value, e));
-            slope += r.coefficients[0] * r.coefficients[1];
+            slope += (cotangents == nullptr ? r.coefficients[0] : cotangents[e]) * r.coefficients[1];
           }
           squares = sum_of_squares(value);
           slopes[p][std::size_t(o * size + c)] = slope;
@@ -163,6 +175,12 @@ class Evaluation {
 
  private:
   using J = attn::Jet<double, 1>;
+
+  void take_coefficients() {
+    for (std::size_t p = 0; p < n_partners; ++p) {
+      for (std::size_t i = 0; i < jets_[p].size(); ++i) jets_[p][i] = J(coefficients[p][i]);
+    }
+  }
 
   template <class Value>
   static double sum_of_squares(Value const& value) {

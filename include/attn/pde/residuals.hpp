@@ -1,0 +1,171 @@
+/// Residuals: a loss as the numbers of whose squares it is the sum, for methods that look at each of them
+/// (optim/gauss_newton.hpp).
+#pragma once
+
+#include "attn/core/random.hpp"
+#include "attn/pde/loss.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace attn::pde {
+
+namespace detail {
+
+/// `count` of the points, or pairs of points, of a term, drawn without repetition; a term with no more stays whole.
+template <class Ord, class R>
+Term<R> drawn(Term<R> const& term, std::size_t count, RandomKey key) {
+  constexpr std::size_t n_partners = std::size_t(partners<R, Ord>());
+  std::size_t const groups = term.points.size() / n_partners;
+  if (groups <= count) return term;
+  std::vector<std::size_t> order(groups);
+  std::iota(order.begin(), order.end(), std::size_t(0));
+  for (std::size_t i = 0; i < count; ++i) {
+    std::swap(order[i], order[i + std::size_t(random_bits64(key, i) % (groups - i))]);
+  }
+  Points points{.dimensions = term.points.dimensions, .coordinates = {}, .columns = term.points.columns};
+  for (std::size_t p = 0; p < n_partners; ++p) {
+    for (std::size_t i = 0; i < count; ++i) {
+      std::size_t const at = p * groups + order[i];
+      double const* const x = term.points[at];
+      double const* const data = term.points.data.data() + at * std::size_t(points.columns);
+      points.coordinates.insert(points.coordinates.end(), x, x + points.dimensions);
+      points.data.insert(points.data.end(), data, data + points.columns);
+    }
+  }
+  return {term.name, term.residual, std::move(points), term.first_step_only, term.weight};
+}
+
+}  // namespace detail
+
+/// What `loss_and_gradient` sums, as an `optim::LeastSquares` problem: sqrt(weight / n) residual, for each term its n
+/// points or pairs in their order, for each of them steps, and for each of these equations.
+///
+///     auto problem = pde::residuals_of<Orders>(ctx, model, terms, options);
+///     optim::GaussNewton newton(ctx);
+///     newton.step(ctx, problem);
+///
+/// `residuals` is a forward pass without a tape, a third of an evaluation; `pull_back` an evaluation. Derivatives by
+/// column cost a forward and a backward pass of the plain network more in either. `ctx` and `model` must outlive this.
+template <class Ord, class Ctx, class Model, class... R>
+class Residuals {
+  using JetCtx = nn::Context<typename Ctx::Space, typename Ord::template Jet<typename Ctx::Real>>;
+  using Terms = std::tuple<Term<R>...>;
+  using Passes = std::tuple<detail::TermPass<Ord, R, JetCtx>...>;
+
+ public:
+  Residuals(Ctx& ctx, Model const& model, Terms const& terms, LossOptions const& options)
+      : ctx_(ctx), model_(model), all_(terms), options_(options), used_(terms) {
+    options.sequence.check();
+    auto const check = [](auto const& term) {
+      ATTN_CHECK(term.weight >= 0, "pde::Residuals: give the term \"", term.name,
+                 "\" a weight that is not negative, its root is taken; got ", term.weight);
+    };
+    std::apply([&](auto const&... term) { (check(term), ...); }, terms);
+  }
+
+  /// Looks from now on at `points` points of each term that has more (of pairs, at as many pairs), drawn for `key`; 0:
+  /// at all points. The mean over them stands for the mean over all.
+  void draw(std::size_t points, RandomKey key) {
+    if (points == 0) {
+      used_ = all_;
+      return;
+    }
+    std::size_t most = 0;
+    std::apply([&](auto const&... term) { ((most = std::max(most, term.points.size())), ...); }, all_);
+    ATTN_CHECK(points <= most, "pde::Residuals::draw: ask for at most ", most, " points, as many as there are, got ",
+               points);
+    used_ = std::apply(
+        [&](auto const&... term) {
+          return Terms{detail::drawn<Ord>(term, points, subkey(key, std::string_view(term.name)))...};
+        },
+        all_);
+  }
+
+  std::size_t size() const {
+    auto passes = make_passes();
+    return for_each(passes, [](auto const&, std::size_t) {});
+  }
+
+  void residuals(std::vector<double>& r) {
+    auto passes = make_passes();
+    r.resize(for_each(passes, [](auto const&, std::size_t) {}));
+    for_each(passes, [&](auto& pass, std::size_t first) {
+      JetCtx jets(ctx_);
+      find_columns(pass, jets);
+      jets.training = jets.keep_tape = false;
+      pass.evaluate(jets, model_, r.data() + first);
+    });
+  }
+
+  void pull_back(std::vector<double> const& w) {
+    auto passes = make_passes();
+    JetCtx jets(ctx_);
+    std::size_t const n = for_each(passes, [&](auto& pass, std::size_t) { find_columns(pass, jets); });
+    ATTN_CHECK(w.size() == n, "pde::Residuals::pull_back: give ", n, " numbers, got ", w.size());
+    ctx_.parameters.zero_gradients(ctx_.exec);
+    jets.keep_tape = true;
+    for_each(passes, [&](auto& pass, std::size_t first) { pass.pull_back(jets, model_, w.data() + first); });
+  }
+
+  /// "term "residual", point 17 at (0.5, 0.25), step 2".
+  std::string describe(std::size_t i) const {
+    std::string text;
+    auto passes = make_passes();
+    for_each(passes, [&](auto const& pass, std::size_t first) {
+      if (first <= i && i < first + pass.count()) text = pass.describe(i - first);
+    });
+    return text;
+  }
+
+  /// The loss and its terms from what `residuals` gave.
+  LossValue<sizeof...(R)> value(std::vector<double> const& r) const {
+    LossValue<sizeof...(R)> value;
+    std::size_t number = 0;
+    auto passes = make_passes();
+    for_each(passes, [&](auto const& pass, std::size_t first) {
+      double& term = value.terms[number++];
+      for (std::size_t i = first; i < first + pass.count(); ++i) term += r.at(i) * r.at(i);
+      value.total += term;
+    });
+    return value;
+  }
+
+ private:
+  Passes make_passes() const {
+    return std::apply([&](auto const&... term) { return Passes(detail::TermPass<Ord, R, JetCtx>(term, options_)...); },
+                      used_);
+  }
+  /// f(pass, number of its first residual) for each term; returns the number of residuals.
+  template <class F>
+  static std::size_t for_each(Passes& passes, F const& f) {
+    std::size_t first = 0;
+    std::apply([&](auto&... pass) { ((f(pass, first), first += pass.count()), ...); }, passes);
+    return first;
+  }
+  template <class Pass>
+  void find_columns(Pass& pass, JetCtx& jets) {
+    jets.keep_tape = true;
+    if (pass.needs_columns()) pass.find_columns(jets, model_);
+  }
+
+  Ctx& ctx_;
+  Model const& model_;
+  Terms all_;
+  LossOptions options_;
+  Terms used_;
+};
+
+/// See `Residuals`.
+template <class Ord, class Ctx, class Model, class... R>
+Residuals<Ord, Ctx, Model, R...> residuals_of(Ctx& ctx, Model const& model, std::tuple<Term<R>...> const& terms,
+                                              LossOptions const& options) {
+  return {ctx, model, terms, options};
+}
+
+}  // namespace attn::pde
