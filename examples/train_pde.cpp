@@ -64,7 +64,14 @@ class TrainPde {
     if (s.steps == 0) s.steps = recipe.steps;
     if (s.sequence == 0) s.sequence = s.model == "pinn" ? 1 : 5;
     if (s.sequence_step == 0) s.sequence_step = recipe.sequence_step;
-    if (s.learning_rate == 0) s.learning_rate = s.optimizer == "lbfgs" ? 1 : 1e-3;
+    if (s.learning_rate == 0) s.learning_rate = s.optimizer.use("adam") ? 1e-3 : 1;
+    if (s.optimizer.use("broyden") && !settings.given("history")) s.history = 500;
+    for (char const* const flag : {"products", "step-points"}) {
+      ATTN_CHECK(s.optimizer.use("gauss-newton") || !settings.given(flag), "--", flag,
+                 ": belongs to --optimizer gauss-newton");
+    }
+    ATTN_CHECK(s.step_points <= s.points(), "--step-points: ask for at most ", s.points(),
+               ", as many as are trained on, got ", s.step_points);
     ATTN_CHECK(s.derivative == "total" || s.problem == "convection" || s.problem == "reaction",
                "--derivative column: choose convection or reaction, other problems have second derivatives");
     ATTN_CHECK(s.solution.empty() || s.problem != "navier-stokes", "--solution: flows are given with --data");

@@ -27,17 +27,31 @@ void describe(io::SettingList& list, Settings& s) {
        {.help = "total: all steps of a sequence move together; column: sum of the outputs by one step's coordinate, as "
                 "the published notebooks have it",
         .words = {"total", "column"}});
-  list("optimizer", s.optimizer, {.help = "Optimizer", .words = {"lbfgs", "adam"}});
+  list("optimizer", s.optimizer,
+       {.help = "lbfgs, gauss-newton, broyden or adam, or several in a row: adam:1000,gauss-newton takes 1000 steps of "
+                "the first"});
   list("steps", s.steps,
        {.help = "Steps of the optimizer; 0 takes 500, and 1000 for wave and flows",
         .range = {0, 100000000},
         .decides = false});
-  list("max-iterations", s.max_iterations, {.help = "Iterations of one L-BFGS step", .range = {1, 1000000}});
+  list("max-iterations", s.max_iterations,
+       {.help = "Iterations of one step of L-BFGS or Broyden", .range = {1, 1000000}});
   list("max-evaluations", s.max_evaluations,
-       {.help = "Loss evaluations of one L-BFGS step; 0: 5/4 of the iterations", .range = {0, 10000000}});
-  list("history", s.history, {.help = "Pairs that L-BFGS remembers, 3.6 MB each", .range = {1, 10000}});
+       {.help = "Loss evaluations of one such step; 0: 5/4 of the iterations", .range = {0, 10000000}});
+  list("history", s.history,
+       {.help = "Pairs that L-BFGS remembers (100), and after which Broyden begins anew (500), 3.6 MB each",
+        .range = {1, 10000}});
+  list("products", s.products,
+       {.help = "Products with its matrix in one step of Gauss-Newton, 2.3 evaluations each",
+        .range = {1, 1000000},
+        .decides = false});
+  list("step-points", s.step_points,
+       {.help = "Points of each term in one step of Gauss-Newton, drawn anew in each; 0: all",
+        .range = {0, 100000000},
+        .decides = false});
   list("learning-rate", s.learning_rate,
-       {.help = "Learning rate; 0 takes 1 for L-BFGS, 1e-3 for Adam", .range = {0, 100}});
+       {.help = "Learning rate of Adam (1e-3), and without Adam of line searches (1); 0 takes these",
+        .range = {0, 100}});
   auto const weight = [&](char const* name, double& value, char const* what) {
     list(name, value, {.help = std::string("Weight of ") + what + " in the loss", .range = {0, 1e9}, .decides = false});
   };
@@ -80,6 +94,10 @@ io::Json results_of(Settings s) {
   io::SettingList list;
   describe(list, s);
   list.write(run);
+  if (s.optimizer.use("gauss-newton")) {  // checkpoints of other runs never had these
+    run["products"] = s.products;
+    run["step_points"] = s.step_points;
+  }
   return run;
 }
 
@@ -92,21 +110,24 @@ void adopt(io::SettingList& list, bool same_problem, io::Json const& description
 }
 
 io::MemoryPlan memory_of(Settings const& s) {
-  bool const plain = s.model == "pinn", second_order = s.optimizer == "lbfgs", flow = s.problem == "navier-stokes";
+  bool const plain = s.model == "pinn", pairwise = s.optimizer.use("lbfgs") || s.optimizer.use("broyden"),
+             flow = s.problem == "navier-stokes";
   double const real = sizeof(float), parameters = plain ? 527361 : 454141;
   // Derivatives that pass through the network together, the value among them: of a stream function up to the third.
   double const planes = flow ? 13 : s.problem == "wave" ? 5 : s.problem == "burgers" ? 4 : 2;
-  double const grid = flow ? double(s.samples) : double(s.x_points) * double(s.t_points);
+  double const grid = s.points();
   double const judged = double(s.test_points) * double(s.test_points);
-  double const pairs = second_order ? std::min(double(s.history), double(s.steps) * double(s.max_iterations)) : 0;
+  double const pairs = pairwise ? std::min(double(s.history), double(s.steps) * double(s.max_iterations)) : 0;
   // What a step of a sequence leaves behind: five layers of 512 of three numbers each (input, output, slope), or the
   // encoder, the decoder and the head.
   double const step = plain ? 15 * 512 : 2 * (12 * 32 + 6 * 256) + 6 * 512;
   io::MemoryPlan plan;
   plan.add("program", 25e6);
-  plan.add("parameters", real * parameters * 8);
+  bool const newton = s.optimizer.use("gauss-newton");
+  plan.add("parameters", real * parameters * (newton ? 13 : 8));
   plan.add("history", real * parameters * 4 * pairs);  // steps and changes, and what of these is written to the disk
-  plan.add("points", sizeof(double) * (7 * grid + 15 * judged));
+  // Gauss-Newton keeps a term's points twice, and five vectors of residuals: steps of points
+  plan.add("points", sizeof(double) * ((newton ? 11 + 5 * double(std::max(s.sequence, 1)) : 7) * grid + 15 * judged));
   plan.add("activations of a chunk",
            real * std::min(double(s.chunk), grid) * double(std::max(s.sequence, 1)) * planes * step);
   return plan;

@@ -8,6 +8,8 @@
 
 #include <string>
 
+#include "pde/optimizers.hpp"
+
 namespace train_pde {
 
 struct Settings {
@@ -21,12 +23,14 @@ struct Settings {
   int sequence = 0;          // 0: 5 for a PINNsFormer, 1 for a plain network
   double sequence_step = 0;  // 0: the problem's own
   std::string derivative = "total";
-  std::string optimizer = "lbfgs";
+  Optimizers optimizer;
   int steps = 0;  // 0: the problem's own
   int max_iterations = 20;
   int max_evaluations = 0;
   int history = 100;
-  double learning_rate = 0;  // 0: 1 for L-BFGS, 1e-3 for Adam
+  int products = 50;
+  int step_points = 0;       // 0: all
+  double learning_rate = 0;  // 0: 1e-3 where Adam takes part, else 1
   double weight_residual = 1;
   double weight_boundary = 1;
   double weight_initial = 1;
@@ -44,6 +48,8 @@ struct Settings {
             .derivative = derivative == "total" ? attn::pde::Derivative::total : attn::pde::Derivative::column,
             .chunk = chunk};
   }
+  /// Points of the training grid, or measured ones.
+  double points() const { return problem == "navier-stokes" ? double(samples) : double(x_points) * double(t_points); }
   double weight(std::string const& term) const {
     if (term == "residual") return weight_residual;
     if (term == "boundary") return weight_boundary;

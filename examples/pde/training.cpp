@@ -1,6 +1,8 @@
 #include "pde/training.hpp"
 
 #include "attn/optim/adamw.hpp"
+#include "attn/optim/broyden.hpp"
+#include "attn/optim/gauss_newton.hpp"
 #include "attn/optim/lbfgs.hpp"
 #include "attn/train/description.hpp"
 #include "attn/train/progress.hpp"
@@ -32,17 +34,15 @@ class Training {
       : s_(settings),
         ctx_(ctx),
         loss_(loss),
-        second_order_(s_.optimizer == "lbfgs"),
-        lbfgs_({.learning_rate = s_.learning_rate,
-                .max_iterations = s_.max_iterations,
-                .max_evaluations = s_.max_evaluations,
-                .history = s_.history}),
-        adam_({.learning_rate = s_.learning_rate}),
         files_(s_.common.out, results_of(s_)),
         description_(attn::train::describe_model("train_pde", results_of(s_))) {
     std::vector<std::string> columns = {"step", "loss"};
     columns.insert(columns.end(), loss.names.begin(), loss.names.end());
     columns.insert(columns.end(), {"evaluations", "seconds"});
+    if (s_.optimizer.use("gauss-newton")) {
+      columns.insert(columns.end(), {"products", "damping", "gain", "fraction", "mismatch"});
+    }
+    begin_stage();
     if (s_.resume) {
       files_.continue_log(columns, restore());
     } else {
@@ -61,7 +61,7 @@ class Training {
         flat = step();
         if (checkpoint.due(std::uint64_t(outcome_.steps))) save();
       }
-      if (flat) progress.print(s_.problem + ": no gradient is left after " + std::to_string(outcome_.steps) + " steps");
+      if (flat) progress.print(s_.problem + ": no step lowers the loss after " + std::to_string(outcome_.steps));
       Loss::Value const last = evaluate();
       check(last.total);
       outcome_.loss = last.total;
@@ -72,7 +72,7 @@ class Training {
       if (!evaluated_) throw;  // not the run, what it was given is at fault
       if (good_.extent(0) > 0) Kokkos::deep_copy(values(), good_);
       save_weights();
-      throw io::FailedRun("step " + std::to_string(outcome_.steps + 1) + ": " + error.what() +
+      throw io::FailedRun("step " + std::to_string(outcome_.steps + 1) + ": " + error.what() + broken_ +
                           "; the last good weights are in '" + weights_file().string() + "'");
     }
     outcome_.finished = !stop.requested();
@@ -89,8 +89,28 @@ class Training {
     return Parameters(ctx_.parameters.values().data(), std::size_t(ctx_.parameters.extent()));
   }
 
+  std::string const& optimizer() const { return s_.optimizer.stages[s_.optimizer.stage_of(outcome_.steps)].name; }
+
+  /// Each stage starts with an optimizer that knows nothing.
+  void begin_stage() {
+    double const rate = s_.optimizer.use("adam") ? 1 : s_.learning_rate;
+    lbfgs_ = Lbfgs({.learning_rate = rate,
+                    .max_iterations = s_.max_iterations,
+                    .max_evaluations = s_.max_evaluations,
+                    .history = s_.history});
+    broyden_ = Broyden({.learning_rate = rate,
+                        .max_iterations = s_.max_iterations,
+                        .max_evaluations = s_.max_evaluations,
+                        .history = s_.history});
+    newton_ = Newton({.max_products = s_.products});
+    adam_ = Adam({.learning_rate = s_.learning_rate});
+    good_ = {};
+  }
+
   attn::train::CheckpointParts<Context> parts() {
-    if (second_order_) return {{"lbfgs", lbfgs_.state(ctx_)}};
+    if (optimizer() == "lbfgs") return {{"lbfgs", lbfgs_.state(ctx_)}};
+    if (optimizer() == "broyden") return {{"broyden", broyden_.state(ctx_)}};
+    if (optimizer() == "gauss-newton") return {{"gauss-newton", newton_.state(ctx_)}};
     return {{"adam", adam_.state(ctx_)}};
   }
 
@@ -106,15 +126,19 @@ class Training {
     std::copy(ntk.begin(), ntk.end(), weights_.begin());
     auto const rows = fields.count("rows", std::uint64_t(outcome_.steps));
     auto const history = fields.count("history", std::uint64_t(s_.history));
-    if (second_order_) lbfgs_.restore_history(ctx_, int(history));
+    if (optimizer() == "lbfgs") lbfgs_.restore_history(ctx_, int(history));
+    if (optimizer() == "broyden") broyden_.restore(ctx_, fields.numbers("optimizer", std::size_t(1 + 4 * history)));
+    if (optimizer() == "gauss-newton") newton_.restore(fields.numbers("optimizer", 2));
     files_.load(ctx_, parts());
     return rows;
   }
 
   void save() {
+    bool const broyden = optimizer() == "broyden";
     files_.save(ctx_, parts(),
                 {{"step", outcome_.steps},
-                 {"history", lbfgs_.remembered()},
+                 {"history", broyden ? broyden_.remembered() : lbfgs_.remembered()},
+                 {"optimizer", broyden ? broyden_.numbers() : newton_.numbers()},
                  {"evaluations", outcome_.evaluations},
                  {"losses", outcome_.losses},
                  {"seconds", seconds()},
@@ -127,8 +151,19 @@ class Training {
   Loss::Value evaluate() {
     Loss::Value value = loss_.evaluate(weights_);
     evaluated_ = true;
+    if (!std::isfinite(value.total)) name_what_is_broken();
     return value;
   }
+
+  /// Of the parameters that there are now, the first residual that is not finite.
+  void name_what_is_broken() {
+    auto const problem = loss_.squares(weights_, 0, 0);
+    std::vector<double> r;
+    problem.residuals(r);
+    auto const first = std::ranges::find_if(r, [](double residual) { return !std::isfinite(residual); });
+    if (first != r.end()) broken_ = "; the first residual: " + problem.describe(std::size_t(first - r.begin()));
+  }
+
   static void check(double loss) { ATTN_CHECK(std::isfinite(loss), "the loss became ", loss); }
 
   /// Returns whether no gradient is left.
@@ -138,52 +173,93 @@ class Training {
       ATTN_CHECK(std::isfinite(weights_[0] + weights_[1] + weights_[2]), "the traces of the tangent kernels became ",
                  weights_[0], ", ", weights_[1], " and ", weights_[2]);
     }
-    std::vector<Loss::Value> values_seen;
-    auto const closure = [&] {
-      values_seen.push_back(evaluate());
-      return values_seen.back().total;
-    };
-    double loss = 0;
-    bool flat = false;
-    if (second_order_) {
-      auto const report = lbfgs_.step(ctx_, closure);
-      loss = report.loss;
-      flat = report.iterations == 0;
-    } else {
-      loss = closure();
-      check(loss);
-      // Adam does not look where its step leads: until the loss there is known, the parameters of before are kept.
-      if (good_.extent(0) == 0) good_ = Kokkos::View<Real*, Memory>("train_pde::good", values().extent(0));
-      Kokkos::deep_copy(good_, values());
-      adam_.step(ctx_);
-    }
-    // The line search ends at one of the points that it tried.
-    auto const at =
-        std::find_if(values_seen.rbegin(), values_seen.rend(), [&](auto const& v) { return v.total == loss; });
-    auto const& terms = at == values_seen.rend() ? values_seen.back().terms : at->terms;
+    Step const step = optimizer() == "gauss-newton" ? step_of_residuals()
+                      : optimizer() == "adam"       ? step_of_adam()
+                      : optimizer() == "broyden"    ? step_of_line_search(broyden_)
+                                                    : step_of_line_search(lbfgs_);
+    std::size_t const stage = s_.optimizer.stage_of(outcome_.steps);
     ++outcome_.steps;
-    outcome_.evaluations += static_cast<int>(values_seen.size());
-    outcome_.losses.push_back(loss);
-    attn::train::Metrics row = {{"step", outcome_.steps}, {"loss", loss}};
-    for (std::size_t t = 0; t < terms.size(); ++t) row.emplace_back(loss_.names[t], terms[t]);
+    outcome_.evaluations += step.evaluations;
+    outcome_.losses.push_back(step.value.total);
+    attn::train::Metrics row = {{"step", outcome_.steps}, {"loss", step.value.total}};
+    for (std::size_t t = 0; t < step.value.terms.size(); ++t) row.emplace_back(loss_.names[t], step.value.terms[t]);
     row.insert(row.end(), {{"evaluations", outcome_.evaluations}, {"seconds", seconds()}});
+    row.insert(row.end(), step.more.begin(), step.more.end());
     files_.log(row);
-    progress_->update(outcome_.steps, {{"loss", loss}, {"evaluations", double(outcome_.evaluations)}});
-    return flat;
+    progress_->update(outcome_.steps, {{"loss", step.value.total}, {"evaluations", double(outcome_.evaluations)}});
+    if (s_.optimizer.stage_of(outcome_.steps) != stage) begin_stage();
+    return step.flat;
+  }
+
+  /// What a step of any optimizer came to.
+  struct Step {
+    Loss::Value value;  // after the step; of Adam, before it
+    int evaluations = 0;
+    bool flat = false;  // whether there is nowhere to go
+    attn::train::Metrics more = {};
+  };
+
+  template <class Method>
+  Step step_of_line_search(Method& method) {
+    std::vector<Loss::Value> seen;
+    auto const report = method.step(ctx_, [&] {
+      seen.push_back(evaluate());
+      return seen.back().total;
+    });
+    // The line search ends at one of the points that it tried.
+    auto const at = std::find_if(seen.rbegin(), seen.rend(), [&](auto const& v) { return v.total == report.loss; });
+    return {{report.loss, at == seen.rend() ? seen.back().terms : at->terms},
+            static_cast<int>(seen.size()),
+            report.iterations == 0};
+  }
+
+  Step step_of_adam() {
+    Loss::Value const value = evaluate();
+    check(value.total);
+    // Adam does not look where its step leads: until the loss there is known, the parameters of before are kept.
+    if (good_.extent(0) == 0) good_ = Kokkos::View<Real*, Memory>("train_pde::good", values().extent(0));
+    Kokkos::deep_copy(good_, values());
+    adam_.step(ctx_);
+    return {value, 1, false};
+  }
+
+  Step step_of_residuals() {
+    auto problem = loss_.squares(weights_, s_.step_points, outcome_.steps);
+    auto const residuals = problem.residuals;
+    problem.residuals = [&](std::vector<double>& r) {
+      residuals(r);
+      evaluated_ = true;
+    };
+    auto const report = newton_.step(ctx_, problem);
+    // What is flat for some points need not be so for the next ones.
+    return {{report.loss, problem.terms(newton_.residuals())},
+            static_cast<int>(std::ceil(report.evaluations())),
+            report.converged && s_.step_points == 0,
+            {{"products", report.products},
+             {"damping", report.damping},
+             {"gain", report.gain},
+             {"fraction", report.fraction},
+             {"mismatch", report.mismatch}}};
   }
 
   Settings const& s_;
   Context& ctx_;
   Loss const& loss_;
-  bool second_order_;
-  attn::optim::Lbfgs<Real, Memory> lbfgs_;
-  attn::optim::AdamW<Real, Memory> adam_;
+  using Lbfgs = attn::optim::Lbfgs<Real, Memory>;
+  using Broyden = attn::optim::Broyden<Real, Memory>;
+  using Newton = attn::optim::GaussNewton<Real, Memory>;
+  using Adam = attn::optim::AdamW<Real, Memory>;
+  Lbfgs lbfgs_;  // of these, the one whose stage it is has a state
+  Broyden broyden_;
+  Newton newton_;
+  Adam adam_;
   attn::train::RunFiles files_;
   io::Metadata description_;
   attn::train::Progress* progress_ = nullptr;
   Outcome outcome_;
   Loss::Weights weights_{1, 1, 1};
   Kokkos::View<Real*, Memory> good_;
+  std::string broken_;  // which residual is not finite
   double seconds_before_ = 0;
   bool evaluated_ = false;
 };

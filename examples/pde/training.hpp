@@ -1,11 +1,13 @@
-// The training loop of train_pde: L-BFGS or Adam, metrics, checkpoints, Ctrl-C. It knows nothing of networks and
-// equations, so it is compiled once.
+// The training loop of train_pde: optimizers one after the other, metrics, checkpoints, Ctrl-C. It knows nothing of
+// networks and equations, so it is compiled once.
 #pragma once
 
 #include "attn/pde/predict.hpp"
+#include "attn/pde/residuals.hpp"
 
 #include <array>
 #include <functional>
+#include <memory>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -27,9 +29,20 @@ struct Loss {
   };
   using Weights = std::array<double, 3>;  // of the residual, of the boundary, of initial and measured values
 
+  /// The same as an `optim::LeastSquares` problem.
+  struct Squares {
+    std::function<std::size_t()> size;
+    std::function<void(std::vector<double>& r)> residuals;
+    std::function<void(std::vector<double> const& w)> pull_back;
+    std::function<std::string(std::size_t i)> describe;
+    std::function<std::vector<double>(std::vector<double> const& r)> terms;
+  };
+
   std::vector<std::string> names;  // of the terms
   /// With factors on the terms' own weights; leaves the gradient in the context's parameters.
   std::function<Value(Weights const&)> evaluate;
+  /// Of `points` points of each term, drawn for the given step; 0: of all.
+  std::function<Squares(Weights const&, int points, int step)> squares;
   /// The weights with which no term's tangent kernel dominates: trace of all over trace of the term. The residual's
   /// trace is estimated from 300 points that are drawn for the given step.
   std::function<Weights(int step)> tangent_kernel_weights;
@@ -87,11 +100,28 @@ Loss make_loss(Settings const& s, Context& ctx, Model const& model, Terms terms)
   std::apply([&](auto&... term) { ((term.weight *= s.weight(term.name)), ...); }, terms);
   Loss loss;
   std::apply([&](auto const&... term) { (loss.names.push_back(term.name), ...); }, terms);
-  loss.evaluate = [&ctx, s, model, terms](Loss::Weights const& weights) {
-    Terms weighted = terms;
-    std::apply([&](auto&... term) { ((term.weight *= weights[detail::kind_of(term.name)]), ...); }, weighted);
-    auto const value = pde::loss_and_gradient<Ord>(ctx, model, weighted, s.loss_options());
+  auto const weighted = [terms](Loss::Weights const& weights) {
+    Terms all = terms;
+    std::apply([&](auto&... term) { ((term.weight *= weights[detail::kind_of(term.name)]), ...); }, all);
+    return all;
+  };
+  loss.evaluate = [&ctx, s, model, weighted](Loss::Weights const& weights) {
+    auto const value = pde::loss_and_gradient<Ord>(ctx, model, weighted(weights), s.loss_options());
     return Loss::Value{value.total, {value.terms.begin(), value.terms.end()}};
+  };
+  loss.squares = [&ctx, s, model, weighted](Loss::Weights const& weights, int points, int step) {
+    using Problem = decltype(pde::residuals_of<Ord>(ctx, model, terms, s.loss_options()));
+    auto const problem = std::make_shared<Problem>(ctx, model, weighted(weights), s.loss_options());
+    attn::RandomKey const key = attn::subkey({.seed = s.common.seed}, std::string_view("points of a step"));
+    problem->draw(std::size_t(points), attn::subkey(key, std::uint64_t(step)));
+    return Loss::Squares{[problem] { return problem->size(); },
+                         [problem](std::vector<double>& r) { problem->residuals(r); },
+                         [problem](std::vector<double> const& w) { problem->pull_back(w); },
+                         [problem](std::size_t i) { return problem->describe(i); },
+                         [problem](std::vector<double> const& r) {
+                           auto const value = problem->value(r);
+                           return std::vector<double>(value.terms.begin(), value.terms.end());
+                         }};
   };
   loss.tangent_kernel_weights = [&ctx, s, model, terms](int step) {
     return detail::tangent_kernel_weights<Ord>(s, ctx, model, terms, step);
