@@ -61,7 +61,8 @@ class Training {
         flat = step();
         if (checkpoint.due(std::uint64_t(outcome_.steps))) save();
       }
-      if (flat) progress.print(s_.problem + ": no step lowers the loss after " + std::to_string(outcome_.steps));
+      if (flat)
+        progress.print(s_.problem + ": no step lowers the loss after " + std::to_string(outcome_.steps) + " steps");
       Loss::Value const last = evaluate();
       check(last.total);
       outcome_.loss = last.total;
@@ -104,7 +105,6 @@ class Training {
                         .history = s_.history});
     newton_ = Newton({.max_products = s_.products});
     adam_ = Adam({.learning_rate = s_.learning_rate});
-    good_ = {};
   }
 
   attn::train::CheckpointParts<Context> parts() {
@@ -206,6 +206,7 @@ class Training {
       seen.push_back(evaluate());
       return seen.back().total;
     });
+    good_ = {};  // where this step led is good
     // The line search ends at one of the points that it tried.
     auto const at = std::find_if(seen.rbegin(), seen.rend(), [&](auto const& v) { return v.total == report.loss; });
     return {{report.loss, at == seen.rend() ? seen.back().terms : at->terms},
@@ -231,6 +232,7 @@ class Training {
       evaluated_ = true;
     };
     auto const report = newton_.step(ctx_, problem);
+    good_ = {};
     // What is flat for some points need not be so for the next ones.
     return {{report.loss, problem.terms(newton_.residuals())},
             static_cast<int>(std::ceil(report.evaluations())),

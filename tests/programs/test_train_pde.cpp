@@ -127,6 +127,27 @@ TEST_F(TrainPde, ResumptionContinuesToTheSameBits) {
   expect_resumable({"--optimizer", "adam"});
 }
 
+TEST_F(TrainPde, SequencesOfOptimizersResumeToTheSameBits) {
+  // The part of four steps ends after two: in the middle of a stage, and at the end of one.
+  expect_resumable({"--problem", "reaction", "--optimizer", "gauss-newton", "--products", "4", "--step-points", "6"});
+  expect_resumable({"--optimizer", "adam:2,gauss-newton", "--products", "3"});
+  expect_resumable({"--optimizer", "lbfgs:1,broyden:2,lbfgs"});
+}
+
+TEST_F(TrainPde, GaussNewtonAndBroydenLowerTheLoss_WithTheSameBitsForAnyNumberOfThreads) {
+  for (std::string const optimizer : {"gauss-newton", "broyden"}) {
+    Arguments const recipe = {"--problem", "reaction", "--optimizer", optimizer, "--products", "5"};
+    Arguments const more(recipe.begin(), recipe.begin() + (optimizer == "broyden" ? 4 : 6));
+    io::Json const result = expect_trained(merged(more, {"--threads", "2"}));
+    EXPECT_EQ(result["optimizer"], optimizer);
+    auto const losses = io::read_csv(folder / "run/metrics.csv").numbers("loss");
+    EXPECT_LT(losses.back(), losses.front());
+    std::string const weights = text_of(folder / "run/weights.safetensors");
+    expect_trained(merged(more, {"--threads", "1"}));
+    EXPECT_EQ(text_of(folder / "run/weights.safetensors"), weights) << optimizer;
+  }
+}
+
 TEST_F(TrainPde, ResumptionKeepsTheWeightsOfTheTerms) { expect_resumable({"--problem", "wave", "--ntk-every", "3"}); }
 
 TEST_F(TrainPde, EvaluationFindsTheErrorsOfTraining) {
@@ -156,6 +177,7 @@ TEST_F(TrainPde, AnExplosionLeavesTheLastGoodWeights) {
   EXPECT_EQ(exit.code, 1) << exit.err;
   EXPECT_EQ(exit.lines_of_err(), 1u) << exit.err;
   EXPECT_NE(exit.err.find("last good weights"), std::string::npos) << exit.err;
+  EXPECT_NE(exit.err.find("the first residual: term \"residual\", point 0 at (0, 0)"), std::string::npos) << exit.err;
   Arguments evaluate = flags({"--activation", "poly", "--weights", (folder / "run/weights.safetensors").string(),
                               "--out", (folder / "judged").string()});
   evaluate.push_back("--evaluate");
@@ -215,6 +237,12 @@ TEST_F(TrainPde, BadInputIsRefused) {
     expect_refused({"--test-points", points}, {"--test-points", points});
   }
   expect_refused({"--learning-rate", "nan"}, {"--learning-rate", "nan"});
+  for (std::string const optimizer :
+       {"newton", "", "adam,lbfgs", "adam:0,lbfgs", "adam:5", "adam:x,lbfgs", "adam:5,"}) {
+    expect_refused({"--optimizer", optimizer}, {"--optimizer", "adam:1000,gauss-newton", "'" + optimizer + "'"});
+  }
+  expect_refused({"--optimizer", "gauss-newton", "--step-points", "21"}, {"--step-points", "20", "21"});
+  expect_refused({"--step-points", "3"}, {"--step-points", "gauss-newton"});
   expect_refused({"--problem", "wave", "--derivative", "column"}, {"--derivative", "column"});
   expect_refused({"--data", file("x.mat", "")}, {"--data", "navier-stokes"});
   expect_refused({"--problem", "navier-stokes", "--solution", file("x.mat", "")}, {"--solution", "--data"});
