@@ -12,6 +12,5 @@ int main() {
   using View = Kokkos::View<float****, Kokkos::LayoutRight, Kokkos::DefaultExecutionSpace>;
   View const x("x", 1, 1, 4, 8);
   Kokkos::DefaultExecutionSpace const exec;
-  auto const saved = attn::attention(exec, OnlyFloat{}, x, x, x, x);
-  attn::attention_backward(exec, OnlyFloat{}, x, x, x, x, saved, x, x, x, x);
+  attn::attention(exec, OnlyFloat{}, x, x, x, x);  // said before a backward pass needs it
 }

@@ -6,6 +6,24 @@
 
 namespace attn {
 
+/// A pointwise activation that states its derivative.
+template <class A, class T>
+concept StatesSlope = requires(A const a, T s, Row row) {
+  { a.slope(s, row) } -> std::same_as<T>;
+};
+
+namespace detail {
+
+/// A sentence for a pointwise activation that has no derivative.
+template <class A, class T>
+constexpr void check_slope() {
+  static_assert(StatesSlope<A, T> || PointwiseActivation<A, Jet<T, 1>>,
+                "activation: write operator() as a template over the score's type, so that it also takes a jet, or "
+                "add a member slope(score, row)");
+}
+
+}  // namespace detail
+
 template <class T>
 struct WeightAndSlope {
   T weight;
@@ -15,14 +33,10 @@ struct WeightAndSlope {
 /// w = a(s, row) and dw/ds.
 template <class T, PointwiseActivation<T> A>
 ATTN_FUNCTION WeightAndSlope<T> weight_and_slope(A const& a, T s, Row row) {
-  if constexpr (requires {
-                  { a.slope(s, row) } -> std::same_as<T>;
-                }) {
+  if constexpr (StatesSlope<A, T>) {
     return {a(s, row), a.slope(s, row)};
   } else {
-    static_assert(PointwiseActivation<A, Jet<T, 1>>,
-                  "activation: write operator() as a template over the score's type, so that it also takes a jet, or "
-                  "add a member slope(score, row)");
+    detail::check_slope<A, T>();
     auto const w = a(Jet<T, 1>::variable(s), row);
     return {w.coefficients[0], w.coefficients[1]};
   }

@@ -1,7 +1,7 @@
 /// What every entry point of attention checks before a kernel reads or writes: shapes, by-products, overlaps.
 #pragma once
 
-#include "attn/activation/concepts.hpp"
+#include "attn/activation/slope.hpp"
 #include "attn/attention/options.hpp"
 #include "attn/attention/saved.hpp"
 #include "attn/core/overlap.hpp"
@@ -10,11 +10,18 @@
 
 namespace attn::detail {
 
+/// What is computed with, for tensors that hold narrower numbers too.
+template <class X>
+using PrecisionOf = RealOf<AccumulatorOf<typename X::Scalar>>;
+
 /// What every entry point checks about shapes; H must be a multiple of H_kv.
 template <class Q, class K, class V, class O>
 void check_attention(char const* function, Q const& q, K const& k, V const& v, O const& out) {
   static_assert(Q::rank == 4 && K::rank == 4 && V::rank == 4 && O::rank == 4,
                 "attention: pass q, k, v and out as tensors or views of rank 4: (batch, heads, tokens, width)");
+  static_assert(std::same_as<PrecisionOf<Q>, PrecisionOf<K>> && std::same_as<PrecisionOf<Q>, PrecisionOf<V>> &&
+                    std::same_as<PrecisionOf<Q>, PrecisionOf<O>>,
+                "attention: give q, k, v and out of one precision, all of double or all of float and narrower numbers");
   auto const shape = [](auto const& t) {
     std::ostringstream s;
     s << "(" << t.extent(0) << ", " << t.extent(1) << ", " << t.extent(2) << ", " << t.extent(3) << ")";
@@ -79,6 +86,8 @@ constexpr void check_activation_concept() {
                 "attention: the activation must be pointwise, template <class T> ATTN_FUNCTION T operator()(T score, "
                 "attn::Row row) const, or row-normalised, with Stats, absorb, numerator, normalizer and pullback: see "
                 "attn/activation/concepts.hpp");
+  // Said here already, though only a backward pass needs it.
+  if constexpr (Real<T> && PointwiseActivation<A, T>) check_slope<A, T>();
 }
 
 /// `saved` has memory for a call of this shape, or, where it is not `needed`, none, which saves nothing.
