@@ -54,7 +54,7 @@ using Read = std::function<void(std::size_t begin, std::size_t count, float* to)
 /// What the model says of `count` images like these, and what it has been told of their classes.
 Answers ask(Settings const& settings, attn::data::ImageShape const& like, std::size_t count, io::Path const& weights,
             Read const& read) {
-  Sizes const sizes = model_sizes(settings.model, like);
+  Sizes const sizes = sizes_of(settings, like);
   memory_of(settings, sizes, false).check(settings.insist);
   Context ctx(settings.seed);
   auto const model = make_classifier(ctx, settings.activation, sizes);

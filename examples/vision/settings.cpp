@@ -33,7 +33,8 @@ void describe(io::SettingList& list, Settings& settings) {
         .range = {0, 1e9}});
   describe(list, settings.recipe);
   list("precision", settings.precision,
-       {.help = "Numbers between layers: fp32, or bf16 with sums, weights and optimizer in fp32",
+       {.help = "Numbers between layers: fp32, or bf16 with sums, weights, losses and optimizer in fp32 (default: that "
+                "of --weights, else fp32)",
         .words = {"fp32", "bf16"}});
   describe(list, settings.data);
   describe(list, settings.tuning);
@@ -43,8 +44,14 @@ void check(Settings const& settings) {
   Recipe const& r = settings.recipe;
   ATTN_CHECK(r.batch % r.accumulate == 0, "--accumulate: give a divisor of the batch of ", r.batch, ", got ",
              r.accumulate);
-  ATTN_CHECK(settings.precision == "fp32", "--precision: bf16 is not supported by these models yet; use fp32");
   ATTN_CHECK(settings.tuning.layer_decay > 0, "--layer-decay: give a factor above 0");
+}
+
+Sizes sizes_of(Settings const& settings, attn::data::ImageShape const& like) {
+  Sizes sizes = model_sizes(settings.model, like);
+  sizes.scale_keys = settings.scale_keys;
+  sizes.bf16 = settings.precision == "bf16";
+  return sizes;
 }
 
 io::Json results_of(Settings settings, Sizes const& sizes, ImageData const& data) {
@@ -111,6 +118,10 @@ void adopt(io::SettingList& list, io::CommonOptions const& common, Settings& set
   io::adopt(list, description, source);
   if (!settings.model.family) settings.model.family = "vit";  // weights from before there were others
   take_activation(common, settings);
+  io::Json const precision = description.value("precision", io::Json("fp32"));
+  ATTN_CHECK(precision == "fp32" || precision == "bf16", source,
+             " describes its precision wrongly: use fp32 or bf16, got ", precision.dump());
+  if (!list.given("precision")) settings.precision = precision.get<std::string>();
   io::Json const factor = description.value("factor", io::Json(nullptr));
   if (factor.is_null() || list.given("scale") || list.given("scale-keys")) return;
   double const number = factor.is_number() ? factor.get<double>() : NAN;

@@ -46,6 +46,9 @@ void describe(io::SettingList& list, Settings& settings);
 /// Throws where settings contradict one another.
 void check(Settings const& settings);
 
+/// The sizes of the model for images like these, in the precision that is chosen.
+Sizes sizes_of(Settings const& settings, attn::data::ImageShape const& like);
+
 /// All that the result of a run depends on, for results.json.
 io::Json results_of(Settings settings, Sizes const& sizes, ImageData const& data);
 
@@ -56,7 +59,8 @@ io::Json checkpoint_settings(io::Json run);
 void take_activation(io::CommonOptions const& common, Settings& settings);
 
 /// Takes over the model that weights describe themselves with, its activation too; see `io::adopt`. `list` holds the
-/// settings and the common ones. The sizes that --model names count as given.
+/// settings and the common ones. The sizes that --model names count as given. The precision that the weights were
+/// trained in is the default, not an order.
 void adopt(io::SettingList& list, io::CommonOptions const& common, Settings& settings, io::Json const& description,
            std::string const& source);
 

@@ -73,6 +73,7 @@ struct Sizes {
   bool no_class_position = false;  ///< ViT: the class token has no position, as in DeiT III
   double drop = 0;                 ///< rate of dropout
   double drop_path = 0;            ///< rate of stochastic depth in the last block
+  bool bf16 = false;               ///< numbers of two bytes between layers
 };
 
 }  // namespace vision

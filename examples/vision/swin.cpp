@@ -1,12 +1,13 @@
 // Swin, compiled once for activations that are chosen when the program runs; and the kernels of its windows.
-#include "attn/models/swin.hpp"
+#include "vision/swin.hpp"
 
 #include "attn/attention/activation_registry.hpp"
 #include "attn/models/swin_names.hpp"
 
 #include "own_activations.hpp"
 #include "vision/families.hpp"
-#include "vision/model_classifier.hpp"
+
+template class vision::ModelClassifier<vision::SwinModel>;
 
 namespace vision {
 namespace {
@@ -47,26 +48,25 @@ std::vector<NamedModel> swin_models() {
 
 std::unique_ptr<Classifier> make_swin(attn::nn::Builder const& builder, ActivationChoice const& choice,
                                       Sizes const& s) {
-  using Model = attn::models::Swin<WindowActivation>;
   ATTN_CHECK(s.patch.height == s.patch.width, "--patch: give Swin a square patch, got ", s.patch.text());
-  Model::Config config = {.width = s.width,
-                          .depths = s.depth.indices(),
-                          .heads = s.heads.indices(),
-                          .windows = {},
-                          .mlp_ratio = s.mlp_ratio,
-                          .image_height = s.image.height,
-                          .image_width = s.image.width,
-                          .channels = s.channels,
-                          .patch = s.patch.height,
-                          .classes = s.classes,
-                          .dropout = s.drop,
-                          .stochastic_depth = s.drop_path,
-                          .activation = choice.make(window_activations()),
-                          .scale_per_head = s.scale_per_head,
-                          .scale_tokens = s.scale_keys};
+  SwinModel::Config config = {.width = s.width,
+                              .depths = s.depth.indices(),
+                              .heads = s.heads.indices(),
+                              .windows = {},
+                              .mlp_ratio = s.mlp_ratio,
+                              .image_height = s.image.height,
+                              .image_width = s.image.width,
+                              .channels = s.channels,
+                              .patch = s.patch.height,
+                              .classes = s.classes,
+                              .dropout = s.drop,
+                              .stochastic_depth = s.drop_path,
+                              .activation = choice.make(window_activations()),
+                              .scale_per_head = s.scale_per_head,
+                              .scale_tokens = s.scale_keys};
   for (int const side : s.window.numbers) config.windows.emplace_back(side);
-  return std::make_unique<ModelClassifier<Model>>(
-      builder, config, std::vector<std::string>(static_cast<std::size_t>(s.depth.total()), "token of a window"));
+  return make_model<SwinModel>(
+      builder, config, s, std::vector<std::string>(static_cast<std::size_t>(s.depth.total()), "token of a window"));
 }
 
 }  // namespace vision

@@ -83,8 +83,7 @@ std::vector<float> numbers(io::Json const& description, char const* field) {
 
 Outcome train(Settings const& settings, ImageData const& data, RunOptions const& options) {
   check(settings);
-  Sizes sizes = model_sizes(settings.model, data.train->shape());
-  sizes.scale_keys = settings.scale_keys;
+  Sizes const sizes = sizes_of(settings, data.train->shape());
   memory_of(settings, sizes, true).check(settings.insist);
   Context ctx(settings.seed);
   auto const model = make_classifier(ctx, settings.activation, sizes);
@@ -141,7 +140,7 @@ Outcome train(Settings const& settings, ImageData const& data, RunOptions const&
 
 Outcome evaluate(Settings const& settings, ImageData const& data, io::Path const& weights) {
   check(settings);
-  Sizes const sizes = model_sizes(settings.model, data.test->shape());
+  Sizes const sizes = sizes_of(settings, data.test->shape());
   memory_of(settings, sizes, false).check(settings.insist);
   Context ctx(settings.seed);
   auto const model = make_classifier(ctx, settings.activation, sizes);
@@ -157,6 +156,7 @@ Outcome evaluate(Settings const& settings, ImageData const& data, io::Path const
                   {"power", a.is_poly() ? io::Json(a.power) : io::Json(nullptr)},
                   {"scale", a.is_poly() ? a.scale : "none"},
                   {"seed", settings.seed},
+                  {"precision", settings.precision},
                   {"weights", weights.string()},
                   {"parameters", ctx.parameters.count()},
                   {"test_images", data.test->size()},

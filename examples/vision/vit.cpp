@@ -1,10 +1,11 @@
 // ViT, compiled once for activations that are chosen when the program runs.
-#include "attn/models/vit.hpp"
+#include "vision/vit.hpp"
 
 #include "attn/models/vit_names.hpp"
 
 #include "vision/families.hpp"
-#include "vision/model_classifier.hpp"
+
+template class vision::ModelClassifier<vision::VitModel>;
 
 namespace vision {
 
@@ -54,9 +55,7 @@ std::unique_ptr<Classifier> make_vit(attn::nn::Builder const& builder, Activatio
       .scale_per_head = s.scale_per_head,
       .scale_tokens = s.scale_keys,
       .layer_scale = s.layer_scale};
-  using Model = attn::models::Vit<attn::models::VitBlock<Activation>>;
-  return std::make_unique<ModelClassifier<Model>>(builder, config,
-                                                  std::vector<std::string>(std::size_t(s.depth.first()), "token"));
+  return make_model<VitModel>(builder, config, s, std::vector<std::string>(std::size_t(s.depth.first()), "token"));
 }
 
 }  // namespace vision

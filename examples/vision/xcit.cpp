@@ -1,10 +1,11 @@
 // XCiT, compiled once for activations that are chosen when the program runs.
-#include "attn/models/xcit.hpp"
+#include "vision/xcit.hpp"
 
 #include "attn/models/xcit_names.hpp"
 
 #include "vision/families.hpp"
-#include "vision/model_classifier.hpp"
+
+template class vision::ModelClassifier<vision::XcitModel>;
 
 namespace vision {
 
@@ -30,29 +31,28 @@ std::vector<NamedModel> xcit_models() {
 
 std::unique_ptr<Classifier> make_xcit(attn::nn::Builder const& builder, ActivationChoice const& choice,
                                       Sizes const& s) {
-  using Model = attn::models::Xcit<Activation>;
   ATTN_CHECK(s.patch.height == s.patch.width, "--patch: give XCiT a square patch, got ", s.patch.text());
-  Model::Config config = {.width = s.width,
-                          .depth = s.depth.first(),
-                          .class_depth = s.class_depth,
-                          .heads = s.heads.first(),
-                          .mlp_ratio = s.mlp_ratio,
-                          .image_height = s.image.height,
-                          .image_width = s.image.width,
-                          .channels = s.channels,
-                          .patch = s.patch.height,
-                          .classes = s.classes,
-                          .dropout = s.drop,
-                          .stochastic_depth = s.drop_path,
-                          .eta = s.layer_scale,
-                          .tokens_norm = s.class_norm == "all",
-                          .activation = choice.make(activations()),
-                          .scale_per_head = s.scale_per_head,
-                          .scale_tokens = s.scale_keys};
+  XcitModel::Config config = {.width = s.width,
+                              .depth = s.depth.first(),
+                              .class_depth = s.class_depth,
+                              .heads = s.heads.first(),
+                              .mlp_ratio = s.mlp_ratio,
+                              .image_height = s.image.height,
+                              .image_width = s.image.width,
+                              .channels = s.channels,
+                              .patch = s.patch.height,
+                              .classes = s.classes,
+                              .dropout = s.drop,
+                              .stochastic_depth = s.drop_path,
+                              .eta = s.layer_scale,
+                              .tokens_norm = s.class_norm == "all",
+                              .activation = choice.make(activations()),
+                              .scale_per_head = s.scale_per_head,
+                              .scale_tokens = s.scale_keys};
   if (s.class_softmax) config.class_activation = activations().make("softmax");
   std::vector<std::string> units(static_cast<std::size_t>(s.depth.first()), "channel");
   units.resize(units.size() + static_cast<std::size_t>(s.class_depth), "token");
-  return std::make_unique<ModelClassifier<Model>>(builder, config, std::move(units));
+  return make_model<XcitModel>(builder, config, s, std::move(units));
 }
 
 }  // namespace vision

@@ -1,4 +1,5 @@
 #include "attn/activation/softmax.hpp"
+#include "attn/attention/any_activation.hpp"
 #include "attn/nn/attention.hpp"
 #include "attn/testing/check_module.hpp"
 
@@ -52,6 +53,26 @@ TEST(Attention, InNumbersOfTwoBytesIsNearThatOfFloats) {
   auto const rounded = nn::converted<BFloat16>(narrow, nn::ConstTensorOf<Ctx<float>, 3>(x.tensor()));
   auto const got = on_host(attention.forward(narrow, rounded).value);
   for (std::size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(float(got[i]), exact[i], 0.02f);
+}
+
+TEST(Attention, OfAnActivationWithKernelsForFloatsAlone_ComputesNumbersOfTwoBytesInCopies) {
+  using Any = BasicAnyActivation<AttentionCall<Exec>>;
+  Ctx<float> ctx(1);
+  nn::Attention<nn::FusedQkv, FullAttention<Any>> const attention(ctx / "attn",
+                                                                  {.width = 16, .heads = 2, .activation = Softmax{}});
+  Ctx<BFloat16> narrow(ctx);
+  auto const x = attn_test::random_array<float, 3>({2, 7, 16}, 1);
+  auto const run = [&](auto& typed) {
+    using T = typename std::remove_reference_t<decltype(typed)>::Scalar;
+    auto [y, tape] = attention.forward(typed, nn::converted<T>(ctx, nn::ConstTensorOf<Ctx<float>, 3>(x.tensor())));
+    return std::pair(on_host(y), on_host(attention.backward(typed, std::move(tape), y)));
+  };
+  auto const want = run(ctx);
+  auto const got = run(narrow);
+  for (std::size_t i = 0; i < want.first.size(); ++i) {
+    EXPECT_NEAR(float(got.first[i]), want.first[i], 0.02f);
+    EXPECT_NEAR(float(got.second[i]), want.second[i], 0.02f);
+  }
 }
 
 }  // namespace

@@ -3,6 +3,9 @@
 #include "attn/nn/cross_covariance_attention.hpp"
 #include "attn/testing/check_module.hpp"
 
+#include <array>
+#include <cmath>
+
 #include "nn/golden_core.hpp"
 #include "support.hpp"
 
@@ -42,6 +45,33 @@ TEST(CrossCovarianceAttention, NormsAreThoseOfTheWeightsOfChannels) {
     for (std::size_t i = 0; i < 9; ++i) squares += w[head * 9 + i] * w[head * 9 + i], sum += w[head * 9 + i];
     EXPECT_NEAR(sum, 3, 1e-12);
     EXPECT_NEAR(norms[2 + head], squares, 1e-12);
+  }
+}
+
+TEST(CrossCovarianceAttention, OfNumbersOfTwoBytesDiffersByTheirRoundings) {
+  nn::Context<attn_test::Exec, float> ctx(1);
+  nn::Context<attn_test::Exec, BFloat16> narrow(ctx);
+  Xca<Softmax> const attention(ctx / "attn", {.width = 34, .heads = 2, .initial = nn::normal(0.3)});
+  auto const x = attn_test::random_array<float, 3>({2, 37, 34}, 1);
+  auto const run = [&](auto& typed) {
+    using T = typename std::remove_reference_t<decltype(typed)>::Scalar;
+    ctx.parameters.zero_gradients(ctx.exec);
+    auto forward = attention.forward(typed, nn::converted<T>(ctx, nn::ConstTensorOf<decltype(ctx), 3>(x.tensor())));
+    EXPECT_EQ(attention.weights(typed, forward.tape, 1).extent(2), 17);
+    double const norm = double(on_host(attention.norms(typed, forward.tape).frobenius)[1]);
+    auto const d_x = attention.backward(typed, std::move(forward.tape), forward.value);
+    return std::array{attn::testing::detail::host_numbers(forward.value), attn::testing::detail::host_numbers(d_x),
+                      attn::testing::detail::host_numbers(ctx.parameters.gradients()), std::vector{norm}};
+  };
+  auto const want = run(ctx), got = run(narrow);
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    double difference = 0, size = 0;
+    for (std::size_t j = 0; j < want[i].size(); ++j) {
+      difference += std::pow(got[i][j] - want[i][j], 2);
+      size += std::pow(want[i][j], 2);
+    }
+    EXPECT_LT(std::sqrt(difference), 0x1p-6 * std::sqrt(size)) << i;
+    if (i < 3) EXPECT_GT(std::sqrt(difference), 0x1p-14 * std::sqrt(size)) << i << ": it computed in fp32";
   }
 }
 

@@ -97,6 +97,60 @@ TEST_F(TrainVisionModels, OfEveryFamily_LearnAndAnswerAgain) {
                  {"family", "vit", "xcit"});
 }
 
+TEST_F(TrainVisionModels, InBf16_LearnWhatTheyLearnInFp32) {
+  for (std::string const model : {"deit_micro_distilled", "swin_micro", "xcit_micro"}) {
+    SCOPED_TRACE(model);
+    Arguments flags = {"--model", model,  "--width",      "16",   "--heads",  "2",
+                       "--depth", "2",    "--patch",      "2",    "--epochs", "6",
+                       "--lr",    "3e-3", "--activation", "poly", "--scale",  "dynamic"};
+    if (model == "swin_micro") flags = merged(flags, {"--depth", "1,1", "--heads", "1,2", "--window", "2"});
+    ASSERT_EQ(run("fp32", flags).code, 0);
+    Exit const exit = run("bf16", merged(flags, {"--precision", "bf16"}));
+    ASSERT_EQ(exit.code, 0) << exit.err;
+    io::Json const wide = run_of(folder / "fp32"), narrow = run_of(folder / "bf16");
+    EXPECT_EQ(wide.at("precision"), "fp32");
+    EXPECT_EQ(narrow.at("precision"), "bf16");
+    EXPECT_NE(narrow.at("train_loss"), wide.at("train_loss"));
+    EXPECT_NEAR(narrow.at("test_loss"), wide.at("test_loss"), 0.05 * wide.at("test_loss").get<double>());
+    EXPECT_NEAR(narrow.at("test_accuracy"), wide.at("test_accuracy"), 0.06);
+
+    // The weights say in which precision they were trained; whoever asks may choose the other.
+    std::vector<float> images(20 * 64);
+    for (std::size_t i = 0; i < images.size(); ++i) images[i] = static_cast<float>(i * 37 % 101) / 50.0f - 1;
+    io::write_npy(folder / "X.npy", array_of({20, 1, 8, 8}, images));
+    auto const logits = [&](Arguments const& more) {
+      Arguments all = {"--out",     (folder / "answers").string(), "--weights", weights("bf16"),
+                       "--predict", (folder / "X.npy").string()};
+      all.insert(all.end(), more.begin(), more.end());
+      Exit const asked = programs::run(program, all);
+      EXPECT_EQ(asked.code, 0) << asked.err;
+      return io::read_npy(folder / "answers" / "logits.npy").as<float>();
+    };
+    auto const as_trained = logits({}), exact = logits({"--precision", "fp32"});
+    EXPECT_EQ(as_trained, logits({"--precision", "bf16"}));
+    double difference = 0, size = 0;
+    for (std::size_t i = 0; i < exact.size(); ++i) {
+      difference += std::pow(as_trained[i] - exact[i], 2);
+      size += std::pow(exact[i], 2);
+    }
+    EXPECT_LT(std::sqrt(difference), 0x1p-5 * std::sqrt(size));
+    EXPECT_GT(std::sqrt(difference), 0x1p-12 * std::sqrt(size)) << "it computed in fp32";
+    Arguments const evaluate = {"--weights", weights("bf16"), "--evaluate"};
+    ASSERT_EQ(run("judged", evaluate).code, 0);
+    EXPECT_EQ(run_of(folder / "judged").at("test_loss"), narrow.at("test_loss"));
+    EXPECT_EQ(run_of(folder / "judged").at("precision"), "bf16");
+  }
+}
+
+TEST_F(TrainVisionModels, InBf16_AreResumedInBf16) {
+  Arguments const flags = {"--model", "deit_micro", "--width", "16", "--heads", "2", "--depth", "1"};
+  ASSERT_EQ(run("run", merged(flags, {"--precision", "bf16"})).code, 0);
+  Exit const resumed = run("run", merged(flags, {"--resume"}));
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_EQ(run_of(folder / "run").at("precision"), "bf16");
+  expect_refused(merged(flags, {"--precision", "fp32", "--out", (folder / "run").string(), "--resume"}), {"precision"});
+}
+
 TEST_F(TrainVisionModels, WeightsOfOthers_AreKnownByTheirNames) {
   Arguments const small = {"--width", "16", "--heads", "2", "--depth", "1", "--patch", "2"};
   ASSERT_EQ(run("xcit", merged(small, {"--model", "xcit_micro"})).code, 0);

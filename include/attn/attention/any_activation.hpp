@@ -72,6 +72,14 @@ class BasicAnyActivation {
     return result;
   }
 
+  /// Whether a call with scalars of type T and such options is in the list.
+  template <class Exec, class T, class Options>
+  static constexpr bool names_call() {
+    return ((std::same_as<Exec, typename Calls::Exec> && std::same_as<T, typename Calls::Scalar> &&
+             std::same_as<Options, typename Calls::Options>) ||
+            ...);
+  }
+
   // What `attention`, `attention_backward`, `describe` and `Saved` call.
 
   template <class Exec, class X, class T, class Memory, class M, class Norms, class Products, class Bias>

@@ -5,6 +5,7 @@
 #include "attn/nn/attention.hpp"
 #include "attn/nn/detail/batched_matrices.hpp"
 #include "attn/nn/detail/cross_covariance.hpp"
+#include "attn/nn/precision.hpp"
 
 namespace attn::nn {
 
@@ -15,7 +16,8 @@ namespace attn::nn {
 /// For each head, with d = C / heads channels: weights (d, d) = a(temperature cos(q_i, k_j)) for channels i of q and j
 /// of k, as vectors over the tokens; y_ni = sum_j weights_ij v_nj. To the activation a row has d keys. Parameters:
 /// temperature (heads, 1, 1), which decays, as it does where timm trains; and trained numbers of the activation.
-/// 4 B N C d flops. On a host a thread takes whole heads, whose part of q, k and v then stays in its cache.
+/// Of numbers of two bytes, lengths, products and weights are computed in fp32. 4 B N C d flops. On a host a thread
+/// takes whole heads, whose part of q, k and v then stays in its cache.
 template <class A>
 class CrossCovarianceAttention {
  public:
@@ -30,13 +32,15 @@ class CrossCovarianceAttention {
   template <class Ctx>
   using Call = NoCall;
 
-  template <class Ctx>
-  struct Tape {
-    TensorOf<Ctx, 2> inverse_q, inverse_k;      // (B, C)
-    TensorOf<Ctx, 4> cosines, scores, weights;  // (B, H, d, d)
-    ConstTensorOf<Ctx, 4> unit;
-    detail::SavedIn<Ctx, A> saved;
+  template <class Wide>
+  struct WideTape {
+    TensorOf<Wide, 2> inverse_q, inverse_k;      // (B, C)
+    TensorOf<Wide, 4> cosines, scores, weights;  // (B, H, d, d)
+    ConstTensorOf<Wide, 4> unit;
+    detail::SavedIn<Wide, A> saved;
   };
+  template <class Ctx>
+  using Tape = WideTape<WideContext<Ctx>>;
 
   CrossCovarianceAttention(Builder const& builder, CoreConfig<A> const& config, Settings const& settings)
       : config_(sized(config, settings)),
@@ -45,7 +49,8 @@ class CrossCovarianceAttention {
 
   template <class Ctx, class X>
   NoCall call(Ctx& ctx, X const&) const {
-    static_assert(Real<typename Ctx::Scalar>, "CrossCovarianceAttention: compute in a context of float or double");
+    static_assert(Real<AccumulatorOf<typename Ctx::Scalar>>,
+                  "CrossCovarianceAttention: compute in a context of reals, not of jets");
     detail::refuse_sequences(ctx, "CrossCovarianceAttention::forward");
     return {};
   }
@@ -53,12 +58,22 @@ class CrossCovarianceAttention {
   template <class Ctx>
   Forward<TensorOf<Ctx, 3>, Tape<Ctx>> forward(Ctx& ctx, NoCall, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k,
                                                ConstTensorOf<Ctx, 3> v) const {
-    using T = typename Ctx::Scalar;
+    using T = typename Ctx::Real;
     Index const h = config_.heads;
     auto const y = ctx.tensor(q.extents());
     auto const tape = weigh(ctx, q, k, AttentionOptions<>{.score_scale = 1});
-    detail::multiply(ctx.exec, T(1), detail::heads_to_read(v, h), tape.weights.transpose(2, 3), T(0),
-                     detail::heads_to_write(y, h));
+    auto const mix = [&](auto const& values, auto const& to) {
+      detail::multiply(ctx.exec, T(1), detail::heads_to_read(values, h), tape.weights.transpose(2, 3), T(0),
+                       detail::heads_to_write(to, h));
+    };
+    if constexpr (is_narrow<typename Ctx::Scalar>) {
+      typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+      auto const sums = ctx.template tensor<T>(y.extents());
+      mix(widened_tokens(ctx, v), sums);
+      copy_tokens(ctx, sums, y);
+    } else {
+      mix(v, y);
+    }
     return {y, tape};
   }
 
@@ -66,6 +81,49 @@ class CrossCovarianceAttention {
   void backward(Ctx& ctx, NoCall, Tape<Ctx> const& tape, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k,
                 ConstTensorOf<Ctx, 3> v, ConstTensorOf<Ctx, 3> /*y*/, ConstTensorOf<Ctx, 3> d_y, TensorOf<Ctx, 3> d_q,
                 TensorOf<Ctx, 3> d_k, TensorOf<Ctx, 3> d_v) const {
+    if constexpr (is_narrow<typename Ctx::Scalar>) {
+      typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+      WideContext<Ctx> wide(ctx);
+      auto const of_q = wide.tensor(q.extents()), of_k = wide.tensor(k.extents()), of_v = wide.tensor(v.extents());
+      pull_back(wide, tape, widened_tokens(ctx, q), widened_tokens(ctx, k), widened_tokens(ctx, v),
+                widened_tokens(ctx, d_y), of_q, of_k, of_v);
+      copy_tokens(ctx, of_q, d_q);
+      copy_tokens(ctx, of_k, d_k);
+      copy_tokens(ctx, of_v, d_v);
+    } else {
+      pull_back(ctx, tape, q, k, v, d_y, d_q, d_k, d_v);
+    }
+  }
+
+  /// Squared norms of the weights (d, d) of each sample and head, and of their Jacobian: (B, H) each.
+  template <class Ctx>
+  auto norms(Ctx& ctx, NoCall, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k, ConstTensorOf<Ctx, 3>) const {
+    using Norms = AttentionNorms<typename Ctx::Real, typename Ctx::MemorySpace>;
+    auto const room = [&] { return ctx.template tensor<typename Ctx::Real>(q.extent(0), config_.heads); };
+    Norms const norms{room(), room()};
+    typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+    weigh(ctx, q, k, AttentionOptions<Full, Norms>{.score_scale = 1, .norms = norms});
+    return norms;
+  }
+
+  /// The weights of one sample: (H, d, d), channel of q by channel of k.
+  template <class Ctx>
+  TensorOf<Ctx, 3> weights(Ctx& ctx, NoCall, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k, Index sample) const {
+    auto const part = [&](ConstTensorOf<Ctx, 3> const& x) { return x.slice(0, sample, sample + 1); };
+    Index const d = config_.width / config_.heads;
+    auto const result = ctx.tensor(config_.heads, d, d);
+    typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+    auto const tape = weigh(ctx, part(q), part(k), AttentionOptions<>{.score_scale = 1});
+    copy_tokens(ctx, tape.weights.template reshape<3>(result.extents()), result);
+    return result;
+  }
+
+ private:
+  /// `backward` where all is of one scalar.
+  template <class Ctx>
+  void pull_back(Ctx& ctx, Tape<Ctx> const& tape, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k,
+                 ConstTensorOf<Ctx, 3> v, ConstTensorOf<Ctx, 3> d_y, TensorOf<Ctx, 3> d_q, TensorOf<Ctx, 3> d_k,
+                 TensorOf<Ctx, 3> d_v) const {
     using T = typename Ctx::Scalar;
     using Const = ConstTensorOf<Ctx, 4>;
     constexpr bool on_host = HostExecutionSpace<typename Ctx::Space>;
@@ -135,26 +193,6 @@ class CrossCovarianceAttention {
         detail::PullTemperature<T>{of_rows.data(), ctx.parameters.gradient(temperature_).data(), batch, h, d});
   }
 
-  /// Squared norms of the weights (d, d) of each sample and head, and of their Jacobian: (B, H) each.
-  template <class Ctx>
-  auto norms(Ctx& ctx, NoCall, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k, ConstTensorOf<Ctx, 3>) const {
-    using Norms = AttentionNorms<typename Ctx::Real, typename Ctx::MemorySpace>;
-    Norms const norms{ctx.tensor(q.extent(0), config_.heads), ctx.tensor(q.extent(0), config_.heads)};
-    typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
-    weigh(ctx, q, k, AttentionOptions<Full, Norms>{.score_scale = 1, .norms = norms});
-    return norms;
-  }
-
-  /// The weights of one sample: (H, d, d), channel of q by channel of k.
-  template <class Ctx>
-  TensorOf<Ctx, 3> weights(Ctx& ctx, NoCall, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k, Index sample) const {
-    auto const part = [&](ConstTensorOf<Ctx, 3> const& x) { return x.slice(0, sample, sample + 1); };
-    Index const d = config_.width / config_.heads;
-    auto const tape = weigh(ctx, part(q), part(k), AttentionOptions<>{.score_scale = 1});
-    return tape.weights.template reshape<3>({config_.heads, d, d});
-  }
-
- private:
   static CoreConfig<A> sized(CoreConfig<A> config, Settings const& settings) {
     ATTN_CHECK(settings.tokens >= 0, "CrossCovarianceAttention: give a number of tokens that is not negative, got ",
                settings.tokens);
@@ -164,17 +202,36 @@ class CrossCovarianceAttention {
 
   template <class Ctx, class Options>
   Tape<Ctx> weigh(Ctx& ctx, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k, Options const& options) const {
+    using Const = ConstTensorOf<WideContext<Ctx>, 4>;
+    Index const batch = q.extent(0), c = config_.width, h = config_.heads, d = c / h;
+    auto const weigh_in = [&](auto& wide) {
+      auto const lengths = [&] { return wide.tensor(batch, c); };
+      auto const matrices = [&] { return wide.tensor(batch, h, d, d); };
+      Tape<Ctx> tape{lengths(), lengths(), matrices(), matrices(), matrices(), detail::unit_values(wide, batch, h, d),
+                     {}};
+      if constexpr (is_narrow<typename Ctx::Scalar>) {
+        typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+        score(wide, tape, widened_tokens(ctx, q), widened_tokens(ctx, k));
+      } else {
+        score(wide, tape, q, k);
+      }
+      tape.saved = detail::attend(wide, activation_, Const(tape.scores), tape.unit, tape.unit, tape.weights, options);
+      return tape;
+    };
+    if constexpr (is_narrow<typename Ctx::Scalar>) {
+      WideContext<Ctx> wide(ctx);
+      return weigh_in(wide);
+    } else {
+      return weigh_in(ctx);
+    }
+  }
+
+  /// Fills the lengths, cosines and scores of a tape.
+  template <class Ctx>
+  void score(Ctx& ctx, Tape<Ctx> const& tape, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k) const {
     using T = typename Ctx::Scalar;
     using Lengths = detail::InverseLengths<T, typename Ctx::MemorySpace>;
     Index const batch = q.extent(0), c = config_.width, h = config_.heads, d = c / h;
-    auto const matrices = [&] { return ctx.tensor(batch, h, d, d); };
-    Tape<Ctx> tape{ctx.tensor(batch, c),
-                   ctx.tensor(batch, c),
-                   matrices(),
-                   matrices(),
-                   matrices(),
-                   detail::unit_values(ctx, batch, h, d),
-                   {}};
     Lengths const of_q{q, tape.inverse_q.data(), h, d}, of_k{k, tape.inverse_k.data(), h, d};
     detail::ScoresOfCosines<T> const scores{tape.cosines.data(),
                                             tape.scores.data(),
@@ -197,9 +254,6 @@ class CrossCovarianceAttention {
       detail::multiply(ctx.exec, T(1), q_rows, k_columns, T(0), tape.cosines);
       elementwise<T>(ctx.exec, "attn::CrossCovarianceAttention::scores", batch * c, d, scores);
     }
-    tape.saved = detail::attend(ctx, activation_, ConstTensorOf<Ctx, 4>(tape.scores), tape.unit, tape.unit,
-                                tape.weights, options);
-    return tape;
   }
 
   CoreConfig<A> config_;

@@ -17,6 +17,7 @@
 #include "attn/nn/detail/call_mask.hpp"
 #include "attn/nn/detail/heads.hpp"
 #include "attn/nn/detail/module_activation.hpp"
+#include "attn/nn/precision.hpp"
 
 #include <utility>
 
@@ -43,6 +44,15 @@ ModuleActivation<A> module_activation(Builder const& builder, CoreConfig<A> cons
   return ModuleActivation<A>(builder, c.activation, c.heads, c.tokens, c.scale_per_head);
 }
 
+/// Whether attention of numbers of two bytes is computed in copies of fp32: of an activation that was chosen at run
+/// time and has kernels for fp32 alone.
+template <class Ctx, class A, class Options>
+inline constexpr bool attends_in_copies = false;
+template <class Ctx, ErasedActivation A, class Options>
+requires is_narrow<typename Ctx::Scalar>
+inline constexpr bool attends_in_copies<Ctx, A, Options> =
+    !A::template names_call<typename Ctx::Space, typename Ctx::Scalar, Options>();
+
 /// q (B, H, N, D), k (B, H, M, D), v (B, H, M, E) -> y (B, H, N, E), and what is saved.
 template <class Ctx, class A, class Options>
 SavedIn<Ctx, A> attend(Ctx& ctx, ModuleActivation<A> const& a, ConstTensorOf<Ctx, 4> q, ConstTensorOf<Ctx, 4> k,
@@ -57,8 +67,20 @@ SavedIn<Ctx, A> attend(Ctx& ctx, ModuleActivation<A> const& a, ConstTensorOf<Ctx
 template <class Ctx, class A, class Options>
 SavedIn<Ctx, A> attend(Ctx& ctx, ModuleActivation<A> const& a, Index heads, ConstTensorOf<Ctx, 3> q,
                        ConstTensorOf<Ctx, 3> k, ConstTensorOf<Ctx, 3> v, TensorOf<Ctx, 3> y, Options const& options) {
-  return attend(ctx, a, heads_to_read(q, heads), heads_to_read(k, heads), heads_to_read(v, heads),
-                heads_to_write(y, heads), options);
+  if constexpr (attends_in_copies<Ctx, A, Options>) {
+    auto const activation = a.bind(ctx);
+    SavedIn<Ctx, A> const saved(ctx.workspace, activation, q.extent(0), heads, q.extent(1));
+    typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+    auto const sums = ctx.template tensor<typename Ctx::Real>(y.extents());
+    attn::attention(ctx.exec, activation, heads_to_read(widened_tokens(ctx, q), heads),
+                    heads_to_read(widened_tokens(ctx, k), heads), heads_to_read(widened_tokens(ctx, v), heads),
+                    heads_to_write(sums, heads), saved, options);
+    copy_tokens(ctx, sums, y);
+    return saved;
+  } else {
+    return attend(ctx, a, heads_to_read(q, heads), heads_to_read(k, heads), heads_to_read(v, heads),
+                  heads_to_write(y, heads), options);
+  }
 }
 
 template <class Ctx, class A, class Options>
@@ -66,12 +88,24 @@ void attend_backward(Ctx& ctx, ModuleActivation<A> const& a, Index heads, ConstT
                      ConstTensorOf<Ctx, 3> k, ConstTensorOf<Ctx, 3> v, ConstTensorOf<Ctx, 3> y,
                      SavedIn<Ctx, A> const& saved, ConstTensorOf<Ctx, 3> d_y, TensorOf<Ctx, 3> d_q,
                      TensorOf<Ctx, 3> d_k, TensorOf<Ctx, 3> d_v, Options const& options) {
-  a.bind_gradients(ctx, [&](auto const& activation) {
-    attn::attention_backward(ctx.exec, activation, heads_to_read(q, heads), heads_to_read(k, heads),
-                             heads_to_read(v, heads), heads_to_read(y, heads), saved, heads_to_read(d_y, heads),
-                             heads_to_write(d_q, heads), heads_to_write(d_k, heads), heads_to_write(d_v, heads),
-                             options);
-  });
+  if constexpr (attends_in_copies<Ctx, A, Options>) {
+    typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+    WideContext<Ctx> wide(ctx);
+    auto const like = [&](auto const& x) { return wide.tensor(x.extents()); };
+    auto const of_q = like(q), of_k = like(k), of_v = like(v);
+    attend_backward(wide, a, heads, widened_tokens(ctx, q), widened_tokens(ctx, k), widened_tokens(ctx, v),
+                    widened_tokens(ctx, y), saved, widened_tokens(ctx, d_y), of_q, of_k, of_v, options);
+    copy_tokens(ctx, of_q, d_q);
+    copy_tokens(ctx, of_k, d_k);
+    copy_tokens(ctx, of_v, d_v);
+  } else {
+    a.bind_gradients(ctx, [&](auto const& activation) {
+      attn::attention_backward(ctx.exec, activation, heads_to_read(q, heads), heads_to_read(k, heads),
+                               heads_to_read(v, heads), heads_to_read(y, heads), saved, heads_to_read(d_y, heads),
+                               heads_to_write(d_q, heads), heads_to_write(d_k, heads), heads_to_write(d_v, heads),
+                               options);
+    });
+  }
 }
 
 template <class T>

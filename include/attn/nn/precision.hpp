@@ -28,6 +28,44 @@ Tensor<U const, X::rank, typename Ctx::MemorySpace> converted(Ctx& ctx, X const&
   }
 }
 
+/// A context that computes in fp32 where `Ctx` stores numbers of two bytes, over the same parameters and memory; else
+/// `Ctx` itself.
+template <class Ctx>
+using WideContext =
+    std::conditional_t<is_narrow<typename Ctx::Scalar>, Context<typename Ctx::Space, typename Ctx::Real>, Ctx>;
+
+namespace detail {
+
+template <class S, class T, class Memory>
+struct CopyTokens {
+  Tensor<S const, 3, Memory> from;
+  Tensor<T, 3, Memory> to;
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
+    Index const b = row / from.extent(1), n = row % from.extent(1);
+    lanes.store(to.data() + b * to.stride(0) + n * to.stride(1) + column,
+                lanes.load(from.data() + b * from.stride(0) + n * from.stride(1) + column));
+  }
+};
+
+}  // namespace detail
+
+/// to = from (B, N, C), of any strides with a unit last one, in another scalar perhaps.
+template <class Ctx, class S, class T, class Memory>
+void copy_tokens(Ctx& ctx, Tensor<S, 3, Memory> const& from, Tensor<T, 3, Memory> const& to) {
+  using From = std::remove_const_t<S>;
+  elementwise<AccumulatorOf<T>>(ctx.exec, "attn::copy_tokens", to.extent(0) * to.extent(1), to.extent(2),
+                                detail::CopyTokens<From, T, Memory>{from, to});
+}
+
+/// x (B, N, C), of any strides with a unit last one, in fp32 and contiguous.
+template <class Ctx, class X>
+auto widened_tokens(Ctx& ctx, X const& x) {
+  auto const copy = ctx.template tensor<typename Ctx::Real>(x.extents());
+  copy_tokens(ctx, x, copy);
+  return copy;
+}
+
 /// A parameter as a product takes it: a copy, for narrow numbers.
 template <class Ctx, int Rank>
 auto factor(Ctx& ctx, Parameter<Rank> const& parameter) {
