@@ -255,6 +255,32 @@ TEST(Fit, WithAverages_TheyAreEvaluatedAndKept) {
             value_of(result.evaluation, "distance"));
 }
 
+TEST(Fit, WithAveragesThatAreNotJudged_TheyAreStoredBesideTheWeights) {
+  Folder const folder("fit_ema_stored"), judged("fit_ema_judged");
+  ToyRun plain, run, other;
+  plain.fit();
+  for (ToyRun* const with : {&run, &other}) with->options.ema = optim::EmaOptions{.decay = 0.9};
+  run.options.out = folder.path;
+  run.options.judge_averages = false;
+  run.options.best = KeepBest{.metric = "distance", .lowest = true};
+  other.options.out = judged.path;
+  FitResult const result = run.fit(), averaged = other.fit();
+  // The weights and what is said of them are those of a run without averages ...
+  auto const distance_of = [](std::filesystem::path const& file) {
+    ToyRun loaded;
+    load_weights(file, loaded.ctx);
+    return value_of(loaded.task.evaluate((loaded.ctx.training = false, loaded.ctx)), "distance");
+  };
+  plain.ctx.training = false;
+  double const raw = value_of(plain.task.evaluate(plain.ctx), "distance");
+  EXPECT_EQ(value_of(result.evaluation, "distance"), raw);
+  EXPECT_EQ(distance_of(weights_path(folder.path)), raw);
+  EXPECT_EQ(distance_of(best_path(folder.path)), result.best.value);
+  // ... and the averages are those that another run judges.
+  EXPECT_EQ(distance_of(average_path(folder.path)), value_of(averaged.evaluation, "distance"));
+  EXPECT_FALSE(std::filesystem::exists(average_path(judged.path)));
+}
+
 /// A toy whose step is the mean of `parts` steps of another, made by itself.
 struct MeanOfParts : toy::Task {
   using toy::Task::Task;
