@@ -67,6 +67,32 @@ void look_at_examples(Context& ctx, Classifier const& model, ImageData const& da
   }
 }
 
+/// Says where Swin's windows do not divide a map of tokens, which then ends in zeros, as timm's does.
+void note_windows(Sizes const& s) {
+  if (s.family != "swin") return;
+  int height = s.image.height / s.patch.height, width = s.image.width / s.patch.width;
+  for (std::size_t stage = 0; stage < s.depth.numbers.size(); ++stage) {
+    int const side = s.window.numbers.size() > stage ? s.window.numbers[stage] : s.window.first();
+    int const rows = std::min(side, height), columns = std::min(side, width);
+    if (rows > 0 && columns > 0 && (height % rows != 0 || width % columns != 0)) {
+      std::cerr << "--window: windows of " << side << " do not divide the " << height << " x " << width
+                << " tokens of stage " << stage + 1 << ", which are padded with zeros; "
+                << "a --window that divides them wastes nothing" << std::endl;
+      return;
+    }
+    height = (height + 1) / 2, width = (width + 1) / 2;
+  }
+}
+
+/// What a run takes with its images, which are bytes in memory unless they lie in files of their own.
+io::MemoryPlan memory_with(ImageData const& data, Settings const& settings, Sizes const& sizes, bool trains) {
+  io::MemoryPlan plan = memory_of(settings, sizes, trains);
+  for (auto const& set : {data.train, data.test}) {
+    if (set && !data.named_classes) plan.add("images", double(set->size()) * double(set->shape().image_size()));
+  }
+  return plan;
+}
+
 /// Numbers that a description gives for each channel.
 std::vector<float> numbers(io::Json const& description, char const* field) {
   std::vector<float> numbers;
@@ -84,7 +110,8 @@ std::vector<float> numbers(io::Json const& description, char const* field) {
 Outcome train(Settings const& settings, ImageData const& data, RunOptions const& options) {
   check(settings);
   Sizes const sizes = sizes_of(settings, data.train->shape());
-  memory_of(settings, sizes, true).check(settings.insist);
+  memory_with(data, settings, sizes, true).check(settings.insist);
+  note_windows(sizes);
   Context ctx(settings.seed);
   auto const model = make_classifier(ctx, settings.activation, sizes);
   if (!options.weights.empty()) load_model(options.weights, ctx, sizes, settings.new_head);
@@ -141,7 +168,7 @@ Outcome train(Settings const& settings, ImageData const& data, RunOptions const&
 Outcome evaluate(Settings const& settings, ImageData const& data, io::Path const& weights) {
   check(settings);
   Sizes const sizes = sizes_of(settings, data.test->shape());
-  memory_of(settings, sizes, false).check(settings.insist);
+  memory_with(data, settings, sizes, false).check(settings.insist);
   Context ctx(settings.seed);
   auto const model = make_classifier(ctx, settings.activation, sizes);
   load_model(weights, ctx, sizes, false);
@@ -179,6 +206,7 @@ Wanted wanted(Settings const& settings, io::Json const& description, bool trains
     io::Json const image = description.value("image", io::Json(nullptr));
     auto const side = Extent::from_json(image.is_array() && image.size() == 3 ? io::Json{image[1], image[2]} : image);
     if (side) wanted.image = *side;
+    wanted.sized = side && !trains;  // weights are judged on images of the size that they were trained with
     if (description.contains("mean") && description.contains("deviation")) {
       wanted.trained = {numbers(description, "mean"), numbers(description, "deviation")};
     }
@@ -188,7 +216,7 @@ Wanted wanted(Settings const& settings, io::Json const& description, bool trains
     }
   }
   if (settings.model.image_size) wanted.image = *settings.model.image_size;
-  wanted.sized = settings.model.image_size.has_value();
+  wanted.sized = wanted.sized || settings.model.image_size.has_value();
   return wanted;
 }
 

@@ -344,6 +344,26 @@ TEST_F(TrainVisionModels, ATeacher_ChangesWhatIsLearned) {
   expect_refused(merged(small, {"--teacher", (folder / "short.npy").string()}), {"--teacher", "96", "(95, 3)"});
 }
 
+TEST_F(TrainVisionModels, TakeTheMemoryThatIsSaid) {
+  if (!memory_is_its_own) GTEST_SKIP() << "a sanitizer takes memory of its own";
+  auto const expect_near_what_is_said = [](Arguments const& arguments) {
+    double const said = memory_that_is_said(program, arguments);
+    Exit const exit = programs::run(program, arguments, {.path_variable = "/nowhere"});  // without figures
+    ASSERT_EQ(exit.code, 0) << exit.err;
+    EXPECT_GT(said, 0.8 * exit.peak) << arguments.back();
+    EXPECT_LT(said, 1.3 * exit.peak) << arguments.back();
+  };
+  for (std::string const model : {"deit_micro_distilled", "swin_micro", "xcit_micro"}) {
+    SCOPED_TRACE(model);
+    Arguments const large = flags("large", {"--model", model, "--image-size", "64", "--batch", "64", "--train-limit",
+                                            "64", "--test-limit", "40"});
+    expect_near_what_is_said(merged(large, {"--precision", "bf16"}));
+    expect_near_what_is_said(large);
+    expect_near_what_is_said({"--data", folder.path.string(), "--weights", weights("large"), "--image-size", "64",
+                              "--test-limit", "40", "--evaluate"});
+  }
+}
+
 TEST_F(TrainVisionModels, ImagesThatCannotBePredicted) {
   ASSERT_EQ(run("run", {"--width", "16", "--heads", "2", "--depth", "1", "--patch", "4"}).code, 0);
   io::write_npy(folder / "flat.npy", array_of({2, 64}, std::vector<float>(128, 1.0f)));
