@@ -69,8 +69,8 @@ class CrossCovarianceAttention {
     if constexpr (is_narrow<typename Ctx::Scalar>) {
       typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
       auto const sums = ctx.template tensor<T>(y.extents());
-      mix(widened_tokens(ctx, v), sums);
-      copy_tokens(ctx, sums, y);
+      mix(detail::widened_tokens(ctx, v), sums);
+      detail::copy_tokens(ctx, sums, y);
     } else {
       mix(v, y);
     }
@@ -85,11 +85,11 @@ class CrossCovarianceAttention {
       typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
       WideContext<Ctx> wide(ctx);
       auto const of_q = wide.tensor(q.extents()), of_k = wide.tensor(k.extents()), of_v = wide.tensor(v.extents());
-      pull_back(wide, tape, widened_tokens(ctx, q), widened_tokens(ctx, k), widened_tokens(ctx, v),
-                widened_tokens(ctx, d_y), of_q, of_k, of_v);
-      copy_tokens(ctx, of_q, d_q);
-      copy_tokens(ctx, of_k, d_k);
-      copy_tokens(ctx, of_v, d_v);
+      pull_back(wide, tape, detail::widened_tokens(ctx, q), detail::widened_tokens(ctx, k),
+                detail::widened_tokens(ctx, v), detail::widened_tokens(ctx, d_y), of_q, of_k, of_v);
+      detail::copy_tokens(ctx, of_q, d_q);
+      detail::copy_tokens(ctx, of_k, d_k);
+      detail::copy_tokens(ctx, of_v, d_v);
     } else {
       pull_back(ctx, tape, q, k, v, d_y, d_q, d_k, d_v);
     }
@@ -114,7 +114,7 @@ class CrossCovarianceAttention {
     auto const result = ctx.tensor(config_.heads, d, d);
     typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
     auto const tape = weigh(ctx, part(q), part(k), AttentionOptions<>{.score_scale = 1});
-    copy_tokens(ctx, tape.weights.template reshape<3>(result.extents()), result);
+    detail::copy_tokens(ctx, tape.weights.template reshape<3>(result.extents()), result);
     return result;
   }
 
@@ -211,7 +211,7 @@ class CrossCovarianceAttention {
                      {}};
       if constexpr (is_narrow<typename Ctx::Scalar>) {
         typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
-        score(wide, tape, widened_tokens(ctx, q), widened_tokens(ctx, k));
+        score(wide, tape, detail::widened_tokens(ctx, q), detail::widened_tokens(ctx, k));
       } else {
         score(wide, tape, q, k);
       }

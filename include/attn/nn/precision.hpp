@@ -48,8 +48,6 @@ struct CopyTokens {
   }
 };
 
-}  // namespace detail
-
 /// to = from (B, N, C), of any strides with a unit last one, in another scalar perhaps.
 template <class Ctx, class S, class T, class Memory>
 void copy_tokens(Ctx& ctx, Tensor<S, 3, Memory> const& from, Tensor<T, 3, Memory> const& to) {
@@ -65,6 +63,8 @@ auto widened_tokens(Ctx& ctx, X const& x) {
   copy_tokens(ctx, x, copy);
   return copy;
 }
+
+}  // namespace detail
 
 /// A parameter as a product takes it: a copy, for narrow numbers.
 template <class Ctx, int Rank>
