@@ -58,7 +58,8 @@ void measure(Settings const& settings, double peak, int power, char const* mask_
   if (name.find(settings.cases) == std::string::npos) return;
   Exec const exec;
   Activation const a{{}, {power}};
-  for (Index tokens = 64; tokens <= settings.longest; tokens *= 2) {
+  for (Index tokens = 64, step = 0; tokens <= settings.longest;
+       tokens = step++ % 2 == 0 ? tokens * 3 / 2 : tokens * 4 / 3) {
     auto const tensor = [&](std::uint64_t stream) { return random_tensor(settings.heads, tokens, width, stream); };
     auto const q = tensor(1), k = tensor(2), v = tensor(3), out = tensor(4), d_out = tensor(5), d_q = tensor(6),
                d_k = tensor(7), d_v = tensor(8);

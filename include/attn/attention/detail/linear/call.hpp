@@ -62,7 +62,7 @@ bool serves(Pass pass, A const& a, Options const& options, host::Shape const& sh
   LinearPlan const plan = plan_of<T>(degrees, shape, options.mask);
   // What is measured: sums that stay in the cache of a core.
   constexpr Index most_bytes = Index(1) << 20;
-  if (plan.numbers() * Index(sizeof(T)) > most_bytes || shape.n_keys < 2 * host::block_queries<T>) return false;
+  if (plan.numbers() * Index(sizeof(T)) > most_bytes || shape.n_keys < host::block_queries<T>) return false;
   Cost const cost = cost_of(pass, plan, pairs_of(options.mask, shape));
   return cost.linear < cost.quadratic;
 }
@@ -101,10 +101,12 @@ class Prepared {
  public:
   template <class A, class Options>
   Prepared(A const& a, Options const& options, host::Shape const& shape)
-      : plan(plan_of<T>(a.degrees(), shape, options.mask)), scratch_(bytes(Arena(), nullptr)) {
+      : plan(plan_of<T>(a.degrees(), shape, options.mask)), scratch_(bytes()) {
     int* seen = nullptr;
-    bytes(Arena(scratch_.data()), &seen);
+    Index* tables = nullptr;
+    bytes(Arena(scratch_.data()), seen, tables);
     plan.seen = seen;
+    plan.monomials.make_tables(tables);
     for (int b = 0; b < shape.batch; ++b) {
       for (int at = 0; at < plan.chunks(); ++at) {
         KeyRange const keys = options.mask.keys({b, plan.first_query(at), shape.n_queries, shape.n_keys});
@@ -124,13 +126,18 @@ class Prepared {
 
  private:
   using Arena = host::Arena;
-  std::size_t bytes(Arena arena, int** seen) {
+  std::size_t bytes(Arena arena, int*& seen, Index*& tables) {
     Index const heads = plan.shape.batch * plan.shape.heads;
     coefficients = arena.take<Coefficients>(heads);
     d_coefficients = arena.take<double>(heads * (max_degree + 1));
-    int* const taken = arena.take<int>(plan.shape.batch * plan.chunks());
-    if (seen != nullptr) *seen = taken;
+    seen = arena.take<int>(plan.shape.batch * plan.chunks());
+    tables = arena.take<Index>(plan.monomials.table_size());
     return arena.used();
+  }
+  std::size_t bytes() {
+    int* seen = nullptr;
+    Index* tables = nullptr;
+    return bytes(Arena(), seen, tables);
   }
 
   host::Scratch scratch_;

@@ -26,7 +26,7 @@ inline Cost cost_of(Pass pass, LinearPlan const& plan, double pairs) {
   // Two products of widths d and e forward, five backward, and the activation.
   double const of_pair = forward ? d + e + 4 : 3 * d + 2 * e + 12;
   // The monomials of a token, its products with sums, and its way into lanes and back.
-  double const expand = 3, pull = 6, lanes = 6;
+  double const expand = 3, pull = 6, lanes = 3;
   double const key_sums = row + expand, query_result = e + expand;
   double linear = batch * monomials * (key_heads * keys * key_sums + heads * queries * query_result);
   double tokens = key_heads * keys + heads * queries;

@@ -13,8 +13,12 @@
 
 namespace attn::detail::linear {
 
-struct Monomials {
-  int width = 0;  ///< D
+class Monomials {
+ public:
+  Monomials() = default;
+  explicit Monomials(int width) : width_(width) {
+    for (int m = 0; m <= max_degree; ++m) counts_[m] = count(width, m);
+  }
 
   /// Of degree m in n variables.
   static constexpr Index count(Index n, int m) {
@@ -22,19 +26,29 @@ struct Monomials {
     for (int i = 1; i <= m; ++i) c = c * (n + i - 1) / i;
     return c;
   }
-  Index count(int m) const { return count(width, m); }
-  /// The number of the first monomial that begins with x_a or a later variable.
-  Index first(int m, int a) const { return count(m) - count(width - a, m); }
+  Index count(int m) const { return counts_[m]; }
+
+  /// Where the monomials that begin with each variable are, in memory for `table_size()` numbers; `for_runs` looks
+  /// there.
+  Index table_size() const { return (max_degree + 1) * Index(width_ + 1); }
+  void make_tables(Index* memory) {
+    for (int m = 0; m <= max_degree; ++m) {
+      Index* const first = memory + m * (width_ + 1);
+      for (int a = 0; a <= width_; ++a) first[a] = counts_[m] - count(width_ - a, m);
+      first_[m] = first;
+    }
+  }
 
   /// Calls f(a, monomial, end, below) for those of degree m >= 2 from `begin` to `end` that begin with the same x_a:
   /// the numbers from `monomial` on are x_a times the numbers from `below` on of degree m - 1.
   template <class F>
   void for_runs(int m, Index begin, Index end, F const& f) const {
+    Index const *const first = first_[m], *const first_below = first_[m - 1];
     int a = 0;
     for (Index i = begin; i < end;) {
-      while (first(m, a + 1) <= i) ++a;
-      Index const last = std::min(end, first(m, a + 1));
-      f(a, i, last, first(m - 1, a) + i - first(m, a));
+      while (first[a + 1] <= i) ++a;
+      Index const last = std::min(end, first[a + 1]);
+      f(a, i, last, first_below[a] + i - first[a]);
       i = last;
     }
   }
@@ -51,11 +65,16 @@ struct Monomials {
       }
       to[f] = T(n);
       int i = m - 1;
-      while (i >= 0 && at[i] == width - 1) --i;
+      while (i >= 0 && at[i] == width_ - 1) --i;
       int const next = i >= 0 ? at[i] + 1 : 0;
       for (; i >= 0 && i < m; ++i) at[i] = next;
     }
   }
+
+ private:
+  int width_ = 0;
+  Index counts_[max_degree + 1] = {};
+  Index const* first_[max_degree + 1] = {};
 };
 
 /// Tokens in lanes: a row for each monomial, so many packs of tokens wide.

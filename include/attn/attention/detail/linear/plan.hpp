@@ -41,10 +41,11 @@ struct LinearPlan {
   // A head is one piece of work, or where there are few, several: neighbouring chunks of queries.
 
   Index pieces() const {
-    constexpr Index tokens_of_piece = 512, most_bytes = Index(1) << 26;
+    constexpr Index most_bytes = Index(1) << 26;
     Index const heads = std::max<Index>(shape.batch * shape.key_heads, 1);
-    // Under a causal mask, pieces make the sums over the keys before them, which one piece has anyway.
-    Index const wanted = ((same_keys ? 32 : 8) + heads - 1) / heads;
+    // Each piece has sums of its own. Under a causal mask it makes those over the keys before it, too, which one piece
+    // has anyway.
+    Index const wanted = ((same_keys ? 32 : 8) + heads - 1) / heads, tokens_of_piece = same_keys ? 256 : 512;
     Index const tokens = same_keys ? std::min(shape.n_queries, shape.n_keys) : shape.n_queries;
     Index const room = most_bytes / std::max<Index>(heads * numbers() * 4, 1);
     return std::clamp<Index>(tokens / tokens_of_piece, 1, std::max<Index>(std::min(wanted, room), 1));

@@ -22,13 +22,14 @@ class LinearTokens {
   using X = Tensor<T const, 4, Kokkos::HostSpace>;
 
   LinearTokens(LinearPlan const& plan, host::Arena& arena, bool with_gradients)
-      : plan_(plan), of_(plan.monomials), top_(plan.top_degree()) {
+      : plan_(plan), of_(plan.monomials), top_(plan.top_degree()), row_(plan.row()) {
+    for (int m = 0; m <= max_degree; ++m) first_row_[m] = plan.rows(m);
     for (int m = 0; m < top_ || m <= 1; ++m) {
       monomials_[m] = arena.take<T>(of_.count(m) * lanes);
       if (with_gradients) d_monomials_[m] = arena.take<T>(of_.count(m) * lanes);
     }
     tile_ = arena.take<T>(tile * lanes);
-    rows_ = arena.take<T>(lanes * plan.row());
+    rows_ = arena.take<T>(lanes * row_);
     columns_ = arena.take<T>(Index(plan.shape.value_width) * lanes);
     result_ = arena.take<T>(Index(plan.shape.value_width) * lanes);
   }
@@ -45,21 +46,21 @@ class LinearTokens {
   /// sums (rows, row) += f(x)^T y, over the tokens taken and the same of y.
   void add_to(T* sums, X const& y, Index b, Index h, int first, int n) {
     host::RowsOf<T> rows = host::rows_of<T>(y, b, h, first, n, rows_);
-    if (plan_.row() != plan_.shape.value_width) {
-      host::copy_rows(y, b, h, first, n, T(1), static_cast<int>(plan_.row()), rows_);
-      rows = {rows_, plan_.row()};
+    if (row_ != plan_.shape.value_width) {
+      host::copy_rows(y, b, h, first, n, T(1), static_cast<int>(row_), rows_);
+      rows = {rows_, row_};
     }
     for_tiles([&](int m, Index f, int size, T const* monomials) {
       host::accumulate_rows(monomials, Index(lanes), host::UnitStep(), size, rows, n, at(sums, m, f),
-                            static_cast<int>(plan_.row()));
+                            static_cast<int>(row_));
     });
   }
 
   /// sum over the monomials of degree m of f(x) S -> (E, lanes).
   T* result(T const* sums, int m) {
     for_tiles_of(m, [&](Index f, int size, T const* monomials) {
-      host::accumulate_over_keys<P, columns>(host::RowsOf<T>{at(sums, m, f), plan_.row()}, plan_.shape.value_width,
-                                             monomials, size, f == 0, result_);
+      host::accumulate_over_keys<P, columns>(host::RowsOf<T>{at(sums, m, f), row_}, plan_.shape.value_width, monomials,
+                                             size, f == 0, result_);
     });
     return result_;
   }
@@ -100,7 +101,7 @@ class LinearTokens {
  private:
   template <class S>
   S* at(S* sums, int m, Index f) const {
-    return sums + (plan_.rows(m) + f) * plan_.row();
+    return sums + (first_row_[m] + f) * row_;
   }
 
   /// Calls f(first, n, monomials (n, lanes)) for all of degree m, some at a time.
@@ -132,8 +133,7 @@ class LinearTokens {
       } else {
         host::transform_block(block, [](P, int, int) { return P(T(0)); });
       }
-      host::multiply_add(block, sums + f * plan_.row(), plan_.row(), host::UnitStep(), y, lanes,
-                         plan_.shape.value_width);
+      host::multiply_add(block, sums + f * row_, row_, host::UnitStep(), y, lanes, plan_.shape.value_width);
       host::store_block(block, to + f * lanes, lanes);
     });
   }
@@ -141,6 +141,8 @@ class LinearTokens {
   LinearPlan plan_;
   Monomials of_;
   int top_;
+  Index row_;
+  Index first_row_[max_degree + 1] = {};
   T* monomials_[max_degree + 1] = {};
   T* d_monomials_[max_degree + 1] = {};
   T *tile_, *rows_, *columns_, *result_;
