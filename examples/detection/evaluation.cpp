@@ -1,7 +1,7 @@
 #include "detection/evaluation.hpp"
 
-#include "attn/detection/coco_evaluation.hpp"
 #include "attn/detection/coco_json.hpp"
+#include "attn/detection/evaluation.hpp"
 #include "attn/io/output_directory.hpp"
 #include "attn/io/results.hpp"
 

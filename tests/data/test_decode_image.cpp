@@ -1,4 +1,5 @@
 #include "attn/data/decode_image.hpp"
+#include "attn/data/encode_jpeg.hpp"
 #include "attn/data/gzip.hpp"
 
 #include <gtest/gtest.h>
@@ -113,6 +114,22 @@ TEST(DecodeImage, RefusesHugePicturesByTheirHead) {
             "decode_image: 'a.jpg' has 20000 x 20000 pixels, more than the 100000000 that are allowed");
   EXPECT_NE(fault([&] { decode_image(content("png.JPEG"), "a.jpg", {.most_pixels = 100}); }).find("37 x 53"),
             std::string::npos);
+}
+
+TEST(EncodeJpeg, IsDecodedToTheSamePicture) {
+  Image image(19, 31, 3);
+  for (std::size_t y = 0; y < 19; ++y) {
+    for (std::size_t x = 0; x < 31; ++x) {
+      for (std::size_t c = 0; c < 3; ++c) image.at(y, x)[c] = std::uint8_t(60 + 4 * x + 3 * y + 10 * c);
+    }
+  }
+  std::string const bytes = encode_jpeg(image, 95);
+  std::span const span(reinterpret_cast<unsigned char const*>(bytes.data()), bytes.size());
+  auto const decoded = decode_image(span, "image");
+  ASSERT_EQ(decoded.pixels.size(), image.pixels.size());
+  for (std::size_t i = 0; i < image.pixels.size(); ++i) ASSERT_NEAR(decoded.pixels[i], image.pixels[i], 8) << i;
+  EXPECT_EQ(fault([&] { encode_jpeg(image, 0); }), "encode_jpeg: give a quality from 1 to 100, got 0");
+  EXPECT_NE(fault([] { encode_jpeg({}); }).find("at least one pixel"), std::string::npos);
 }
 
 }  // namespace

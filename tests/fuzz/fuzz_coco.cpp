@@ -1,6 +1,6 @@
 // The same bytes as annotations, as results, and as the text of a mask; what can be read is evaluated.
-#include "attn/detection/coco_evaluation.hpp"
 #include "attn/detection/coco_json.hpp"
+#include "attn/detection/evaluation.hpp"
 
 #include "fuzz/memory_file.hpp"
 

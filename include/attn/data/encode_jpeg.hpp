@@ -61,8 +61,7 @@ class JpegEncoder {
 
 }  // namespace detail
 
-/// image -> bytes of a baseline JPEG, its colors at half the resolution; `quality` from 1 to 100. Equal to the file
-/// that Pillow saves with this quality, where both have the same libjpeg.
+/// image -> bytes of a baseline JPEG, its colors at half the resolution; `quality` from 1 to 100.
 inline std::string encode_jpeg(Image const& image, int quality = 90) {
   check(image, "encode_jpeg");
   ATTN_CHECK(quality >= 1 && quality <= 100, "encode_jpeg: give a quality from 1 to 100, got ", quality);

@@ -35,7 +35,8 @@ inline CocoImage read_coco_image(Fields const& fields) {
   CocoImage image{.id = fields.integer("id"), .file = fields.text_or("file_name", "")};
   if (fields.has("height") || fields.has("width")) {
     std::int64_t const height = fields.integer("height"), width = fields.integer("width");
-    check_mask_size(height, width, "image");
+    ATTN_CHECK(height >= 0 && width >= 0 && height <= 1'000'000'000 && width <= 1'000'000'000,
+               "give height and width from 0 to 1000000000, got ", height, " and ", width);
     image.height = std::uint32_t(height);
     image.width = std::uint32_t(width);
   }

@@ -1,7 +1,6 @@
 /// COCO's evaluation: the twelve published figures of a detector's boxes or masks.
 #pragma once
 
-#include "attn/detection/coco.hpp"
 #include "attn/detection/detail/coco_matching.hpp"
 
 #include <array>
