@@ -28,6 +28,20 @@ struct Identity {
 
 namespace detail {
 
+/// y = x for the first, y += x for the others; of one shape.
+template <class Ctx, class X, class Y>
+void put_or_add(Ctx& ctx, char const* name, X const& x, Y const& y, bool is_first) {
+  using T = typename Ctx::Scalar;
+  auto const from = x.rows(), to = y.rows();
+  if (is_first) {
+    elementwise<T>(ctx.exec, name, to.extent(0), to.extent(1),
+                   CopyMatrix<T, T>{from.data(), to.data(), from.stride(0), to.stride(0)});
+  } else {
+    elementwise<T>(ctx.exec, name, to.extent(0), to.extent(1),
+                   AddMatrices<T>{to.data(), from.data(), to.data(), to.stride(0)});
+  }
+}
+
 /// Modules that have their input in common: the gradient of x is the sum of theirs.
 template <class... Modules>
 class SideBySide {
@@ -53,15 +67,7 @@ class SideBySide {
     typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
     auto const d = std::get<I>(modules_).backward(ctx, std::move(tape), d_y);
     ATTN_CHECK(d.extents() == d_x.extents(), "Sum and Concatenation: give modules whose gradients have the shape of x");
-    auto const from = d.rows(), to = d_x.rows();
-    using T = typename Ctx::Scalar;
-    if constexpr (I == 0) {
-      elementwise<T>(ctx.exec, "attn::nn::branches", to.extent(0), to.extent(1),
-                     CopyMatrix<T, T>{from.data(), to.data(), from.stride(0), to.stride(0)});
-    } else {
-      elementwise<T>(ctx.exec, "attn::nn::branches", to.extent(0), to.extent(1),
-                     AddMatrices<T>{to.data(), from.data(), to.data(), to.stride(0)});
-    }
+    put_or_add(ctx, "attn::nn::branches", d, d_x, I == 0);
   }
 
   std::tuple<Modules...> modules_;
@@ -86,7 +92,6 @@ class Sum : detail::SideBySide<Modules...> {
 
   template <class Ctx, class X>
   auto forward(Ctx& ctx, X const& x) const {
-    using T = typename Ctx::Scalar;
     auto all = this->forward_all(ctx, x);
     return std::apply(
         [&](auto&... branch) {
@@ -94,7 +99,7 @@ class Sum : detail::SideBySide<Modules...> {
           using Y = detail::Like<Ctx, std::remove_const_t<decltype(first)>>;
           Y const y = ctx.tensor(first.extents());
           bool is_first = true;
-          (add<T>(ctx, branch.value, y, is_first), ...);
+          (add(ctx, branch.value, y, is_first), ...);
           using Tape = detail::BranchesTape<X, decltype(branch.tape)...>;
           return Forward<Y, Tape>{y, Tape{x.extents(), {std::move(branch.tape)...}}};
         },
@@ -113,17 +118,10 @@ class Sum : detail::SideBySide<Modules...> {
   }
 
  private:
-  template <class T, class Ctx, class From, class Y>
+  template <class Ctx, class From, class Y>
   static void add(Ctx& ctx, From const& from, Y const& y, bool& is_first) {
     ATTN_CHECK(from.extents() == y.extents(), "Sum: give modules whose outputs have one shape");
-    auto const x = from.rows(), to = y.rows();
-    if (is_first) {
-      elementwise<T>(ctx.exec, "attn::Sum", to.extent(0), to.extent(1),
-                     CopyMatrix<T, T>{x.data(), to.data(), x.stride(0), to.stride(0)});
-    } else {
-      elementwise<T>(ctx.exec, "attn::Sum", to.extent(0), to.extent(1),
-                     AddMatrices<T>{to.data(), x.data(), to.data(), to.stride(0)});
-    }
+    detail::put_or_add(ctx, "attn::Sum", from, y, is_first);
     is_first = false;
   }
 };

@@ -134,8 +134,6 @@ template <class Ctx, class F, class Y>
 auto mean_error(Ctx& ctx, F const& error, Y const& predictions,
                 Tensor<typename Ctx::Real const, Y::rank, typename Ctx::MemorySpace> targets) {
   using T = typename Ctx::Real;
-  using Scalar = typename Ctx::Scalar;
-  static_assert(std::same_as<AccumulatorOf<Scalar>, T>, "mean_error: give predictions of a real type");
   static_assert(
       ErrorFunction<F, T>,
       "mean_error: write template <class T> ATTN_FUNCTION attn::nn::ValueAndSlope<T> operator()(T prediction, "
@@ -147,26 +145,15 @@ auto mean_error(Ctx& ctx, F const& error, Y const& predictions,
              "mean_error: give contiguous predictions and targets");
   Index const count = predictions.size(), columns = Y::rank == 1 ? 1 : predictions.extent(Y::rank - 1),
               rows = count / columns;
-  auto const d_predictions = ctx.tensor(predictions.extents());
-  auto const numbers = ctx.template tensor<T>(4);
-  typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
-  auto const losses = ctx.template tensor<T>(rows, 2);
-  auto const y = converted<T>(ctx, predictions);
-  auto const d_y = [&] {
-    if constexpr (std::same_as<Scalar, T>) {
-      return d_predictions;
-    } else {
-      return ctx.template tensor<T>(predictions.extents());
-    }
-  }();
-  Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>> const once(ctx.exec, 0, 1);
-  Kokkos::parallel_for("attn::mean_error::count", once, detail::CountErrors<T>{numbers.data(), count});
-  for_rows<T>(
-      ctx.exec, "attn::mean_error", rows, columns,
-      detail::ErrorRow<T, F>{error, y.data(), targets.data(), d_y.data(), losses.data(), T(1) / T(count), columns});
-  Kokkos::parallel_for("attn::mean_error::sum", once, detail::SumLosses<T>{losses.data(), numbers.data(), rows});
-  if constexpr (!std::same_as<Scalar, T>) linalg::convert(ctx.exec, d_y.rows(), d_predictions.rows());
-  return ErrorAndGradient<Ctx, Y::rank>{LossValue<Ctx>(ctx.exec, numbers), d_predictions};
+  auto const [loss, d_predictions] = detail::loss_of_rows(
+      ctx, "attn::mean_error", predictions, rows, columns,
+      [&](T* numbers) {
+        return detail::CountErrors<T>{numbers, count};
+      },
+      [&](T const* y, T* d_y, T* losses, T const*) {
+        return detail::ErrorRow<T, F>{error, y, targets.data(), d_y, losses, T(1) / T(count), columns};
+      });
+  return ErrorAndGradient<Ctx, Y::rank>{loss, d_predictions};
 }
 
 }  // namespace attn::nn

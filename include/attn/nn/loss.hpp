@@ -2,10 +2,12 @@
 #pragma once
 
 #include "attn/core/rows.hpp"
+#include "attn/nn/module.hpp"
 #include "attn/nn/precision.hpp"
 
 #include <cstdint>
 #include <limits>
+#include <utility>
 
 namespace attn::nn {
 
@@ -179,35 +181,51 @@ struct SumLosses {
   }
 };
 
+/// The loss of contiguous predictions, rows x columns, and its gradient. `count(numbers)` is a functor that fills the
+/// last two of the four numbers of a `LossValue`; `of_row(x, d_x, losses, numbers)` is a kernel for `for_rows` that
+/// writes gradients and (rows, 2) losses. Of narrow predictions, all but the result is computed in fp32.
+template <class Ctx, class X, class Count, class OfRow>
+std::pair<LossValue<Ctx>, Like<Ctx, X>> loss_of_rows(Ctx& ctx, char const* name, X const& predictions, Index rows,
+                                                     Index columns, Count const& count, OfRow const& of_row) {
+  using T = typename Ctx::Real;
+  using Scalar = typename Ctx::Scalar;
+  static_assert(std::same_as<AccumulatorOf<Scalar>, T>, "loss: give predictions of a real type");
+  Like<Ctx, X> const d_predictions = ctx.tensor(predictions.extents());
+  auto const numbers = ctx.template tensor<T>(4);
+  typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+  auto const losses = ctx.template tensor<T>(rows, 2);
+  auto const x = converted<T>(ctx, predictions);
+  auto const d_x = [&] {
+    if constexpr (std::same_as<Scalar, T>) {
+      return d_predictions;
+    } else {
+      return ctx.template tensor<T>(predictions.extents());
+    }
+  }();
+  Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>> const once(ctx.exec, 0, 1);
+  Kokkos::parallel_for("attn::loss::count", once, count(numbers.data()));
+  for_rows<T>(ctx.exec, name, rows, columns, of_row(x.data(), d_x.data(), losses.data(), numbers.data()));
+  Kokkos::parallel_for("attn::loss::sum", once, SumLosses<T>{losses.data(), numbers.data(), rows});
+  if constexpr (!std::same_as<Scalar, T>) linalg::convert(ctx.exec, d_x.rows(), d_predictions.rows());
+  return {LossValue<Ctx>(ctx.exec, numbers), d_predictions};
+}
+
 template <class Ctx, class Targets>
 LossAndGradient<Ctx> cross_entropy(Ctx& ctx, ConstTensorOf<Ctx, 2> const& logits, Targets const& targets) {
   using T = typename Ctx::Real;
-  using Scalar = typename Ctx::Scalar;
-  static_assert(std::same_as<AccumulatorOf<Scalar>, T>, "cross_entropy: give logits of a real type");
   ATTN_CHECK(logits.is_contiguous() && logits.extent(0) > 0 && logits.extent(1) > 0,
              "cross_entropy: give contiguous logits (rows, classes) with at least one of each, got (", logits.extent(0),
              ", ", logits.extent(1), ")");
   Index const rows = logits.extent(0), classes = logits.extent(1);
-  auto const d_logits = ctx.tensor(rows, classes);
-  auto const numbers = ctx.template tensor<T>(4);
-  typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
-  auto const losses = ctx.template tensor<T>(rows, 2);
-  // Of narrow logits, all but the result is computed in fp32.
-  auto const z = converted<T>(ctx, logits);
-  auto const d_z = [&] {
-    if constexpr (std::same_as<Scalar, T>) {
-      return d_logits;
-    } else {
-      return ctx.template tensor<T>(rows, classes);
-    }
-  }();
-  Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>> const once(ctx.exec, 0, 1);
-  Kokkos::parallel_for("attn::cross_entropy::count", once, CountRows<T, Targets>{targets, numbers.data(), rows});
-  for_rows<T>(ctx.exec, "attn::cross_entropy", rows, classes,
-              CrossEntropyRow<T, Targets>{z.data(), targets, d_z.data(), losses.data(), numbers.data(), classes});
-  Kokkos::parallel_for("attn::cross_entropy::sum", once, SumLosses<T>{losses.data(), numbers.data(), rows});
-  if constexpr (!std::same_as<Scalar, T>) linalg::convert(ctx.exec, d_z, d_logits);
-  return {LossValue<Ctx>(ctx.exec, numbers), d_logits};
+  auto const [loss, d_logits] = loss_of_rows(
+      ctx, "attn::cross_entropy", logits, rows, classes,
+      [&](T* numbers) {
+        return CountRows<T, Targets>{targets, numbers, rows};
+      },
+      [&](T const* z, T* d_z, T* losses, T const* numbers) {
+        return CrossEntropyRow<T, Targets>{z, targets, d_z, losses, numbers, classes};
+      });
+  return {loss, d_logits};
 }
 
 }  // namespace detail
