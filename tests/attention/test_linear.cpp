@@ -308,6 +308,7 @@ TEST(Linear, IsTakenWhereItCostsLess_AndAsOptionsSay) {
   EXPECT_FALSE(is_linear(4096, 32, power(3)));
   EXPECT_TRUE(is_linear(4096, 16, power(3)));
   EXPECT_FALSE(is_linear(4096, 16, power(7)));
+  EXPECT_FALSE(is_linear(128, 20000, power(4))) << "sums of more numbers than can be counted";
   EXPECT_FALSE(is_linear(4096, 16, attn::Sigmoid{}));
   EXPECT_TRUE(is_linear(4096, 16, attn::TaylorExponential{}));
   EXPECT_FALSE(is_linear(2048, 32, power(2), AttentionPath::quadratic));

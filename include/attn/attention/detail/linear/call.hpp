@@ -61,8 +61,9 @@ bool serves(Pass pass, A const& a, Options const& options, host::Shape const& sh
   if (options.path == AttentionPath::linear) return true;
   LinearPlan const plan = plan_of<T>(degrees, shape, options.mask);
   // What is measured: sums that stay in the cache of a core.
-  constexpr Index most_bytes = Index(1) << 20;
-  if (plan.numbers() * Index(sizeof(T)) > most_bytes || shape.n_keys < host::block_queries<T>) return false;
+  constexpr double most_bytes = 1 << 20;
+  double const bytes = double(plan.rows()) * double(plan.row()) * double(sizeof(T));  // more than Index counts, perhaps
+  if (bytes > most_bytes || shape.n_keys < host::block_queries<T>) return false;
   Cost const cost = cost_of(pass, plan, pairs_of(options.mask, shape));
   return cost.linear < cost.quadratic;
 }
