@@ -61,7 +61,9 @@ TEST_F(TrainDetection, LeavesTheFiguresOfBoxesAndMasks) {
     bool const masks = json.contains("segm");
     EXPECT_EQ(exit.out.find("masks (segm) are not evaluated: the results have no segmentations") == std::string::npos,
               masks);
-    if (name == "odd") EXPECT_EQ(json["notes"].size(), 6u) << json["notes"].dump();
+    if (name == "odd") {
+      EXPECT_EQ(json["notes"].size(), 6u) << json["notes"].dump();
+    }
     EXPECT_NE(exit.out.find(" Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = "),
               std::string::npos);
   }
