@@ -22,20 +22,20 @@ struct AnyPolynomial {
 
   ATTN_FUNCTION static double number(int m) { return 1.0 / (1 + m) * (m == 3 ? -1 : 1); }
   template <class T>
-  ATTN_FUNCTION T raise(T s) const {
+  ATTN_FUNCTION T raise(T s, attn::Row row) const {
     T sum(0), power(1);
     for (int m = 0; m <= attn::max_degree; ++m, power = power * s) {
       if ((powers >> m & 1u) != 0) sum = sum + T(attn::RealOf<T>(number(m))) * power;
     }
-    return sum;
+    return sum * T(1 / attn::RealOf<T>(row.n_keys));
   }
   template <class T>
   ATTN_FUNCTION T operator()(T s, attn::Row row) const {
-    return scale.value<T>(row) * raise(s);
+    return scale.value<T>(row) * raise(s, row);
   }
   template <class T>
-  ATTN_FUNCTION Kokkos::Array<T, 1> parameter_slopes(T s, attn::Row) const {
-    return {raise(s)};
+  ATTN_FUNCTION Kokkos::Array<T, 1> parameter_slopes(T s, attn::Row row) const {
+    return {raise(s, row)};
   }
   ATTN_FUNCTION attn::LearnedParameters<double> parameters() const { return scale.learned(); }
   static Kokkos::Array<double, 1> initial_parameters(int) { return {1}; }
@@ -44,8 +44,8 @@ struct AnyPolynomial {
     return *this;
   }
   unsigned degrees() const { return powers; }
-  double coefficient(int m, attn::Row row) const { return scale.value<double>(row) * number(m); }
-  double coefficient_slope(int m, int, attn::Row) const { return number(m); }
+  double coefficient(int m, attn::Row row) const { return scale.value<double>(row) * number(m) / row.n_keys; }
+  double coefficient_slope(int m, int, attn::Row row) const { return number(m) / row.n_keys; }
 };
 
 /// Any mask of those that begin with the first key.
@@ -264,8 +264,8 @@ TEST(Linear, InSinglePrecision_IsAsAccurateAsTheTypeAllows) {
     Shape const s{.batch = 1, .heads = 1, .kv_heads = 1, .queries = 200, .keys = 300, .width = width, .value_width = 8};
     Floats got(s);
     got.run(Exec(), power(p), {.path = AttentionPath::linear});
-    auto want = run<Reference>(as_double(random_inputs<float>(s)), polynomial(1u << p, {1 / AnyPolynomial::number(p)}),
-                               padded({300}));
+    auto want = run<Reference>(as_double(random_inputs<float>(s)),
+                               polynomial(1u << p, {300 / AnyPolynomial::number(p)}), padded({300}));
     want.d_parameters.clear();
     // Terms of (q.k)^p cancel down to their sum: of D terms of each factor, about sqrt(D) remains.
     double const cancels = std::pow(std::sqrt(double(width)), p - 1);

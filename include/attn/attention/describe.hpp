@@ -7,8 +7,10 @@ namespace attn {
 
 /// The name of the kernel that `attention(exec, a, q, k, v, out, options)` runs, or the backward pass of that call, for
 /// people and for profiles: the name of the region that Kokkos' profiling tools see. For instance
-/// "attn::attention (host, 8 keys x 3 x 16 queries, fp32)". Gradients are taken to lie in memory as q, k, v and out do.
-/// For an activation that is chosen at run time, what it holds is named behind that: "... of attn::Softmax".
+/// "attn::attention (host, 8 keys x 3 x 16 queries, fp32)", or "attn::attention (host, linear in tokens, 48 at a time,
+/// fp32)" where sums of products take the place of weights (`AttentionPath`). Gradients are taken to lie in memory as
+/// q, k, v and out do. For an activation that is chosen at run time, what it holds is named behind that: "... of
+/// attn::Softmax".
 template <Pass pass = Pass::forward, ExecutionSpace Exec, class A, class Q, class K, class V, class O, Mask M = Full,
           class Norms = NoNorms, class Products = Fp32Products, class Bias = NoBias>
 std::string describe(Exec const& exec, [[maybe_unused]] A const& a, Q const& q, K const& k, V const& v, O const& out,

@@ -183,6 +183,18 @@ struct LearnableCheck {
         Row const row{197, h};
         auto const slopes = wide.parameter_slopes(s, row);
         for (int p = 0; p < n; ++p) {
+          if constexpr (StatesPolynomial<std::remove_const_t<decltype(wide)>>) {
+            double sum = 0, size = 0, power = 1;
+            for (int m = 0; m <= max_degree; ++m, power *= s) {
+              if ((wide.degrees() >> m & 1u) == 0) continue;
+              sum += wide.coefficient_slope(m, p, row) * power;
+              size += std::abs(wide.coefficient_slope(m, p, row) * power);
+            }
+            if (wide.degrees() != 0 && !close(slopes[std::size_t(p)], sum, 1e-12 * size)) {
+              report.add("polynomial", "dw / d(", A::parameter_names[p], ") is ", slopes[std::size_t(p)], " at score ",
+                         s, ", but the slopes of its coefficients give ", sum);
+            }
+          }
           for (int other = 0; other < heads; ++other) {
             double& number = numbers[std::size_t(other * n + p)];
             double const before = number;

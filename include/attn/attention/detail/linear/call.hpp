@@ -187,9 +187,9 @@ void backward(std::string const& name, Exec const& exec, A const& a, Q const& q,
           if (trained.per_head && h != i / A::n_parameters) continue;
           Row const row{options.mask.length(b, shape.n_keys), h};
           for (int m = 0; m <= max_degree; ++m) {
-            if (!p.plan.has(m)) continue;
-            total +=
-                a.coefficient_slope(m, parameter, row) * p.d_coefficients[(b * shape.heads + h) * (max_degree + 1) + m];
+            double const d_c = p.d_coefficients[(b * shape.heads + h) * (max_degree + 1) + m];
+            if (d_c != 0)
+              total += a.coefficient_slope(m, parameter, row) * d_c;  // of no keys, the slope may be infinite
           }
         }
       }
