@@ -84,7 +84,7 @@ GaussNewtonReport last_of(Problem& problem, GaussNewtonOptions const& options, i
     report = newton.step(problem.ctx, problem);
     EXPECT_LE(report.products, options.max_products);
     EXPECT_LE(report.loss, report.first_loss);
-    EXPECT_LT(report.mismatch, 1e-9);
+    EXPECT_LT(report.mismatch, 1e-8);  // 1e-12, over the part of |J| |v| that J v is
     EXPECT_LE(report.evaluations(), 2.5 * report.products + 3);
   }
   return report;

@@ -18,7 +18,7 @@ namespace attn::optim {
 struct GaussNewtonOptions {
   int max_products = 50;     ///< of one step, with J and with J^T: iterations of conjugate gradients
   double tolerance = 1e-3;   ///< these end where the gradient of the model has shrunk to this part
-  double damping = 1e-3;     ///< at the start, in units of the curvature along the gradient
+  double damping = 1e-5;     ///< at the start, in units of the curvature along the gradient
   int max_halvings = 4;      ///< of a change that does not lower the loss
   double least_gain = 1e-4;  ///< a change is taken if the loss falls by this part of what the model says
   DifferenceOptions difference = {};
