@@ -251,34 +251,34 @@ TEST_F(TrainVisionFolders, FoldersThatAreNoDataSetAreRefusedByASentence) {
   expect_refused({}, {"has none of them"});
 }
 
-TEST_F(TrainVisionFolders, PicturesThatAreNoneOrOfUnusualSizes) {
-  Path const first = first_picture("train"), text = first.parent_path() / "a.jpg";
-  write(text, "This is no picture.\n");
-  expect_refused({}, {"a.jpg"});
-  // The header of a picture of 20000 x 20000.
-  std::string png("\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x4e\x20\0\0\x4e\x20\x08\2\0\0\0", 29);
-  auto const crc = ::crc32(0, reinterpret_cast<Bytef const*>(png.data() + 12), 17);
-  for (int shift = 24; shift >= 0; shift -= 8) png += static_cast<char>(crc >> shift);
-  write(text, png);
-  expect_refused({}, {"a.jpg", "20000 x 20000"});
-  std::filesystem::remove(text);
-  // One of a single pixel is seen as one of its color.
-  std::string dot("\x89PNG\r\n\x1a\n", 8);
-  auto const chunk = [&](std::string const& body) {
-    auto const number = [&](unsigned long value) {
-      for (int shift = 24; shift >= 0; shift -= 8) dot += static_cast<char>(value >> shift);
-    };
-    number(body.size() - 4);
-    dot += body;
-    number(::crc32(0, reinterpret_cast<Bytef const*>(body.data()), static_cast<uInt>(body.size())));
+/// A grey PNG that says this side and holds a single pixel.
+std::string png_of_a_pixel(std::uint32_t side) {
+  std::string png("\x89PNG\r\n\x1a\n", 8);
+  auto const number = [](unsigned long value) {
+    std::string bytes;
+    for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(value >> shift);
+    return bytes;
   };
-  chunk(std::string("IHDR\0\0\0\1\0\0\0\1\x08\0\0\0\0", 17));
+  auto const chunk = [&](std::string const& body) {
+    auto const crc = ::crc32(0, reinterpret_cast<Bytef const*>(body.data()), static_cast<uInt>(body.size()));
+    png += number(body.size() - 4) + body + number(crc);
+  };
+  chunk("IHDR" + number(side) + number(side) + std::string("\x08\0\0\0\0", 5));
   std::string packed(64, '\0');
   uLongf size = packed.size();
   ::compress(reinterpret_cast<Bytef*>(packed.data()), &size, reinterpret_cast<Bytef const*>("\0\x80"), 2);
   chunk("IDAT" + packed.substr(0, size));
   chunk("IEND");
-  write(first, dot);
+  return png;
+}
+
+TEST_F(TrainVisionFolders, PicturesThatAreNoneOrOfUnusualSizes) {
+  Path const first = first_picture("train"), other = first.parent_path() / "a.jpg";
+  write(other, "This is no picture.\n");
+  expect_refused({}, {"a.jpg"});
+  write(other, png_of_a_pixel(20000));
+  expect_refused({}, {"a.jpg", "20000 x 20000"});
+  write(other, png_of_a_pixel(1));
   Exit const exit = run({"--epochs", "1", "--batch", "8"});
   EXPECT_EQ(exit.code, 0) << exit.err;
 }

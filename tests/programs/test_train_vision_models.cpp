@@ -184,6 +184,13 @@ TEST_F(TrainVisionModels, TrainedScales_StartWhereTheirKeysAreCounted) {
   }
 }
 
+TEST_F(TrainVisionModels, WindowsThatDoNotDivideAMap_AreSaid) {
+  Exit const exit = run("run", {"--model", "swin_micro", "--width", "16", "--depth", "1,1", "--heads", "1,2", "--patch",
+                                "2", "--window", "3"});
+  EXPECT_EQ(exit.code, 0) << exit.err;
+  EXPECT_NE(exit.err.find("windows of 3 do not divide the 4 x 4 tokens of stage 1"), std::string::npos) << exit.err;
+}
+
 TEST_F(TrainVisionModels, KeysThatAreSaidCountAlsoForWeightsThatDescribeThemselves) {
   Arguments const cube = {"--activation", "poly", "--power", "3", "--scale", "fixed"};
   Arguments const tiny = {"--model", "deit_micro", "--width", "16", "--heads", "2", "--depth", "1", "--patch", "2"};
