@@ -55,7 +55,9 @@ using Read = std::function<void(std::size_t begin, std::size_t count, float* to)
 Answers ask(Settings const& settings, attn::data::ImageShape const& like, std::size_t count, io::Path const& weights,
             Read const& read) {
   Sizes const sizes = sizes_of(settings, like);
-  memory_of(settings, sizes, false).check(settings.insist);
+  Settings part = settings;
+  part.data.test_limit = std::min(at_once, count);
+  memory_of(part, sizes, false).check(settings.insist);
   Context ctx(settings.seed);
   auto const model = make_classifier(ctx, settings.activation, sizes);
   load_model(weights, ctx, sizes, false);
