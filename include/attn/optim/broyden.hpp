@@ -155,6 +155,7 @@ class Broyden : public detail::LineSearchMethod<Broyden<T, Memory>, T, Memory> {
     v.combine(y, 1, gradients_[0].data(), -1, previous_gradient_.data());
     v.copy(s, last_step_.data());
     double const ys = v.dot(y, s), yy = v.dot(y, y), square = v.dot(s, s);
+    if (square == 0) used_ = 0;  // the line search found no way down along -H g: the next one is along -g
     if (!(ys > std::numeric_limits<T>::epsilon() * std::sqrt(yy * square))) return;
     T* const u = pair.image.data();
     multiply(v, u, y, 1);
