@@ -3,6 +3,8 @@
 
 #include "fuzz/memory_file.hpp"
 
+constexpr std::size_t record_size = 1 + 3 * attn::data::cifar::pixels;
+
 int LLVMFuzzerTestOneInput(std::uint8_t const* bytes, std::size_t size) {
   auto const read = [](std::filesystem::path const& path) {
     auto data = attn::data::cifar::empty_dataset();
@@ -10,8 +12,8 @@ int LLVMFuzzerTestOneInput(std::uint8_t const* bytes, std::size_t size) {
     attn::data::check(data, "fuzz_cifar");
   };
   attn::testing::read_as_file(bytes, size, read);
-  if (size == 0 || size >= attn::data::cifar::record) return 0;
+  if (size == 0 || size >= record_size) return 0;
   std::vector<std::uint8_t> record;
-  while (record.size() < attn::data::cifar::record) record.insert(record.end(), bytes, bytes + size);
-  return attn::testing::read_as_file(record.data(), attn::data::cifar::record, read);
+  while (record.size() < record_size) record.insert(record.end(), bytes, bytes + size);
+  return attn::testing::read_as_file(record.data(), record_size, read);
 }

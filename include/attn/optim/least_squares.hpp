@@ -1,6 +1,7 @@
 /// LeastSquares: losses that are sums of squares, and the product of their Jacobian with a vector.
 #pragma once
 
+#include "attn/core/check.hpp"
 #include "attn/optim/detail/flat_vectors.hpp"
 
 #include <algorithm>
