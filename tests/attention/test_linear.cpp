@@ -108,14 +108,12 @@ void expect_reference(Shape const& s, unsigned powers, auto const& make_mask) {
 }
 
 TEST(Linear, GivesWhatTheDefinitionGives_ForEveryDegreeAndSum) {
-  if (!attn::has_packs) GTEST_SKIP() << "this compiler has no packed kernels";
   for (unsigned const powers : {1u, one, two, three, four, sum_of_three, two | four, all_of_them}) {
     expect_reference({.queries = 31, .keys = 29, .width = 5, .value_width = 7}, powers, padded({29, 13}));
   }
 }
 
 TEST(Linear, GivesWhatTheDefinitionGives_ForShapesOfAllKinds) {
-  if (!attn::has_packs) GTEST_SKIP() << "this compiler has no packed kernels";
   for (Index const width : {1, 3, 16}) {
     for (Index const value_width : {1, 16, 19}) {
       for (Index const tokens : {1, 24, 49}) {
@@ -133,7 +131,6 @@ TEST(Linear, GivesWhatTheDefinitionGives_ForShapesOfAllKinds) {
 }
 
 TEST(Linear, GivesWhatTheDefinitionGives_UnderCausalMasksAndPadding) {
-  if (!attn::has_packs) GTEST_SKIP() << "this compiler has no packed kernels";
   Shape const s{.heads = 4, .kv_heads = 2, .queries = 151, .keys = 163, .width = 5, .value_width = 7};
   expect_reference(s, sum_of_three, prefix(0, {163, 163}));
   expect_reference(s, three, prefix(12, {163, 90}));
@@ -142,7 +139,6 @@ TEST(Linear, GivesWhatTheDefinitionGives_UnderCausalMasksAndPadding) {
 }
 
 TEST(Linear, GivesWhatTheDefinitionGives_InSeveralPiecesOfOneHead) {
-  if (!attn::has_packs) GTEST_SKIP() << "this compiler has no packed kernels";
   Shape s{.batch = 1, .heads = 2, .kv_heads = 1, .queries = 517, .keys = 521, .width = 2, .value_width = 2};
   expect_reference(s, two, padded({519}));
   s.queries = 1025, s.keys = 1031;  // under a causal mask, pieces are longer
@@ -150,7 +146,6 @@ TEST(Linear, GivesWhatTheDefinitionGives_InSeveralPiecesOfOneHead) {
 }
 
 TEST(Linear, HidesNumbersThatAreNotFinite) {
-  if (!attn::has_packs) GTEST_SKIP() << "this compiler has no packed kernels";
   Shape const s{.batch = 1, .queries = 101, .keys = 101, .width = 3, .value_width = 3};
   auto const check = [&](auto const& make_mask) {
     for (auto const& in : with_numbers_that_are_not_finite(random_inputs<double>(s))) {
@@ -165,7 +160,6 @@ TEST(Linear, HidesNumbersThatAreNotFinite) {
 
 /// <x, y> of the results and what is random, and its differences.
 TEST(Linear, HasTheGradientsThatDifferencesHave) {
-  if (!attn::has_packs) GTEST_SKIP() << "this compiler has no packed kernels";
   Shape const s{.batch = 1, .heads = 2, .kv_heads = 1, .queries = 53, .keys = 53, .width = 2, .value_width = 2};
   auto const in = random_inputs<double>(s);
   std::vector<double> const scale = {0.7, -0.4};
@@ -244,7 +238,6 @@ struct TaylorOfTwo {
 };
 
 TEST(Linear, IsWhatATypeOfAUserGets_WhichStatesItsPolynomial) {
-  if (!attn::has_packs) GTEST_SKIP() << "this compiler has no packed kernels";
   std::vector<float> numbers(2 * 4096 * 16);
   attn::Tensor<float, 4, Kokkos::HostSpace> const x(numbers.data(), {1, 2, 4096, 16});
   auto const exec = Exec();
@@ -260,7 +253,6 @@ TEST(Linear, IsWhatATypeOfAUserGets_WhichStatesItsPolynomial) {
 }
 
 TEST(Linear, InSinglePrecision_IsAsAccurateAsTheTypeAllows) {
-  if (!attn::has_packs) GTEST_SKIP() << "this compiler has no packed kernels";
   for (auto const& [p, width] : {std::pair(1, 32), {2, 32}, {2, 64}, {3, 16}}) {
     Shape const s{.batch = 1, .heads = 1, .kv_heads = 1, .queries = 200, .keys = 300, .width = width, .value_width = 8};
     Floats got(s);
@@ -277,7 +269,6 @@ TEST(Linear, InSinglePrecision_IsAsAccurateAsTheTypeAllows) {
 }
 
 TEST(Linear, HasTheSameBits_ForAnyNumberOfThreads) {
-  if (!attn::has_packs) GTEST_SKIP() << "this compiler has no packed kernels";
   Shape const s{.batch = 1, .heads = 2, .kv_heads = 1, .queries = 520, .keys = 530, .width = 8, .value_width = 16};
   Floats once(s), again(s);
   attn::AttentionOptions<> const options{.path = AttentionPath::linear};
@@ -292,7 +283,6 @@ TEST(Linear, HasTheSameBits_ForAnyNumberOfThreads) {
 }
 
 TEST(Linear, IsTakenWhereItCostsLess_AndAsOptionsSay) {
-  if (!attn::has_packs) GTEST_SKIP() << "this compiler has no packed kernels";
   auto const is_linear = [](Index tokens, Index width, auto const& a, AttentionPath path = {}) {
     Floats call({.batch = 1,
                  .heads = 1,
