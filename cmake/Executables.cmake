@@ -5,6 +5,16 @@ target_compile_options(attn_own_flags INTERFACE
   $<$<CXX_COMPILER_ID:GNU,Clang>:-Wall -Wextra -fno-math-errno -ffp-contract=fast>
   $<$<BOOL:${ATTN_WERROR}>:-Werror>)
 target_link_libraries(attn_own_flags INTERFACE $<$<BOOL:${ATTN_NATIVE}>:attn_native>)
+
+# g++ collects the garbage of a translation unit again and again, as if there were little memory. Where each job may have
+# 3 GB, letting it lie takes an eighth off the time; the largest file then takes 1.8 GB.
+cmake_host_system_information(RESULT memory QUERY TOTAL_PHYSICAL_MEMORY)  # MiB
+cmake_host_system_information(RESULT processors QUERY NUMBER_OF_LOGICAL_CORES)
+math(EXPR needed "3000 * (${processors} + 2)")  # Ninja runs two jobs more than there are processors
+if(memory GREATER_EQUAL needed)
+  target_compile_options(attn_own_flags INTERFACE
+    $<$<CXX_COMPILER_ID:GNU>:--param=ggc-min-expand=400 --param=ggc-min-heapsize=2000000>)
+endif()
 if(ATTN_CUDA_WIDTHS)  # fewer kernels to compile: attn/attention/detail/cuda/launch.hpp
   target_compile_definitions(attn_own_flags INTERFACE "ATTN_CUDA_WIDTHS=${ATTN_CUDA_WIDTHS}")
 endif()
