@@ -70,10 +70,14 @@ struct AbsolutePower {
   }
 };
 
+/// (1 + s + s^2 / 2) / sum_k (...)
 using TaylorSoftmax = Normalized<TaylorExponential>;
 using L1Normalized = Normalized<Identity>;  ///< s_j / sum_k |s_k|: of both signs, sizes sum to one
+/// (elu(s) + 1) / sum_k (elu(s_k) + 1)
 using EluAttention = Normalized<EluPlusOne>;
+/// A raised cosine of the score, divided by its sum over the row.
 using CosineAttention = Normalized<RaisedCosine>;
+/// |s|^p / sum_k |s_k|^p
 using PowerSoftmax = Normalized<AbsolutePower>;
 
 }  // namespace attn

@@ -5,6 +5,7 @@
 
 namespace attn {
 
+/// w = max(s, 0) / n, n the number of keys.
 struct Relu {
   template <class T>
   ATTN_FUNCTION T operator()(T s, Row row) const {

@@ -43,6 +43,7 @@ struct BasicDynamicScale {
 
   ATTN_FUNCTION LearnedParameters<R> learned() const { return {number, gradient, per_head}; }
 };
+/// A trained scale over parameters of `float`.
 using DynamicScale = BasicDynamicScale<float>;
 
 /// What one of the above is for a row, once that is known.

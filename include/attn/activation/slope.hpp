@@ -24,6 +24,7 @@ constexpr void check_slope() {
 
 }  // namespace detail
 
+/// A weight and its derivative by the score.
 template <class T>
 struct WeightAndSlope {
   T weight;

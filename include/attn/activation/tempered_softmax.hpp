@@ -69,6 +69,7 @@ struct BasicTemperedSoftmax {
     return {other};
   }
 };
+/// softmax(t s) with a trained t, over parameters of `float`.
 using TemperedSoftmax = BasicTemperedSoftmax<float>;
 
 }  // namespace attn

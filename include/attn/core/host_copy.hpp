@@ -19,6 +19,7 @@ std::vector<std::remove_const_t<T>> host_copy(T* from, Index n) {
                     Kokkos::View<Value const*, Memory, Unmanaged>(from, to.size()));
   return to;
 }
+/// The numbers of a dense tensor, in memory of the host.
 template <class T, class Memory>
 std::vector<std::remove_const_t<T>> host_copy(Tensor<T, 1, Memory> const& from) {
   return host_copy<Memory>(from.data(), from.size());
@@ -32,6 +33,7 @@ void copy_from_host(std::vector<T> const& from, T* to) {
   Kokkos::deep_copy(Kokkos::View<T*, Memory, Unmanaged>(to, from.size()),
                     Kokkos::View<T const*, Kokkos::HostSpace, Unmanaged>(from.data(), from.size()));
 }
+/// Fills a dense tensor from memory of the host.
 template <class T, class Memory>
 void copy_from_host(std::vector<T> const& from, Tensor<T, 1, Memory> const& to) {
   copy_from_host<Memory>(from, to.data());

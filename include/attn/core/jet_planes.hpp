@@ -12,8 +12,10 @@
 
 namespace attn {
 
+/// Whether T is a `Jet`.
 template <class T>
 inline constexpr bool is_jet = false;
+/// @copydoc is_jet
 template <class T, int... Orders>
 inline constexpr bool is_jet<Jet<T, Orders...>> = true;
 template <class T>
@@ -73,6 +75,7 @@ struct JetPlanes {
 struct NoPlanes {
   ATTN_FUNCTION constexpr NoPlanes adjoint() const { return {}; }
 };
+/// `PlanesOf<T>::type`: what a tensor of T keeps to find its planes: nothing for reals.
 template <class T>
 struct PlanesOfTrait {
   using type = NoPlanes;
@@ -81,6 +84,7 @@ template <class T, int... Orders>
 struct PlanesOfTrait<Jet<T, Orders...>> {
   using type = JetPlanes<Jet<T, Orders...>>;
 };
+/// @copydoc PlanesOfTrait
 template <class T>
 using PlanesOf = typename PlanesOfTrait<std::remove_const_t<T>>::type;
 

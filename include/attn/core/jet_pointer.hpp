@@ -90,6 +90,7 @@ requires AnyJet<std::remove_const_t<T>>
 struct PointerTrait<T> {
   using type = JetPointer<T>;
 };
+/// What points to elements of T: a plain pointer, or a `JetPointer`.
 template <class T>
 using Pointer = typename PointerTrait<T>::type;
 

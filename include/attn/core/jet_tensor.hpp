@@ -124,6 +124,7 @@ template <class T, class Memory>
 Tensor<T, 2, Memory> real_rows(Tensor<T, 2, Memory> const& x) {
   return x;
 }
+/// The same of jets.
 template <class T, class Memory>
 requires AnyJet<std::remove_const_t<T>>
 auto real_rows(Tensor<T, 2, Memory> const& x) {
@@ -139,6 +140,7 @@ template <class T, class Memory>
 Tensor<T, 2, Memory> value_rows(Tensor<T, 2, Memory> const& x) {
   return x;
 }
+/// The same of jets.
 template <class T, class Memory>
 requires AnyJet<std::remove_const_t<T>>
 auto value_rows(Tensor<T, 2, Memory> const& x) { return x.first_plane(); }

@@ -199,6 +199,7 @@ template <Real T>
 ATTN_FUNCTION constexpr T real_gradient(T d) {
   return d;
 }
+/// The same of a jet.
 template <class T, int... Orders>
 ATTN_FUNCTION constexpr RealOf<T> real_gradient(Jet<T, Orders...> const& d) {
   return real_gradient(d.coefficients[Jet<T, Orders...>::size - 1]);

@@ -12,6 +12,7 @@
 /// activation, a mask or a residual.
 #define ATTN_FUNCTION KOKKOS_FORCEINLINE_FUNCTION
 
+///@{
 /// In front of loops of device code whose arrays must stay in registers, and of those where unrolling costs registers;
 /// host compilers need no such words.
 #if defined(__CUDACC__)
@@ -21,6 +22,7 @@
 #define ATTN_UNROLL
 #define ATTN_ROLLED
 #endif
+///@}
 
 namespace attn {
 

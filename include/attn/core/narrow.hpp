@@ -76,6 +76,7 @@ using BFloat16 = detail::Narrow<detail::BFloat16Format>;
 /// 5 bits of exponent and 10 of mantissa: up to 65504, relative error 2^-11 from 6.1e-5 on.
 using Float16 = detail::Narrow<detail::Float16Format>;
 
+/// Whether S is a number of two bytes of attn.
 template <class S>
 inline constexpr bool is_narrow = std::same_as<S, BFloat16> || std::same_as<S, Float16>;
 

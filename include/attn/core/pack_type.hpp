@@ -21,6 +21,7 @@ inline constexpr int vector_bytes = 32;
 inline constexpr int vector_bytes = 16;
 #endif
 
+/// A vector register of W numbers; arithmetic acts on each lane.
 template <Real T, int W = vector_bytes / int(sizeof(T))>
 struct Pack {
   static constexpr int width = W;
@@ -84,6 +85,7 @@ template <Real T>
 T sum(T a) {
   return a;
 }
+/// The sum of all lanes, in their order.
 template <class T, int W>
 T sum(Pack<T, W> a) {
   T total = 0;

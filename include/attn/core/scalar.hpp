@@ -22,6 +22,7 @@ template <class T>
 struct RealOfTrait {
   using type = T;
 };
+/// @copydoc RealOfTrait
 template <class T>
 using RealOf = typename RealOfTrait<T>::type;
 
@@ -40,6 +41,7 @@ struct AccumulatorOfTrait<Kokkos::Experimental::bhalf_t> {
   using type = float;
 };
 #endif
+/// @copydoc AccumulatorOfTrait
 template <class T>
 using AccumulatorOf = typename AccumulatorOfTrait<T>::type;
 
@@ -75,6 +77,7 @@ struct Math {
   static ATTN_FUNCTION T erf(T a) { return Kokkos::erf(a); }
 };
 
+///@{
 /// The elementary functions. One rule for NaN holds for every scalar and on every machine: a NaN never vanishes.
 ///
 ///  1. `max`, `min`, `abs`, and all functions of one number: NaN where any argument is.
@@ -100,6 +103,7 @@ template <class T> ATTN_FUNCTION T sin(T a) { return Math<T>::sin(a); }
 template <class T> ATTN_FUNCTION T cos(T a) { return Math<T>::cos(a); }
 template <class T> ATTN_FUNCTION T tanh(T a) { return Math<T>::tanh(a); }
 template <class T> ATTN_FUNCTION T erf(T a) { return Math<T>::erf(a); }
+///@}
 // clang-format on
 
 /// e^a for a <= 0, where an exponential that never overflows is cheaper. Any other a gives any number.

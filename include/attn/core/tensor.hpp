@@ -11,6 +11,7 @@
 
 namespace attn {
 
+/// The sizes of a tensor, in the order of its indices.
 template <int Rank>
 using Extents = Kokkos::Array<Index, Rank>;
 
@@ -41,6 +42,7 @@ ATTN_FUNCTION constexpr Extents<Rank> contiguous_strides(Extents<Rank> const& ex
 
 }  // namespace detail
 
+/// A strided array of scalars that somebody else owns: a pointer, extents and strides. Views convert to it.
 template <class T, int Rank, class Memory = Kokkos::DefaultExecutionSpace::memory_space>
 class Tensor {
  public:

@@ -66,6 +66,7 @@ class Batch {
   Buffer<T**> targets_;
 };
 
+/// How training batches are drawn, mixed and prepared.
 struct BatchOptions {
   std::size_t batch_size = 64;
   RandomKey key = {};

@@ -15,6 +15,7 @@ namespace attn::data {
 
 namespace cifar {
 
+/// Of an image, in one channel.
 inline constexpr std::size_t pixels = detail::CifarLayout::pixels;
 
 /// Red, green and blue to grey: weighted with 0.2989, 0.5870 and 0.1140 in fp32 on [0, 1], times 255.5, rounded down.

@@ -22,6 +22,7 @@
 
 namespace attn::data {
 
+/// What is refused, and what may be decoded smaller.
 struct DecodeOptions {
   std::uint64_t most_pixels = 100'000'000;  // of a picture: larger ones are refused before memory is taken
   bool scaled = true;  // decode at 1/2, 1/4 or 1/8 of the size where that is still as large as what is wanted

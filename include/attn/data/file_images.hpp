@@ -40,6 +40,7 @@ class UnreadableImages {
   std::string first_fault_;
 };
 
+/// How pictures of a folder are read.
 struct FileImagesOptions {
   DecodeOptions decode = {};
   std::size_t channels = 3;                // that the transform writes

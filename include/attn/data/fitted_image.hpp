@@ -22,6 +22,7 @@ struct ImageMemory {
   ImageScratch scratch = {};
 };
 
+/// The memory of this thread.
 inline ImageMemory& image_memory() {
   thread_local ImageMemory memory;
   return memory;

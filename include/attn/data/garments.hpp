@@ -23,6 +23,7 @@ enum class GarmentRelation {
   pair     ///< which two cells hold garments of one kind: (0, 1), (0, 2), ... (1, 2), ...; the others differ
 };
 
+/// What is drawn on a canvas.
 struct GarmentOptions {
   int rows = 2, columns = 2;  ///< cells of the canvas, a garment in each
   int cell = 16;              ///< side of a cell in pixels

@@ -29,6 +29,7 @@ struct ImageFiles {
   std::filesystem::path path(std::size_t i) const { return root / names[i]; }
 };
 
+/// Pictures to train on, and those to evaluate on.
 struct ImageFileSplits {
   ImageFiles train;
   ImageFiles test;  // to evaluate on
@@ -75,7 +76,7 @@ inline std::string first_names(std::vector<std::string> const& names) {
 
 }  // namespace detail
 
-/// root/<class>/<picture>: classes and pictures sorted by name. Refuses a folder with fewer than two classes, a class
+/// `root/<class>/<picture>`: classes and pictures sorted by name. Refuses a folder with fewer than two classes, a class
 /// without pictures, and folders within one.
 inline ImageFiles list_image_folder(std::filesystem::path const& root) {
   detail::Listing const top(root);
@@ -101,7 +102,7 @@ inline ImageFiles list_image_folder(std::filesystem::path const& root) {
   return files;
 }
 
-/// root/{train,val}/<class>/<picture>, of the same classes.
+/// `root/{train,val}/<class>/<picture>`, of the same classes.
 inline ImageFileSplits list_imagenet(std::filesystem::path const& root) {
   ImageFileSplits splits{list_image_folder(root / "train"), list_image_folder(root / "val")};
   auto const missing = [](ImageFiles const& from, ImageFiles const& in) {
@@ -117,7 +118,7 @@ inline ImageFileSplits list_imagenet(std::filesystem::path const& root) {
   return splits;
 }
 
-/// wnids.txt, train/<wnid>/images/<picture> and val/images/<picture> with val/val_annotations.txt, whose lines are
+/// wnids.txt, `train/<wnid>/images/<picture>` and `val/images/<picture>` with val/val_annotations.txt, whose lines are
 /// picture, wnid and four numbers; in a folder, or in tiny-imagenet-200 below it. Classes are sorted by name.
 inline ImageFileSplits list_tiny_imagenet(std::filesystem::path const& folder) {
   auto const root = detail::find_folder("list_tiny_imagenet", folder, "wnids.txt", {"tiny-imagenet-200"});
@@ -196,6 +197,7 @@ inline DatasetLayout detect_dataset(std::filesystem::path const& root) {
       root.string(), "' has none of them");
 }
 
+/// The name of a layout, as flags and messages have it.
 inline char const* name_of(DatasetLayout layout) {
   static constexpr char const* names[] = {"imagefolder", "tiny-imagenet", "cifar", "idx"};
   return names[static_cast<std::size_t>(layout)];

@@ -25,13 +25,16 @@ namespace attn::data {
 
 namespace listops {
 
+///@{
 /// Tokens: the digits are themselves; parentheses, which carry nothing, are left out.
 inline constexpr std::uint8_t minimum = 10, maximum = 11, median = 12, sum_modulo = 13, close = 14, unknown = 15;
 inline constexpr std::array<std::string_view, 16> words = {"0", "1", "2",    "3",    "4",    "5",   "6", "7",
                                                            "8", "9", "[MIN", "[MAX", "[MED", "[SM", "]", "?"};
-inline constexpr std::size_t length_limit = 2000;  // of a sequence, in tokens
-inline constexpr std::size_t padding = 48;         // rounds the length of batches up to 2048
+///@}
+inline constexpr std::size_t length_limit = 2000;  ///< of a sequence, in tokens
+inline constexpr std::size_t padding = 48;         ///< rounds the length of batches up to 2048
 
+/// Whether a token begins an operation.
 inline bool is_operator(std::uint8_t token) { return token >= minimum && token <= sum_modulo; }
 
 /// What an operator makes of its arguments. The median of an even number of digits is rounded down.
@@ -166,6 +169,7 @@ inline bool generate(Grammar const& grammar, RandomKey key, std::uint64_t index,
   return detail::Tree(grammar, subkey(key, index)).grow(tokens, value) && tokens.size() > grammar.longer_than;
 }
 
+/// A dataset of this kind without sequences.
 inline Sequences empty_dataset() {
   Sequences data;
   data.length = length_limit + padding;

@@ -35,6 +35,7 @@ struct Box {
   std::size_t right = 0;
 };
 
+/// How two images of a batch become one.
 enum class MixKind { none, mixup, cutmix };
 
 /// What is done to one batch. `ratio` is the share of the image itself; its partner has the rest.

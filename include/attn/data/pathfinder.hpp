@@ -19,7 +19,9 @@ namespace attn::data {
 
 namespace pathfinder {
 
+/// Of a picture, in pixels.
 inline constexpr std::size_t side = 32;
+/// The folder of the hardest of the three difficulties.
 inline constexpr char const* hardest = "curv_contour_length_14";
 
 /// An empty dataset. The ids are the grey values themselves, so black pixels have the id of padding.
@@ -34,8 +36,8 @@ inline Sequences empty_dataset() {
 
 }  // namespace pathfinder
 
-/// Reads one difficulty: FOLDER/metadata/<k>.npy, which are plain text in spite of their names, one line an image
-/// ("imgs/<k> sample_<i>.png index label ..."), and the images they name. An image that is empty or unreadable is left
+/// Reads one difficulty: `FOLDER/metadata/<k>.npy`, which are plain text in spite of their names, one line an image
+/// (`imgs/<k> sample_<i>.png index label ...`), and the images they name. An image that is empty or unreadable is left
 /// out and counted in `skipped`: the release has one.
 inline Sequences read_pathfinder_folder(std::filesystem::path const& folder) {
   std::error_code error;

@@ -33,6 +33,7 @@ enum class ImageOperation {
   translate_x_rel,
   translate_y_rel
 };
+/// How many operations there are.
 inline constexpr int image_operations = 15;
 
 /// One operation as it was drawn. `negative` is the direction of those that have two.
@@ -42,6 +43,7 @@ struct DrawnOperation {
   bool negative = false;
 };
 
+/// RandAugment: operations drawn for each image, and how strong they are.
 struct RandAugment {
   int layers = 2;            // n: operations drawn for an image, with replacement
   int magnitude = 10;        // m: 10 is the strongest that is usual

@@ -190,6 +190,7 @@ inline void resample(Image const& in, ImageBox const& box, std::size_t height, s
   }
 }
 
+/// The same, into a new image.
 inline Image resample(Image const& in, ImageBox const& box, std::size_t height, std::size_t width, Filter filter) {
   Image out;
   resample(in, box, height, width, filter, out);

@@ -24,12 +24,14 @@ inline MaskRle mask_of(Segmentation const& segmentation, std::uint32_t height, s
   return segmentation.mask ? *segmentation.mask : mask_of(segmentation.polygons, height, width);
 }
 
+/// A picture of a data set.
 struct CocoImage {
   std::int64_t id = 0;
   std::string file = {};
   std::uint32_t height = 0, width = 0;  // 0: not told
 };
 
+/// A kind of objects.
 struct CocoCategory {
   std::int64_t id = 0;
   std::string name = {};
@@ -54,6 +56,7 @@ struct CocoNote {
   std::string text() const { return what + ": " + std::to_string(count) + " (the first: " + first + ")"; }
 };
 
+/// What was passed over in a file: each kind once, counted, with its first place.
 class CocoNotes {
  public:
   void add(std::string_view what, std::string const& where) {

@@ -11,6 +11,7 @@ namespace attn::detection {
 /// What is compared.
 enum class CocoRegion { box, mask };
 
+/// COCO's figures of a detector.
 struct CocoEvaluation {
   /// AP, AP50, AP75, AP of small, medium, large objects; AR with 1, 10, 100 detections an image, AR of small, medium,
   /// large objects. -1 where no object is to be found.

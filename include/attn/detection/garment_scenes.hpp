@@ -11,6 +11,7 @@
 
 namespace attn::detection {
 
+/// What is drawn in a picture.
 struct GarmentSceneOptions {
   int least_side = 96, most_side = 160;  // of a picture, in pixels
   int most_objects = 6;                  // of a picture, besides a crowd
@@ -29,6 +30,7 @@ inline void check(GarmentSceneOptions const& o, char const* name) {
              ": give garments above 0 and up to 1 of a side, got ", o.smallest, " to ", o.largest);
 }
 
+/// A picture with its objects.
 struct GarmentScene {
   struct Object {
     int kind = 0;        // its label in the source

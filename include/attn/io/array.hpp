@@ -20,6 +20,7 @@
 
 namespace attn::io {
 
+/// The sizes of an array, in the order of its indices.
 using Shape = std::vector<std::size_t>;
 
 /// "(3, 4)", for messages.
@@ -156,6 +157,7 @@ Array to_array(std::span<T const> values, Shape shape) {
   auto const bytes = std::as_bytes(values);
   return {dtype_of<std::remove_cv_t<T>>(), std::move(shape), std::vector<std::byte>(bytes.begin(), bytes.end())};
 }
+/// An array of a shape with these values.
 template <class T>
 Array to_array(std::vector<T> const& values, Shape shape) {
   static_assert(!std::is_same_v<T, bool>,

@@ -26,6 +26,7 @@ struct CommonOptions {
   std::vector<std::string> activations = {"softmax", "poly", "relu", "sigmoid"};
 };
 
+/// Describes the settings that all trainers have.
 inline void describe(SettingList& settings, CommonOptions& o) {
   settings("activation", o.activation,
            {.help = "Activation of the attention scores", .words = o.activations, .model = true});

@@ -27,6 +27,7 @@ constexpr std::size_t size_of(DType type) {
   return sizes[static_cast<int>(type)];
 }
 
+/// Whether a type of elements has a fraction.
 constexpr bool is_floating(DType type) { return type >= DType::f16; }
 
 /// The name of a type in safetensors files, also used in messages.

@@ -14,6 +14,7 @@ namespace attn::io {
 /// An axis or colour range: lowest and highest value.
 using Range = std::pair<double, double>;
 
+/// How a curve is drawn.
 enum class LineStyle { solid, dashed, points };
 
 /// One curve: y over x, of the same length. NaN, and what a logarithmic axis cannot show, interrupts the curve.
@@ -27,8 +28,10 @@ struct Series {
   std::vector<double> high = {};
 };
 
+/// Where the names of curves stand.
 enum class Legend { none, below, top_left, top_right, bottom_left, bottom_right };
 
+/// Curves over one pair of axes.
 struct LinePlot {
   std::string title = {};
   std::string x_label = {};  // with its unit: "time (s)"
@@ -61,6 +64,7 @@ struct HeatMap {
   std::optional<Range> y_range = {};
 };
 
+/// The colour of a caption: black, green, red.
 enum class Mark { none, good, bad };  // the colour of a caption: black, green, red
 
 /// A photograph or drawing with a caption above it.
@@ -73,6 +77,7 @@ struct Picture {
   Mark mark = Mark::none;
 };
 
+/// One panel of a figure.
 using Panel = std::variant<LinePlot, HeatMap, Picture>;
 
 /// Panels on a grid, row by row. All have one size, in points of 1/96 inch; PNG files get twice as many pixels.

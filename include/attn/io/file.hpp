@@ -27,6 +27,7 @@
 
 namespace attn::io {
 
+/// Where a file is.
 using Path = std::filesystem::path;
 
 namespace detail {

@@ -5,6 +5,7 @@
 
 namespace attn::io {
 
+/// JSON whose objects keep the order of their fields.
 using Json = nlohmann::ordered_json;
 
 }  // namespace attn::io

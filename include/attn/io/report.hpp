@@ -20,6 +20,7 @@ struct ReportFigure {
   std::string caption;
 };
 
+/// A page with figures and tables, ready to be written.
 struct Report {
   std::string title;
   std::vector<std::string> paragraphs = {};                        // what was done, in prose

@@ -21,6 +21,7 @@ struct NumberRange {
   bool operator==(NumberRange const&) const = default;
 };
 
+/// What is known of a setting besides its name and its value.
 struct About {
   std::string help;
   NumberRange range = {};               ///< of a number

@@ -23,6 +23,7 @@
 
 namespace attn::io {
 
+/// The settings of a program, described once: flags, help, recipes and descriptions follow.
 class SettingList {
  public:
   class Setting {

@@ -9,6 +9,7 @@
 
 namespace attn::models {
 
+/// Sizes of a `Pinn`.
 struct PinnConfig {
   Index inputs = 2;
   Index outputs = 1;

@@ -9,6 +9,7 @@
 
 namespace attn::models {
 
+/// Sizes of a `PinnsFormer`.
 struct PinnsFormerConfig {
   Index inputs = 2;  ///< coordinates of a point
   Index outputs = 1;

@@ -152,6 +152,7 @@ class WithSequences {
 /// Tensors of a context's scalar in its memory, for signatures: `TensorOf<Ctx, 3> x`, and one that is only read.
 template <class Ctx, int Rank>
 using TensorOf = Tensor<typename Ctx::Scalar, Rank, typename Ctx::MemorySpace>;
+/// The same, to be read alone.
 template <class Ctx, int Rank>
 using ConstTensorOf = Tensor<typename Ctx::Scalar const, Rank, typename Ctx::MemorySpace>;
 

@@ -118,6 +118,7 @@ struct CountErrors {
 
 }  // namespace detail
 
+/// A loss of numbers, and its gradient by the predictions.
 template <class Ctx, int Rank>
 struct ErrorAndGradient {
   LossValue<Ctx> loss;  // `correct()` counts what `right` says of the error function, 0 where it says nothing

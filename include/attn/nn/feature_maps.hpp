@@ -20,6 +20,7 @@ struct Size2 {
 /// Feature maps (B, H, W, C) of a context's scalar in its memory, for signatures, and such that are only read.
 template <class Ctx>
 using MapsOf = TensorOf<Ctx, 4>;
+/// The same, to be read alone.
 template <class Ctx>
 using ConstMapsOf = ConstTensorOf<Ctx, 4>;
 

@@ -14,12 +14,14 @@ concept Function = std::copyable<F> && requires(F const f, T x) {
   { f(x) } -> std::same_as<T>;
 };
 
+/// A value of a function and its derivative there.
 template <class T>
 struct ValueAndSlope {
   T value;
   T slope;
 };
 
+/// f(x) and f'(x): by the member of that name where f has one, else on a jet.
 template <class T, Function<T> F>
 ATTN_FUNCTION ValueAndSlope<T> value_and_slope(F const& f, T x) {
   if constexpr (requires { f.value_and_slope(x); }) {
@@ -77,6 +79,7 @@ struct Relu {
   }
 };
 
+/// Hyperbolic tangent.
 struct Tanh {
   template <class T>
   ATTN_FUNCTION T operator()(T x) const {

@@ -18,13 +18,17 @@ struct Initializer {
   double low = -1e300, high = 1e300;  // values outside are drawn again
 };
 
+/// One value everywhere.
 inline Initializer constant(double value) { return {.center = value}; }
+/// Zero everywhere.
 inline Initializer zeros() { return constant(0); }
+/// One everywhere.
 inline Initializer ones() { return constant(1); }
 
 /// Uniform in [-bound, bound).
 inline Initializer uniform(double bound) { return {.kind = Initializer::Kind::uniform, .spread = bound}; }
 
+/// A normal distribution around zero.
 inline Initializer normal(double deviation) { return {.kind = Initializer::Kind::normal, .spread = deviation}; }
 
 /// A normal distribution, redrawn outside [low, high] (absolute bounds, not multiples of the deviation).

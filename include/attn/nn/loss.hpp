@@ -53,12 +53,14 @@ class LossValue {
   Tensor<Real, 1, typename Ctx::MemorySpace> numbers_;
 };
 
+/// A loss, and its gradient by the logits.
 template <class Ctx>
 struct LossAndGradient {
   LossValue<Ctx> loss;
   TensorOf<Ctx, 2> d_logits;
 };
 
+/// What cross-entropy can be told.
 struct CrossEntropyOptions {
   double label_smoothing = 0;        ///< targets are (1 - s) for the label plus s / classes for each class
   std::int32_t ignore_index = -100;  ///< rows with this label neither count nor have a gradient

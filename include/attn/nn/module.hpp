@@ -55,6 +55,7 @@ concept Module = Aggregate<X> && requires(M const& m, Ctx& ctx, X const& x) {
 /// What `M` keeps between forward and backward, and what it returns, for an input of type `X`.
 template <class M, class Ctx, class X>
 using TapeOf = decltype(std::declval<M const&>().forward(std::declval<Ctx&>(), std::declval<X const&>()).tape);
+/// What `forward` of M returns as its value for an X.
 template <class M, class Ctx, class X>
 using OutputOf = decltype(std::declval<M const&>().forward(std::declval<Ctx&>(), std::declval<X const&>()).value);
 

@@ -26,7 +26,7 @@ namespace attn::nn {
 /// the module is that of the queries' factor.
 ///
 /// Parameters: conv.weight (heads, 1, taps, 1), if there are taps, and the trained numbers of activations: one set,
-/// activation.<name>, where the three factors have one activation; else {queries,landmarks,keys}.activation.<name>.
+/// `activation.<name>`, where the three factors have one activation; else `{queries,landmarks,keys}.activation.<name>`.
 template <class A1, class A2 = A1, class A3 = A2>
 class NystromAttention {
  public:

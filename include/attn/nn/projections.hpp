@@ -27,9 +27,11 @@ struct Cross {
   static constexpr auto tensors = std::tuple(&Cross::x, &Cross::memory);
 };
 
+/// Queries and a memory, as tensors of a context.
 template <class Ctx>
 using CrossOf = Cross<typename Ctx::Scalar, typename Ctx::MemorySpace>;
 
+/// What projections are built from.
 struct ProjectionConfig {
   Index width = 0;
   bool bias = true;                                            ///< of the products that make q, k and v

@@ -10,6 +10,7 @@
 
 namespace attn::optim {
 
+/// What AdamW can be told.
 struct AdamWOptions {
   double learning_rate = 1e-3;
   double beta1 = 0.9;

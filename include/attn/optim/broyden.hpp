@@ -13,6 +13,7 @@
 
 namespace attn::optim {
 
+/// What Broyden's family can be told.
 struct BroydenOptions {
   double learning_rate = 1;
   int max_iterations = 20;            ///< of one `step`

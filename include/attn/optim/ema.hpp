@@ -9,6 +9,7 @@
 
 namespace attn::optim {
 
+/// How weights are averaged.
 struct EmaOptions {
   double decay = 0.9999;
   /// What the first updates do. `average` is for averages that start at the initial weights; `copy` forgets them, the

@@ -9,6 +9,7 @@
 
 namespace attn::optim {
 
+/// What SGD can be told.
 struct SgdOptions {
   double learning_rate = 1e-2;
   double momentum = 0;

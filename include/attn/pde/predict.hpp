@@ -82,6 +82,7 @@ struct RelativeErrors {
   double rmae = 0;
   double rmse = 0;
 };
+/// Errors of `guess`, relative to the size of `truth`.
 inline RelativeErrors relative_errors(std::vector<double> const& truth, std::vector<double> const& guess) {
   ATTN_CHECK(truth.size() == guess.size() && !truth.empty(), "relative_errors: give as many guesses as truths, got ",
              guess.size(), " and ", truth.size());

@@ -9,6 +9,7 @@
 
 namespace attn::pde {
 
+/// The circle's number.
 inline constexpr double pi = 3.14159265358979323846;
 
 /// A problem in x and t. `Orders` are the derivatives that it asks for, `domain` is where it is posed, `exact(x, t)`

@@ -26,6 +26,7 @@ enum class Derivative { total, column };
 /// evaluates.
 inline constexpr Index default_chunk = HostExecutionSpace<Kokkos::DefaultExecutionSpace> ? 64 : 8192;
 
+/// How a loss of residuals is evaluated.
 struct LossOptions {
   PseudoSequence sequence = {.length = 1, .step = 0};
   Derivative derivative = Derivative::total;

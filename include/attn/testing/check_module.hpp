@@ -19,6 +19,7 @@
 
 namespace attn::testing {
 
+/// What `check_module` can be told.
 struct CheckModuleOptions {
   GradcheckOptions gradients = {};
   bool randomize = true;  ///< replaces the parameters by numbers that are neither zero nor one nor equal

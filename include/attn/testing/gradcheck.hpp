@@ -7,6 +7,7 @@
 
 namespace attn::testing {
 
+/// Steps and tolerances of finite differences.
 struct GradcheckOptions {
   double step = 3e-4;        ///< of the argument
   double tolerance = 1e-7;   ///< of the largest element of the gradient

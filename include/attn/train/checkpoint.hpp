@@ -23,6 +23,7 @@ struct CheckpointPart {
   std::string name;  // "optimizer"
   optim::State<typename Ctx::Real, typename Ctx::MemorySpace> state;
 };
+/// What a checkpoint holds, part by part.
 template <class Ctx>
 using CheckpointParts = std::vector<CheckpointPart<Ctx>>;
 

@@ -17,7 +17,9 @@
 
 namespace attn::train {
 
+/// The field of a file of weights that holds the description.
 inline constexpr char const* description_key = "attn.description";
+/// The version of descriptions that is written.
 inline constexpr int description_version = 1;
 
 /// What `save_weights` and `save_checkpoint` are given to describe a model: `model` is an object of fields.

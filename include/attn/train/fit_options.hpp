@@ -42,6 +42,7 @@ concept Trainable = requires(Task& task, Ctx& ctx, std::uint64_t step, bool obse
   { task.evaluated() } -> std::convertible_to<std::vector<std::string>>;
 };
 
+/// What `fit` can be told.
 struct FitOptions {
   std::uint64_t epochs = 1;
   double clip = 0;                            ///< limit of the global norm of the gradients; 0: none
@@ -63,6 +64,7 @@ struct FitOptions {
   StopRequest const* stop = nullptr;  ///< ends the run, with a checkpoint, when it is requested
 };
 
+/// What `fit` returns.
 struct FitResult {
   Metrics evaluation = {};  ///< the last
   Metrics training = {};    ///< what the steps before it measured, mean since the evaluation before

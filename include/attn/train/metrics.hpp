@@ -11,6 +11,7 @@
 
 namespace attn::train {
 
+/// Names and values, in the order in which they are shown.
 using Metrics = std::vector<std::pair<std::string, double>>;
 
 /// The value under a name, which must be there.

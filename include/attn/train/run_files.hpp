@@ -16,11 +16,14 @@
 
 namespace attn::train {
 
+///@{
+/// Where a run whose results go to `out` keeps its files.
 inline io::Path checkpoint_path(io::Path const& out) { return out / "checkpoint.safetensors"; }
 inline io::Path metrics_path(io::Path const& out) { return out / "metrics.csv"; }
 inline io::Path weights_path(io::Path const& out) { return out / "weights.safetensors"; }
 inline io::Path average_path(io::Path const& out) { return out / "average.safetensors"; }
 inline io::Path best_path(io::Path const& out) { return out / "best.safetensors"; }
+///@}
 
 /// A run that is resumed: `read_record`, restore what the record tells of, `load`, `continue_log`. Another:
 /// `begin_log`. Then rows of metrics and checkpoints as they come.
