@@ -31,6 +31,21 @@ TEST(Pooling, TakesTheClassTokenOrTheMeanOfTheOthers) {
             (std::vector<double>{1, 2, 8, 16}));
 }
 
+TEST(Pooling, TakesTheMeanOfAllTokensThatAreNoPadding) {
+  Ctx<double> ctx;
+  Pooling const pooling(Pooled::mean, 0);
+  attn_test::Array<double, 3> const x({3, 2, 1}, {1, 3, 8, 16, 5, 7});
+  auto const mean = [&] { return attn::testing::detail::host_numbers(pooling.forward(ctx, x.tensor()).value); };
+  EXPECT_EQ(mean(), (std::vector<double>{2, 12, 6}));
+  attn_test::Array<int, 1> const lengths({3}, {1, 2, 0});
+  attn::nn::WithSequences const padded(ctx, {.lengths = lengths});
+  EXPECT_EQ(mean(), (std::vector<double>{1, 12, 0}));
+  EXPECT_SOUND(attn::testing::check_module(ctx, pooling, {3, 2, 3}));
+  attn_test::Array<double, 3> const four({4, 2, 1});
+  EXPECT_EQ(attn_test::error_of([&] { pooling.forward(ctx, four.tensor()); }),
+            "Pooling::forward: give 4 lengths, one for each sequence, got 3");
+}
+
 TEST(Pooling, WantsTokens) {
   Ctx<float> ctx;
   attn_test::Array<float, 3> const one({2, 1, 3}), none({2, 0, 3});

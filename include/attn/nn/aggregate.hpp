@@ -88,4 +88,20 @@ void for_each_tensor(X& x, Visit const& visit) {
   }
 }
 
+/// An aggregate: what a pair of token sequences attends with, x (B, N, C) to memory (B, M, C). Also their gradients.
+template <class T, class Memory = Kokkos::DefaultExecutionSpace::memory_space>
+struct Cross {
+  Tensor<T, 3, Memory> x, memory;
+  static constexpr auto tensors = std::tuple(&Cross::x, &Cross::memory);
+
+  operator Cross<T const, Memory>() const requires(!std::is_const_v<T>) { return {x, memory}; }
+};
+
+/// Queries and a memory, as tensors of a context.
+template <class Ctx>
+using CrossOf = Cross<typename Ctx::Scalar, typename Ctx::MemorySpace>;
+/// The same, to read.
+template <class Ctx>
+using ConstCrossOf = Cross<typename Ctx::Scalar const, typename Ctx::MemorySpace>;
+
 }  // namespace attn::nn

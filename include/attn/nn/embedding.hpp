@@ -32,23 +32,25 @@ struct EmbedRows {
   }
 };
 
-/// parts[part][index[r]] += dropout'(d_y_r) for the rows r of a part, in order.
-template <class T>
+/// parts[part][index[r]] += dropout'(d_y_r) for the rows r of a part, in order. Rows of an index that is no entry are
+/// left out.
+template <class T, class R>
 struct ScatterRows {
   T const* d_y;
   int const* index;
-  T* parts;
+  R* parts;
   Index rows, rows_of_part, entries, width;
-  DropoutMask<T> mask;
+  DropoutMask<R> mask;
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index part, Index column) const {
-    T* const to = parts + part * entries * width + column;
-    for (Index e = 0; e < entries; ++e) lanes.store(to + e * width, typename Lanes::Value(T(0)));
+    R* const to = parts + part * entries * width + column;
+    for (Index e = 0; e < entries; ++e) lanes.store(to + e * width, typename Lanes::Value(R(0)));
     Index const last = (part + 1) * rows_of_part < rows ? (part + 1) * rows_of_part : rows;
     for (Index row = part * rows_of_part; row < last; ++row) {
+      if (index[row] < 0 || index[row] >= entries) continue;
       auto value = lanes.load(d_y + row * width + column);
       if (!mask.is_off()) value *= mask.factors(lanes, row * width + column);
-      T* const at = to + index[row] * width;
+      R* const at = to + index[row] * width;
       lanes.store(at, lanes.load(at) + value);
     }
   }
@@ -65,26 +67,27 @@ struct ScatterColumn {
 /// part of the rows has a table of its own, and there are as many parts as do not cost more memory than d_y.
 template <class Ctx>
 void scatter_rows(Ctx& ctx, ConstTensorOf<Ctx, 2> d_y, int const* index, Index entries,
-                  DropoutMask<typename Ctx::Real> const& mask, typename Ctx::Scalar* gradient) {
-  using T = typename Ctx::Scalar;
+                  DropoutMask<typename Ctx::Real> const& mask, typename Ctx::Real* gradient) {
+  using R = typename Ctx::Real;
+  using Scatter = ScatterRows<typename Ctx::Scalar, R>;
   Index const rows = d_y.extent(0), width = d_y.extent(1);
   if (rows == 0) return;
   Index const wanted = std::clamp(rows / entries, Index(1), Index(64));
   Index const rows_of_part = (rows + wanted - 1) / wanted, parts = (rows + rows_of_part - 1) / rows_of_part;
   typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
-  auto const tables = ctx.tensor(parts, entries, width);
-  ScatterRows<T> const scatter{d_y.data(), index, tables.data(), rows, rows_of_part, entries, width, mask};
+  auto const tables = ctx.template tensor<R>(parts, entries, width);
+  Scatter const scatter{d_y.data(), index, tables.data(), rows, rows_of_part, entries, width, mask};
   if constexpr (HostExecutionSpace<typename Ctx::Space>) {
     for_blocks(ctx.exec, "attn::scatter_rows", parts, [=](Index part) {
-      for_lanes<T>(0, width, [&](auto lanes, Index column) { scatter(lanes, part, column); });
+      for_lanes<R>(0, width, [&](auto lanes, Index column) { scatter(lanes, part, column); });
     });
   } else {
     Kokkos::parallel_for("attn::scatter_rows",
                          Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, parts * width),
-                         ScatterColumn<T, ScatterRows<T>>{scatter, width});
+                         ScatterColumn<R, Scatter>{scatter, width});
   }
-  elementwise<T>(ctx.exec, "attn::scatter_rows::sum", 1, entries * width,
-                 AddParts<T>{tables.data(), gradient, parts, entries * width});
+  elementwise<R>(ctx.exec, "attn::scatter_rows::sum", 1, entries * width,
+                 AddParts<R>{tables.data(), gradient, parts, entries * width});
 }
 
 }  // namespace detail

@@ -33,6 +33,7 @@ template <class Memory>
 struct CallSequences {
   Tensor<int const, 1, Memory> lengths = {};  // (B): the keys of each sequence; those behind are padding
   PackedSequences<Memory> packed = {};
+  Tensor<int const, 1, Memory> memory_lengths = {};  // (B): those of the memory that a decoder attends to
 };
 
 /// Queries and keys are in groups, and a query sees the keys of its group. One type serves every call of attention on

@@ -12,48 +12,62 @@ enum class Pooled { class_token, mean };
 
 namespace detail {
 
-/// y_(b, p) = mean of the tokens first + p <= t < last + p of sample b. Rows are (sample, p).
+/// Where the tokens of a sample end: at `last`, or before at its length.
+ATTN_FUNCTION Index end_of(int const* lengths, Index sample, Index last) {
+  return lengths == nullptr || last < lengths[sample] ? last : Index(lengths[sample]);
+}
+
+/// y_(b, p) = mean of the tokens first + p <= t < last + p of sample b; of sequences with lengths, which have one p, of
+/// those that are no padding, or 0 if all are. Rows are (sample, p).
 template <class T>
 struct PoolTokens {
   T const* x;
   T* y;
   Index tokens, width, first, last;
-  Index pooled = 1;  // rows of a sample
+  Index pooled = 1;              // rows of a sample
+  int const* lengths = nullptr;  // (samples)
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
     using Value = typename Lanes::Value;
+    Index const end = end_of(lengths, row, last);
+    if (end <= first) return lanes.store(y + row * width + column, Value(RealOf<T>(0)));
     T const* const from = x + (row / pooled * tokens + row % pooled) * width + column;
     Value sum = lanes.load(from + first * width);
-    for (Index t = first + 1; t < last; ++t) sum += lanes.load(from + t * width);
-    lanes.store(y + row * width + column, sum * Value(RealOf<T>(1) / RealOf<T>(last - first)));
+    for (Index t = first + 1; t < end; ++t) sum += lanes.load(from + t * width);
+    lanes.store(y + row * width + column, sum * Value(RealOf<T>(1) / RealOf<T>(end - first)));
   }
 };
 
 /// forward: y_(b, p) = mean of the tokens first + p <= t < last + p; hence d_x_t = d_y_(b, p) / (last - first) there,
-/// else 0; of several p, last is first + 1. Rows are (sample, token).
+/// else 0; of several p, last is first + 1; lengths end it earlier. Rows are (sample, token).
 template <class T>
 struct UnpoolTokens {
   T const* d_y;
   T* d_x;
   Index tokens, width, first, last;
   Index pooled = 1;
+  int const* lengths = nullptr;
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
     using Value = typename Lanes::Value;
     Index const token = row % tokens, p = pooled == 1 ? 0 : token - first;
-    bool const counts = first <= token && (pooled == 1 ? token < last : p < pooled);
+    Index const end = end_of(lengths, row / tokens, last);
+    bool const counts = first <= token && (pooled == 1 ? token < end : p < pooled);
     Value const d = counts ? lanes.load(d_y + (row / tokens * pooled + p) * width + column) : Value(RealOf<T>(0));
-    lanes.store(d_x + row * width + column, d * Value(RealOf<T>(1) / RealOf<T>(last - first)));
+    lanes.store(d_x + row * width + column, d * Value(RealOf<T>(1) / RealOf<T>(end > first ? end - first : 1)));
   }
 };
 
 }  // namespace detail
 
 /// x (B, N, C) -> y (B, C); the class tokens of sequences that begin with several, (B prefix, C), one after the other.
+/// The mean is that of all tokens behind those learned, `Pooling(Pooled::mean, 0)` of all there are; of padded
+/// sequences whose lengths come with the call (`WithSequences`), of those that are no padding.
 class Pooling {
  public:
   struct Tape {
     Extents<3> extents{};
+    int const* lengths = nullptr;
   };
 
   /// Of sequences that begin with `prefix` learned tokens.
@@ -68,10 +82,14 @@ class Pooling {
     ATTN_CHECK(tokens >= least && input.is_contiguous(),
                "Pooling::forward: give a contiguous (B, N, C) tensor of at least ", least, " tokens, got ", tokens);
     auto const [first, last] = range(tokens);
+    auto const& lengths = ctx.sequences.lengths;
+    ATTN_CHECK(lengths.data() == nullptr || lengths.extent(0) == batch, "Pooling::forward: give ", batch,
+               " lengths, one for each sequence, got ", lengths.extent(0));
+    int const* const ends = pooled_ == Pooled::mean ? lengths.data() : nullptr;
     auto const y = ctx.tensor(batch * per_sample(), width);
     elementwise<T>(ctx.exec, "attn::Pooling", y.extent(0), width,
-                   detail::PoolTokens<T>{input.data(), y.data(), tokens, width, first, last, per_sample()});
-    return Forward<TensorOf<Ctx, 2>, Tape>{y, {input.extents()}};
+                   detail::PoolTokens<T>{input.data(), y.data(), tokens, width, first, last, per_sample(), ends});
+    return Forward<TensorOf<Ctx, 2>, Tape>{y, {input.extents(), ends}};
   }
 
   template <class Ctx>
@@ -82,8 +100,9 @@ class Pooling {
     ATTN_CHECK(d_y.extent(0) == batch * per_sample() && d_y.extent(1) == width && d_y.is_contiguous(),
                "Pooling::backward: give d_y the shape of y");
     auto const d_x = ctx.tensor(tape.extents);
-    elementwise<T>(ctx.exec, "attn::Pooling::backward", batch * tokens, width,
-                   detail::UnpoolTokens<T>{d_y.data(), d_x.data(), tokens, width, first, last, per_sample()});
+    elementwise<T>(
+        ctx.exec, "attn::Pooling::backward", batch * tokens, width,
+        detail::UnpoolTokens<T>{d_y.data(), d_x.data(), tokens, width, first, last, per_sample(), tape.lengths});
     return d_x;
   }
 

@@ -16,20 +16,8 @@
 #include "attn/nn/linear.hpp"
 
 #include <optional>
-#include <tuple>
 
 namespace attn::nn {
-
-/// What a pair of token sequences attends with: x (B, N, C) to memory (B, M, C). Also their gradients.
-template <class T, class Memory = Kokkos::DefaultExecutionSpace::memory_space>
-struct Cross {
-  Tensor<T, 3, Memory> x, memory;
-  static constexpr auto tensors = std::tuple(&Cross::x, &Cross::memory);
-};
-
-/// Queries and a memory, as tensors of a context.
-template <class Ctx>
-using CrossOf = Cross<typename Ctx::Scalar, typename Ctx::MemorySpace>;
 
 /// What projections are built from.
 struct ProjectionConfig {

@@ -54,11 +54,11 @@ class Sequential {
 
   template <std::size_t I, class Ctx, class T, class D>
   auto backward_from(Ctx& ctx, T& tape, D const& d_y) const {
-    auto const d_x = std::get<I>(modules_).backward(ctx, std::move(std::get<I>(tape.layers)), d_y);
-    if constexpr (I == 0) {
-      return d_x;
+    auto&& layer = std::get<I>(tape.layers);
+    if constexpr (I == 0) {  // whose input may have no gradient
+      return std::get<0>(modules_).backward(ctx, std::move(layer), d_y);
     } else {
-      return backward_from<I - 1>(ctx, tape, d_x);
+      return backward_from<I - 1>(ctx, tape, std::get<I>(modules_).backward(ctx, std::move(layer), d_y));
     }
   }
 

@@ -7,8 +7,27 @@
 
 namespace attn::nn {
 
-/// y = f_n(... f_1(x)), where all f_i are of type `M` and keep the shape. Temporaries of one layer are given back
-/// before the next runs: in the backward pass, and in evaluation in the forward pass as well.
+namespace detail {
+
+/// What goes through a stack, to read and of its own memory: a tensor, or the pair of a decoder.
+template <class Ctx, class X>
+struct Through {
+  using Read = ConstLike<Ctx, X>;
+  using Own = Like<Ctx, X>;
+  static Own room(Ctx& ctx, X const& x) { return ctx.tensor(x.extents()); }
+};
+template <class Ctx, class T, class Memory>
+struct Through<Ctx, Cross<T, Memory>> {
+  using Read = ConstCrossOf<Ctx>;
+  using Own = CrossOf<Ctx>;
+  static Own room(Ctx& ctx, Read const& x) { return {ctx.tensor(x.x.extents()), ctx.tensor(x.memory.extents())}; }
+};
+
+}  // namespace detail
+
+/// y = f_n(... f_1(x)), where all f_i are of type `M` and keep the shape; x is a tensor, or the pair of a
+/// `DecoderBlock`. Temporaries of one layer are given back before the next runs: in the backward pass, and in
+/// evaluation in the forward pass as well.
 template <class M>
 class Stack {
  public:
@@ -20,10 +39,16 @@ class Stack {
   Stack() = default;
   explicit Stack(std::vector<M> layers) : layers_(std::move(layers)) {}
 
+  /// `depth` layers of one configuration at builder / 0, builder / 1, ...
+  template <class Layer = M, class Config = typename Layer::Config>
+  Stack(Builder const& builder, int depth, Config const& config) {
+    for (int i = 0; i < depth; ++i) layers_.emplace_back(builder / i, config);
+  }
+
   template <class Ctx, class X>
   auto forward(Ctx& ctx, X const& x) const {
-    using Input = detail::ConstLike<Ctx, X>;
-    using Output = detail::Like<Ctx, X>;
+    using Through = detail::Through<Ctx, X>;
+    using Input = typename Through::Read;
     check_module_concept<M, Ctx, Input>();
     Tape<TapeOf<M, Ctx, Input>> tape;
     if (ctx.keeps_tape() && !layers_.empty()) {
@@ -36,7 +61,7 @@ class Stack {
       }
       return Forward<Input, decltype(tape)>{at, std::move(tape)};
     }
-    Output const kept = ctx.tensor(x.extents());
+    auto const kept = Through::room(ctx, x);
     copy(ctx, Input(x), kept);
     for (auto const& layer : layers_) {
       typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
@@ -47,8 +72,8 @@ class Stack {
 
   template <class Ctx, class MTape, class D>
   auto backward(Ctx& ctx, Tape<MTape>&& tape, D const& d_y) const {
-    detail::Like<Ctx, D> const d = ctx.tensor(d_y.extents());
-    copy(ctx, detail::ConstLike<Ctx, D>(d_y), d);
+    auto const d = detail::Through<Ctx, D>::room(ctx, d_y);
+    copy(ctx, typename detail::Through<Ctx, D>::Read(d_y), d);
     return backward_in_place(ctx, std::move(tape), d);
   }
 
@@ -62,7 +87,7 @@ class Stack {
       if constexpr (requires { layers_[i].backward_in_place(ctx, std::move(tape.layers[i]), d); }) {
         layers_[i].backward_in_place(ctx, std::move(tape.layers[i]), d);
       } else {
-        copy(ctx, detail::ConstLike<Ctx, D>(layers_[i].backward(ctx, std::move(tape.layers[i]), d)), d);
+        copy(ctx, typename detail::Through<Ctx, D>::Read(layers_[i].backward(ctx, std::move(tape.layers[i]), d)), d);
       }
     }
     tape.layers.clear();
@@ -79,6 +104,11 @@ class Stack {
     if (from.data() == to.data() || to.size() == 0) return;
     Kokkos::deep_copy(ctx.exec, to.template reshape<1>({to.size()}).view(),
                       from.template reshape<1>({from.size()}).view());
+  }
+  template <class Ctx, class T, class U, class Memory>
+  static void copy(Ctx& ctx, Cross<T, Memory> const& from, Cross<U, Memory> const& to) {
+    copy(ctx, from.x, to.x);
+    copy(ctx, from.memory, to.memory);
   }
 
   std::vector<M> layers_;
