@@ -1,6 +1,7 @@
 // Every C++ block of the documentation occurs in the compiled file that it names.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -87,6 +88,12 @@ TEST(Snippets, OfTheDocumentationAreCompiled) {
     ++pages;
   }
   EXPECT_GE(pages, 4);
+}
+
+TEST(Snippets, AnEncoderWithDataAndTrainingIsWrittenInLessThan45Lines) {
+  std::string const program = content(root / "examples" / "03_encoder.cpp");
+  EXPECT_GT(std::count(program.begin(), program.end(), '\n'), 20);
+  EXPECT_LT(std::count(program.begin(), program.end(), '\n'), 45);
 }
 
 TEST(Snippets, ThatDifferAreFound) {

@@ -1,4 +1,5 @@
 #include "attn/io/npy.hpp"
+#include "attn/nn/token_embedding.hpp"
 #include "attn/train/weights.hpp"
 
 #include "train/toy_task.hpp"
@@ -45,6 +46,16 @@ TEST(Weights, SavedAndLoaded_AreTheSame) {
   EXPECT_EQ(other.weight(), model.weight());
   EXPECT_EQ(other.ctx.parameters.host_values(other.ctx.parameters.buffer_entry("norm.running_var"))[6], 1.0f);
   EXPECT_EQ(io::Safetensors(folder.path / "w.safetensors").metadata().at("model"), "toy");
+}
+
+TEST(Weights, OfAnOutputLayerTiedToItsEmbedding_AreInTheFileOnce) {
+  toy::Folder const folder("weights_tied");
+  toy::Ctx ctx;
+  nn::TokenEmbedding const tokens(ctx / "tokens", {.vocabulary = 5, .width = 3});
+  EXPECT_EQ(tokens.output_layer().outputs(), 5);
+  save_weights(folder.path / "w.safetensors", ctx);
+  EXPECT_EQ(io::Safetensors(folder.path / "w.safetensors").tensors().size(), 1);
+  EXPECT_EQ(load_weights(folder.path / "w.safetensors", ctx).missing.size(), 0);
 }
 
 TEST(Weights, WithTensorsThatTheModelLacks_AreRefused) {
