@@ -61,6 +61,11 @@ if(ATTN_PROVISION)
     attn_unless(ATTN_GNUPLOT wanted gnuplot-nox)
     attn_unless(ATTN_FASHION_MNIST wanted dataset-fashion-mnist)
   endif()
+  if(ATTN_ENABLE_DOCS)  # the site is left out without it
+    find_program(ATTN_DOXYGEN doxygen)
+    mark_as_advanced(ATTN_DOXYGEN)
+    attn_unless(ATTN_DOXYGEN wanted doxygen)
+  endif()
   if(ATTN_ENABLE_TESTS)  # the test of the format is left out without it
     find_program(ATTN_CLANG_FORMAT NAMES clang-format-14 clang-format)
     mark_as_advanced(ATTN_CLANG_FORMAT)

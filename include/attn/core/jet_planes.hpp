@@ -18,6 +18,7 @@ inline constexpr bool is_jet = false;
 /// @copydoc is_jet
 template <class T, int... Orders>
 inline constexpr bool is_jet<Jet<T, Orders...>> = true;
+/// A number that carries derivatives.
 template <class T>
 concept AnyJet = is_jet<T>;
 
