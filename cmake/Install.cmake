@@ -6,11 +6,15 @@ set(ATTN_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/attn)
 set(ATTN_FIND_DEPENDENCY_CALLS)
 foreach(dependency IN LISTS ATTN_FIND_DEPENDENCIES)
   if(dependency MATCHES "^Kokkos ")
-    string(APPEND dependency " HINTS \"${Kokkos_DIR}\"")
+    string(APPEND dependency " HINTS \"${Kokkos_DIR}\" \"\${PACKAGE_PREFIX_DIR}\"")
   endif()
   string(APPEND ATTN_FIND_DEPENDENCY_CALLS "find_dependency(${dependency})\n")
 endforeach()
 
+set(ATTN_HAS_CUDA FALSE)
+if(Kokkos_ENABLE_CUDA)
+  set(ATTN_HAS_CUDA TRUE)
+endif()
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/attnConfig.cmake.in ${PROJECT_BINARY_DIR}/package/attnConfig.cmake
                               INSTALL_DESTINATION ${ATTN_PACKAGE_DIR})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/package/attnConfigVersion.cmake

@@ -1,6 +1,14 @@
 /// What attn needs to know about the version of Kokkos and of the compiler; no other header asks.
 #pragma once
 
+#if __cplusplus < 202002L
+#error "attn: compile as C++20 or later, by -std=c++20 (CMake's attn::attn does so by itself)"
+#include "attn stops here"  // one sentence in place of a thousand
+#elif defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "attn: compile without -ffast-math: it makes softmax wrong by percents and hides NaN (attn::native is safe)"
+#include "attn stops here"
+#endif
+
 #include <Kokkos_Core.hpp>
 #include <Kokkos_Profiling_ScopedRegion.hpp>
 
