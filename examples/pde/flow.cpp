@@ -19,11 +19,6 @@ int run_flow(Settings const& s) {
   Context ctx(s.common.seed);
   auto const model = make_network<Ord>(ctx, s, 3, 2);
   if (!s.common.weights.empty()) attn::train::load_weights(s.common.weights, ctx);
-  Outcome outcome;
-  if (!s.common.evaluate) {
-    outcome = train(s, ctx, make_loss<Ord>(s, ctx, model, pde::flow_terms(equations, measured)));
-  }
-
   // One snapshot in the middle: pressure and velocities at all places.
   std::size_t const time = flow.times() / 2;
   pde::Points snapshot{.dimensions = 3, .coordinates = {}};
@@ -40,24 +35,41 @@ int run_flow(Settings const& s) {
     for (std::size_t i = which; i < both.size(); i += 2) one.push_back(sign * both[i]);
     return one;
   };
-  auto const guess_p = output(pde::predict<Ord>(ctx, model, snapshot, sequence), 1);
-  auto const guess_u = output(pde::predict<Ord, 0, 1, 0>(ctx, model, snapshot, sequence), 0);
-  auto const guess_v = output(pde::predict<Ord, 1, 0, 0>(ctx, model, snapshot, sequence), 0, -1);
-  auto const errors = pde::relative_errors(p, guess_p);
-  // The equations determine the pressure up to a constant.
-  std::vector<double> shifted = guess_p;
-  double mean = 0;
-  for (std::size_t i = 0; i < p.size(); ++i) mean += (p[i] - guess_p[i]) / double(p.size());
-  for (double& value : shifted) value += mean;
-  report(s, outcome,
-         {{"rmae", errors.rmae},
-          {"rmse", errors.rmse},
-          {"rmse_pressure_without_mean", pde::relative_errors(p, shifted).rmse},
-          {"rmse_u", pde::relative_errors(u, guess_u).rmse},
-          {"rmse_v", pde::relative_errors(v, guess_v).rmse},
-          {"truth", s.data.empty() ? "Taylor's vortices" : s.data.filename().string()}});
-  attn::io::write_npy(s.common.out / "prediction.npy", attn::io::to_array(guess_p, {guess_p.size()}));
-  draw(s, raster_of(flow.x, flow.y), p, shifted, outcome);
+  struct Guess {
+    std::vector<double> p, shifted, u, v;
+  };
+  auto const predict = [&] {
+    Guess guess;
+    guess.p = output(pde::predict<Ord>(ctx, model, snapshot, sequence), 1);
+    guess.u = output(pde::predict<Ord, 0, 1, 0>(ctx, model, snapshot, sequence), 0);
+    guess.v = output(pde::predict<Ord, 1, 0, 0>(ctx, model, snapshot, sequence), 0, -1);
+    // The equations determine the pressure up to a constant.
+    guess.shifted = guess.p;
+    double mean = 0;
+    for (std::size_t i = 0; i < p.size(); ++i) mean += (p[i] - guess.p[i]) / double(p.size());
+    for (double& value : guess.shifted) value += mean;
+    return guess;
+  };
+  std::vector<std::string> const names = {"rmse_pressure_without_mean", "rmse_u", "rmse_v"};
+  auto const errors_of = [&](Guess const& guess) {
+    return std::vector<double>{pde::relative_errors(p, guess.shifted).rmse, pde::relative_errors(u, guess.u).rmse,
+                               pde::relative_errors(v, guess.v).rmse};
+  };
+
+  Outcome outcome;
+  if (!s.common.evaluate) {
+    Watch const watch{names, [&] { return errors_of(predict()); }};
+    outcome = train(s, ctx, make_loss<Ord>(s, ctx, model, pde::flow_terms(equations, measured)), watch);
+  }
+  Guess const guess = predict();
+  auto const errors = pde::relative_errors(p, guess.p);
+  attn::io::Json all_errors = {{"rmae", errors.rmae}, {"rmse", errors.rmse}};
+  auto const more = errors_of(guess);
+  for (std::size_t i = 0; i < names.size(); ++i) all_errors[names[i]] = more[i];
+  all_errors["truth"] = s.data.empty() ? "Taylor's vortices" : s.data.filename().string();
+  report(s, outcome, all_errors);
+  attn::io::write_npy(s.common.out / "prediction.npy", attn::io::to_array(guess.p, {guess.p.size()}));
+  draw(s, raster_of(flow.x, flow.y), p, guess.shifted, outcome);
   return outcome.exit_code;
 }
 

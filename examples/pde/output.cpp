@@ -1,6 +1,8 @@
 #include "pde/output.hpp"
 
+#include "attn/io/csv.hpp"
 #include "attn/io/plot.hpp"
+#include "attn/train/run_files.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -27,6 +29,8 @@ void report(Settings const& s, Outcome const& outcome, io::Json const& errors) {
   }
   run.update(errors);
   run["seconds"] = outcome.seconds;
+  if (!s.common.evaluate) run["seconds_of"] = io::Json::object();
+  for (auto const& [work, seconds] : outcome.seconds_of) run["seconds_of"][work] = seconds;
   io::Results results(built_from_commit);
   results.add(run);
   results.write(s.common.out / "results.json");
@@ -70,6 +74,41 @@ Raster raster_of(std::vector<double> const& x, std::vector<double> const& y) {
   return raster;
 }
 
+namespace {
+
+/// training.png: the loss and its terms, and the errors against the truth, by evaluations.
+void draw_training(Settings const& s, Outcome const& outcome) {
+  io::CsvTable const metrics = io::read_csv(attn::train::metrics_path(s.common.out));
+  std::vector<double> const evaluations = metrics.numbers("evaluations");
+  auto const series = [&](std::string const& column) {
+    io::Series one{.label = column};
+    std::vector<double> const values = metrics.numbers(column);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (!(values[i] > 0)) continue;  // not measured after this step, or nothing that a logarithm shows
+      one.x.push_back(evaluations[i]);
+      one.y.push_back(values[i]);
+    }
+    return one;
+  };
+  auto const plot = [&](char const* y_label) {
+    return io::LinePlot{.title = s.problem, .x_label = "evaluations", .y_label = y_label, .log_y = true};
+  };
+  io::LinePlot losses = plot("loss"), errors = plot("error");
+  losses.series.push_back(series("loss"));
+  for (auto const& term : outcome.terms) losses.series.push_back(series(term.first));
+  for (std::string const& column : metrics.columns) {
+    if (column.starts_with("rma") || column.starts_with("rms")) errors.series.push_back(series(column));
+  }
+  io::Figure figure{.columns = 2};
+  for (io::LinePlot const& panel : {losses, errors}) {
+    bool const any = std::ranges::any_of(panel.series, [](io::Series const& one) { return !one.x.empty(); });
+    if (any) figure.panels.push_back(panel);
+  }
+  if (!figure.panels.empty()) io::try_save_figure(s.common.out / "training.png", figure);
+}
+
+}  // namespace
+
 void draw(Settings const& s, Raster const& raster, std::vector<double> const& truth, std::vector<double> const& guess,
           Outcome const& outcome) {
   if (raster.rows > 0) {
@@ -101,16 +140,7 @@ void draw(Settings const& s, Raster const& raster, std::vector<double> const& tr
         panel("absolute error", [&](std::size_t i) { return std::abs(guess[i] - truth[i]); }, false, {}));
     io::try_save_figure(s.common.out / "fields.png", fields);
   }
-  if (outcome.losses.empty()) return;
-  io::LinePlot plot{
-      .title = s.problem, .x_label = "step", .y_label = "loss", .log_y = true, .legend = io::Legend::none};
-  io::Series series;
-  for (std::size_t i = 0; i < outcome.losses.size(); ++i) {
-    series.x.push_back(static_cast<double>(i + 1));
-    series.y.push_back(outcome.losses[i]);
-  }
-  plot.series.push_back(series);
-  io::try_save_figure(s.common.out / "loss.png", {.panels = {plot}});
+  if (!s.common.evaluate) draw_training(s, outcome);
 }
 
 }  // namespace train_pde

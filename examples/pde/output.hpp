@@ -25,7 +25,8 @@ struct Raster {
 /// The raster of scattered points, if they fill one; else one without rows.
 Raster raster_of(std::vector<double> const& x, std::vector<double> const& y);
 
-/// fields.png: the truth, the prediction in the same colours, and the error. loss.png: the loss after each step.
+/// fields.png: the truth, the prediction in the same colours, and the error. training.png: the loss, its terms and the
+/// errors while training.
 void draw(Settings const& settings, Raster const& raster, std::vector<double> const& truth,
           std::vector<double> const& guess, Outcome const& outcome);
 

@@ -57,10 +57,15 @@ int run_plane(Settings const& s, Problem const& problem) {
   std::vector<double> const exact = truth(s, problem, points);  // before training: the file may be bad
   if (!s.common.weights.empty()) attn::train::load_weights(s.common.weights, ctx);
   Outcome outcome;
+  auto const predict = [&] { return pde::predict<Ord>(ctx, model, points, s.loss_options().sequence); };
   if (!s.common.evaluate) {
-    outcome = train(s, ctx, make_loss<Ord>(s, ctx, model, problem.terms(s.x_points, s.t_points)));
+    Watch const watch{{"rmae", "rmse"}, [&] {
+                        auto const errors = pde::relative_errors(exact, predict());
+                        return std::vector<double>{errors.rmae, errors.rmse};
+                      }};
+    outcome = train(s, ctx, make_loss<Ord>(s, ctx, model, problem.terms(s.x_points, s.t_points)), watch);
   }
-  auto const guess = pde::predict<Ord>(ctx, model, points, s.loss_options().sequence);
+  auto const guess = predict();
   auto const errors = pde::relative_errors(exact, guess);
   report(s, outcome,
          {{"rmae", errors.rmae},

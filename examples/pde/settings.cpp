@@ -45,6 +45,10 @@ void describe(io::SettingList& list, Settings& s) {
        {.help = "Products with its matrix in one step of Gauss-Newton, 2.3 evaluations each",
         .range = {1, 1000000},
         .decides = false});
+  list("damping", s.damping,
+       {.help = "Damping of Gauss-Newton at its start, in units of the curvature along the gradient",
+        .range = {0, 1e9},
+        .decides = false});
   list("step-points", s.step_points,
        {.help = "Points of each term in one step of Gauss-Newton, drawn anew in each; 0: all",
         .range = {0, 100000000},
@@ -71,6 +75,10 @@ void describe(io::SettingList& list, Settings& s) {
         .decides = false});
   list("data", s.data,
        {.help = "Measured flow: a .mat file with U_star, p_star, t, X_star; else Taylor's vortices", .file = true});
+  list("watch-every", s.watch_every,
+       {.help = "Steps between two looks at the errors against the truth, which enter metrics.csv; 0: 1, of adam 100",
+        .range = {0, 100000000},
+        .decides = false});
   list("checkpoint-every", s.checkpoint_every,
        {.help = "Steps, or a time like 10m, between two checkpoints", .decides = false});
   list("resume", s.resume,
@@ -96,6 +104,7 @@ io::Json results_of(Settings s) {
   list.write(run);
   if (s.optimizer.use("gauss-newton")) {  // checkpoints of other runs never had these
     run["products"] = s.products;
+    run["damping"] = s.damping;
     run["step_points"] = s.step_points;
   }
   return run;

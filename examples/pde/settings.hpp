@@ -3,6 +3,7 @@
 
 #include "attn/io/common_options.hpp"
 #include "attn/io/memory.hpp"
+#include "attn/optim/gauss_newton.hpp"
 #include "attn/pde/loss.hpp"
 #include "attn/train/every.hpp"
 
@@ -29,6 +30,7 @@ struct Settings {
   int max_evaluations = 0;
   int history = 100;
   int products = 50;
+  double damping = attn::optim::GaussNewtonOptions{}.damping;
   int step_points = 0;       // 0: all
   double learning_rate = 0;  // 0: 1e-3 where Adam takes part, else 1
   double weight_residual = 1;
@@ -38,6 +40,7 @@ struct Settings {
   int scale_keys = 51;
   attn::Index chunk = attn::pde::default_chunk;
   int samples = 2500;
+  int watch_every = 0;  // 0: 1, and 100 for adam
   attn::train::Every checkpoint_every = {.steps = 20};
   bool resume = false;
   attn::io::Path solution;

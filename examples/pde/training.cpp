@@ -11,9 +11,11 @@
 #include "attn/train/stop.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "pde/output.hpp"
 
@@ -30,14 +32,16 @@ using Parameters = Kokkos::View<Real*, Memory, Kokkos::MemoryTraits<Kokkos::Unma
 /// Everything that changes from step to step.
 class Training {
  public:
-  Training(Settings const& settings, Context& ctx, Loss const& loss)
+  Training(Settings const& settings, Context& ctx, Loss const& loss, Watch const& watch)
       : s_(settings),
         ctx_(ctx),
         loss_(loss),
+        watch_(watch),
         files_(s_.common.out, results_of(s_)),
         description_(attn::train::describe_model("train_pde", results_of(s_))) {
     std::vector<std::string> columns = {"step", "loss"};
     columns.insert(columns.end(), loss.names.begin(), loss.names.end());
+    columns.insert(columns.end(), watch.names.begin(), watch.names.end());
     columns.insert(columns.end(), {"evaluations", "seconds"});
     if (s_.optimizer.use("gauss-newton")) {
       columns.insert(columns.end(), {"products", "damping", "gain", "fraction", "mismatch"});
@@ -58,7 +62,7 @@ class Training {
     try {
       bool flat = false;
       while (outcome_.steps < s_.steps && !flat && !stop.requested()) {
-        flat = step();
+        flat = step() && !go_on_to_next_stage();
         if (checkpoint.due(std::uint64_t(outcome_.steps))) save();
       }
       if (flat)
@@ -79,6 +83,9 @@ class Training {
     outcome_.finished = !stop.requested();
     outcome_.exit_code = stop.exit_code();
     outcome_.seconds = seconds();
+    double rest = outcome_.seconds;
+    for (auto const& [work, took] : outcome_.seconds_of) rest -= took;
+    outcome_.seconds_of.emplace_back("optimizer", std::max(rest, 0.0));
     return outcome_;
   }
 
@@ -90,7 +97,17 @@ class Training {
     return Parameters(ctx_.parameters.values().data(), std::size_t(ctx_.parameters.extent()));
   }
 
-  std::string const& optimizer() const { return s_.optimizer.stages[s_.optimizer.stage_of(outcome_.steps)].name; }
+  std::size_t stage() const { return s_.optimizer.stage_of(outcome_.steps + steps_left_out_); }
+  std::string const& optimizer() const { return s_.optimizer.stages[stage()].name; }
+
+  /// Where a stage found no way down: leaves out the rest of its steps. Returns whether there was another stage.
+  bool go_on_to_next_stage() {
+    std::size_t const now = stage();
+    if (now + 1 == s_.optimizer.stages.size()) return false;
+    while (stage() == now) ++steps_left_out_;
+    begin_stage();
+    return true;
+  }
 
   /// Each stage starts with an optimizer that knows nothing.
   void begin_stage() {
@@ -103,7 +120,7 @@ class Training {
                         .max_iterations = s_.max_iterations,
                         .max_evaluations = s_.max_evaluations,
                         .history = s_.history});
-    newton_ = Newton({.max_products = s_.products});
+    newton_ = Newton({.max_products = s_.products, .damping = s_.damping});
     adam_ = Adam({.learning_rate = s_.learning_rate});
   }
 
@@ -120,7 +137,7 @@ class Training {
     attn::train::RecordFields const fields(files_.checkpoint(), record);
     outcome_.steps = int(fields.count("step", std::uint64_t(s_.steps)));
     outcome_.evaluations = int(fields.count("evaluations", std::uint64_t(std::numeric_limits<int>::max())));
-    outcome_.losses = fields.numbers("losses", std::size_t(outcome_.steps));
+    steps_left_out_ = int(fields.count("steps_left_out", std::uint64_t(std::numeric_limits<int>::max())));
     seconds_before_ = fields.number("seconds", 0);
     auto const ntk = fields.numbers("ntk", weights_.size());
     std::copy(ntk.begin(), ntk.end(), weights_.begin());
@@ -140,7 +157,7 @@ class Training {
                  {"history", broyden ? broyden_.remembered() : lbfgs_.remembered()},
                  {"optimizer", broyden ? broyden_.numbers() : newton_.numbers()},
                  {"evaluations", outcome_.evaluations},
-                 {"losses", outcome_.losses},
+                 {"steps_left_out", steps_left_out_},
                  {"seconds", seconds()},
                  {"ntk", weights_}},
                 description_);
@@ -149,7 +166,7 @@ class Training {
   void save_weights() { attn::train::save_weights(weights_file(), ctx_, description_); }
 
   Loss::Value evaluate() {
-    Loss::Value value = loss_.evaluate(weights_);
+    Loss::Value value = timed("loss and gradient", [&] { return loss_.evaluate(weights_); });
     evaluated_ = true;
     if (!std::isfinite(value.total)) name_what_is_broken();
     return value;
@@ -177,18 +194,42 @@ class Training {
                       : optimizer() == "adam"       ? step_of_adam()
                       : optimizer() == "broyden"    ? step_of_line_search(broyden_)
                                                     : step_of_line_search(lbfgs_);
-    std::size_t const stage = s_.optimizer.stage_of(outcome_.steps);
+    std::size_t const stage_of_step = stage();
+    bool const adam = optimizer() == "adam";
     ++outcome_.steps;
     outcome_.evaluations += step.evaluations;
-    outcome_.losses.push_back(step.value.total);
     attn::train::Metrics row = {{"step", outcome_.steps}, {"loss", step.value.total}};
     for (std::size_t t = 0; t < step.value.terms.size(); ++t) row.emplace_back(loss_.names[t], step.value.terms[t]);
+    if (outcome_.steps % (s_.watch_every > 0 ? s_.watch_every : adam ? 100 : 1) == 0) watch(row);
     row.insert(row.end(), {{"evaluations", outcome_.evaluations}, {"seconds", seconds()}});
     row.insert(row.end(), step.more.begin(), step.more.end());
     files_.log(row);
     progress_->update(outcome_.steps, {{"loss", step.value.total}, {"evaluations", double(outcome_.evaluations)}});
-    if (s_.optimizer.stage_of(outcome_.steps) != stage) begin_stage();
+    if (stage() != stage_of_step) {
+      begin_stage();
+      return false;  // what was flat for one method may not be so for the next
+    }
     return step.flat;
+  }
+
+  void watch(attn::train::Metrics& row) {
+    auto const errors = timed("watching", [&] { return watch_.errors(); });
+    for (std::size_t i = 0; i < errors.size(); ++i) row.emplace_back(watch_.names[i], errors[i]);
+  }
+
+  /// Calls a function and adds its seconds to those of its kind of work.
+  template <class Function>
+  std::invoke_result_t<Function const&> timed(char const* work, Function const& function) {
+    struct Timer {
+      double& seconds;
+      std::chrono::steady_clock::time_point const start = std::chrono::steady_clock::now();
+      ~Timer() { seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
+    };
+    auto& all = outcome_.seconds_of;
+    auto found = std::ranges::find(all, work, [](auto const& entry) { return entry.first; });
+    if (found == all.end()) found = all.insert(all.end(), {work, 0.0});
+    Timer const timer{found->second};
+    return function();
   }
 
   /// What a step of any optimizer came to.
@@ -227,9 +268,13 @@ class Training {
   Step step_of_residuals() {
     auto problem = loss_.squares(weights_, s_.step_points, outcome_.steps);
     auto const residuals = problem.residuals;
+    auto const pull_back = problem.pull_back;
     problem.residuals = [&](std::vector<double>& r) {
-      residuals(r);
+      timed("residuals", [&] { residuals(r); });
       evaluated_ = true;
+    };
+    problem.pull_back = [&](std::vector<double> const& w) {
+      timed("backward passes of residuals", [&] { pull_back(w); });
     };
     auto const report = newton_.step(ctx_, problem);
     good_ = {};
@@ -247,6 +292,7 @@ class Training {
   Settings const& s_;
   Context& ctx_;
   Loss const& loss_;
+  Watch const& watch_;
   using Lbfgs = attn::optim::Lbfgs<Real, Memory>;
   using Broyden = attn::optim::Broyden<Real, Memory>;
   using Newton = attn::optim::GaussNewton<Real, Memory>;
@@ -259,6 +305,7 @@ class Training {
   io::Metadata description_;
   attn::train::Progress* progress_ = nullptr;
   Outcome outcome_;
+  int steps_left_out_ = 0;  // of stages that ended early
   Loss::Weights weights_{1, 1, 1};
   Kokkos::View<Real*, Memory> good_;
   std::string broken_;  // which residual is not finite
@@ -268,6 +315,8 @@ class Training {
 
 }  // namespace
 
-Outcome train(Settings const& settings, Context& ctx, Loss const& loss) { return Training(settings, ctx, loss).run(); }
+Outcome train(Settings const& settings, Context& ctx, Loss const& loss, Watch const& watch) {
+  return Training(settings, ctx, loss, watch).run();
+}
 
 }  // namespace train_pde

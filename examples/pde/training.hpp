@@ -4,6 +4,7 @@
 
 #include "attn/pde/predict.hpp"
 #include "attn/pde/residuals.hpp"
+#include "attn/train/metrics.hpp"
 
 #include <array>
 #include <functional>
@@ -55,12 +56,18 @@ struct Outcome {
   double seconds = 0;
   double loss = 0;
   std::vector<std::pair<std::string, double>> terms;
-  std::vector<double> losses;  // after each step
+  attn::train::Metrics seconds_of;  // each kind of work, for results.json
   bool finished = true;
   int exit_code = 0;
 };
 
-Outcome train(Settings const& settings, Context& ctx, Loss const& loss);
+/// How far the network is from the truth, by numbers that training looks at and never uses.
+struct Watch {
+  std::vector<std::string> names;
+  std::function<std::vector<double>()> errors;
+};
+
+Outcome train(Settings const& settings, Context& ctx, Loss const& loss, Watch const& watch);
 
 namespace detail {
 

@@ -148,6 +148,29 @@ TEST_F(TrainPde, GaussNewtonAndBroydenLowerTheLoss_WithTheSameBitsForAnyNumberOf
   }
 }
 
+TEST_F(TrainPde, StageThatFindsNoWayDownLeavesTheRestToTheNext) {
+  Arguments const flat = {"--weight-residual", "0", "--weight-boundary", "0", "--weight-initial", "0"};
+  auto const rows = [&](Arguments const& more) {
+    Exit const exit = run(merged(merged(flat, {"--steps", "3"}), more));
+    EXPECT_EQ(exit.code, 0) << exit.err;
+    return io::read_csv(folder / "run/metrics.csv").rows.size();
+  };
+  EXPECT_EQ(rows({"--optimizer", "lbfgs"}), 1u);
+  EXPECT_EQ(rows({"--optimizer", "lbfgs:100,adam"}), 3u);
+}
+
+TEST_F(TrainPde, ErrorsAreWatchedWhileTraining) {
+  io::Json const trained = expect_trained({"--problem", "reaction", "--watch-every", "2"});
+  auto const metrics = io::read_csv(folder / "run/metrics.csv");
+  for (char const* name : {"rmae", "rmse"}) {
+    EXPECT_TRUE(std::isnan(metrics.numbers(name)[0])) << name;
+    EXPECT_EQ(metrics.numbers(name)[1], trained[name]);
+  }
+  double parts = 0;
+  for (auto const& [work, seconds] : trained["seconds_of"].items()) parts += seconds.get<double>();
+  EXPECT_NEAR(parts, trained["seconds"], 0.01);
+}
+
 TEST_F(TrainPde, ResumptionKeepsTheWeightsOfTheTerms) { expect_resumable({"--problem", "wave", "--ntk-every", "3"}); }
 
 TEST_F(TrainPde, EvaluationFindsTheErrorsOfTraining) {

@@ -19,6 +19,7 @@ struct GaussNewtonOptions {
   int max_products = 50;     ///< of one step, with J and with J^T: iterations of conjugate gradients
   double tolerance = 1e-3;   ///< these end where the gradient of the model has shrunk to this part
   double damping = 1e-5;     ///< at the start, in units of the curvature along the gradient
+  double shrink = 0.1;       ///< the damping falls to no less than this part of itself in a step
   int max_halvings = 4;      ///< of a change that does not lower the loss
   double least_gain = 1e-4;  ///< a change is taken if the loss falls by this part of what the model says
   DifferenceOptions difference = {};
@@ -66,6 +67,8 @@ class GaussNewton {
     ATTN_CHECK(options.tolerance >= 0 && options.damping >= 0 && options.least_gain >= 0 && options.least_gain < 1,
                "GaussNewton: give a tolerance and a damping that are not negative and a gain below 1, got ",
                options.tolerance, ", ", options.damping, " and ", options.least_gain);
+    ATTN_CHECK(options.shrink > 0 && options.shrink <= 1, "GaussNewton: give a shrink above 0 and not above 1, got ",
+               options.shrink);
   }
   template <class Ctx>
   explicit GaussNewton(Ctx const&, GaussNewtonOptions const& options = {}) : GaussNewton(options) {}
@@ -121,7 +124,7 @@ class GaussNewton {
     }
     if (report.fraction == 1) {
       double const far = 2 * report.gain - 1;
-      damping_ *= std::max(1.0 / 3, 1 - far * far * far);
+      damping_ *= std::max(options.shrink, 1 - far * far * far);
       growth_ = 2;
     } else {
       damping_ *= growth_;
