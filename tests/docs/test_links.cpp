@@ -104,4 +104,26 @@ TEST(Links, ThatLeadNowhereAreFound) {
             "nn/nowhere.hpp: there is no such file\n");
 }
 
+std::string content(fs::path const& path) {
+  std::ifstream in(root / path);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+TEST(Version, IsTheSameInEveryRecipe) {
+  std::string const text = content("include/attn/version.hpp");
+  std::string version;
+  for (std::string const part : {"MAJOR ", "MINOR ", "PATCH "}) {
+    std::size_t const at = text.find("ATTN_VERSION_" + part) + 13 + part.size();
+    version += (version.empty() ? "" : ".") + text.substr(at, text.find_first_not_of("0123456789", at) - at);
+  }
+  for (auto const& [file, before] : {std::pair{"packaging/vcpkg/attn/vcpkg.json", "\"version\": \""},
+                                     {"packaging/debian/changelog", "attn ("},
+                                     {"packaging/spack/spack_repo/attn/packages/attn/package.py", "tag=\"v"},
+                                     {"CITATION.cff", "\nversion: "},
+                                     {"CHANGELOG.md", "\n## "}})
+    EXPECT_NE(content(file).find(before + version), std::string::npos) << file << ": " << before << version;
+}
+
 }  // namespace
