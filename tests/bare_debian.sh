@@ -44,6 +44,7 @@ for suite; do
     answer="fine"
   else
     answer="FAILED, see $log" failed=1
+    cat "$root"/attn/build/*.work/log "$root/attn/build/provision.log" >>"$log" 2>/dev/null || true
   fi
   umount "$root/proc" 2>/dev/null || true
   end=$(date +%s)

@@ -1,4 +1,4 @@
-// Every C++ block of the documentation occurs in the compiled file that it names.
+// Every C++ block of the documentation occurs in the compiled file that it names, and so does any block that names one.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -44,9 +44,9 @@ std::vector<Block> blocks(std::string const& markdown) {
   std::string line, before;
   bool inside = false;
   for (int number = 1; std::getline(in, line); ++number) {
-    if (!inside && line == "```cpp") {
+    bool const named = before.starts_with("<!-- ") && before.ends_with(" -->");
+    if (!inside && (line == "```cpp" || (named && line.starts_with("```")))) {
       inside = true;
-      bool const named = before.starts_with("<!-- ") && before.ends_with(" -->");
       found.push_back({named ? before.substr(5, before.size() - 9) : "", "", number});
     } else if (inside && line == "```") {
       inside = false;
@@ -102,6 +102,8 @@ TEST(Snippets, ThatDifferAreFound) {
   };
   EXPECT_EQ(faults("<!-- a.cpp -->\n```cpp\nint x = 1;\n```\n", source_of), "");
   EXPECT_EQ(faults("<!-- a.cpp -->\n```cpp\nint x = 1;\nint y;\n```\n", source_of), "");
+  EXPECT_EQ(faults("<!-- a.cpp -->\n```cmake\nint z;\n```\n```sh\nls\n```\n", source_of),
+            "line 2: this block is not in a.cpp\n");
   EXPECT_EQ(faults("<!-- a.cpp -->\n```cpp\nint x = 2;\n```\n", source_of), "line 2: this block is not in a.cpp\n");
   EXPECT_EQ(faults("<!-- b.cpp -->\n\n```cpp\nint x = 1;\n```\n", source_of), "line 3: there is no b.cpp\n");
   EXPECT_NE(faults("as in:\n```cpp\nint x = 1;\n```\n", source_of).find("name the file"), std::string::npos);
