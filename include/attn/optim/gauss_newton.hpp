@@ -15,6 +15,7 @@
 
 namespace attn::optim {
 
+/// What a Gauss-Newton step can be told.
 struct GaussNewtonOptions {
   int max_products = 50;     ///< of one step, with J and with J^T: iterations of conjugate gradients
   double tolerance = 1e-3;   ///< these end where the gradient of the model has shrunk to this part
