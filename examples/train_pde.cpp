@@ -28,6 +28,8 @@ std::map<std::string, Recipe> const recipes = {
     {"reaction", {5, 500, 1e-4, train_pde::run_first_order}},
     {"wave", {2, 1000, 1e-4, train_pde::run_second_order}},
     {"burgers", {0.01 / 3.14159265358979323846, 500, 1e-4, train_pde::run_second_order}},
+    {"heat", {0.1, 500, 1e-4, train_pde::run_second_order}},
+    {"allen-cahn", {1e-4, 500, 1e-4, train_pde::run_second_order}},
     {"navier-stokes", {0.01, 1000, 1e-2, train_pde::run_flow}},
 };
 
@@ -66,7 +68,7 @@ class TrainPde {
     if (s.sequence_step == 0) s.sequence_step = recipe.sequence_step;
     if (s.learning_rate == 0) s.learning_rate = s.optimizer.use("adam") ? 1e-3 : 1;
     if (s.optimizer.use("broyden") && !settings.given("history")) s.history = 500;
-    for (char const* const flag : {"products", "step-points"}) {
+    for (char const* const flag : {"products", "damping", "step-points"}) {
       ATTN_CHECK(s.optimizer.use("gauss-newton") || !settings.given(flag), "--", flag,
                  ": belongs to --optimizer gauss-newton");
     }

@@ -9,11 +9,11 @@ namespace io = attn::io;
 void describe(io::SettingList& list, Settings& s) {
   list("problem", s.problem,
        {.help = "Equation, with boundary and initial values",
-        .words = {"convection", "reaction", "wave", "burgers", "navier-stokes"}});
+        .words = {"convection", "reaction", "wave", "burgers", "heat", "allen-cahn", "navier-stokes"}});
   list("model", s.model, {.help = "Network", .words = {"pinnsformer", "pinn"}, .model = true});
   list("coefficient", s.coefficient,
        {.help = "Speed of convection (50), rate of reaction (5), speed of the wave (2), viscosity (Burgers 0.01/pi, "
-                "flow 0.01); 0 takes this default",
+                "flow 0.01), conductivity (heat 0.1, Allen-Cahn 1e-4); 0 takes this default",
         .range = {0, 1e6}});
   list("x-points", s.x_points, {.help = "Points of the training grid in x", .range = {2, 100000}, .decides = false});
   list("t-points", s.t_points, {.help = "Points of the training grid in t", .range = {2, 100000}, .decides = false});
@@ -121,9 +121,10 @@ void adopt(io::SettingList& list, bool same_problem, io::Json const& description
 io::MemoryPlan memory_of(Settings const& s) {
   bool const plain = s.model == "pinn", pairwise = s.optimizer.use("lbfgs") || s.optimizer.use("broyden"),
              flow = s.problem == "navier-stokes";
+  bool const first_order = s.problem == "convection" || s.problem == "reaction";
   double const real = sizeof(float), parameters = plain ? 527361 : 454141;
   // Derivatives that pass through the network together, the value among them: of a stream function up to the third.
-  double const planes = flow ? 13 : s.problem == "wave" ? 5 : s.problem == "burgers" ? 4 : 2;
+  double const planes = flow ? 13 : s.problem == "wave" ? 5 : first_order ? 2 : 4;
   double const grid = s.points();
   double const judged = double(s.test_points) * double(s.test_points);
   double const pairs = pairwise ? std::min(double(s.history), double(s.steps) * double(s.max_iterations)) : 0;

@@ -75,7 +75,7 @@ attn::io::MemoryPlan memory_of(Settings const& settings);
 
 // Each is compiled in a file of its own, since each compiles a network for its own jets. They return the exit code.
 int run_first_order(Settings const& settings);   // convection, reaction
-int run_second_order(Settings const& settings);  // wave, burgers
+int run_second_order(Settings const& settings);  // wave, burgers, heat, allen-cahn
 int run_flow(Settings const& settings);          // navier-stokes
 
 }  // namespace train_pde

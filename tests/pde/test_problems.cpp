@@ -1,4 +1,5 @@
 #include "attn/core/jet_tensor.hpp"
+#include "attn/pde/allen_cahn.hpp"
 #include "attn/pde/navier_stokes.hpp"
 #include "attn/pde/problems.hpp"
 
@@ -42,11 +43,24 @@ TEST(Problems, ExactSolutionsHaveNoResidual) {
     for (double t : {0.11, 0.5, 0.93}) {
       EXPECT_LT(residual_of_exact(Convection{}, x * 6, t), 2e-3);
       EXPECT_LT(residual_of_exact(Reaction{}, x * 6, t), 1e-8);
+      EXPECT_LT(residual_of_exact(Heat{}, x, t), 1e-8);
       EXPECT_LT(residual_of_exact(WaveEquation{}, x, t), 1e-4);
       EXPECT_LT(residual_of_exact(Burgers{}, x, t), 1e-5);
       EXPECT_LT(residual_of_exact(Burgers{}, -x, t), 1e-5);
     }
   }
+}
+
+TEST(Problems, SeriesOfAllenAndCahnHasNoResidual) {
+  AllenCahn const problem;
+  for (double x : {-0.61, 0.0, 0.37, 1.0}) {
+    EXPECT_EQ(problem.exact(x, 0), x * x * std::cos(pi * x));
+    EXPECT_EQ(problem.exact(x, 0.3), problem.exact(-x, 0.3));
+    for (double t : {0.11, 0.5}) EXPECT_LT(residual_of_exact(problem, x, t), 2e-5) << x << " " << t;
+  }
+  // Where nothing diffuses each place reacts alone.
+  double const before = 0.25 * 0.25 * std::cos(pi * 0.25), grown = std::exp(5.0);
+  EXPECT_NEAR(AllenCahn{0}.exact(0.25, 1), before * grown / std::sqrt(1 + before * before * (grown * grown - 1)), 1e-3);
 }
 
 TEST(Problems, OtherFunctionsHaveAResidual) {

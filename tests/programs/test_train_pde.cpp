@@ -100,7 +100,8 @@ class TrainPde : public ::testing::Test {
 };
 
 TEST_F(TrainPde, EveryProblemIsTrained) {
-  for (std::string const problem : {"convection", "reaction", "wave", "burgers", "navier-stokes"}) {
+  for (std::string const problem :
+       {"convection", "reaction", "wave", "burgers", "heat", "allen-cahn", "navier-stokes"}) {
     io::Json const result = expect_trained({"--problem", problem});
     EXPECT_EQ(result["problem"], problem);
   }

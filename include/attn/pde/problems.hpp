@@ -1,4 +1,4 @@
-/// Problems with known solutions, as residuals over grids: convection, reaction, wave, Burgers.
+/// Problems with known solutions, as residuals over grids: convection, reaction, heat, wave, Burgers.
 #pragma once
 
 #include "attn/core/scalar.hpp"
@@ -27,6 +27,14 @@ struct PeriodicEdges {
   template <class U>
   ATTN_FUNCTION auto operator()(U const& u, U const& v) const {
     return d<0, 0>(u) - d<0, 0>(v);
+  }
+};
+
+/// u_x - v_x at two points: a periodic boundary of an equation with second derivatives.
+struct PeriodicSlopes {
+  template <class U>
+  ATTN_FUNCTION auto operator()(U const& u, U const& v) const {
+    return d<1, 0>(u) - d<1, 0>(v);
   }
 };
 
@@ -105,6 +113,28 @@ struct Reaction {
     auto const start = with_values(initial_points(domain(), x_points), [&](double x, double t) { return exact(x, t); });
     return std::tuple(Term<Reaction>{"residual", *this, grid(domain(), x_points, t_points)},
                       Term<PeriodicEdges>{"boundary", {}, edges}, Term<GivenValue>{"initial", {}, start, true});
+  }
+};
+
+/// u_t = k u_xx between ends that are held at zero: u = sin(pi x) exp(-k pi^2 t) + sin(3 pi x) exp(-9 k pi^2 t) / 2.
+struct Heat {
+  double k = 0.1;
+  using Orders = pde::Orders<2, 1>;
+
+  template <class U>
+  ATTN_FUNCTION auto operator()(U const& u) const {
+    return d<0, 1>(u) - k * d<2, 0>(u);
+  }
+
+  Domain domain() const { return {0, 1, 0, 1}; }
+  double exact(double x, double t) const {
+    return std::sin(pi * x) * std::exp(-k * pi * pi * t) + 0.5 * std::sin(3 * pi * x) * std::exp(-9 * k * pi * pi * t);
+  }
+  auto terms(int x_points, int t_points) const {
+    auto const edges = join(edge_points(domain(), t_points, true), edge_points(domain(), t_points, false));
+    auto const start = with_values(initial_points(domain(), x_points), [&](double x, double t) { return exact(x, t); });
+    return std::tuple(Term<Heat>{"residual", *this, grid(domain(), x_points, t_points)},
+                      Term<ZeroValue>{"boundary", {}, edges}, Term<GivenValue>{"initial", {}, start, true});
   }
 };
 
