@@ -132,6 +132,21 @@ TEST(Lbfgs, ALossThatBecomesNanKeepsTheLastGoodParameters) {
   EXPECT_EQ(problem.values(), last_good);
 }
 
+TEST(Lbfgs, AStepOutOfWhatCanBeComputedIsShortened) {
+  int beyond = 0;
+  Problem problem({-0.5, 1.0}, [&](auto const& x, auto& g) {
+    double const room = 1 - x[0] * x[0];
+    beyond += room < 0;
+    g = {2 * x[0] / room + 2 * (x[0] - 0.5), 2 * x[1]};
+    return -std::log(room) + (x[0] - 0.5) * (x[0] - 0.5) + x[1] * x[1];  // NaN beyond 1
+  });
+  attn::optim::Lbfgs lbfgs(problem.ctx, {.learning_rate = 20, .max_iterations = 30});
+  lbfgs.step(problem.ctx, problem);
+  EXPECT_GT(beyond, 0);
+  EXPECT_NEAR(problem.values()[0], 0.24243097643596473, 1e-5);  // where 2 x / (1 - x^2) = 1 - 2 x
+  EXPECT_NEAR(problem.values()[1], 0, 1e-6);
+}
+
 // The largest of NaN and three zeros is NaN: that is no flat place.
 TEST(Lbfgs, AGradientThatIsNanIsAFailedRun) {
   for (std::size_t const where : {std::size_t(0), std::size_t(3)}) {

@@ -61,8 +61,9 @@ struct BroydenUpdate {
 /// 9) vectors as long as the parameters, as that of `Lbfgs` is, whatever the number of parameters. Nothing of H is
 /// forgotten, unlike with `Lbfgs`, until `history` updates are there: then it begins anew from a multiple of one.
 ///
-/// Deterministic: the same bits for any number of threads. Throws `attn::Error` when a loss or a slope is not finite;
-/// the parameters are then those of the last accepted iterate.
+/// Deterministic: the same bits for any number of threads. A step to where a loss or a slope is not finite is
+/// shortened; where that does not help, it throws `attn::Error`, and the parameters are those of the last accepted
+/// iterate.
 template <Real T, class Memory>
 class Broyden : public detail::LineSearchMethod<Broyden<T, Memory>, T, Memory> {
   using Base = detail::LineSearchMethod<Broyden<T, Memory>, T, Memory>;

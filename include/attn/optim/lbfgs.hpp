@@ -24,8 +24,8 @@ struct LbfgsOptions {
 /// leaves its gradient in `ctx.parameters.gradients()` (it zeroes them first), and returns the loss as a double.
 ///
 /// Holds (2 history + 8) vectors as long as the parameters, allocated as the history fills. Deterministic: the same
-/// bits for any number of threads. Throws `attn::Error` when a loss or a slope is not finite; the parameters are then
-/// those of the last accepted iterate.
+/// bits for any number of threads. A step to where a loss or a slope is not finite is shortened; where that does not
+/// help, it throws `attn::Error`, and the parameters are those of the last accepted iterate.
 template <Real T, class Memory>
 class Lbfgs : public detail::LineSearchMethod<Lbfgs<T, Memory>, T, Memory> {
   using Base = detail::LineSearchMethod<Lbfgs<T, Memory>, T, Memory>;

@@ -82,16 +82,15 @@ class LineSearchMethod {
       auto const trial = [&](double t, int place) {
         v.combine(x, 1, start_.data(), t, direction_.data());
         double const l = evaluate(gradients_[place]);
-        double const s = v.dot(gradients_[place].data(), direction_.data());
-        if (!std::isfinite(l) || !std::isfinite(s)) v.copy(x, start_.data());  // the last good ones
-        check_finite(l, "loss", "in the line search", t);
-        check_finite(s, "slope", "in the line search", t);
-        return LinePoint{t, l, s, place};
+        return LinePoint{t, l, v.dot(gradients_[place].data(), direction_.data()), place};
       };
       double const longest = v.largest_magnitude(direction_.data());
       int evaluations = 0;
       LinePoint const best = strong_wolfe({.tolerance_change = options.tolerance_change}, {0, loss, slope, 0},
                                           first_step, longest, trial, evaluations);
+      if (!best.finite()) v.copy(x, start_.data());  // the last good ones
+      check_finite(best.loss, "loss", "in the line search", best.step);
+      check_finite(best.slope, "slope", "in the line search", best.step);
       loss = best.loss;
       length_ = best.step;
       std::swap(gradients_[0], gradients_[best.gradient]);

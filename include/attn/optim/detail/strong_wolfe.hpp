@@ -17,6 +17,8 @@ struct LinePoint {
   double loss = 0;
   double slope = 0;  // gradient . direction
   int gradient = 0;
+
+  bool finite() const { return std::isfinite(loss) && std::isfinite(slope); }
 };
 
 struct StrongWolfe {
@@ -24,6 +26,7 @@ struct StrongWolfe {
   double curvature = 0.9;  // c2: |slope(t)| <= c2 |slope(0)|
   double tolerance_change = 1e-9;
   int max_evaluations = 25;
+  int max_shortenings = 8;  // of a step, to a tenth each, where the loss or its slope is not finite
 };
 
 /// The minimum of the cubic through two points with slopes, kept within [low, high].
@@ -40,7 +43,8 @@ inline double cubic_minimum(LinePoint const& a, LinePoint const& b, double low, 
 
 /// `evaluate(step, gradient)` returns the loss and slope at a step length and stores the gradient in place number
 /// `gradient`: 0 holds the one at step 0, and 1 ... 3 are free. `longest` is the largest magnitude in the direction.
-/// Returns the best point; its gradient is still in its place. `evaluations` counts the calls.
+/// Returns the best point; its gradient is still in its place; where no step that was tried led to finite numbers, a
+/// point that is not finite. `evaluations` counts the calls.
 template <class Evaluate>
 LinePoint strong_wolfe(StrongWolfe const& options, LinePoint const& start, double first_step, double longest,
                        Evaluate&& evaluate, int& evaluations) {
@@ -54,17 +58,24 @@ LinePoint strong_wolfe(StrongWolfe const& options, LinePoint const& start, doubl
     while (place == a.gradient || place == b.gradient) ++place;
     return place;
   };
-  auto const at = [&](double step, int place) {
-    ++evaluations;
-    return evaluate(step, place);
+  // A step from a good point that leads out of what can be computed is a step too far.
+  auto const at = [&](double from, double step, int place) {
+    LinePoint point;
+    for (int tries = 0; tries <= options.max_shortenings; ++tries, step = from + (step - from) / 10) {
+      ++evaluations;
+      point = evaluate(step, place);
+      if (point.finite()) break;
+    }
+    return point;
   };
 
   LinePoint previous = start;
-  LinePoint current = at(first_step, 1);
+  LinePoint current = at(0, first_step, 1);
   std::array<LinePoint, 2> bracket{start, current};
   bool bracketed = false, done = false;
   int iteration = 0;
   for (; iteration < options.max_evaluations; ++iteration) {
+    if (!current.finite()) return current;
     if (too_high(current) || (iteration > 1 && current.loss >= previous.loss) ||
         (!flat(current) && current.slope >= 0)) {
       bracket = {previous, current};
@@ -76,8 +87,9 @@ LinePoint strong_wolfe(StrongWolfe const& options, LinePoint const& start, doubl
     double const next = cubic_minimum(previous, current, low, high);
     int const place = free_place(current, current);
     previous = current;
-    current = at(next, place);
+    current = at(previous.step, next, place);
   }
+  if (!current.finite()) return current;
   if (!bracketed) bracket = {start, current};
 
   // The bracket's ends: the one with the lower loss, and the other.
@@ -99,7 +111,8 @@ LinePoint strong_wolfe(StrongWolfe const& options, LinePoint const& start, doubl
     } else {
       insufficient_progress = false;
     }
-    current = at(step, free_place(bracket[0], bracket[1]));
+    current = at(bracket[std::size_t(low)].step, step, free_place(bracket[0], bracket[1]));
+    if (!current.finite()) return current;
     ++iteration;
     int const high = 1 - low;
     if (too_high(current) || current.loss >= bracket[std::size_t(low)].loss) {
