@@ -1,7 +1,7 @@
 # Where does Kokkos come from when the machine has none? ATTN_KOKKOS says:
 #
 #   find    from the machine: an installed one, Kokkos_ROOT, CMAKE_PREFIX_PATH
-#   fetch   a pinned release, downloaded, held against its checksum, and built once into ATTN_KOKKOS_PREFIX (2 minutes of a
+#   fetch   a pinned release, downloaded, held against its checksum, and built once into ATTN_KOKKOS_PREFIX (a minute of a
 #           processor; OpenMP where the compiler has it)
 #   debian  Debian's binary packages, of the unstable suite, unpacked into ATTN_KOKKOS_PREFIX (Debian alone; seconds)
 #   auto    find; with ATTN_PROVISION then fetch, and debian where there is no network to the release
