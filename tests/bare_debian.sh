@@ -36,7 +36,7 @@ for suite; do
   cp -L /etc/resolv.conf /etc/hosts "$root/etc/" 2>/dev/null || true
   echo "deb $mirror $suite main" >"$root/etc/apt/sources.list"
   # The machine's mirror is reached as the machine reaches it: through its proxy, or though its lists are old.
-  apt-config dump 2>/dev/null | grep -E '^Acquire::(Check-Valid-Until|https?|Retries)' >"$root/etc/apt/apt.conf.d/90machine" || true
+  apt-config dump 2>/dev/null | grep -E '^Acquire::(Check|https?|Retries)' >"$root/etc/apt/apt.conf.d/90machine" || true
   mkdir "$root/attn"
   git -C "$source" archive HEAD | tar x -C "$root/attn"
   mount -t proc proc "$root/proc" 2>>"$log" || true # some containers allow none; nothing here needs it
