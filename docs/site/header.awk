@@ -13,4 +13,10 @@ of_file && /^#pragma once/ {
   of_file = 0
   next
 }
-{ print }
+# A comment behind a member is about that member, with two slashes or three.
+{
+  continues = behind && /^ *\/\/ /
+  if (continues) sub(/\/\/ /, "///< ")
+  behind = continues || sub(/;  \/\/ /, ";  ///< ")
+  print
+}
