@@ -42,14 +42,18 @@ std::vector<Block> blocks(std::string const& markdown) {
   std::istringstream in(markdown);
   std::vector<Block> found;
   std::string line, before;
-  bool inside = false;
+  bool inside = false, inside_other = false;
   for (int number = 1; std::getline(in, line); ++number) {
     bool const named = before.starts_with("<!-- ") && before.ends_with(" -->");
-    if (!inside && (line == "```cpp" || (named && line.starts_with("```")))) {
+    if (!inside && !inside_other && (line == "```cpp" || (named && line.starts_with("```")))) {
       inside = true;
       found.push_back({named ? before.substr(5, before.size() - 9) : "", "", number});
     } else if (inside && line == "```") {
       inside = false;
+    } else if (!inside && line.starts_with("```")) {
+      inside_other = !inside_other;
+    } else if (!inside && !inside_other && line.starts_with("    ") && line.ends_with(";")) {
+      found.push_back({"", "", number});  // C++ that only indentation marks
     } else if (inside) {
       found.back().text += line + "\n";
     }
@@ -107,6 +111,7 @@ TEST(Snippets, ThatDifferAreFound) {
   EXPECT_EQ(faults("<!-- a.cpp -->\n```cpp\nint x = 2;\n```\n", source_of), "line 2: this block is not in a.cpp\n");
   EXPECT_EQ(faults("<!-- b.cpp -->\n\n```cpp\nint x = 1;\n```\n", source_of), "line 3: there is no b.cpp\n");
   EXPECT_NE(faults("as in:\n```cpp\nint x = 1;\n```\n", source_of).find("name the file"), std::string::npos);
+  EXPECT_NE(faults("as in:\n\n    int x = 1;\n", source_of).find("line 3: name the file"), std::string::npos);
 }
 
 }  // namespace
