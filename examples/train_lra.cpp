@@ -45,7 +45,12 @@ class TrainLra {
     bool const from_weights = settings.given("weights");
     ATTN_CHECK(!(from_weights && chosen_.resume), "--resume: leave out --weights, the checkpoint has them");
     auto const adopt = [&](auto const& description, io::Path const& file) {
-      if (description) io::adopt(settings, *description, "'" + file.string() + "'");
+      if (!description) return;
+      io::adopt(settings, *description, "'" + file.string() + "'");
+      io::Json const said = description->value("task", io::Json(nullptr));
+      std::string const task = said.is_string() ? said.get<std::string>() : chosen_.task;
+      ATTN_CHECK(task == chosen_.task, "--task: '", file.string(), "' knows ", task, ", not ", chosen_.task,
+                 "; give --task ", task, ", or weights of ", chosen_.task);
     };
     if (from_weights) adopt(attn::train::read_description(common.weights, program_name), common.weights);
     if (chosen_.resume) {

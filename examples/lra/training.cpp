@@ -34,7 +34,9 @@ Outcome train(Settings const& settings, attn::data::SequenceSplits const& data, 
                                     .warmup = static_cast<attn::Index>(recipe.warmup)};
   attn::optim::OneCycleAdamW adamw(ctx, cycle, {.epsilon = 1e-6, .weight_decay = settings.recipe.weight_decay});
   Outcome outcome{.run = results_of(settings, data)};
-  io::Metadata const metadata = attn::train::describe_model(program_name, description_of(settings));
+  io::Json description = description_of(settings);
+  description["task"] = settings.task;
+  io::Metadata const metadata = attn::train::describe_model(program_name, description);
   auto const result = attn::train::fit(ctx, task, adamw, cycle,
                                        {.epochs = recipe.steps / recipe.eval_every,
                                         .clip = settings.recipe.clip,

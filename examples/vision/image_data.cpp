@@ -65,7 +65,7 @@ attn::data::ImageFiles some_of(attn::data::ImageFiles files, std::size_t limit) 
   return files;
 }
 
-/// Says where a model knows more classes than the images that it is judged by.
+/// Says where a model, trained before, knows more classes than the images that it is judged by.
 void note_classes(attn::data::Dataset const& test, int known) {
   int const there = *std::max_element(test.labels.begin(), test.labels.end()) + 1;
   if (known <= there) return;
@@ -225,7 +225,7 @@ ImageData load_data(DataSettings const& settings, Recipe const& recipe, Wanted c
   if (format == "idx") {
     bool const test_alone = !wanted.train && !wanted.trained.mean.empty();
     attn::data::Split split = test_alone ? load_idx_test_data(settings, wanted.trained) : load_idx_data(settings);
-    if (!wanted.train) note_classes(split.test, settings.classes);
+    note_classes(split.test, wanted.train ? wanted.known_classes : settings.classes);
     return in_memory(std::move(split), recipe, size);
   }
   io::Path const& in = settings.directory;

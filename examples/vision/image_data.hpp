@@ -86,6 +86,7 @@ struct Wanted {
   bool train = true;                             // whether images to learn from are wanted
   attn::data::Normalization trained = {};     // with which weights were trained, if they say; others must not be used
   std::vector<std::string> class_names = {};  // that weights know, if they say
+  int known_classes = 0;                      // of weights that are trained on, if they say
 };
 
 /// Pictures of unlike sizes as a model judges them: the shorter side resized, the centre taken. One that cannot be read

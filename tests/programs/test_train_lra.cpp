@@ -160,6 +160,10 @@ TEST_F(TrainLra, EvaluationFindsTheAccuracyOfTraining) {
                    {flag, other});
   }
   expect_refused({"--weights", (folder / "run/weights.safetensors").string(), "--evaluate"}, {"--evaluate", "--out"});
+  // A model of ten classes is not used on two.
+  expect_refused({"--weights", (folder / "run/weights.safetensors").string(), "--out", (folder / "again").string(),
+                  "--task", "pathfinder", "--evaluate"},
+                 {"--task", "listops", "pathfinder"});
 }
 
 TEST_F(TrainLra, TheMemoryThatItSaysIsWhatItTakes) {

@@ -324,6 +324,14 @@ TEST_F(TrainVisionModels, FineTuning_DrawsANewHead_AndFreezesWhatItIsTold) {
   EXPECT_EQ(after.entry("head.weight").shape, (io::Shape{5, 16}));
   expect_refused({"--weights", weights("first"), "--freeze", "blocks.7.*"}, {"blocks.7.*"});
   expect_refused({"--weights", weights("tuned"), "--evaluate", "--classes", "3"}, {"--classes", "5", "3"});
+  // A model that knows more classes than the data have is used, but not without a word.
+  std::string const note = "the model knows 5 classes, the labels of the test images only 3";
+  for (Arguments const& use :
+       {Arguments{"--weights", weights("tuned"), "--evaluate"}, {"--weights", weights("tuned")}}) {
+    Exit const exit = run("used", use);
+    ASSERT_EQ(exit.code, 0) << exit.err;
+    EXPECT_NE(exit.err.find(note), std::string::npos) << exit.err;
+  }
 }
 
 TEST_F(TrainVisionModels, ATeacher_ChangesWhatIsLearned) {
