@@ -84,6 +84,8 @@ class TrainVision {
     ATTN_CHECK(!given("activation") && !given("power") && !given("scale") && !given("weights"),
                "--demo: leave out --activation, --power, --scale and --weights, the demo has its own");
     io::OutputDirectory const out(common.out);
+    if (!given("model") && !given("family")) use_demo_sizes(chosen_.model);
+    if (!given("epochs") && !given("recipe")) chosen_.recipe.epochs = demo_epochs;
     return run_demo(chosen_, common.out, chosen_.resume);
   }
 
@@ -157,6 +159,7 @@ class TrainVision {
     io::Results results(built_from_commit);
     results.add(outcome.run);
     results.write(common.out / "results.json");
+    write_classes(common.out / "classes.csv", outcome);
   }
 
   static void print(Outcome const& outcome) {

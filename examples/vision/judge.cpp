@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace vision {
 namespace {
@@ -32,6 +33,18 @@ double count_among_five(Context& ctx, Logits const& logits,
   return static_cast<double>(count);
 }
 
+/// Adds what the logits of some images say of their labels.
+template <class Labels>
+void count_answers(Logits const& logits, Labels const& labels, Confusion& to) {
+  if (to.counts.empty()) return;
+  auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), logits.view());
+  for (std::size_t i = 0; i < labels.extent(0); ++i) {
+    float const* const row = &host(i, 0);
+    auto const answer = static_cast<std::size_t>(std::max_element(row, row + to.classes) - row);
+    ++to.counts[static_cast<std::size_t>(labels(i)) * to.classes + answer];
+  }
+}
+
 }  // namespace
 
 Answer answer_of(float const* logits, std::size_t classes) {
@@ -54,9 +67,14 @@ Judgement judge(Context& ctx, Classifier const& model, EvaluationBatches& batche
     sum.loss += static_cast<double>(loss) * size;
     sum.accuracy += static_cast<double>(correct);
     sum.top5 += count_among_five(ctx, logits, labels);
+    auto const classes = static_cast<std::size_t>(logits.extent(1));
+    if (images == 0 && classes <= Confusion::most) {
+      sum.confusion = {classes, std::vector<std::uint64_t>(classes * classes)};
+    }
+    count_answers(logits, batch->labels(), sum.confusion);
     images += size;
   }
-  return {sum.loss / images, sum.accuracy / images, sum.top5 / images};
+  return {sum.loss / images, sum.accuracy / images, sum.top5 / images, std::move(sum.confusion)};
 }
 
 }  // namespace vision

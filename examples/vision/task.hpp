@@ -18,10 +18,11 @@ namespace vision {
 
 class VisionTask {
  public:
-  /// `options` are those of a part of a step, of which it has `parts`. `model` and `data` must outlive this.
-  VisionTask(Classifier const& model, ImageData const& data, attn::data::BatchOptions const& options,
+  /// `options` are those of a part of a step, of which it has `parts`. All that is referred to must outlive this.
+  VisionTask(Context& ctx, Classifier const& model, ImageData const& data, attn::data::BatchOptions const& options,
              std::uint64_t parts, Tuning const& tuning)
-      : model_(model),
+      : ctx_(ctx),
+        model_(model),
         data_(data),
         options_(options),
         parts_(parts),
@@ -77,6 +78,12 @@ class VisionTask {
       metrics.push_back({frobenius_column(layer), norms_[layer].frobenius});
       metrics.push_back({jacobian_column(layer), norms_[layer].jacobian});
     }
+    std::vector<std::string> const names = trained_numbers();
+    std::size_t next = 0;
+    for (auto const& entry : ctx_.parameters.entries()) {
+      if (!is_of_activation(entry)) continue;
+      for (float const number : ctx_.parameters.host_values(entry)) metrics.push_back({names[next++], number});
+    }
     return metrics;
   }
   std::vector<std::string> observed() const {
@@ -85,11 +92,13 @@ class VisionTask {
       names.push_back(frobenius_column(layer));
       names.push_back(jacobian_column(layer));
     }
+    for (std::string const& name : trained_numbers()) names.push_back(name);
     return names;
   }
 
   attn::train::Metrics evaluate(Context& ctx) {
-    Judgement const judgement = judge(ctx, model_, test_);
+    Judgement judgement = judge(ctx, model_, test_);
+    confusion_ = std::move(judgement.confusion);
     attn::train::Metrics metrics = {{"test_loss", judgement.loss}, {"test_accuracy", judgement.accuracy}};
     if (top5_) metrics.push_back({"test_top5", judgement.top5});
     return metrics;
@@ -100,10 +109,32 @@ class VisionTask {
     return names;
   }
 
+  /// What the last evaluation saw; empty before.
+  Confusion const& confusion() const { return confusion_; }
+
+  /// Columns of the trained numbers of activations, scales first of all: the names of the parameters, of several heads
+  /// with their number.
+  std::vector<std::string> trained_numbers() const {
+    std::vector<std::string> names;
+    for (auto const& entry : ctx_.parameters.entries()) {
+      if (!is_of_activation(entry)) continue;
+      for (attn::Index head = 0; head < entry.size; ++head) {
+        names.push_back(entry.name + (entry.size > 1 ? "." + std::to_string(head) : ""));
+      }
+    }
+    return names;
+  }
+  static constexpr char const* of_activations = "*.activation.*";  // pattern of their names
+
   static std::string frobenius_column(std::size_t layer) { return "frobenius_norm_" + std::to_string(layer); }
   static std::string jacobian_column(std::size_t layer) { return "jacobian_norm_" + std::to_string(layer); }
 
  private:
+  static bool is_of_activation(attn::nn::ParameterEntry const& entry) {
+    return attn::nn::matches(of_activations, entry.name);
+  }
+
+  Context& ctx_;
   Classifier const& model_;
   ImageData const& data_;
   attn::data::BatchOptions options_;
@@ -117,6 +148,7 @@ class VisionTask {
   std::optional<TrainingBatches> train_;
   std::optional<Teacher> teacher_;
   std::vector<AttentionNorms> norms_;
+  Confusion confusion_;
 };
 
 }  // namespace vision

@@ -1,5 +1,6 @@
 #include "vision/training.hpp"
 
+#include "attn/data/distributions.hpp"
 #include "attn/data/on_device.hpp"
 #include "attn/optim/adamw.hpp"
 #include "attn/train/description.hpp"
@@ -39,32 +40,46 @@ std::vector<std::uint8_t> pixels_of(float const* numbers, attn::data::ImageShape
   return pixels;
 }
 
-/// Attention and predictions for the first test images.
+/// Attention and predictions for some test images, which the seed draws.
 void look_at_examples(Context& ctx, Classifier const& model, ImageData const& data, Outcome& outcome) {
   attn::data::ImageShape const shape = data.test->shape();
-  EvaluationBatches batches(AnyImages(*data.test), std::min(shown_predictions, data.test->size()));
-  auto const* batch = batches.next();
-  std::size_t const count = batch->size();
+  std::vector<std::size_t> drawn(data.test->size());
+  attn::data::shuffle(attn::subkey(ctx.random, "examples"), drawn);
+  drawn.resize(std::min(shown_predictions, drawn.size()));
+  std::vector<float> numbers(drawn.size() * shape.image_size());
+  std::vector<int> labels;
+  for (std::size_t i = 0; i < drawn.size(); ++i) {
+    attn::data::ImageSample<float> sample{.pixels = numbers.data() + i * shape.image_size()};
+    data.test->sample(drawn[i], {}, sample);
+    labels.push_back(sample.label);
+  }
   ctx.training = false;
   ctx.begin_step();
-  auto const images = attn::data::on_device(ctx, batch->images());
+  auto const images = ctx.tensor(drawn.size(), shape.channels, shape.height, shape.width);
+  attn::copy_from_host(numbers, images.reshape<1>({images.size()}));
   outcome.attention = model.attention(ctx, images.slice(0, 0, 1));
 
   auto const logits = model.logits(ctx, images);
   auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), logits.view());
-  for (std::size_t i = 0; i < count; ++i) {
+  for (std::size_t i = 0; i < drawn.size(); ++i) {
     Answer const answer = answer_of(&host(i, 0), static_cast<std::size_t>(shape.classes));
-    int const label = batch->labels()(i);
     outcome.predictions.push_back(
         {.channels = shape.channels,
          .height = shape.height,
          .width = shape.width,
-         .pixels = pixels_of(batch->images().data() + i * shape.image_size(), shape, data.normalization),
-         .label = data.name_of(label),
+         .pixels = pixels_of(numbers.data() + i * shape.image_size(), shape, data.normalization),
+         .label = data.name_of(labels[i]),
          .predicted = data.name_of(static_cast<int>(answer.label)),
-         .right = static_cast<int>(answer.label) == label,
+         .right = static_cast<int>(answer.label) == labels[i],
          .confidence = answer.probability});
   }
+}
+
+/// The names of all classes that the model knows.
+std::vector<std::string> names_of(ImageData const& data, Confusion const& confusion) {
+  std::vector<std::string> names;
+  for (std::size_t c = 0; c < confusion.classes; ++c) names.push_back(data.name_of(static_cast<int>(c)));
+  return names;
 }
 
 /// Says where Swin's windows do not divide a map of tokens, which then ends in zeros, as timm's does.
@@ -120,7 +135,7 @@ Outcome train(Settings const& settings, ImageData const& data, RunOptions const&
   Recipe const& recipe = settings.recipe;
   auto batches = batch_options(recipe, settings.seed);
   batches.workers = settings.data.workers;
-  VisionTask task(*model, data, batches, recipe.accumulate, settings.tuning);
+  VisionTask task(ctx, *model, data, batches, recipe.accumulate, settings.tuning);
   attn::optim::AdamW adamw(ctx, {.beta2 = recipe.beta2, .weight_decay = recipe.weight_decay});
   LearningRate const learning_rate(recipe, task.steps_per_epoch());
 
@@ -162,6 +177,13 @@ Outcome train(Settings const& settings, ImageData const& data, RunOptions const&
   if (result.interrupted) return outcome;
   attn::train::load_weights(attn::train::weights_path(options.out), ctx);  // the averages, where there are any
   look_at_examples(ctx, *model, data, outcome);
+  outcome.confusion = task.confusion();
+  bool const counts = static_cast<std::size_t>(data.test->shape().classes) <= Confusion::most;
+  if (counts && outcome.confusion.counts.empty()) {  // a complete run was resumed
+    task.evaluate(ctx);
+    outcome.confusion = task.confusion();
+  }
+  outcome.class_names = names_of(data, outcome.confusion);
   return outcome;
 }
 
@@ -192,7 +214,10 @@ Outcome evaluate(Settings const& settings, ImageData const& data, io::Path const
                   {"test_top5", judgement.top5},
                   {"seconds", elapsed.count()},
                   {"images_per_second", static_cast<double>(data.test->size()) / elapsed.count()}};
-  return {.name = a.name(), .run = std::move(run)};
+  return {.name = a.name(),
+          .run = std::move(run),
+          .confusion = judgement.confusion,
+          .class_names = names_of(data, judgement.confusion)};
 }
 
 Wanted wanted(Settings const& settings, io::Json const& description, bool trains) {
@@ -210,6 +235,8 @@ Wanted wanted(Settings const& settings, io::Json const& description, bool trains
     if (description.contains("mean") && description.contains("deviation")) {
       wanted.trained = {numbers(description, "mean"), numbers(description, "deviation")};
     }
+    io::Json const classes = description.value("classes", io::Json(nullptr));
+    if (classes.is_number_integer() && !settings.resume) wanted.known_classes = classes.get<int>();
     io::Json const names = description.value("class_names", io::Json::array());
     for (io::Json const& name : names) {
       if (name.is_string()) wanted.class_names.push_back(name.get<std::string>());

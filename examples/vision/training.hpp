@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "vision/judge.hpp"
 #include "vision/settings.hpp"
 
 namespace vision {
@@ -25,8 +26,10 @@ struct Outcome {
   io::Json run;             // for results.json
   io::Path directory = {};  // of the run's files
   bool interrupted = false;
-  std::vector<AttentionMaps> attention = {};  // of the first test image, layer by layer
-  std::vector<Prediction> predictions = {};   // of some test images
+  std::vector<Prediction> predictions = {};   // of some test images, drawn at random
+  std::vector<AttentionMaps> attention = {};  // of the first of them, layer by layer
+  Confusion confusion = {};                   // of all test images
+  std::vector<std::string> class_names = {};  // one for each class
 };
 
 struct RunOptions {

@@ -140,6 +140,21 @@ TEST_F(Plot, HeatMapShowsCoordinatesWhereItHasThem) {
   }
 }
 
+TEST_F(Plot, HeatMapShowsNamesWhereItHasThem) {
+  Path const svg = directory / "figure.svg";
+  save_figure(svg, {.panels = {HeatMap{.rows = 2, .columns = 2, .values = {1, 2, 3, 4}, .names = {"Bag", "Ankle boot"}},
+                               loss_curves()}});
+  std::string const text = content(svg);
+  for (char const* name : {"Bag", "Ankle boot"}) EXPECT_NE(text.find(name), text.rfind(name)) << name;
+  EXPECT_ERROR(save_figure(svg, {.panels = {HeatMap{.rows = 1, .columns = 1, .values = {1}, .names = {"a", "b"}}}}),
+               "a name for each of its 1 rows and columns, got 2");
+}
+
+TEST(PlotWithoutColours, CurvesSideBySideHaveMarksOfTheirOwn) {
+  std::string const text = detail::script({.panels = {loss_curves()}}, "svg");
+  for (char const* mark : {" pt 7 ", " pt 5 ", " pt 9 "}) EXPECT_NE(text.find(mark), std::string::npos) << mark;
+}
+
 TEST_F(Plot, PicturesKeepTheirPixels) {
   Picture grey{.caption = "Bag\n(true: Coat)",
                .height = 2,
@@ -159,7 +174,8 @@ TEST_F(Plot, TextIsNeverACommand) {
   std::string const evil = "it's \"; `touch " + victim.string() + "` \\ %d {a}_b^c\n$x";
   LinePlot plot = loss_curves();
   plot.title = plot.x_label = plot.series[0].label = evil;
-  HeatMap const map{.title = evil, .x_label = evil, .value_label = evil, .rows = 1, .columns = 1, .values = {1}};
+  HeatMap const map{
+      .title = evil, .x_label = evil, .value_label = evil, .rows = 1, .columns = 1, .values = {1}, .names = {evil}};
   Picture const picture{.caption = evil, .height = 1, .width = 1, .pixels = {1}};
   save_figure(directory / "it's.png", {.title = evil, .panels = {plot, map, picture}});
   EXPECT_FALSE(std::filesystem::exists(victim));

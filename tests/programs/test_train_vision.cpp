@@ -250,6 +250,20 @@ TEST(TrainVision, TheDemo_ComparesFourActivations) {
   EXPECT_EQ(table.rows.size(), 4 * io::read_csv(demo / "softmax" / "metrics.csv").rows.size());
   EXPECT_NE(text_of(demo / "report.html").find("x³ dynamic"), std::string::npos);
   EXPECT_NE(exit.out.find("test accuracy"), std::string::npos);
+  EXPECT_NE(exit.out.find("standard error of an accuracy on 40 test images"), std::string::npos) << exit.out;
+  auto const scales = table.numbers("blocks.0.attn.activation.scale");
+  EXPECT_TRUE(std::isnan(scales.front()) && std::isfinite(scales.back()));
+  // Of the rows of labels, the diagonal holds the right answers.
+  auto const classes = io::read_csv(demo / "poly3_dynamic" / "classes.csv");
+  ASSERT_EQ(classes.rows.size(), 3u);
+  double right = 0, all = 0;
+  for (std::size_t answer = 0; answer < 3; ++answer) {
+    auto const counts = classes.numbers("taken_for_" + std::to_string(answer));
+    right += counts[answer];
+    for (double const count : counts) all += count;
+  }
+  EXPECT_EQ(all, 40);
+  EXPECT_NEAR(right / all, runs[3]["test_accuracy"].get<double>(), 1e-9);
 
   // Interrupted and resumed, it tells the same.
   Child child(program, setting.with(out(setting.folder / "parts") + flags));

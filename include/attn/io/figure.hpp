@@ -17,7 +17,8 @@ using Range = std::pair<double, double>;
 /// How a curve is drawn.
 enum class LineStyle { solid, dashed, points };
 
-/// One curve: y over x, of the same length. NaN, and what a logarithmic axis cannot show, interrupts the curve.
+/// One curve: y over x, of the same length. NaN, and what a logarithmic axis cannot show, interrupts the curve. Beside
+/// others it has marks, of another shape for each colour, so that no eye needs the colours.
 struct Series {
   std::string label = {};  // for the legend; empty: not in it
   std::vector<double> x = {};
@@ -62,6 +63,7 @@ struct HeatMap {
   // Coordinates of the centres of the cells on the edges, upwards along y; without them, the cells' numbers are shown.
   std::optional<Range> x_range = {};
   std::optional<Range> y_range = {};
+  std::vector<std::string> names = {};  // of the cells along both axes, instead of their numbers; or none
 };
 
 /// The colour of a caption: black, green, red.

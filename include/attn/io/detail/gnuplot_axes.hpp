@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace attn::io::detail {
 
@@ -36,11 +37,24 @@ inline std::string quote(std::string_view text) {
   return quoted + "'";
 }
 
+/// The same as the label of a tic, which is one line, and a format in which only the percent sign is special.
+inline std::string tic_label(std::string_view text) {
+  std::string label;
+  for (char const c : text) label += c == '%' ? "%%" : std::string(1, c == '\n' ? ' ' : c);
+  return quote(label);
+}
+
 /// Colours of Okabe and Ito (2008), the yellow darkened for white paper.
 inline std::string series_color(int i) {
   static constexpr char const* colors[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
                                            "#56B4E9", "#E69F00", "#000000", "#B8A500"};
   return colors[static_cast<std::size_t>(i) % std::size(colors)];
+}
+
+/// The mark of a colour: a circle, square, triangle, diamond, triangle downwards or pentagon, filled or open.
+inline int series_mark(int i, bool open) {
+  static constexpr int filled[] = {7, 5, 9, 13, 11, 15};
+  return filled[static_cast<std::size_t>(i) % std::size(filled)] - (open ? 1 : 0);
 }
 
 /// Viridis (van der Walt and Smith 2015) at nine points, and a blue-white-red scale with even lightness on both sides.
@@ -122,17 +136,23 @@ inline std::string axis(std::string const& x, std::string const& label, bool log
     }
     tics = " (" + tics + ")";
   }
-  return "set " + x + "label " + quote(label) + " noenhanced\nset " + x + "tics in mirror scale 1" + tics +
+  return "set " + x + "label " + quote(label) + " noenhanced\nset " + x + "tics in mirror scale 1 norotate" + tics +
          (logarithmic ? "\nset logscale " : "\nunset logscale ") + x + "\nset format " + x +
          (powers ? " '10^{%T}'" : " '%h'") + "\nset " + x + "range " + limits + "\n";
 }
 
 /// Label, tics and range of an axis along `count` cells; `downwards` for rows. With `coordinates`, of the centres of
-/// the cells at its left and right, or lower and upper end, tics are at quarters of them.
+/// the cells at its left and right, or lower and upper end, tics are at quarters of them; with names, at each cell.
 inline std::string index_axis(std::string const& x, std::string const& label, std::size_t count, bool downwards,
-                              std::optional<Range> const& coordinates) {
+                              std::optional<Range> const& coordinates, std::vector<std::string> const& names = {}) {
   std::string tics;
-  if (coordinates && count > 1) {
+  if (!names.empty()) {
+    tics = downwards ? "norotate (" : "rotate by 45 right (";
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      tics += std::string(i == 0 ? "" : ", ") + tic_label(names[i]) + " " + number(static_cast<double>(i));
+    }
+    tics += ") noenhanced";
+  } else if (coordinates && count > 1) {
     for (int i = 0; i <= 4; ++i) {
       char text[32];
       double const share = i / 4.0, last = static_cast<double>(count - 1);
@@ -145,6 +165,7 @@ inline std::string index_axis(std::string const& x, std::string const& label, st
     for (int i = 0; step * 5 < count; ++i) step = i % 3 == 1 ? step / 2 * 5 : step * 2;  // 1, 2, 5, 10, 20, 50, ...
     tics = "0," + std::to_string(step);
   }
+  if (names.empty()) tics = "norotate " + tics;
   std::string const end = number(static_cast<double>(count) - 0.5);
   return "set " + x + "label " + quote(label) + " noenhanced\nset " + x + "tics out nomirror scale 0.5 " + tics +
          "\nunset logscale " + x + "\nset format " + x + " '%h'\nset " + x + "range " +

@@ -22,6 +22,8 @@ inline std::string panel_script(LinePlot const& plot, std::string const& name, C
   std::string bands;
   Span x_span;
   Span y_span;
+  bool const has_lines = std::any_of(plot.series.begin(), plot.series.end(),
+                                     [](Series const& series) { return series.style != LineStyle::points; });
   for (std::size_t s = 0; s < plot.series.size(); ++s) {
     Series const& series = plot.series[s];
     bool const band = !series.low.empty() || !series.high.empty();
@@ -41,16 +43,21 @@ inline std::string panel_script(LinePlot const& plot, std::string const& name, C
     }
     if (n == 0) data += "NaN NaN NaN NaN\n";
     data += "END_OF_DATA\n";
-    std::string const color = series_color(series.color < 0 ? static_cast<int>(s) : series.color);
+    int const which = series.color < 0 ? static_cast<int>(s) : series.color;
+    std::string const color = series_color(which);
     std::string const source = std::string(curves.empty() ? "" : ", ") + block;
     if (band) {
       bands += block + " using 1:3:4 with filledcurves fillcolor rgb '" + color +
                "' fillstyle transparent solid 0.18 noborder notitle, ";
     }
     bool const few = n <= 12;  // so few that each deserves a mark; a single one would be invisible without
-    std::string const style = series.style == LineStyle::points ? "points pt 7 ps 0.6"
-                              : few                             ? "linespoints lw 2 pt 7 ps 0.5"
-                                                                : "lines lw 2";
+    bool const is_points = series.style == LineStyle::points;
+    std::string const mark = " pt " + std::to_string(series_mark(which, is_points && has_lines));
+    std::string const style = is_points ? "points" + mark + " ps 0.9 lw 1.5"
+                              : few     ? "linespoints lw 2" + mark + " ps 0.6"
+                              : plot.series.size() > 1
+                                  ? "linespoints lw 2" + mark + " ps 0.6 pi " + std::to_string(n / 8)
+                                  : "lines lw 2";
     curves += source + " using 1:2 with " + style + (series.style == LineStyle::dashed ? " dt 2" : "") +
               " linecolor rgb '" + color + "' " +
               (series.label.empty() ? std::string("notitle") : "title " + quote(series.label));
@@ -95,8 +102,10 @@ inline std::string panel_script(HeatMap const& map, std::string const& name, Cap
     high += margin;
   }
   script += palette(map.colors) + title(map.title) + "unset key\nunset grid\nset size ratio -1\n";
-  script += index_axis("x", map.x_label, map.columns, false, map.x_range) +
-            index_axis("y", map.y_label, map.rows, true, map.y_range);
+  ATTN_CHECK(map.names.empty() || (map.names.size() == map.rows && map.rows == map.columns), "save_figure: give '",
+             map.title, "' a name for each of its ", map.rows, " rows and columns, got ", map.names.size());
+  script += index_axis("x", map.x_label, map.columns, false, map.x_range, map.names) +
+            index_axis("y", map.y_label, map.rows, true, map.y_range, map.names);
   script += "set cblabel " + quote(map.value_label) + " noenhanced offset 0.5,0\nset cbrange [" + number(low) + ":" +
             number(high) + "]\n";
   script += "set format cb '%.2g'\nset colorbox\nset cbtics out nomirror scale 0.5\n";
