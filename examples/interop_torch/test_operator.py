@@ -1,4 +1,4 @@
-"""Usage: python test_operator.py libattn_torch.so. Compares with PyTorch, and asks gradcheck, opcheck, torch.compile."""
+"""Usage: python test_operator.py libattn_torch.so. Compares with PyTorch; asks gradcheck, opcheck and torch.compile."""
 
 import math
 import sys

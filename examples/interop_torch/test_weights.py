@@ -32,7 +32,7 @@ with tempfile.TemporaryDirectory() as folder:
             "--out", folder / activation)
         file = folder / activation / "weights.safetensors"
         model = timm.models.VisionTransformer(
-            img_size=28, patch_size=7, in_chans=1, num_classes=10, embed_dim=64, depth=4, num_heads=2, mlp_ratio=2)
+            img_size=28, patch_size=7, in_chans=1, num_classes=10, embed_dim=64, depth=4, num_heads=2)
         if activation == "poly":
             for block in model.blocks:
                 block.attn = weights.PolyAttention(block.attn, 3)
