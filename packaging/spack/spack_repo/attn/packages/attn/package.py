@@ -40,7 +40,7 @@ class Attn(CMakePackage, CudaPackage):
         depends_on("nlohmann-json")
         depends_on("cli11")
 
-    conflicts("%gcc@:11", msg="attn needs a compiler with all of C++20's concepts")
+    conflicts("%gcc@:11", msg="attn is tried with g++ 12 and later")
 
     def cmake_args(self):
         return [
