@@ -1,7 +1,11 @@
 #include "attn/activation/softmax.hpp"
 #include "attn/io/safetensors.hpp"
 #include "attn/nn/decoder_block.hpp"
+#include "attn/nn/sequential.hpp"
+#include "attn/nn/sinusoidal_positions.hpp"
 #include "attn/nn/stack.hpp"
+#include "attn/nn/token_embedding.hpp"
+#include "attn/nn/transformer_block.hpp"
 #include "attn/testing/check_module.hpp"
 
 #include "support.hpp"
@@ -21,12 +25,10 @@ Block::Config const config{.width = 6, .heads = 2, .hidden = 5, .initial = nn::n
 
 TEST(DecoderBlock, IsAModuleOfAPairOfSequences) {
   attn_test::Array<int, 1> const lengths({2}, {4, 1});
-  for (int const depth : {1, 2}) {
-    Ctx ctx;
-    nn::WithSequences const padded(ctx, {.memory_lengths = lengths});
-    EXPECT_SOUND(attn::testing::check_module(ctx, Blocks(ctx / "layers", depth, config),
-                                             Pair{{nullptr, {2, 3, 6}}, {nullptr, {2, 4, 6}}}));
-  }
+  Ctx ctx;
+  nn::WithSequences const padded(ctx, {.memory_lengths = lengths});
+  EXPECT_SOUND(attn::testing::check_module(ctx, Blocks(ctx / "layers", 2, config),
+                                           Pair{{nullptr, {2, 3, 6}}, {nullptr, {2, 4, 6}}}));
 }
 
 TEST(DecoderBlock, HasTheNumbersOfPyTorch) {
@@ -85,6 +87,37 @@ TEST(DecoderBlock, WantsATapeThatWasKept) {
   EXPECT_EQ(
       attn_test::error_of([&] { block.backward(ctx, std::move(forward.tape), forward.value); }),
       "DecoderBlock::backward: run forward with ctx.training or ctx.keep_tape switched on, and use each tape once");
+}
+
+/// A decoder without a memory: ids (B, N) -> logits (B, N, 7) of the next token, with one weight at both ends.
+using CausalBlock = nn::TransformerBlock<nn::PackedAttention<Softmax, Causal>, nn::Mlp<nn::Gelu>>;
+auto language_model(nn::Builder const& builder) {
+  nn::TokenEmbedding const tokens(builder / "tokens", {.vocabulary = 7, .width = 6, .initial = nn::normal(1)});
+  nn::Stack<CausalBlock> const blocks(builder / "blocks", 2,
+                                      {.width = 6, .heads = 2, .hidden = 5, .initial = nn::normal(0.3)});
+  return nn::Sequential{tokens, nn::SinusoidalPositions(), blocks, tokens.output_layer()};
+}
+
+TEST(LanguageModel, IsAModule) {
+  Ctx ctx;
+  auto const model = language_model(ctx);
+  attn_test::Array<int, 2> const ids({2, 4}, {0, 3, 3, 6, 1, 2, 3, 0});
+  EXPECT_SOUND(attn::testing::check_module(ctx, model, Tensor<int const, 2, attn_test::Memory>(ids.tensor())));
+}
+
+TEST(LanguageModel, NoOutputDependsOnLaterTokens) {
+  Ctx ctx;
+  auto const model = language_model(ctx);
+  auto const logits = [&](std::vector<double> const& ids) {
+    return host_numbers(model.forward(ctx, attn_test::Array<int, 2>({1, 5}, ids).tensor()).value);
+  };
+  auto const before = logits({1, 2, 3, 4, 5}), after = logits({1, 2, 3, 0, 6});
+  auto const part = [](std::vector<double> const& all, Index first, Index last) {
+    return std::vector(all.begin() + 7 * first, all.begin() + 7 * last);
+  };
+  EXPECT_EQ(part(before, 0, 3), part(after, 0, 3));
+  EXPECT_NE(part(before, 3, 4), part(after, 3, 4));
+  EXPECT_NE(part(before, 4, 5), part(after, 4, 5));
 }
 
 }  // namespace
