@@ -1,4 +1,5 @@
 # Run by each build: writes SOURCE, which defines `built_from_commit` (commit.hpp), where the commit has changed.
+cmake_minimum_required(VERSION 3.25)
 execute_process(COMMAND git describe --always --dirty WORKING_DIRECTORY ${ROOT}
                 OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
 if(failed)
