@@ -4,6 +4,7 @@
 ///                                 query i
 #pragma once
 
+#include "attn/attention/build_advice.hpp"
 #include "attn/attention/detail/check.hpp"
 #include "attn/attention/detail/dispatch.hpp"
 #include "attn/attention/detail/pointers.hpp"
@@ -34,6 +35,7 @@ void attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v,
   // Not E: the statistics of the rows are wanted. And the norms of a matrix without rows are zero.
   if (out_.extent(0) * out_.extent(1) == 0 || (out_.extent(2) == 0 && !detail::wants_norms<Norms>)) return;
   detail::check_pointers<T>("attention", a, options.mask);
+  if constexpr (HostExecutionSpace<Exec>) detail::print_build_advice();
   if constexpr (ErasedActivation<A>) {
     a.attend(exec, q_, k_, v_, out_, saved, options);
   } else {

@@ -1,6 +1,7 @@
 /// describe: which kernel serves a call of attention.
 #pragma once
 
+#include "attn/attention/build_advice.hpp"
 #include "attn/attention/detail/dispatch.hpp"
 
 namespace attn {
@@ -10,7 +11,7 @@ namespace attn {
 /// "attn::attention (host, 8 keys x 3 x 16 queries, fp32)", or "attn::attention (host, linear in tokens, 48 at a time,
 /// fp32)" where sums of products take the place of weights (`AttentionPath`). Gradients are taken to lie in memory as
 /// q, k, v and out do. For an activation that is chosen at run time, what it holds is named behind that: "... of
-/// attn::Softmax".
+/// attn::Softmax". Where the program's own flags make it slow, it ends with `build_advice()`.
 template <Pass pass = Pass::forward, ExecutionSpace Exec, class A, class Q, class K, class V, class O, Mask M = Full,
           class Norms = NoNorms, class Products = Fp32Products, class Bias = NoBias>
 std::string describe(Exec const& exec, [[maybe_unused]] A const& a, Q const& q, K const& k, V const& v, O const& out,
@@ -22,9 +23,10 @@ std::string describe(Exec const& exec, [[maybe_unused]] A const& a, Q const& q, 
   if constexpr (ErasedActivation<A>) {
     return a.describe(pass, exec, q_, k_, v_, out_, options);
   } else if constexpr (pass == Pass::forward) {
-    return detail::choice_of<pass>(exec, a, options, q_, k_, v_, out_).region;
+    return detail::with_build_advice(detail::choice_of<pass>(exec, a, options, q_, k_, v_, out_).region);
   } else {
-    return detail::choice_of<pass>(exec, a, options, q_, k_, v_, out_, out_, q_, k_, v_).region;
+    return detail::with_build_advice(
+        detail::choice_of<pass>(exec, a, options, q_, k_, v_, out_, out_, q_, k_, v_).region);
   }
 }
 
