@@ -80,6 +80,12 @@ io::Figure optimization(std::vector<Outcome> const& runs) {
     norm.series.back().y = smoothed(norm.series.back().y);
     rate.series.back().label = norm.series.back().label = run.name;
   }
+  bool const same = std::all_of(rate.series.begin(), rate.series.end(),
+                                [&](io::Series const& line) { return line.y == rate.series.front().y; });
+  if (same && runs.size() > 1) {  // one line on another could not be told apart
+    rate.series.resize(1);
+    rate.series.front().label = "all runs";
+  }
   return {.panels = {rate, norm}, .columns = 2, .panel_width = 560, .panel_height = 400};
 }
 
