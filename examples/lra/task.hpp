@@ -4,6 +4,7 @@
 
 #include "attn/data/sequence_batches.hpp"
 #include "attn/train/metrics.hpp"
+#include "attn/train/trained_numbers.hpp"
 #include "attn/train/weights.hpp"
 
 #include <cmath>
@@ -49,9 +50,9 @@ inline Judgement judge(Context& ctx, SequenceModel const& model, attn::data::Seq
 class SequenceTask {
  public:
   /// A step has `parts` parts.
-  SequenceTask(SequenceModel const& model, attn::data::SequenceSplits const& data, CompleteRecipe const& recipe,
-               std::size_t parts, std::uint64_t seed)
-      : model_(model), data_(data), recipe_(recipe), parts_(parts), key_{.seed = seed} {}
+  SequenceTask(Context& ctx, SequenceModel const& model, attn::data::SequenceSplits const& data,
+               CompleteRecipe const& recipe, std::size_t parts, std::uint64_t seed)
+      : ctx_(ctx), model_(model), data_(data), recipe_(recipe), parts_(parts), key_{.seed = seed} {}
 
   std::uint64_t steps_per_epoch() const { return recipe_.eval_every; }
   std::uint64_t items_per_step() const { return recipe_.batch; }
@@ -71,8 +72,8 @@ class SequenceTask {
   attn::train::Metrics measured() const {
     return {{"loss", 1.0}, {"train_accuracy", double(parts_) / double(recipe_.batch)}};
   }
-  attn::train::Metrics observations() const { return {}; }
-  std::vector<std::string> observed() const { return {}; }
+  attn::train::Metrics observations() const { return attn::train::trained_numbers(ctx_); }
+  std::vector<std::string> observed() const { return attn::train::trained_number_names(ctx_); }
 
   /// On development data.
   attn::train::Metrics evaluate(Context& ctx) {
@@ -83,6 +84,7 @@ class SequenceTask {
   std::vector<std::string> evaluated() const { return {"dev_loss", "dev_accuracy"}; }
 
  private:
+  Context& ctx_;
   SequenceModel const& model_;
   attn::data::SequenceSplits const& data_;
   CompleteRecipe recipe_;

@@ -28,7 +28,7 @@ Outcome train(Settings const& settings, attn::data::SequenceSplits const& data, 
   auto const model = make_model(ctx, settings.model, sizes_of(data.train));
   if (!options.weights.empty()) attn::train::load_weights(options.weights, ctx);
 
-  SequenceTask task(*model, data, recipe, settings.recipe.accumulate, settings.seed);
+  SequenceTask task(ctx, *model, data, recipe, settings.recipe.accumulate, settings.seed);
   attn::optim::OneCycle const cycle{.base = settings.recipe.lr,
                                     .total = static_cast<attn::Index>(recipe.steps),
                                     .warmup = static_cast<attn::Index>(recipe.warmup)};
@@ -84,7 +84,8 @@ Outcome evaluate(Settings const& settings, attn::data::SequenceSplits const& dat
 
 void draw_figures(io::Path const& out, Settings const& settings) {
   io::CsvTable const table = io::read_csv(attn::train::metrics_path(out));
-  auto const series = [&](char const* column, char const* label, io::LineStyle style) {
+  auto const series = [&](std::string const& column, std::string const& label,
+                          io::LineStyle style = io::LineStyle::solid) {
     io::Series line{.label = label, .style = style};
     auto const x = table.numbers("step"), y = table.numbers(column);
     for (std::size_t i = 0; i < x.size(); ++i) {
@@ -106,6 +107,24 @@ void draw_figures(io::Path const& out, Settings const& settings) {
   };
   draw("loss.png", "cross-entropy", "loss", "dev_loss");
   draw("accuracy.png", "accuracy", "train_accuracy", "dev_accuracy");
+
+  io::LinePlot const rate{
+      .title = "Learning rate", .x_label = "step", .y_label = "learning rate", .series = {series("learning_rate", "")}};
+  io::LinePlot const norm{.title = "Norm of the gradient, before clipping",
+                          .x_label = "step",
+                          .y_label = "norm",
+                          .series = {series("gradient_norm", "")},
+                          .log_y = true};
+  io::try_save_figure(out / "optimization.png",
+                      {.panels = {rate, norm}, .columns = 2, .panel_width = 560, .panel_height = 400});
+  io::LinePlot scales{.title = "Trained numbers of the activation", .x_label = "step", .y_label = "value"};
+  for (std::string const& column : table.columns) {
+    if (!attn::nn::matches(attn::train::activation_parameters, column)) continue;
+    scales.series.push_back(series(column, attn::train::trained_number_label(column)));
+  }
+  if (!scales.series.empty()) {
+    io::try_save_figure(out / "scales.png", {.panels = {scales}, .panel_width = 800, .panel_height = 480});
+  }
 }
 
 }  // namespace lra

@@ -26,7 +26,7 @@ Outcome evaluate(Settings const& settings, attn::data::SequenceSplits const& dat
 
 inline constexpr char const* program_name = "train_lra";  // in the descriptions of weights
 
-/// Draws loss.png and accuracy.png from metrics.csv.
+/// Draws loss.png, accuracy.png, optimization.png and, where the activation is trained, scales.png from metrics.csv.
 void draw_figures(io::Path const& out, Settings const& settings);
 
 }  // namespace lra

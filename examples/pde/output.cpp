@@ -3,6 +3,7 @@
 #include "attn/io/csv.hpp"
 #include "attn/io/plot.hpp"
 #include "attn/train/run_files.hpp"
+#include "attn/train/trained_numbers.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -80,11 +81,12 @@ namespace {
 void draw_training(Settings const& s, Outcome const& outcome) {
   io::CsvTable const metrics = io::read_csv(attn::train::metrics_path(s.common.out));
   std::vector<double> const evaluations = metrics.numbers("evaluations");
-  auto const series = [&](std::string const& column) {
+  auto const series = [&](std::string const& column, bool positive = true) {
     io::Series one{.label = column};
     std::vector<double> const values = metrics.numbers(column);
     for (std::size_t i = 0; i < values.size(); ++i) {
-      if (!(values[i] > 0)) continue;  // not measured after this step, or nothing that a logarithm shows
+      // not measured after this step, or nothing that a logarithm shows
+      if (std::isnan(values[i]) || (positive && values[i] <= 0)) continue;
       one.x.push_back(evaluations[i]);
       one.y.push_back(values[i]);
     }
@@ -99,8 +101,14 @@ void draw_training(Settings const& s, Outcome const& outcome) {
   for (std::string const& column : metrics.columns) {
     if (column.starts_with("rma") || column.starts_with("rms")) errors.series.push_back(series(column));
   }
+  io::LinePlot scales{.title = "trained numbers of the activation", .x_label = "evaluations", .y_label = "value"};
+  for (std::string const& column : metrics.columns) {
+    if (!attn::nn::matches(attn::train::activation_parameters, column)) continue;
+    scales.series.push_back(series(column, false));
+    scales.series.back().label = attn::train::trained_number_label(column);
+  }
   io::Figure figure{.columns = 2};
-  for (io::LinePlot const& panel : {losses, errors}) {
+  for (io::LinePlot const& panel : {losses, errors, scales}) {
     bool const any = std::ranges::any_of(panel.series, [](io::Series const& one) { return !one.x.empty(); });
     if (any) figure.panels.push_back(panel);
   }

@@ -9,6 +9,7 @@
 #include "attn/train/record_fields.hpp"
 #include "attn/train/run_files.hpp"
 #include "attn/train/stop.hpp"
+#include "attn/train/trained_numbers.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -43,6 +44,7 @@ class Training {
     columns.insert(columns.end(), loss.names.begin(), loss.names.end());
     columns.insert(columns.end(), watch.names.begin(), watch.names.end());
     columns.insert(columns.end(), {"evaluations", "seconds"});
+    for (std::string const& name : attn::train::trained_number_names(ctx_)) columns.push_back(name);
     if (s_.optimizer.use("gauss-newton")) {
       columns.insert(columns.end(), {"products", "damping", "gain", "fraction", "mismatch"});
     }
@@ -202,6 +204,8 @@ class Training {
     for (std::size_t t = 0; t < step.value.terms.size(); ++t) row.emplace_back(loss_.names[t], step.value.terms[t]);
     if (outcome_.steps % (s_.watch_every > 0 ? s_.watch_every : adam ? 100 : 1) == 0) watch(row);
     row.insert(row.end(), {{"evaluations", outcome_.evaluations}, {"seconds", seconds()}});
+    auto const numbers = attn::train::trained_numbers(ctx_);
+    row.insert(row.end(), numbers.begin(), numbers.end());
     row.insert(row.end(), step.more.begin(), step.more.end());
     files_.log(row);
     progress_->update(outcome_.steps, {{"loss", step.value.total}, {"evaluations", double(outcome_.evaluations)}});

@@ -93,7 +93,7 @@ io::Figure optimization(std::vector<Outcome> const& runs) {
 std::vector<std::string> trained_numbers(io::CsvTable const& table) {
   std::vector<std::string> names;
   for (std::string const& column : table.columns) {
-    if (attn::nn::matches(VisionTask::of_activations, column)) names.push_back(column);
+    if (attn::nn::matches(attn::train::activation_parameters, column)) names.push_back(column);
   }
   return names;
 }
@@ -106,8 +106,7 @@ std::optional<io::Figure> scales(std::vector<Outcome> const& runs) {
     io::LinePlot plot{.title = run.name, .x_label = "epoch", .y_label = "value"};
     for (std::string const& column : trained_numbers(table)) {
       plot.series.push_back(series(table, column));
-      std::size_t const begin = column.find(".activation.");
-      plot.series.back().label = column.substr(0, column.rfind('.', begin - 1)) + ", " + column.substr(begin + 12);
+      plot.series.back().label = attn::train::trained_number_label(column);
     }
     if (!plot.series.empty()) figure.panels.push_back(std::move(plot));
   }

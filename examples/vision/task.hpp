@@ -4,6 +4,7 @@
 #include "attn/data/batches.hpp"
 #include "attn/data/on_device.hpp"
 #include "attn/train/metrics.hpp"
+#include "attn/train/trained_numbers.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -78,12 +79,7 @@ class VisionTask {
       metrics.push_back({frobenius_column(layer), norms_[layer].frobenius});
       metrics.push_back({jacobian_column(layer), norms_[layer].jacobian});
     }
-    std::vector<std::string> const names = trained_numbers();
-    std::size_t next = 0;
-    for (auto const& entry : ctx_.parameters.entries()) {
-      if (!is_of_activation(entry)) continue;
-      for (float const number : ctx_.parameters.host_values(entry)) metrics.push_back({names[next++], number});
-    }
+    for (auto const& number : attn::train::trained_numbers(ctx_)) metrics.push_back(number);
     return metrics;
   }
   std::vector<std::string> observed() const {
@@ -92,7 +88,7 @@ class VisionTask {
       names.push_back(frobenius_column(layer));
       names.push_back(jacobian_column(layer));
     }
-    for (std::string const& name : trained_numbers()) names.push_back(name);
+    for (std::string const& name : attn::train::trained_number_names(ctx_)) names.push_back(name);
     return names;
   }
 
@@ -112,28 +108,10 @@ class VisionTask {
   /// What the last evaluation saw; empty before.
   Confusion const& confusion() const { return confusion_; }
 
-  /// Columns of the trained numbers of activations, scales first of all: the names of the parameters, of several heads
-  /// with their number.
-  std::vector<std::string> trained_numbers() const {
-    std::vector<std::string> names;
-    for (auto const& entry : ctx_.parameters.entries()) {
-      if (!is_of_activation(entry)) continue;
-      for (attn::Index head = 0; head < entry.size; ++head) {
-        names.push_back(entry.name + (entry.size > 1 ? "." + std::to_string(head) : ""));
-      }
-    }
-    return names;
-  }
-  static constexpr char const* of_activations = "*.activation.*";  // pattern of their names
-
   static std::string frobenius_column(std::size_t layer) { return "frobenius_norm_" + std::to_string(layer); }
   static std::string jacobian_column(std::size_t layer) { return "jacobian_norm_" + std::to_string(layer); }
 
  private:
-  static bool is_of_activation(attn::nn::ParameterEntry const& entry) {
-    return attn::nn::matches(of_activations, entry.name);
-  }
-
   Context& ctx_;
   Classifier const& model_;
   ImageData const& data_;

@@ -5,6 +5,8 @@
 #include "attn/io/results.hpp"
 #include "attn/io/safetensors.hpp"
 
+#include <algorithm>
+
 #include "programs/program.hpp"
 
 namespace attn::programs {
@@ -54,6 +56,8 @@ class TrainLra : public ::testing::Test {
 TEST_F(TrainLra, ListopsGeneratesItself) {
   expect_trained({}, "listops");
   expect_trained({"--activation", "poly", "--scale", "dynamic", "--factors", "outer"}, "listops");
+  auto const columns = io::read_csv(folder / "run/metrics.csv").columns;  // the trained scale over training
+  EXPECT_TRUE(std::ranges::any_of(columns, [](auto const& c) { return c.ends_with(".activation.scale"); }));
   expect_trained({"--attention", "full", "--accumulate", "2"}, "listops");
 }
 

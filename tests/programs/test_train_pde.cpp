@@ -4,6 +4,7 @@
 #include "attn/io/results.hpp"
 #include "attn/io/safetensors.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "programs/program.hpp"
@@ -114,6 +115,8 @@ TEST_F(TrainPde, EveryActivationIsTrained) {
   for (std::string const scale : {"none", "fixed", "dynamic"}) {
     EXPECT_EQ(expect_trained({"--activation", "poly", "--power", "2", "--scale", scale})["scale"], scale);
   }
+  auto const columns = io::read_csv(folder / "run/metrics.csv").columns;  // the trained scale over training
+  EXPECT_TRUE(std::ranges::any_of(columns, [](auto const& c) { return c.ends_with(".activation.scale"); }));
   expect_trained({"--model", "pinn"});
 }
 
