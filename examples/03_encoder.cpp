@@ -3,12 +3,12 @@
 
 #include <cstdio>
 
-using namespace attn::nn;
-using Block = TransformerBlock<MultiHeadAttention<attn::Poly<3, attn::DynamicScale>>, Mlp<Gelu>>;
-
 int main(int argc, char** argv) {
   attn::io::limit_spinning(argv);  // the steps are small
   Kokkos::ScopeGuard const kokkos(argc, argv);
+  using namespace attn::nn;
+  using Block = TransformerBlock<MultiHeadAttention<attn::Poly<3, attn::DynamicScale>>, Mlp<Gelu>>;
+
   Context<Kokkos::DefaultHostExecutionSpace> ctx(/*seed=*/1);
   Sequential const model{
       TokenEmbedding(ctx / "tokens", {.vocabulary = 10, .width = 32, .initial = normal(1)}),
