@@ -12,6 +12,7 @@
 #include "attn/train/trained_numbers.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
@@ -29,6 +30,11 @@ namespace {
 using Real = Context::Real;
 using Memory = Context::MemorySpace;
 using Parameters = Kokkos::View<Real*, Memory, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
+
+/// What takes time besides the optimizer itself.
+enum class Work { loss, residuals, pull_back, watching };
+constexpr std::array<char const*, 4> names_of_work = {"loss and gradient", "residuals", "backward passes of residuals",
+                                                      "watching"};
 
 /// Everything that changes from step to step.
 class Training {
@@ -86,7 +92,10 @@ class Training {
     outcome_.exit_code = stop.exit_code();
     outcome_.seconds = seconds();
     double rest = outcome_.seconds;
-    for (auto const& [work, took] : outcome_.seconds_of) rest -= took;
+    for (std::size_t work = 0; work < seconds_of_.size(); ++work) {
+      rest -= seconds_of_[work];
+      outcome_.seconds_of.emplace_back(names_of_work[work], seconds_of_[work]);
+    }
     outcome_.seconds_of.emplace_back("optimizer", std::max(rest, 0.0));
     return outcome_;
   }
@@ -141,6 +150,7 @@ class Training {
     outcome_.evaluations = int(fields.count("evaluations", std::uint64_t(std::numeric_limits<int>::max())));
     steps_left_out_ = int(fields.count("steps_left_out", std::uint64_t(std::numeric_limits<int>::max())));
     seconds_before_ = fields.number("seconds", 0);
+    seconds_of_ = fields.numbers("seconds_of", seconds_of_.size());
     auto const ntk = fields.numbers("ntk", weights_.size());
     std::copy(ntk.begin(), ntk.end(), weights_.begin());
     auto const rows = fields.count("rows", std::uint64_t(outcome_.steps));
@@ -161,6 +171,7 @@ class Training {
                  {"evaluations", outcome_.evaluations},
                  {"steps_left_out", steps_left_out_},
                  {"seconds", seconds()},
+                 {"seconds_of", seconds_of_},
                  {"ntk", weights_}},
                 description_);
   }
@@ -168,7 +179,7 @@ class Training {
   void save_weights() { attn::train::save_weights(weights_file(), ctx_, description_); }
 
   Loss::Value evaluate() {
-    Loss::Value value = timed("loss and gradient", [&] { return loss_.evaluate(weights_); });
+    Loss::Value value = timed(Work::loss, [&] { return loss_.evaluate(weights_); });
     evaluated_ = true;
     if (!std::isfinite(value.total)) name_what_is_broken();
     return value;
@@ -217,22 +228,19 @@ class Training {
   }
 
   void watch(attn::train::Metrics& row) {
-    auto const errors = timed("watching", [&] { return watch_.errors(); });
+    auto const errors = timed(Work::watching, [&] { return watch_.errors(); });
     for (std::size_t i = 0; i < errors.size(); ++i) row.emplace_back(watch_.names[i], errors[i]);
   }
 
   /// Calls a function and adds its seconds to those of its kind of work.
   template <class Function>
-  std::invoke_result_t<Function const&> timed(char const* work, Function const& function) {
+  std::invoke_result_t<Function const&> timed(Work work, Function const& function) {
     struct Timer {
       double& seconds;
       std::chrono::steady_clock::time_point const start = std::chrono::steady_clock::now();
       ~Timer() { seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
     };
-    auto& all = outcome_.seconds_of;
-    auto found = std::ranges::find(all, work, [](auto const& entry) { return entry.first; });
-    if (found == all.end()) found = all.insert(all.end(), {work, 0.0});
-    Timer const timer{found->second};
+    Timer const timer{seconds_of_[std::size_t(work)]};
     return function();
   }
 
@@ -274,12 +282,10 @@ class Training {
     auto const residuals = problem.residuals;
     auto const pull_back = problem.pull_back;
     problem.residuals = [&](std::vector<double>& r) {
-      timed("residuals", [&] { residuals(r); });
+      timed(Work::residuals, [&] { residuals(r); });
       evaluated_ = true;
     };
-    problem.pull_back = [&](std::vector<double> const& w) {
-      timed("backward passes of residuals", [&] { pull_back(w); });
-    };
+    problem.pull_back = [&](std::vector<double> const& w) { timed(Work::pull_back, [&] { pull_back(w); }); };
     auto const report = newton_.step(ctx_, problem);
     good_ = {};
     // What is flat for some points need not be so for the next ones.
@@ -309,6 +315,7 @@ class Training {
   io::Metadata description_;
   attn::train::Progress* progress_ = nullptr;
   Outcome outcome_;
+  std::vector<double> seconds_of_ = std::vector<double>(names_of_work.size());
   int steps_left_out_ = 0;  // of stages that ended early
   Loss::Weights weights_{1, 1, 1};
   Kokkos::View<Real*, Memory> good_;

@@ -81,7 +81,7 @@ io::Json results_of(Path const& path) {
   io::Json const all = io::Json::parse(text_of(path));
   io::Json run = io::Json::object();
   for (auto const& [name, value] : all.at("runs").at(0).items()) {
-    if (name != "seconds" && !name.ends_with("_per_second")) run[name] = value;
+    if (name != "seconds" && name != "seconds_of" && !name.ends_with("_per_second")) run[name] = value;
   }
   return run;
 }
