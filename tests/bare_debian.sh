@@ -5,11 +5,12 @@
 #
 # makes a minimal system for each suite, with the packages cmake and git, copies the last commit into it, and runs the
 # workflow `demo` there: set-up, build, training and report, a quarter of an hour on two cores. --configure stops when the
-# set-up is done, after a minute or two. Prints a line for each suite; DIR (build-bare) keeps DIR/SUITE.log.
+# set-up is done, after a minute or two. Prints a line for each suite; DIR (build-bare) keeps DIR/SUITE.log. Packages
+# come from URL; a machine that is a Debian itself needs none, for its own mirror is taken.
 set -eu
 step="--workflow --preset demo"
 out=build-bare
-mirror=http://deb.debian.org/debian
+mirror=
 while [ $# -gt 0 ]; do
   case $1 in
     --configure) step="--preset demo" && shift ;;
@@ -20,6 +21,11 @@ while [ $# -gt 0 ]; do
   esac
 done
 [ $# -gt 0 ] || { echo "bare_debian.sh: name suites, as in: tests/bare_debian.sh bookworm trixie" >&2 && exit 2; }
+if [ -z "$mirror" ]; then
+  mirror=$(apt-get indextargets --format '$(COMPONENT) $(ORIGIN) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
+    sed -n 's/^main Debian //p' | head -n 1)
+fi
+[ -n "$mirror" ] || { echo "bare_debian.sh: name a mirror of Debian: --mirror URL" >&2 && exit 2; }
 command -v debootstrap >/dev/null || { echo "bare_debian.sh: install debootstrap" >&2 && exit 2; }
 source=$(cd "$(dirname "$0")/.." && pwd)
 mkdir -p "$out"

@@ -59,7 +59,7 @@ bool is_there(std::string const& path) {
 bool is_path(std::string const& word) {
   if (word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-") != std::string::npos)
     return false;
-  for (char const* folder : {"docs/", "examples/", "tests/", "bench/", "cmake/", "packaging/", "include/"})
+  for (char const* folder : {"docs/", "examples/", "tests/", "bench/", "cmake/", "include/"})
     if (word.starts_with(folder)) return true;
   return word.ends_with(".hpp") && word.find('/') != std::string::npos;
 }
@@ -118,10 +118,10 @@ TEST(Version, IsTheSameInEveryRecipe) {
     std::size_t const at = text.find("ATTN_VERSION_" + part) + 13 + part.size();
     version += (version.empty() ? "" : ".") + text.substr(at, text.find_first_not_of("0123456789", at) - at);
   }
-  for (auto const& [file, before] : {std::pair{"packaging/vcpkg/attn/vcpkg.json", "\"version\": \""},
-                                     {"packaging/debian/changelog", "attn ("},
-                                     {"packaging/spack/spack_repo/attn/packages/attn/package.py", "tag=\"v"},
-                                     {"CITATION.cff", "\nversion: "},
+  for (auto const& [file, before] : {std::pair{"cmake/packaging/vcpkg/attn/vcpkg.json", "\"version\": \""},
+                                     {"cmake/packaging/debian/changelog", "attn ("},
+                                     {"cmake/packaging/spack/spack_repo/attn/packages/attn/package.py", "tag=\"v"},
+                                     {"docs/CITATION.cff", "\nversion: "},
                                      {"CHANGELOG.md", "\n## "}})
     EXPECT_NE(content(file).find(before + version), std::string::npos) << file << ": " << before << version;
 }

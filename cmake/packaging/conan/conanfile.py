@@ -1,4 +1,4 @@
-"""attn for Conan 2: `conan create packaging/conan` in a checkout."""
+"""attn for Conan 2: `conan create cmake/packaging/conan` in a checkout."""
 
 import os
 import re
@@ -20,14 +20,17 @@ class AttnConan(ConanFile):
     settings = "os", "arch", "compiler", "build_type"
     no_copy_source = True
 
+    @property
+    def checkout(self):
+        return os.path.join(self.recipe_folder, "..", "..", "..")
+
     def set_version(self):
-        text = load(self, os.path.join(self.recipe_folder, "..", "..", "include", "attn", "version.hpp"))
+        text = load(self, os.path.join(self.checkout, "include", "attn", "version.hpp"))
         self.version = ".".join(re.search(f"ATTN_VERSION_{part} ([0-9]+)", text).group(1) for part in ("MAJOR", "MINOR", "PATCH"))
 
     def export_sources(self):
-        root = os.path.join(self.recipe_folder, "..", "..")
-        copy(self, "LICENSE", root, self.export_sources_folder)
-        copy(self, "*.hpp", os.path.join(root, "include"), os.path.join(self.export_sources_folder, "include"))
+        copy(self, "LICENSE", self.checkout, self.export_sources_folder)
+        copy(self, "*.hpp", os.path.join(self.checkout, "include"), os.path.join(self.export_sources_folder, "include"))
 
     def requirements(self):
         self.requires("kokkos/[>=5.1 <6]", transitive_headers=True, transitive_libs=True)

@@ -1,4 +1,4 @@
-# attn for Spack 1.0 or later: `spack repo add packaging/spack/spack_repo/attn && spack install attn` in a checkout.
+# attn for Spack 1.0 or later: `spack repo add cmake/packaging/spack/spack_repo/attn && spack install attn` in a checkout.
 import os
 
 from spack_repo.builtin.build_systems.cmake import CMakePackage

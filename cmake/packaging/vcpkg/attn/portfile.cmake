@@ -1,6 +1,6 @@
-# attn for vcpkg: `vcpkg install attn --overlay-ports=packaging/vcpkg` in a checkout, whose files it installs.
+# attn for vcpkg: `vcpkg install attn --overlay-ports=cmake/packaging/vcpkg` in a checkout, whose files it installs.
 set(VCPKG_BUILD_TYPE release) # header-only
-get_filename_component(SOURCE_PATH "${CURRENT_PORT_DIR}/../../.." ABSOLUTE)
+get_filename_component(SOURCE_PATH "${CURRENT_PORT_DIR}/../../../.." ABSOLUTE)
 
 vcpkg_cmake_configure(
     SOURCE_PATH "${SOURCE_PATH}"
