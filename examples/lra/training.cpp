@@ -1,12 +1,12 @@
 #include "lra/training.hpp"
 
+#include "attn/io/curve.hpp"
 #include "attn/io/plot.hpp"
 #include "attn/optim/one_cycle.hpp"
 #include "attn/train/description.hpp"
 #include "attn/train/fit.hpp"
 
 #include <chrono>
-#include <cmath>
 
 #include "lra/task.hpp"
 
@@ -86,14 +86,7 @@ void draw_figures(io::Path const& out, Settings const& settings) {
   io::CsvTable const table = io::read_csv(attn::train::metrics_path(out));
   auto const series = [&](std::string const& column, std::string const& label,
                           io::LineStyle style = io::LineStyle::solid) {
-    io::Series line{.label = label, .style = style};
-    auto const x = table.numbers("step"), y = table.numbers(column);
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      if (std::isnan(y[i])) continue;
-      line.x.push_back(x[i]);
-      line.y.push_back(y[i]);
-    }
-    return line;
+    return io::curve(table, "step", column, label, style);
   };
   auto const draw = [&](char const* file, char const* y_label, char const* train, char const* dev) {
     io::try_save_figure(out / file,
@@ -118,8 +111,7 @@ void draw_figures(io::Path const& out, Settings const& settings) {
   io::try_save_figure(out / "optimization.png",
                       {.panels = {rate, norm}, .columns = 2, .panel_width = 560, .panel_height = 400});
   io::LinePlot scales{.title = "Trained numbers of the activation", .x_label = "step", .y_label = "value"};
-  for (std::string const& column : table.columns) {
-    if (!attn::nn::matches(attn::train::activation_parameters, column)) continue;
+  for (std::string const& column : attn::train::trained_number_columns(table.columns)) {
     scales.series.push_back(series(column, attn::train::trained_number_label(column)));
   }
   if (!scales.series.empty()) {

@@ -47,6 +47,12 @@ std::size_t Optimizers::stage_of(int step) const {
   return stage;
 }
 
+int Optimizers::end_of(std::size_t stage) const {
+  int end = 0;
+  for (std::size_t s = 0; s <= stage; ++s) end += stages[s].steps;
+  return end;
+}
+
 bool Optimizers::use(std::string const& name) const {
   return std::ranges::any_of(stages, [&](Stage const& stage) { return stage.name == name; });
 }

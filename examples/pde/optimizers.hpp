@@ -32,6 +32,8 @@ struct Optimizers {
 
   /// Which stage takes step number `step` = 0, 1, ...
   std::size_t stage_of(int step) const;
+  /// The number of steps that a stage, which is not the last, and those before it have.
+  int end_of(std::size_t stage) const;
   bool use(std::string const& name) const;
   bool only(std::string const& name) const { return stages.size() == 1 && stages[0].name == name; }
 };

@@ -1,6 +1,6 @@
 #include "pde/output.hpp"
 
-#include "attn/io/csv.hpp"
+#include "attn/io/curve.hpp"
 #include "attn/io/plot.hpp"
 #include "attn/train/run_files.hpp"
 #include "attn/train/trained_numbers.hpp"
@@ -80,32 +80,21 @@ namespace {
 /// training.png: the loss and its terms, and the errors against the truth, by evaluations.
 void draw_training(Settings const& s, Outcome const& outcome) {
   io::CsvTable const metrics = io::read_csv(attn::train::metrics_path(s.common.out));
-  std::vector<double> const evaluations = metrics.numbers("evaluations");
-  auto const series = [&](std::string const& column, bool positive = true) {
-    io::Series one{.label = column};
-    std::vector<double> const values = metrics.numbers(column);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      // not measured after this step, or nothing that a logarithm shows
-      if (std::isnan(values[i]) || (positive && values[i] <= 0)) continue;
-      one.x.push_back(evaluations[i]);
-      one.y.push_back(values[i]);
-    }
-    return one;
+  auto const series = [&](std::string const& column, std::string const& label) {
+    return io::curve(metrics, "evaluations", column, label);
   };
   auto const plot = [&](char const* y_label) {
     return io::LinePlot{.title = s.problem, .x_label = "evaluations", .y_label = y_label, .log_y = true};
   };
   io::LinePlot losses = plot("loss"), errors = plot("error");
-  losses.series.push_back(series("loss"));
-  for (auto const& term : outcome.terms) losses.series.push_back(series(term.first));
+  losses.series.push_back(series("loss", "loss"));
+  for (auto const& term : outcome.terms) losses.series.push_back(series(term.first, term.first));
   for (std::string const& column : metrics.columns) {
-    if (column.starts_with("rma") || column.starts_with("rms")) errors.series.push_back(series(column));
+    if (column.starts_with("rma") || column.starts_with("rms")) errors.series.push_back(series(column, column));
   }
   io::LinePlot scales{.title = "trained numbers of the activation", .x_label = "evaluations", .y_label = "value"};
-  for (std::string const& column : metrics.columns) {
-    if (!attn::nn::matches(attn::train::activation_parameters, column)) continue;
-    scales.series.push_back(series(column, false));
-    scales.series.back().label = attn::train::trained_number_label(column);
+  for (std::string const& column : attn::train::trained_number_columns(metrics.columns)) {
+    scales.series.push_back(series(column, attn::train::trained_number_label(column)));
   }
   io::Figure figure{.columns = 2};
   for (io::LinePlot const& panel : {losses, errors, scales}) {

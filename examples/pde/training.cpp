@@ -115,7 +115,7 @@ class Training {
   bool go_on_to_next_stage() {
     std::size_t const now = stage();
     if (now + 1 == s_.optimizer.stages.size()) return false;
-    while (stage() == now) ++steps_left_out_;
+    steps_left_out_ = s_.optimizer.end_of(now) - outcome_.steps;
     begin_stage();
     return true;
   }

@@ -1,5 +1,6 @@
 #include "vision/figures.hpp"
 
+#include "attn/io/curve.hpp"
 #include "attn/io/plot.hpp"
 
 #include <algorithm>
@@ -23,17 +24,8 @@ double share(Confusion const& confusion, std::size_t label, std::size_t answer) 
 /// The metrics that a run left behind.
 io::CsvTable metrics_of(Outcome const& run) { return io::read_csv(attn::train::metrics_path(run.directory)); }
 
-/// The rows in which a column has a value, over epochs.
-io::Series series(io::CsvTable const& table, std::string const& column) {
-  io::Series result;
-  auto const x = table.numbers("epoch"), y = table.numbers(column);
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    if (std::isnan(y[i])) continue;
-    result.x.push_back(x[i]);
-    result.y.push_back(y[i]);
-  }
-  return result;
-}
+/// A column over epochs.
+io::Series series(io::CsvTable const& table, std::string const& column) { return io::curve(table, "epoch", column); }
 
 /// The mean of each number and of those near it.
 std::vector<double> smoothed(std::vector<double> const& raw) {
@@ -89,22 +81,13 @@ io::Figure optimization(std::vector<Outcome> const& runs) {
   return {.panels = {rate, norm}, .columns = 2, .panel_width = 560, .panel_height = 400};
 }
 
-/// The columns of trained numbers of activations.
-std::vector<std::string> trained_numbers(io::CsvTable const& table) {
-  std::vector<std::string> names;
-  for (std::string const& column : table.columns) {
-    if (attn::nn::matches(attn::train::activation_parameters, column)) names.push_back(column);
-  }
-  return names;
-}
-
 /// One panel for each run that trains numbers of its activation, one line for each number.
 std::optional<io::Figure> scales(std::vector<Outcome> const& runs) {
   io::Figure figure{.title = "Trained numbers of the activation", .panel_width = 560, .panel_height = 400};
   for (Outcome const& run : runs) {
     io::CsvTable const table = metrics_of(run);
     io::LinePlot plot{.title = run.name, .x_label = "epoch", .y_label = "value"};
-    for (std::string const& column : trained_numbers(table)) {
+    for (std::string const& column : attn::train::trained_number_columns(table.columns)) {
       plot.series.push_back(series(table, column));
       plot.series.back().label = attn::train::trained_number_label(column);
     }

@@ -40,6 +40,15 @@ Metrics trained_numbers(Ctx const& ctx) {
   return metrics;
 }
 
+/// Those of the columns of a table that are trained numbers.
+inline std::vector<std::string> trained_number_columns(std::vector<std::string> const& columns) {
+  std::vector<std::string> names;
+  for (std::string const& column : columns) {
+    if (nn::matches(activation_parameters, column)) names.push_back(column);
+  }
+  return names;
+}
+
 /// What a curve of such a column is called: "blocks.0.attn, scale".
 inline std::string trained_number_label(std::string const& name) {
   std::string_view constexpr mark = ".activation.";
