@@ -1,6 +1,6 @@
 // Attention forward and backward beside the FMA peak, a large matrix product, and PyTorch.
 //
-//   attention [--peer=PYTHON] [Google Benchmark's flags]
+//   attention [--peer=PYTHON [--rounds=7] [--turn=0.3]] [Google Benchmark's flags]
 //
 // Cases are named attention/<activation>/<pass>/<batch times heads>/<tokens>/<head width>; "_bias" adds one to the
 // scores and makes its gradient, "_jets" are values with one derivative each. Operations are counted as
@@ -25,6 +25,7 @@ using bench::Exec;
 using Memory = Exec::memory_space;
 
 double fma_rate = 0, gemm_rate = 0;
+bench::Peers* peers = nullptr;
 
 struct SquaredRelu {  // a user's activation, whose derivative comes from a jet
   template <class T>
@@ -59,9 +60,11 @@ Kokkos::View<T****, Kokkos::LayoutRight, Exec> random_tensor(Shape const& s, std
   return x;
 }
 
-/// Runs `call` as often as the benchmark wants. `products` of N x N x d and `tensors` of N x d make a head's work.
+/// Runs `call` as often as the benchmark wants, and beside the peer. `products` of N x N x d and `tensors` of N x d
+/// make a head's work.
 template <class T, class Call>
-void measure(benchmark::State& state, Shape const& s, double products, double tensors, Call const& call) {
+void measure(benchmark::State& state, std::string const& name, Shape const& s, double products, double tensors,
+             Call const& call) {
   double best = 1e300;
   for (auto _ : state) {
     auto const start = std::chrono::steady_clock::now();
@@ -75,6 +78,7 @@ void measure(benchmark::State& state, Shape const& s, double products, double te
   state.counters["of_peak"] = rate / (sizeof(T) == 8 ? fma_rate / 2 : fma_rate);
   state.counters["of_gemm"] = rate / gemm_rate;
   state.counters["GB/s"] = tensors * numbers * sizeof(T) / best * 1e-9;
+  peers->compare(name, bench::by_clock(call));
 }
 
 /// Without a bias, or with one for each head.
@@ -96,14 +100,14 @@ auto options_of(M const& mask, [[maybe_unused]] auto const& memory) {
 }
 
 template <class T, class Bias, class A, class M>
-void forward(benchmark::State& state, A const& a, M const& mask, Shape const& s) {
+void forward(benchmark::State& state, std::string const& name, A const& a, M const& mask, Shape const& s) {
   Exec const exec;
   auto const q = random_tensor<T>(s, 1), k = random_tensor<T>(s, 2), v = random_tensor<T>(s, 3),
              out = random_tensor<T>(s, 4);
   auto const bias = bias_for<Bias>(s);
   auto const options = options_of<Bias>(mask, bias);
   attn::Saved<A, attn::AccumulatorOf<T>, Memory> const saved(s.batch, s.heads / s.batch, s.tokens);
-  measure<T>(state, s, 2, 4, [&] {
+  measure<T>(state, name, s, 2, 4, [&] {
     attn::attention(exec, a, q, k, v, out, saved, options);
     exec.fence();
   });
@@ -111,7 +115,7 @@ void forward(benchmark::State& state, A const& a, M const& mask, Shape const& s)
 }
 
 template <class T, class Bias, class A, class M>
-void backward(benchmark::State& state, A const& a, M const& mask, Shape const& s) {
+void backward(benchmark::State& state, std::string const& name, A const& a, M const& mask, Shape const& s) {
   Exec const exec;
   auto const q = random_tensor<T>(s, 1), k = random_tensor<T>(s, 2), v = random_tensor<T>(s, 3),
              out = random_tensor<T>(s, 4), d_out = random_tensor<T>(s, 5);
@@ -120,7 +124,7 @@ void backward(benchmark::State& state, A const& a, M const& mask, Shape const& s
   auto const options = options_of<Bias>(mask, bias);
   attn::Saved<A, attn::AccumulatorOf<T>, Memory> const saved(s.batch, s.heads / s.batch, s.tokens);
   attn::attention(exec, a, q, k, v, out, saved, options);
-  measure<T>(state, s, 5, 8, [&] {
+  measure<T>(state, name, s, 5, 8, [&] {
     attn::attention_backward(exec, a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options);
     exec.fence();
   });
@@ -144,11 +148,11 @@ struct Derivatives {
   }
 };
 template <class A>
-void with_derivatives(benchmark::State& state, A const& a, Shape const& s, bool backward) {
+void with_derivatives(benchmark::State& state, std::string const& name, A const& a, Shape const& s, bool backward) {
   Exec const exec;
   Derivatives const q(s, 1), k(s, 2), v(s, 3), out(s, 4), d_out(s, 5), d_q(s, 6), d_k(s, 7), d_v(s, 8);
   auto const saved = attn::attention(exec, a, q.tensor, k.tensor, v.tensor, out.tensor);
-  measure<float>(state, s, 3 * (backward ? 5 : 2), 2 * (backward ? 8 : 4), [&] {
+  measure<float>(state, name, s, 3 * (backward ? 5 : 2), 2 * (backward ? 8 : 4), [&] {
     if (backward) {
       attn::attention_backward(exec, a, q.tensor, k.tensor, v.tensor, out.tensor, saved, d_out.tensor.adjoint(),
                                d_q.tensor.adjoint(), d_k.tensor.adjoint(), d_v.tensor.adjoint());
@@ -162,19 +166,23 @@ void with_derivatives(benchmark::State& state, A const& a, Shape const& s, bool 
 template <class T = float, class Bias = attn::NoBias, class A, class M = attn::Full>
 void add(std::string const& activation, A const& a, Shape const& s, M const& mask = {}) {
   auto const one = [&](char const* pass, auto const& run) {
-    benchmark::RegisterBenchmark(name_of(activation, pass, s).c_str(), run)
+    std::string const name = name_of(activation, pass, s);
+    benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) { run(state, name); })
         ->UseRealTime()
         ->Unit(benchmark::kMillisecond);
   };
-  one("forward", [=](benchmark::State& state) { forward<T, Bias>(state, a, mask, s); });
-  one("backward", [=](benchmark::State& state) { backward<T, Bias>(state, a, mask, s); });
+  one("forward", [=](benchmark::State& state, std::string const& name) { forward<T, Bias>(state, name, a, mask, s); });
+  one("backward",
+      [=](benchmark::State& state, std::string const& name) { backward<T, Bias>(state, name, a, mask, s); });
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   Kokkos::ScopeGuard const guard(argc, argv);
-  std::string const python = bench::take_peer(argc, argv);
+  bench::Peers with(argc, argv, "attention.py");
+  with.use({"--threads", std::to_string(Exec().concurrency())});
+  peers = &with;
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   fma_rate = bench::fma_peak();
@@ -189,8 +197,9 @@ int main(int argc, char** argv) {
   add<float, WithBias>("softmax_bias", attn::Softmax{}, windows);
   for (bool const backward : {false, true}) {
     auto const add_derivatives = [&](std::string const& activation, auto const& a) {
-      benchmark::RegisterBenchmark(name_of(activation, backward ? "backward" : "forward", sequences).c_str(),
-                                   [=](benchmark::State& state) { with_derivatives(state, a, sequences, backward); })
+      std::string const name = name_of(activation, backward ? "backward" : "forward", sequences);
+      benchmark::RegisterBenchmark(
+          name.c_str(), [=](benchmark::State& state) { with_derivatives(state, name, a, sequences, backward); })
           ->UseRealTime()
           ->Unit(benchmark::kMillisecond);
     };
@@ -210,14 +219,7 @@ int main(int argc, char** argv) {
   for (Index const width : {17, 33, 65, 100, 128}) add("poly3", attn::Poly<3>{}, {16, 512, width});
   for (Index const tokens : {1, 7, 16, 17}) add("poly3", attn::Poly<3>{}, {2048, tokens, 32, 2048});
 
-  bench::Recorder recorder;
-  benchmark::RunSpecifiedBenchmarks(&recorder);
-  if (!python.empty()) {
-    std::string flags = "--threads " + std::to_string(Exec().concurrency());
-    for (Shape const& s : shapes) {
-      flags += " --shape " + std::to_string(s.heads) + "," + std::to_string(s.tokens) + "," + std::to_string(s.width);
-    }
-    bench::compare(recorder, python, "attention.py", {flags, flags + " --compile"});
-  }
+  benchmark::RunSpecifiedBenchmarks();
+  peers->print();
   return 0;
 }

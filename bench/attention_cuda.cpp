@@ -1,6 +1,6 @@
 // Attention on a GPU, forward and backward, beside cuBLAS and PyTorch.
 //
-//   attention_cuda [--peer=PYTHON] [Google Benchmark's flags]
+//   attention_cuda [--peer=PYTHON [--rounds=7] [--turn=0.3]] [Google Benchmark's flags]
 //
 // Cases are named attention_cuda/<activation>/<format>/<pass>/<batch times heads>/<tokens>/<head width>; times are
 // those of CUDA's events around twenty calls, a twentieth each, caches warm: around one call on an idle stream they
@@ -85,6 +85,7 @@ View<X> random_tensor(Shape const& s, std::uint64_t stream) {
   return x;
 }
 
+bench::Peers* peers = nullptr;
 double gemm_rate = 0;  // bf16 with sums in fp32, TFLOP/s
 
 /// Which share of N x N scores a mask shows.
@@ -93,7 +94,7 @@ double visible(attn::Causal const&, Index tokens) { return (double(tokens) + 1) 
 
 /// `products` of N x N x d.
 template <class Call>
-void measure(benchmark::State& state, Shape const& s, double products, Call const& call) {
+void measure(benchmark::State& state, std::string const& name, Shape const& s, double products, Call const& call) {
   Exec const exec;
   Clock const clock(exec);
   double best = 1e300;
@@ -107,22 +108,23 @@ void measure(benchmark::State& state, Shape const& s, double products, Call cons
   state.counters["best_ms"] = best * 1e3;
   state.counters["TFLOP/s"] = rate;
   state.counters["of_gemm"] = rate / gemm_rate;
+  peers->compare(name, [&] { return clock.seconds(call); });
 }
 
 template <class X, class A, class Options>
-void forward(benchmark::State& state, A const& a, Options const& options, Shape const& s) {
+void forward(benchmark::State& state, std::string const& name, A const& a, Options const& options, Shape const& s) {
   Exec const exec;
   auto const q = random_tensor<X>(s, 1), k = random_tensor<X>(s, 2), v = random_tensor<X>(s, 3),
              out = random_tensor<X>(s, 4);
   attn::Saved<A, float, Memory> const saved(1, s.heads, s.tokens);
   auto const call = [&] { attn::attention(exec, a, q, k, v, out, saved, options); };
   call();  // loads the kernel
-  measure(state, s, 2 * visible(options.mask, s.tokens), call);
+  measure(state, name, s, 2 * visible(options.mask, s.tokens), call);
   state.SetLabel(attn::describe(exec, a, q, k, v, out, options));
 }
 
 template <class X, class A, class Options>
-void backward(benchmark::State& state, A const& a, Options const& options, Shape const& s) {
+void backward(benchmark::State& state, std::string const& name, A const& a, Options const& options, Shape const& s) {
   Exec const exec;
   auto const q = random_tensor<X>(s, 1), k = random_tensor<X>(s, 2), v = random_tensor<X>(s, 3),
              out = random_tensor<X>(s, 4), d_out = random_tensor<X>(s, 5), d_q = random_tensor<X>(s, 6),
@@ -131,7 +133,7 @@ void backward(benchmark::State& state, A const& a, Options const& options, Shape
   attn::attention(exec, a, q, k, v, out, saved, options);
   auto const call = [&] { attn::attention_backward(exec, a, q, k, v, out, saved, d_out, d_q, d_k, d_v, options); };
   call();
-  measure(state, s, 5 * visible(options.mask, s.tokens), call);
+  measure(state, name, s, 5 * visible(options.mask, s.tokens), call);
   state.SetLabel(attn::describe(exec, a, q, k, v, out, options));
 }
 
@@ -141,17 +143,21 @@ void add(std::string const& activation, std::string const& format, A const& a, S
   auto const one = [&](std::string const& pass, auto const& run) {
     std::string const name = "attention_cuda/" + activation + "/" + format + "/" + pass + "/" +
                              std::to_string(s.heads) + "/" + std::to_string(s.tokens) + "/" + std::to_string(s.width);
-    benchmark::RegisterBenchmark(name.c_str(), run)->UseManualTime()->Unit(benchmark::kMillisecond);
+    benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) { run(state, name); })
+        ->UseManualTime()
+        ->Unit(benchmark::kMillisecond);
   };
-  one("forward", [=](benchmark::State& state) { forward<X>(state, a, options, s); });
-  one("backward", [=](benchmark::State& state) { backward<X>(state, a, options, s); });
+  one("forward", [=](benchmark::State& state, std::string const& name) { forward<X>(state, name, a, options, s); });
+  one("backward", [=](benchmark::State& state, std::string const& name) { backward<X>(state, name, a, options, s); });
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   Kokkos::ScopeGuard const guard(argc, argv);
-  std::string const python = bench::take_peer(argc, argv);
+  bench::Peers with(argc, argv, "attention_cuda.py");
+  with.use({"--device", "cuda"});
+  peers = &with;
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   gemm_rate = bench::gemm_peak<attn::BFloat16>() * 1e-3;
@@ -170,14 +176,7 @@ int main(int argc, char** argv) {
              attn::AttentionOptions<attn::Full, attn::NoNorms, attn::Tf32Products>{});
   add<float>("softmax", "fp32", attn::Softmax{}, {65536, 5, 16});  // pseudo-sequences of a PINNsFormer
 
-  bench::Recorder recorder;
-  benchmark::RunSpecifiedBenchmarks(&recorder);
-  if (!python.empty()) {
-    std::string flags = "--device cuda --dtype bf16";
-    for (Shape const& s : shapes()) {
-      flags += " --shape " + std::to_string(s.heads) + "," + std::to_string(s.tokens) + "," + std::to_string(s.width);
-    }
-    bench::compare(recorder, python, "attention_cuda.py", {flags});
-  }
+  benchmark::RunSpecifiedBenchmarks();
+  peers->print();
   return 0;
 }

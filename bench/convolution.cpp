@@ -1,7 +1,7 @@
 // Convolutions of feature maps (B, H, W, C), float, without a bias, at the sizes of ResNet-50, XCiT's stem, and one
 // filter for each channel.
 //
-//   convolution [--peer=PYTHON] [Google Benchmark's flags]
+//   convolution [--peer=PYTHON [--rounds=7] [--turn=0.3]] [Google Benchmark's flags]
 //
 // Cases are named convolution/<pass>/<batch>/<height and width>/<inputs>/<outputs>/<kernel>/<stride>/<groups>; padding
 // is half the kernel. Passes: forward; step, which also computes the gradients of maps and weights; and these alone
@@ -24,13 +24,11 @@ struct Case {
 
   std::string sizes() const {
     std::string text;
-    for (Index const n : {batch, size, inputs, outputs, kernel, stride, groups}) text += "/" + std::to_string(n);
+    for (Index const n : {batch, size, inputs, outputs, kernel, stride, groups}) {
+      text += '/';
+      text += std::to_string(n);
+    }
     return text;
-  }
-  std::string flags() const {
-    return " --batch " + std::to_string(batch) + " --size " + std::to_string(size) + " --inputs " +
-           std::to_string(inputs) + " --outputs " + std::to_string(outputs) + " --kernel " + std::to_string(kernel) +
-           " --stride " + std::to_string(stride) + " --groups " + std::to_string(groups);
   }
   Index output() const { return (size + 2 * (kernel / 2) - kernel) / stride + 1; }
   double flops() const {
@@ -49,7 +47,8 @@ std::vector<Case> const cases = {
 enum class Pass { forward, step, input_gradient, weight_gradient };
 char const* const names[] = {"forward", "step", "input_gradient", "weight_gradient"};
 
-void convolution(benchmark::State& state, Case const& c, Pass pass, double peak) {
+void convolution(benchmark::State& state, std::string const& name, Case const& c, Pass pass, double peak,
+                 bench::Peers& peers) {
   Context ctx(1);
   Convolution const layer(ctx / "c", {.inputs = c.inputs,
                                       .outputs = c.outputs,
@@ -86,15 +85,17 @@ void convolution(benchmark::State& state, Case const& c, Pass pass, double peak)
   double const flops = (pass == Pass::step ? 3 : 1) * c.flops() * double(state.iterations()) * 1e-9;
   state.counters["GFLOP/s"] = benchmark::Counter(flops, benchmark::Counter::kIsRate);
   state.counters["of_peak"] = benchmark::Counter(flops / peak, benchmark::Counter::kIsRate);
+  peers.compare(name, bench::by_clock(call));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string const python = bench::take_peer(argc, argv);
+  bench::Peers peers(argc, argv, "convolution.py");
   Kokkos::ScopeGuard const kokkos(argc, argv);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  peers.use({"--threads", std::to_string(Exec().concurrency())});
   double const peak = bench::fma_peak();
   bench::describe_run(peak, bench::gemm_peak<float>());
   for (Case const& c : cases) {
@@ -102,22 +103,13 @@ int main(int argc, char** argv) {
       std::string name = "convolution/";
       name += names[int(pass)];
       name += c.sizes();
-      benchmark::RegisterBenchmark(name.c_str(),
-                                   [&c, pass, peak](benchmark::State& state) { convolution(state, c, pass, peak); })
+      benchmark::RegisterBenchmark(
+          name.c_str(), [=, &c, &peers](benchmark::State& state) { convolution(state, name, c, pass, peak, peers); })
           ->UseRealTime()
           ->Unit(benchmark::kMillisecond);
     }
   }
-  bench::Recorder recorder;
-  benchmark::RunSpecifiedBenchmarks(&recorder);
-  if (python.empty()) return 0;
-  std::vector<std::string> flags;
-  for (Case const& c : cases) {
-    if (recorder.seconds.contains("convolution/forward" + c.sizes()) ||
-        recorder.seconds.contains("convolution/step" + c.sizes())) {  // not filtered out
-      flags.push_back("--threads " + std::to_string(Exec().concurrency()) + c.flags());
-    }
-  }
-  bench::compare(recorder, python, "convolution.py", flags);
+  benchmark::RunSpecifiedBenchmarks();
+  peers.print();
   return 0;
 }

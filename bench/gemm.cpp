@@ -1,6 +1,6 @@
 // Matrix products of the shapes that transformers have: attn::linalg::gemm, oneDNN's own sgemm, the FMA peak.
 //
-//   gemm [--peer=PYTHON] [Google Benchmark's flags]
+//   gemm [--peer=PYTHON [--rounds=7] [--turn=0.3]] [Google Benchmark's flags]
 //
 // A case "gemm/M/K/N" is (M, K) times (K, N); "gemm_tn" has its first operand transposed in memory, as the gradient of
 // a weight has. Counters: GFLOP/s, and the fraction of the FMA peak that was measured in the same run.
@@ -19,6 +19,7 @@ using Matrix = Kokkos::View<float**, Kokkos::LayoutRight, Exec>;
 using Memory = Exec::memory_space;
 
 double peak = 0;
+bench::Peers* peers = nullptr;
 
 struct Shape {
   Index m, k, n;
@@ -52,11 +53,13 @@ void library(benchmark::State& state, Shape s, bool transposed) {
   Exec const exec;
   Matrix const a = transposed ? filled(s.k, s.m) : filled(s.m, s.k), b = filled(s.k, s.n), c = filled(s.m, s.n);
   attn::Tensor<float const, 2, Memory> const left(a);
-  for (auto _ : state) {
+  auto const call = [&] {
     attn::linalg::gemm(exec, 1, transposed ? left.transpose(0, 1) : left, attn::Tensor(b), 0, attn::Tensor(c));
     exec.fence();
-  }
+  };
+  for (auto _ : state) call();
   count(state, s);
+  if (!transposed) peers->compare("gemm" + s.name(), bench::by_clock(call));
 }
 
 #if defined(ATTN_HAVE_ONEDNN)
@@ -83,8 +86,10 @@ void add(std::string const& name, void (*run)(benchmark::State&, Shape, bool), S
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string const python = bench::take_peer(argc, argv);
+  bench::Peers with(argc, argv, "gemm.py");
   Kokkos::ScopeGuard const kokkos(argc, argv);
+  with.use({"--threads", std::to_string(Exec().concurrency())});
+  peers = &with;
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   peak = bench::fma_peak();
@@ -98,14 +103,7 @@ int main(int argc, char** argv) {
 #endif
     }
   }
-  bench::Recorder recorder;
-  benchmark::RunSpecifiedBenchmarks(&recorder);
-  if (!python.empty()) {
-    std::string flags = "--threads " + std::to_string(Exec().concurrency());
-    for (Shape const& s : shapes) {
-      flags += " --shape " + std::to_string(s.m) + "," + std::to_string(s.k) + "," + std::to_string(s.n);
-    }
-    bench::compare(recorder, python, "gemm.py", {flags});
-  }
+  benchmark::RunSpecifiedBenchmarks();
+  peers->print();
   return 0;
 }

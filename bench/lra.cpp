@@ -1,7 +1,7 @@
 // Long sequences: a training step of the ListOps classifier, and one layer from 1 Ki to 64 Ki tokens through landmarks
 // and in full.
 //
-//   lra [--peer=PYTHON] [Google Benchmark's flags]
+//   lra [--peer=PYTHON [--rounds=7] [--turn=0.3]] [Google Benchmark's flags]
 //
 // Cases are named lra/step/<activation>/<batch> and lra/layer/<nystrom|full>_<activation>/<tokens>. A step is forward,
 // cross-entropy, backward and AdamW of the published model on generated ListOps sequences, dropout included; a layer is
@@ -27,7 +27,7 @@ using Memory = Context::MemorySpace;
 constexpr std::size_t batch_size = 32;
 
 template <class A>
-void step(benchmark::State& state, attn::data::Sequences const& data) {
+void step(benchmark::State& state, std::string const& name, attn::data::Sequences const& data, bench::Peers& peers) {
   Context ctx(1);
   attn::models::SequenceClassifier<attn::nn::NystromAttention<A>> const model(
       ctx, {.vocabulary = 32, .positions = 2048, .length = 2048, .classes = 10});
@@ -50,6 +50,7 @@ void step(benchmark::State& state, attn::data::Sequences const& data) {
   state.counters["sequences/s"] =
       benchmark::Counter(double(batch_size) * double(state.iterations()), benchmark::Counter::kIsRate);
   state.counters["MB"] = double(ctx.workspace.capacity()) * 1e-6;
+  peers.compare(name, bench::by_clock(train));
 }
 
 /// One sequence of n tokens, all visible.
@@ -107,16 +108,18 @@ void add_layer(std::string const& name) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string const python = bench::take_peer(argc, argv);
+  bench::Peers peers(argc, argv, "lra.py");
   Kokkos::ScopeGuard const kokkos(argc, argv);
+  peers.use({"--threads", std::to_string(Exec().concurrency())});
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   bench::describe_run(bench::fma_peak(), bench::gemm_peak());
   attn::data::Sequences const data = attn::data::generate_listops(256, {.seed = 1});
   using Poly3 = attn::Poly<3, attn::DynamicScale>;
-  auto const add_step = [&](std::string const& name, void (*run)(benchmark::State&, attn::data::Sequences const&)) {
-    benchmark::RegisterBenchmark(("lra/step/" + name + "/" + std::to_string(batch_size)).c_str(),
-                                 [run, &data](benchmark::State& state) { run(state, data); })
+  auto const add_step = [&](std::string const& activation, auto run) {
+    std::string const name = "lra/step/" + activation + "/" + std::to_string(batch_size);
+    benchmark::RegisterBenchmark(name.c_str(),
+                                 [=, &data, &peers](benchmark::State& state) { run(state, name, data, peers); })
         ->UseRealTime()
         ->MinTime(2)
         ->Unit(benchmark::kMillisecond);
@@ -127,9 +130,7 @@ int main(int argc, char** argv) {
   add_layer<attn::nn::NystromAttention<Poly3>>("nystrom_poly3_dynamic");
   add_layer<attn::nn::SequenceAttention<attn::Softmax>>("full_softmax");
   add_layer<attn::nn::SequenceAttention<Poly3>>("full_poly3_dynamic");
-  bench::Recorder recorder;
-  benchmark::RunSpecifiedBenchmarks(&recorder);
-  std::string const threads = "--threads " + std::to_string(Exec().concurrency());
-  if (!python.empty()) bench::compare(recorder, python, "lra.py", {threads});
+  benchmark::RunSpecifiedBenchmarks();
+  peers.print();
   return 0;
 }

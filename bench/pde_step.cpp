@@ -2,7 +2,7 @@
 // edges, pseudo-sequences of 5 steps. Counters: seconds, the share of the arithmetic floor (matrix products of linear
 // layers alone, at the rate of a large product that is measured in the same run), and the workspace.
 //
-//   bench/pde_step [--peer=PYTHON] [--benchmark_filter=total]
+//   bench/pde_step [--peer=PYTHON [--rounds=7] [--turn=0.3]] [--benchmark_filter=total]
 #include "attn/activation/activation.hpp"
 #include "attn/linalg/gemm.hpp"
 #include "attn/models/pinnsformer.hpp"
@@ -22,6 +22,8 @@ using bench::Exec;
 using bench::on_host;
 using Ctx = attn::nn::Context<Exec, float>;
 using attn::pde::Derivative;
+
+bench::Peers* peers = nullptr;
 
 /// Floating-point operations a second of products of the network's largest shape.
 double gemm_rate() {
@@ -51,7 +53,8 @@ double linear_macs(attn::models::PinnsFormerConfig const& c) {
 }
 
 template <class A>
-void step(benchmark::State& state, Derivative derivative, attn::Index chunk = attn::pde::default_chunk) {
+void step(benchmark::State& state, std::string const& name, Derivative derivative,
+          attn::Index chunk = attn::pde::default_chunk) {
   double const rate = gemm_rate();
   Ctx ctx;
   attn::models::PinnsFormerConfig const config;
@@ -59,10 +62,11 @@ void step(benchmark::State& state, Derivative derivative, attn::Index chunk = at
   auto const terms = attn::pde::Convection{}.terms(51, 51);
   attn::pde::LossOptions const options{
       .sequence = {.length = 5, .step = 1e-4}, .derivative = derivative, .chunk = chunk};
-  for (auto _ : state) {
+  auto const evaluate = [&] {
     benchmark::DoNotOptimize(attn::pde::loss_and_gradient<attn::pde::Convection::Orders>(ctx, model, terms, options));
     Exec().fence();
-  }
+  };
+  for (auto _ : state) evaluate();
   // A backward pass costs two forward ones. The grid takes both for u and its derivative along (beta, 1); by column,
   // both for u, a forward pass of u, and both for u and its derivative along the residual's slopes. The 153 points of
   // the edges take both for u.
@@ -72,32 +76,35 @@ void step(benchmark::State& state, Derivative derivative, attn::Index chunk = at
   state.counters["of_gemm_peak"] = benchmark::Counter(flops / rate, benchmark::Counter::kIsIterationInvariantRate);
   state.counters["gemm_Gflops"] = rate / 1e9;
   state.counters["workspace_MB"] = double(ctx.workspace.capacity()) / 1e6;
+  peers->compare(name, bench::by_clock(evaluate));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string const python = bench::take_peer(argc, argv);
+  bench::Peers with(argc, argv, "pde_step.py");
+  peers = &with;
   Kokkos::InitializationSettings settings;
   settings.set_disable_warnings(true);
   Kokkos::ScopeGuard const kokkos(settings);
-  auto const add = [](char const* name, auto function) {
-    benchmark::RegisterBenchmark(name, function)->Unit(benchmark::kMillisecond)->UseRealTime();
+  with.use(on_host ? std::vector<std::string>{"--threads", std::to_string(Exec().concurrency())}
+                   : std::vector<std::string>{"--device", "cuda"});
+  auto const add = [](std::string const& name, auto run, Derivative derivative, int chunk) {
+    benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& s) { run(s, name, derivative, chunk); })
+        ->Unit(benchmark::kMillisecond)
+        ->UseRealTime();
   };
   for (int const chunk : {32, 128}) {
     if (!on_host) break;  // a device takes all points at once
-    add(("total/softmax/chunk:" + std::to_string(chunk)).c_str(),
-        [=](benchmark::State& s) { step<attn::Softmax>(s, Derivative::total, chunk); });
+    add("total/softmax/chunk:" + std::to_string(chunk), step<attn::Softmax>, Derivative::total, chunk);
   }
-  // The names of the peer's cases: derivatives by column are what automatic differentiation gives.
-  add("pde_step/softmax", [](benchmark::State& s) { step<attn::Softmax>(s, Derivative::total); });
-  add("pde_step/poly3", [](benchmark::State& s) { step<attn::Poly<3>>(s, Derivative::total); });
-  add("pde_step/softmax/column", [](benchmark::State& s) { step<attn::Softmax>(s, Derivative::column); });
-  add("pde_step/poly3/column", [](benchmark::State& s) { step<attn::Poly<3>>(s, Derivative::column); });
+  for (auto const& [suffix, derivative] :
+       {std::pair("", Derivative::total), std::pair("/column", Derivative::column)}) {
+    add(std::string("pde_step/softmax") + suffix, step<attn::Softmax>, derivative, attn::pde::default_chunk);
+    add(std::string("pde_step/poly3") + suffix, step<attn::Poly<3>>, derivative, attn::pde::default_chunk);
+  }
   benchmark::Initialize(&argc, argv);
   std::cout << Kokkos::DefaultExecutionSpace::name() << " with " << Exec().concurrency() << " threads\n";
-  bench::Recorder recorder;
-  benchmark::RunSpecifiedBenchmarks(&recorder);
-  std::string const where = on_host ? "--threads " + std::to_string(Exec().concurrency()) : "--device cuda";
-  if (!python.empty()) bench::compare(recorder, python, "pde_step.py", {where});
+  benchmark::RunSpecifiedBenchmarks();
+  peers->print();
 }

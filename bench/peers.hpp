@@ -1,13 +1,15 @@
-// The scripts in bench/peers, run as child processes, beside the times of this program.
+// The scripts in bench/peers, run as child processes that take turns with this program.
 #pragma once
 
-#include <benchmark/benchmark.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
-#include <map>
-#include <sstream>
+#include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,86 +18,158 @@
 
 namespace bench {
 
-/// Prints as usual, and remembers the seconds of each benchmark.
-class Recorder : public benchmark::ConsoleReporter {
- public:
-  std::map<std::string, double> seconds;
+/// The median of numbers, of which there is at least one, and the quartiles on either side.
+struct Spread {
+  double low, median, high;
+};
+inline Spread spread(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  auto const at = [&](double share) {
+    double const place = share * static_cast<double>(values.size() - 1);
+    auto const below = static_cast<std::size_t>(place);
+    auto const above = std::min(below + 1, values.size() - 1);
+    return values[below] + (place - static_cast<double>(below)) * (values[above] - values[below]);
+  };
+  return {at(0.25), at(0.5), at(0.75)};
+}
 
-  void ReportRuns(std::vector<Run> const& runs) override {
-    for (Run const& run : runs) {
-      if (run.run_type == Run::RT_Iteration && !run.error_occurred) {
-        seconds[run.run_name.function_name] = run.real_accumulated_time / static_cast<double>(run.iterations);
+/// `call` by the clock, in seconds.
+template <class Call>
+auto by_clock(Call const& call) {
+  return [&call] {
+    auto const start = std::chrono::steady_clock::now();
+    call();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+}
+
+/// The median of what `timed` returns, called for `seconds` and at least once, after a tenth of them to warm up (and at
+/// least a call): the threads of whoever had the turn before may still be spinning.
+template <class Timed>
+double turn(Timed const& timed, double seconds) {
+  using Clock = std::chrono::steady_clock;
+  auto const collect = [&](double duration) {
+    std::vector<double> all;
+    auto const begin = Clock::now();
+    do all.push_back(timed());
+    while (std::chrono::duration<double>(Clock::now() - begin).count() < duration);
+    return spread(all).median;
+  };
+  collect(0.1 * seconds);
+  return collect(seconds);
+}
+
+/// A script of bench/peers, beside whose variants of a case (eager, compiled, fused, ...) ours is timed.
+///
+/// Ours and each variant take turns, so that a machine whose speed drifts is as fast or slow for all of them; a round
+/// gives one ratio to each variant, and the fastest variant, by the median of its ratios, is the peer. A peer that
+/// cannot be run, or ends half-way, is one sentence and no error: our own figures stand.
+class Peers {
+ public:
+  /// Takes its flags out of the arguments: --peer=PYTHON, the interpreter in whose environment the packages of
+  /// bench/peers/requirements.txt are (no peer without it), --rounds=7, and --turn=0.3, seconds.
+  Peers(int& argc, char** argv, std::string script) : script_(std::move(script)) {
+    int kept = 1;
+    for (int i = 1; i < argc; ++i) {
+      if (!take(argv[i])) argv[kept++] = argv[i];
+    }
+    argc = kept;
+  }
+
+  /// With `flags` of the script. Starts it at the first case.
+  void use(std::vector<std::string> flags) { flags_ = std::move(flags); }
+
+  /// `timed` makes a call of ours and returns its seconds. Does nothing for a case that was compared, that the script
+  /// does not know, or without a peer.
+  template <class Timed>
+  void compare(std::string const& name, Timed const& timed) {
+    if (python_.empty() || !fault_.empty() || !compared_.insert(name).second) return;
+    auto const prepared = ask({{"prepare", name}});
+    if (!prepared.contains("variants") || prepared["variants"].empty()) return;
+    if (said_.empty()) {
+      said_ = "the peer is PyTorch " + prepared.value("torch", "?") + " with " +
+              std::to_string(prepared.value("threads", 0)) + " threads on the processors " +
+              prepared["processors"].dump() + "; " + std::to_string(rounds_) + " rounds\n";
+    }
+    struct Variant {
+      std::string name;
+      std::vector<double> seconds, ratios;
+    };
+    std::vector<Variant> variants;
+    for (std::string const variant : prepared["variants"]) variants.push_back({variant, {}, {}});
+    std::vector<double> ours;
+    for (int round = 0; round < rounds_; ++round) {
+      ours.push_back(turn(timed, turn_));
+      for (Variant& v : variants) {
+        auto const answer = ask({{"turn", v.name}, {"seconds", turn_}});
+        if (!answer.contains("median")) return;
+        v.seconds.push_back(answer["median"]);
+        v.ratios.push_back(v.seconds.back() / ours.back());
       }
     }
-    ConsoleReporter::ReportRuns(runs);
+    std::sort(variants.begin(), variants.end(),
+              [](Variant const& a, Variant const& b) { return spread(a.ratios).median < spread(b.ratios).median; });
+    Spread const ratio = spread(variants.front().ratios);
+    char text[256];
+    std::snprintf(text, sizeof text, "%-56s %10.3f ms: %.2f (%.2f to %.2f) times as fast as PyTorch", name.c_str(),
+                  spread(ours).median * 1e3, ratio.median, ratio.low, ratio.high);
+    said_ += text;
+    for (Variant const& v : variants) {
+      std::snprintf(text, sizeof text, ", %s %.3f ms", v.name.c_str(), spread(v.seconds).median * 1e3);
+      said_ += text;
+    }
+    said_ += "\n";
   }
-};
 
-/// Takes `--peer=PYTHON` out of the arguments: the interpreter in whose environment the packages of
-/// bench/peers/requirements.txt are. Empty if it was not given.
-inline std::string take_peer(int& argc, char** argv) {
-  std::string python;
-  int kept = 1;
-  for (int i = 1; i < argc; ++i) {
-    std::string_view const argument = argv[i];
+  /// What was compared, and what went wrong.
+  void print() const {
+    std::printf("%s", said_.c_str());
+    if (!fault_.empty()) std::printf("no peer from %s: %s\n", script_.c_str(), fault_.c_str());
+    std::fflush(stdout);
+  }
+
+  std::string const& python() const { return python_; }
+
+ private:
+  static constexpr double most_seconds = 900;  // to compile a model, or to take a turn
+
+  bool take(std::string_view argument) {
+    auto const value = [&](std::string_view flag) { return std::string(argument.substr(flag.size())); };
     if (argument.starts_with("--peer=")) {
-      python = argument.substr(7);
+      python_ = value("--peer=");
+    } else if (argument.starts_with("--rounds=")) {
+      rounds_ = std::max(1, std::atoi(value("--rounds=").c_str()));
+    } else if (argument.starts_with("--turn=")) {
+      turn_ = std::max(0.0, std::atof(value("--turn=").c_str()));
     } else {
-      argv[kept++] = argv[i];
+      return false;
     }
+    return true;
   }
-  argc = kept;
-  return python;
-}
 
-/// What a script in bench/peers reports with such flags: an object for each line that measured something. A peer that
-/// cannot be run is one sentence, and no error: our own figures stand.
-inline std::vector<nlohmann::json> ask_peer(std::string const& python, std::string const& script,
-                                            std::string const& flags) {
-  constexpr double most_seconds = 1800;
-  auto const path = std::filesystem::path(__FILE__).parent_path() / "peers" / script;
-  std::vector<std::string> arguments = {python, path.string()};
-  std::istringstream words(flags);
-  for (std::string word; words >> word;) arguments.push_back(word);
-  ChildResult const child = run_child(arguments, most_seconds);
-  if (!child.fault.empty()) {
-    std::printf("no peer from %s %s: %s\n", script.c_str(), flags.c_str(), child.fault.c_str());
-  }
-  std::vector<nlohmann::json> reports;
-  std::istringstream lines(child.output);
-  for (std::string text; std::getline(lines, text);) {
-    auto const line = nlohmann::json::parse(text, nullptr, false);
-    if (line.is_object() && line.contains("name") && line.contains("seconds")) reports.push_back(line);
-  }
-  return reports;
-}
-
-/// Says which PyTorch a report is of, and which processors it saw.
-inline void print_peer(nlohmann::json const& report) {
-  std::printf("the peer is PyTorch %s on the processors %s\n", report.value("torch", "?").c_str(),
-              report.contains("processors") ? report["processors"].dump().c_str() : "?");
-}
-
-/// Runs one script, once with each of `flags` (eager, compiled, ...), and prints for each case that both measured our
-/// time, that of each variant, and the ratio to the fastest of them: that one is the peer.
-inline void compare(Recorder const& ours, std::string const& python, std::string const& script,
-                    std::vector<std::string> const& flags) {
-  std::map<std::string, std::map<double, std::string>> theirs;  // case -> seconds -> variant
-  for (std::string const& variant : flags) {
-    for (nlohmann::json const& report : ask_peer(python, script, variant)) {
-      if (theirs.empty()) print_peer(report);
-      theirs[report["name"]][report["seconds"]] = report.value("variant", "eager");
+  /// The script's answer, which is empty where there is none.
+  nlohmann::json ask(nlohmann::json const& question) {
+    if (!child_) {
+      auto const path = std::filesystem::path(__FILE__).parent_path() / "peers" / script_;
+      std::vector<std::string> arguments = {python_, path.string(), "--serve"};
+      arguments.insert(arguments.end(), flags_.begin(), flags_.end());
+      child_ = std::make_unique<Child>(arguments);
     }
+    child_->write(question.dump());
+    auto const line = child_->read(most_seconds);
+    auto const answer = line ? nlohmann::json::parse(*line, nullptr, false) : nlohmann::json();
+    if (answer.is_object()) return answer;
+    fault_ = !child_->fault().empty() ? child_->fault() : line ? "it printed '" + *line + "'" : "it ended";
+    return {};
   }
-  for (auto const& [name, variants] : theirs) {
-    auto const found = ours.seconds.find(name);
-    if (found == ours.seconds.end()) continue;
-    std::printf("%-56s %10.3f ms: %.2f times as fast as PyTorch", name.c_str(), found->second * 1e3,
-                variants.begin()->first / found->second);
-    for (auto const& [seconds, variant] : variants) std::printf(", %s %.3f ms", variant.c_str(), seconds * 1e3);
-    std::printf("\n");
-  }
-  std::fflush(stdout);
-}
+
+  std::string script_, python_;
+  std::vector<std::string> flags_;
+  int rounds_ = 7;
+  double turn_ = 0.3;
+  std::set<std::string> compared_;
+  std::unique_ptr<Child> child_;
+  std::string said_, fault_;
+};
 
 }  // namespace bench

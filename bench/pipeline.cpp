@@ -1,11 +1,12 @@
 // Pictures a second that the data side prepares for a training with DeiT's recipe: read, decoded, cropped at random to
 // 224 x 224 (bicubic), mirrored, changed by RandAugment (rand-m9-mstd0.5-inc1), normalized, partly erased, in batches.
 //
-//   pipeline --data DIR [--peer=PYTHON] [--workers=2] [--batch=64] [--rounds=3] [--seconds=10] [--whole]
+//   pipeline --data DIR [--peer=PYTHON [--rounds=3]] [--workers=2] [--batch=64] [--seconds=10] [--whole]
 //
 // DIR is a folder of folders, one for each class. With a peer, PyTorch's DataLoader prepares the same pictures in as
 // many processes, in two ways: by timm's transforms of Pillow's pictures, which the recipe was published with, and by
-// torchvision's transforms (v2) of tensors. All take turns, as many as --rounds; the fastest round of each counts. We
+// torchvision's transforms (v2) of tensors. All take turns, as many as --rounds; the fastest round of each counts. A
+// peer's processes end with its turn, because a loader that waited would fill its queues while we are timed. We
 // decode a picture at a half or less of its size where the crop is that much larger than what becomes of it, and only
 // the rows of the crop; --whole decodes all of every picture, as the peers do.
 #include "attn/data/batches.hpp"
@@ -75,17 +76,23 @@ void compare(Arguments const& a, std::string const& python) {
   std::printf("%s, commit %s: %zu pictures of %zu classes, %.0f kB each; %zu workers\n",
               attn::io::describe_machine().c_str(), built_from_commit, files.size(), files.classes.size(),
               static_cast<double>(bytes) / 1e3 / static_cast<double>(files.size()), a.workers);
+  std::string const script = std::filesystem::path(__FILE__).parent_path() / "peers" / "pipeline.py";
   std::map<std::string, double> rates;
   auto const note = [&](std::string const& way, double rate) { rates[way] = std::max(rates[way], rate); };
   for (int round = 0; round < a.rounds; ++round) {
     note("attn", pictures_per_second(files, a, static_cast<std::uint64_t>(round)));
     if (python.empty()) continue;
     for (std::string const way : {"timm", "torchvision"}) {
-      std::string const flags = "--way " + way + " --workers " + std::to_string(a.workers) + " --batch " +
-                                std::to_string(a.batch) + " --min-time " + std::to_string(a.seconds) + " --data " +
-                                a.data;
-      for (auto const& report : bench::ask_peer(python, "pipeline.py", flags)) {
-        if (rates.size() == 1) bench::print_peer(report);
+      auto const child =
+          bench::run_child({python, script, "--way", way, "--workers", std::to_string(a.workers), "--batch",
+                            std::to_string(a.batch), "--seconds", std::to_string(a.seconds), "--data", a.data},
+                           900);
+      if (!child.fault.empty())
+        std::printf("no peer from pipeline.py --way %s: %s\n", way.c_str(), child.fault.c_str());
+      for (std::string const& line : child.lines) {
+        auto const report = nlohmann::json::parse(line, nullptr, false);
+        if (!report.is_object()) continue;
+        if (rates.size() == 1) std::printf("the peers saw the processors %s\n", report["processors"].dump().c_str());
         note(way, report["images_per_second"]);
       }
     }
@@ -101,7 +108,7 @@ void compare(Arguments const& a, std::string const& python) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string const python = bench::take_peer(argc, argv);
+  bench::Peers const peers(argc, argv, "pipeline.py");
   Arguments a;
   attn::io::SettingList settings;
   describe(settings, a);
@@ -110,7 +117,7 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   try {
     Kokkos::ScopeGuard const kokkos(Kokkos::InitializationSettings().set_disable_warnings(true));
-    compare(a, python);
+    compare(a, peers.python());
   } catch (std::exception const& error) {
     std::fprintf(stderr, "pipeline: %s\n", error.what());
     return 2;

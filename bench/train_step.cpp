@@ -1,12 +1,12 @@
 // One training step of a vision transformer: forward, cross-entropy, backward, AdamW.
 //
-//   train_step [--peer=PYTHON] [Google Benchmark's flags]
+//   train_step [--profile] [--peer=PYTHON [--rounds=7] [--turn=0.3]] [Google Benchmark's flags]
 //
-// Cases are named train_step/<activation>/<image>/<patch>/<channels>/<width>/<depth>/<heads>/<batch>; those that end in
-// /bf16 store activations in bf16 and parameters in fp32. Operations are counted as three forward passes of linear
-// layers and attention. Counters: images/s, GFLOP/s, and the fraction of the rate of a square matrix product in the
-// same format that was measured in the same run. A GPU also has ViT-B/16, and bf16; its peers are PyTorch's eager and
-// compiled steps.
+// Cases are named train_step/<activation>/<image>/<patch>/<channels>/<width>/<depth>/<heads>/<classes>/<batch>; those
+// that end in /bf16 store activations in bf16 and parameters in fp32. Operations are counted as three forward passes of
+// linear layers and attention. Counters: images/s, GFLOP/s, and the fraction of the rate of a square matrix product in
+// the same format that was measured in the same run. --profile prints where the time of each goes. A GPU also has
+// ViT-B/16, and bf16. The peers are PyTorch's eager and compiled steps.
 #include "attn/activation/activation.hpp"
 #include "attn/models/vit.hpp"
 #include "attn/nn/loss.hpp"
@@ -14,6 +14,7 @@
 
 #include "peak.hpp"
 #include "peers.hpp"
+#include "profile.hpp"
 
 namespace {
 
@@ -21,6 +22,9 @@ using attn::Index;
 using bench::Exec;
 using bench::on_host;
 using Context = attn::nn::Context<Exec>;
+
+bench::Peers* peers = nullptr;
+bool profiled = false;
 
 /// Of a square product of T, measured once.
 template <class T>
@@ -34,14 +38,11 @@ struct Case {
 
   std::string name() const {
     std::string text;
-    for (Index const n : {image, patch, channels, width, depth, heads, batch}) text += "/" + std::to_string(n);
+    for (Index const n : {image, patch, channels, width, depth, heads, classes, batch}) {
+      text += '/';
+      text += std::to_string(n);
+    }
     return text;
-  }
-  std::string flags() const {
-    return " --image " + std::to_string(image) + " --patch " + std::to_string(patch) + " --channels " +
-           std::to_string(channels) + " --width " + std::to_string(width) + " --depth " + std::to_string(depth) +
-           " --heads " + std::to_string(heads) + " --classes " + std::to_string(classes) + " --batch " +
-           std::to_string(batch);
   }
   /// Multiply-adds of one image in a forward pass: the patches, twelve width^2 a token and layer, the two products of
   /// attention, the head.
@@ -52,7 +53,7 @@ struct Case {
   }
 };
 
-Case const demo{28, 7, 1, 64, 4, 2, 10, 64};  // train_vision --demo, whose head sees a mean of the tokens
+Case const demo{28, 4, 1, 48, 3, 2, 10, 64};  // train_vision --demo, whose head sees a mean of the tokens
 Case const tiny{224, 16, 3, 192, 12, 3, 1000, on_host ? 32 : 256};  // ViT-Ti/16
 Case const base{224, 16, 3, 768, 12, 12, 1000, 128};                // ViT-B/16
 std::vector<Case const*> const cases = on_host ? std::vector{&demo, &tiny} : std::vector{&demo, &tiny, &base};
@@ -67,7 +68,7 @@ void add_gradients(Ctx& ctx, Model const& model, attn::Tensor<float const, 4> im
 }
 
 template <class T, class Activation>
-void train_step(benchmark::State& state, Case const& c) {
+void train_step(benchmark::State& state, std::string const& name, Case const& c) {
   Context ctx(1);
   attn::models::Vit<attn::models::VitBlock<Activation>> const model(ctx, {.width = c.width,
                                                                           .depth = c.depth,
@@ -106,11 +107,19 @@ void train_step(benchmark::State& state, Case const& c) {
   state.counters["images/s"] = benchmark::Counter(images_done, benchmark::Counter::kIsRate);
   state.counters["GFLOP/s"] = benchmark::Counter(flops, benchmark::Counter::kIsRate);
   state.counters["of_gemm"] = benchmark::Counter(flops / peak<T>(), benchmark::Counter::kIsRate);
+  peers->compare(name, bench::by_clock(step));
+  static std::set<std::string> done;
+  if (!profiled || !done.insert(name).second) return;
+  int const steps = c.batch * c.image > 5000 ? 3 : 100;
+  bench::Profile profile;
+  for (int i = 0; i < steps; ++i) step();
+  profile.print(name, steps);
 }
 
 template <class T, class Activation>
 void add(std::string const& name, Case const& c) {
-  benchmark::RegisterBenchmark(name.c_str(), [&c](benchmark::State& state) { train_step<T, Activation>(state, c); })
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [&c, name](benchmark::State& state) { train_step<T, Activation>(state, name, c); })
       ->UseRealTime()
       ->MinTime(2)
       ->Unit(benchmark::kMillisecond);
@@ -126,8 +135,13 @@ void add(std::string const& activation, Case const& c) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string const python = bench::take_peer(argc, argv);
+  bench::Peers with(argc, argv, "train_step.py");
+  profiled = argc > 1 && std::string_view(argv[1]) == "--profile";
+  if (profiled) argv[1] = argv[0], ++argv, --argc;
   Kokkos::ScopeGuard const kokkos(argc, argv);
+  with.use(on_host ? std::vector<std::string>{"--threads", std::to_string(Exec().concurrency())}
+                   : std::vector<std::string>{"--device", "cuda"});
+  peers = &with;
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   bench::describe_run(bench::fma_peak(), peak<float>());
@@ -136,22 +150,7 @@ int main(int argc, char** argv) {
     add<attn::Poly<3>>("poly3", *c);
     add<attn::Poly<3, attn::DynamicScale>>("poly3_dynamic", *c);
   }
-  bench::Recorder recorder;
-  benchmark::RunSpecifiedBenchmarks(&recorder);
-  if (python.empty()) return 0;
-  std::string const threads = "--threads " + std::to_string(Exec().concurrency());
-  std::vector<std::string> ways = {threads, threads + " --compile"};
-  if (!on_host) {
-    ways = {"--device cuda", "--device cuda --compile", "--device cuda --autocast",
-            "--device cuda --autocast --compile"};
-  }
-  for (Case const* c : cases) {
-    std::vector<std::string> flags;
-    for (std::string const& way : ways) {
-      flags.push_back(way + c->flags());
-      flags.push_back(way + c->flags() + " --activation poly --scale dynamic");
-    }
-    bench::compare(recorder, python, "train_step.py", flags);
-  }
+  benchmark::RunSpecifiedBenchmarks();
+  peers->print();
   return 0;
 }

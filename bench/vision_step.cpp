@@ -1,12 +1,11 @@
 // One training step of published vision models at 224 pixels: forward, cross-entropy, backward, AdamW; softmax.
 //
-//   vision_step [--peer=PYTHON] [--models=NAME,NAME,...] [--batch=8] [--rounds=3] [--seconds=10] [--profile]
+//   vision_step [--peer=PYTHON [--rounds=7] [--turn=0.3]] [--models=NAME,NAME,...] [--batch=8] [--seconds=10]
+//   [--profile]
 //
-// Models have timm's names; without --models they are DeiT-S, Swin-T and XCiT-S12/16. With a peer, timm's model takes
-// the same step in PyTorch, eager and compiled, on the same number of threads and all processors. Ours and theirs take
-// turns, as many as --rounds, each for --seconds and after steps to warm up; the fastest round of each counts (the
-// median of its steps), so that a moment in which others use the machine decides nothing. --profile prints where our
-// time goes.
+// Models have timm's names; without --models they are DeiT-S, Swin-T and XCiT-S12/16. Our figure is the median of the
+// steps within --seconds. With a peer, timm's model takes the same step in PyTorch, eager and compiled, on the same
+// number of threads and all processors, in turns with ours. --profile prints where our time goes.
 #include "attn/activation/softmax.hpp"
 #include "attn/io/options.hpp"
 #include "attn/models/swin_names.hpp"
@@ -15,7 +14,6 @@
 #include "attn/nn/loss.hpp"
 #include "attn/optim/adamw.hpp"
 
-#include <algorithm>
 #include <functional>
 #include <memory>
 
@@ -82,79 +80,29 @@ std::function<void()> step_of(std::string const& name, Index batch) {
 struct Arguments {
   std::vector<std::string> models = {"deit_small_patch16_224", "swin_tiny_patch4_window7_224", "xcit_small_12_p16_224"};
   Index batch = 8;
-  int rounds = 3;
   double seconds = 10;
   bool profile = false;
-  std::string python = {};
 };
 
 void describe(attn::io::SettingList& list, Arguments& a) {
   list("models", a.models, {.help = "timm's names, separated by commas"});
   list("batch", a.batch, {.help = "Images of a step", .range = {1, 1e6}});
-  list("rounds", a.rounds, {.help = "Turns that each takes", .range = {1, 1000}});
-  list("seconds", a.seconds, {.help = "Of each turn, at least", .range = {0, 3600}});
+  list("seconds", a.seconds, {.help = "That our steps are timed for, at least", .range = {0, 3600}});
   list("profile", a.profile, {.help = "Print where our time goes"});
 }
 
-double median(std::vector<double> seconds) {
-  auto const middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
-  std::nth_element(seconds.begin(), middle, seconds.end());
-  return *middle;
-}
-
-/// The median of at least three steps, and as many as take `seconds`; one before them warms up.
-double measure(std::function<void()> const& step, double seconds) {
-  step();
-  std::vector<double> all;
-  auto const begin = std::chrono::steady_clock::now();
-  do {
-    auto const start = std::chrono::steady_clock::now();
-    step();
-    all.push_back(bench::seconds_since(start));
-  } while (all.size() < 3 || bench::seconds_since(begin) < seconds);
-  return median(all);
-}
-
-/// The median that the script reports, infinite where it cannot be run.
-double measure_peer(Arguments const& a, std::string const& model, std::string const& way) {
-  std::string const flags = "--model " + model + " --batch " + std::to_string(a.batch) + " --min-time " +
-                            std::to_string(a.seconds) + " --threads " + std::to_string(Exec().concurrency()) +
-                            (way == "eager" ? "" : " --" + way);
-  auto const reports = bench::ask_peer(a.python, "vision_step.py", flags);
-  if (reports.empty()) return 1e300;
-  static bool const said = (bench::print_peer(reports.front()), true);
-  (void)said;
-  return reports.front()["seconds"];
-}
-
-void compare(Arguments const& a, std::string const& model) {
+void measure(Arguments const& a, std::string const& model, bench::Peers& peers) {
   auto const step = step_of(model, a.batch);
   if (!step) {
     std::printf("%s: there is no such model here\n", model.c_str());
     return;
   }
   step();  // takes the memory
-  double ours = 1e300;
-  std::map<std::string, double> theirs;
-  for (int round = 0; round < a.rounds; ++round) {
-    ours = std::min(ours, measure(step, a.seconds));
-    if (a.python.empty()) continue;
-    for (std::string const way : {"eager", "compile"}) {
-      double const seconds = measure_peer(a, model, way);
-      auto const [found, is_new] = theirs.emplace(way, seconds);
-      found->second = std::min(found->second, seconds);
-    }
-  }
-  std::printf("%-36s batch %td %10.1f ms %8.2f images/s", model.c_str(), a.batch, ours * 1e3, double(a.batch) / ours);
-  double fastest = 1e300;
-  for (auto const& [way, seconds] : theirs) {
-    if (seconds == 1e300) continue;
-    std::printf(", timm %s %.1f ms", way.c_str(), seconds * 1e3);
-    fastest = std::min(fastest, seconds);
-  }
-  if (fastest < 1e300) std::printf(": %.2f times as fast", fastest / ours);
-  std::printf("\n");
+  double const seconds = bench::turn(bench::by_clock(step), a.seconds);
+  std::printf("%-36s batch %td %10.1f ms %8.2f images/s\n", model.c_str(), a.batch, seconds * 1e3,
+              double(a.batch) / seconds);
   std::fflush(stdout);
+  peers.compare("vision_step/" + model + "/" + std::to_string(a.batch), bench::by_clock(step));
   if (!a.profile) return;
   constexpr int steps = 3;
   bench::Profile profile;
@@ -165,15 +113,18 @@ void compare(Arguments const& a, std::string const& model) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Arguments a{.python = bench::take_peer(argc, argv)};
+  bench::Peers peers(argc, argv, "vision_step.py");
+  Arguments a;
   attn::io::SettingList settings;
   describe(settings, a);
   CLI::App app("Training steps of published vision models", "vision_step");
   attn::io::add_options(app, settings);
   CLI11_PARSE(app, argc, argv);
   Kokkos::ScopeGuard const kokkos;
+  peers.use({"--threads", std::to_string(Exec().concurrency())});
   std::printf("%s, commit %s, %d threads; the same number for PyTorch\n", attn::io::describe_machine().c_str(),
               built_from_commit, Exec().concurrency());
-  for (std::string const& model : a.models) compare(a, model);
+  for (std::string const& model : a.models) measure(a, model, peers);
+  peers.print();
   return 0;
 }

@@ -1,14 +1,11 @@
 """PyTorch's attention on a GPU, forward and backward: the best softmax, and x^3 eager and compiled.
 
-Softmax runs by each backend of scaled_dot_product_attention that takes the case: flash, cudnn, efficient; "variant" of a
-line says which. The fastest is also what x^3 has to beat: it is repeated under the name of poly3. Times are those of
-CUDA's events around twenty calls, a twentieth each. Operations are counted as 4 B N^2 d forward, 10 B N^2 d backward.
-The compiler starts anew at each shape: after several shapes of one function it would run it uncompiled, without a word.
+Cases: attention_cuda/<softmax|poly3>/<bf16|fp16|fp32>/<forward|backward>/<batch times heads>/<tokens>/<head width>.
+Variants of softmax are the backends of scaled_dot_product_attention: flash, cudnn, efficient. They are what x^3 has to
+beat, too. A call's seconds are a twentieth of those of twenty calls between two of CUDA's events.
 """
 
 import math
-import statistics
-import sys
 
 import peer  # first, because it says what to install
 import torch
@@ -35,16 +32,9 @@ def sdpa(backend):
     return run
 
 
-def flags(parser):
-    parser.add_argument("--shape", type=peer.extents, action="append", metavar="B,N,D", required=True,
-                        help="batch times heads, tokens, head width; may be repeated")
-    parser.add_argument("--device", default="cuda", help="of PyTorch")
-    parser.add_argument("--dtype", choices=DTYPES, default="bf16", help="of all tensors")
-
-
-def measure(function, inputs, d_out, name, min_time):
-    """Seconds of each repeat of one pass; None where the backend does not take the case or memory is short."""
-    def seconds(work):
+def by_events(work):
+    """The mean of CALLS calls in a row, so that what the host does before a launch is hidden."""
+    def timed():
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         begin.record()
         for _ in range(CALLS):
@@ -53,49 +43,44 @@ def measure(function, inputs, d_out, name, min_time):
         end.synchronize()
         return begin.elapsed_time(end) * 1e-3 / CALLS
 
-    try:
-        if name == "forward":
-            with torch.no_grad():
-                return peer.repeat(lambda: seconds(lambda: function(*inputs)), min_time)
-        leaves = [x.clone().requires_grad_() for x in inputs]
-        out = function(*leaves)
-        return peer.repeat(lambda: seconds(lambda: torch.autograd.grad(out, leaves, d_out, retain_graph=True)), min_time)
-    except (RuntimeError, torch.OutOfMemoryError):
-        return None
+    return timed
 
 
-def was_compiled():
-    """Whether every frame that the compiler saw since it was reset came out compiled."""
-    frames = counters["frames"]
-    return frames["total"] > 0 and frames["ok"] == frames["total"]
+def variants(name):
+    kind, activation, dtype, direction, *shape = name.split("/")
+    if kind != "attention_cuda" or activation not in ("softmax", "poly3") or dtype not in DTYPES:
+        return {}
+    heads, tokens, width = map(int, shape)
+    *inputs, d_out = (torch.randn(1, heads, tokens, width, dtype=DTYPES[dtype]) for _ in range(4))
+
+    def way(function):
+        if direction == "forward":
+            def call():
+                with torch.no_grad():
+                    function(*inputs)
+        else:
+            leaves = [x.clone().requires_grad_() for x in inputs]
+            out = function(*leaves)
+
+            def call():
+                torch.autograd.grad(out, leaves, d_out, retain_graph=True)
+
+        return by_events(call)
+
+    def compiled_cube():
+        counters.clear()
+        timed = way(peer.compiled(cube))
+        timed()
+        frames = counters["frames"]
+        if frames["total"] == 0 or frames["ok"] != frames["total"]:
+            raise RuntimeError(f"torch.compile did not compile x^3, so it is no peer: {dict(frames)}")
+        return timed
+
+    softmax = "" if activation == "softmax" else "softmax by "
+    ways = {softmax + key: lambda backend=backend: way(sdpa(backend)) for key, backend in BACKENDS.items()}
+    return ways if activation == "softmax" else ways | {"eager": lambda: way(cube), "compiled": compiled_cube}
 
 
-arguments = peer.parse(__doc__, flags)
-import torch._functorch.config  # the backward pass is timed alone, so its inputs must outlive it
-
-torch._functorch.config.donated_buffer = False
-for heads, tokens, width in arguments.shape:
-    torch._dynamo.reset()
-    counters.clear()
-    compiled = torch.compile(cube, dynamic=False, fullgraph=True)
-    *inputs, d_out = (torch.randn(1, heads, tokens, width, device=arguments.device, dtype=DTYPES[arguments.dtype])
-                      for _ in range(4))
-    for name in ["forward", "backward"]:
-        flops = {"forward": 4, "backward": 10}[name] * heads * tokens**2 * width
-        case = f"{arguments.dtype}/{name}/{heads}/{tokens}/{width}"
-        functions = {("softmax", key): sdpa(backend) for key, backend in BACKENDS.items()}
-        functions |= {("poly3", "eager"): cube, ("poly3", "compiled"): compiled}
-        softmax = {}
-        for (activation, variant), function in functions.items():
-            times = measure(function, inputs, d_out, name, arguments.min_time)
-            if times is None:
-                continue
-            if variant == "compiled" and not was_compiled():
-                sys.exit(f"{case}: torch.compile did not compile x^3, so it is no peer: {dict(counters['frames'])}")
-            peer.report(f"attention_cuda/{activation}/{case}", times, flops, variant=variant,
-                        device=torch.cuda.get_device_name())
-            if activation == "softmax":
-                softmax[variant] = times
-        if softmax:
-            best = min(softmax, key=lambda variant: statistics.median(softmax[variant]))
-            peer.report(f"attention_cuda/poly3/{case}", softmax[best], flops, variant=f"softmax by {best}")
+peer.run(peer.parse(__doc__), variants,
+         [f"attention_cuda/{activation}/bf16/{direction}/64/4096/64" for activation in ("softmax", "poly3")
+          for direction in ("forward", "backward")])

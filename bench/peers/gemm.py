@@ -1,15 +1,16 @@
-"""PyTorch's matrix product, float32."""
+"""PyTorch's matrix product, float32. Cases: gemm/M/K/N, (M, K) times (K, N), into a matrix that is there already."""
 
-import peer
-
-DEFAULT = [(1024, 1024, 1024), (4096, 192, 768), (197, 64, 197), (64, 64, 64)]
-
-
-def flags(parser):
-    parser.add_argument("--shape", type=peer.extents, action="append", metavar="M,K,N",
-                        help=f"(M, K) times (K, N); may be repeated; without it {DEFAULT}")
+import peer  # first, because it says what to install
+import torch
 
 
-arguments = peer.parse(__doc__, flags)
-for shape in arguments.shape or DEFAULT:
-    peer.gemm(*shape, arguments.min_time)
+def variants(name):
+    kind, *shape = name.split("/")
+    if kind != "gemm":
+        return {}
+    m, k, n = map(int, shape)
+    a, b, c = torch.randn(m, k), torch.randn(k, n), torch.empty(m, n)
+    return {"eager": lambda: peer.by_clock(lambda: torch.mm(a, b, out=c))}
+
+
+peer.run(peer.parse(__doc__), variants, ["gemm/1024/1024/1024", "gemm/4096/192/768", "gemm/197/64/197", "gemm/64/64/64"])

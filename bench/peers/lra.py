@@ -1,10 +1,8 @@
 """One training step of the ListOps classifier with Nyström attention in PyTorch: forward, cross-entropy, backward,
-AdamW, on batches that are padded to 2048 positions and masked, as the published code has them. Sequences per second.
+AdamW, on batches that are padded to 2048 positions and masked, as the published code has them.
 
-Operations are counted as three forward passes of linear layers, factors and pseudo-inverses on all positions.
+Cases: lra/step/<softmax|poly3_dynamic>/<sequences a step>. Variants: eager, and the model through torch.compile.
 """
-
-import statistics
 
 import peer  # first, because it says what to install
 import torch
@@ -86,27 +84,29 @@ class Classifier(nn.Module):
         return self.head((self.norm(x) * mask[:, :, None]).mean(1))
 
 
-def flags(parser):
-    parser.add_argument("--batch", type=int, default=32, help="sequences a step")
+def variants(name):
+    kind, part, *more = name.split("/")
+    if (kind, part) != ("lra", "step"):
+        return {}
+    activation, batch = more[0], int(more[1])
+    lengths = torch.randint(501, 1600, (batch, 1))  # generated sequences have 1040 tokens in the mean
+    ids = torch.randint(1, 16, (batch, LENGTH)) * (torch.arange(LENGTH) < lengths)
+    labels = torch.randint(CLASSES, (batch,))
+
+    def way(prepare):
+        model = Classifier({"softmax": 0, "poly3_dynamic": 3}[activation]).train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, eps=1e-6, weight_decay=0, fused=True)
+        prepared = prepare(model)
+
+        def step():
+            loss = F.cross_entropy(prepared(ids), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+        return peer.by_clock(step)
+
+    return {"eager": lambda: way(lambda model: model), "compiled": lambda: way(torch.compile)}
 
 
-a = peer.parse(__doc__, flags)
-linear = LENGTH * (4 * WIDTH**2 + 2 * WIDTH * HIDDEN)
-factors = LENGTH * LANDMARKS * WIDTH * 4
-inverses = HEADS * ITERATIONS * 4 * LANDMARKS**3
-lengths = torch.randint(501, 1600, (a.batch, 1))  # generated sequences have 1040 tokens in the mean
-ids = torch.randint(1, 16, (a.batch, LENGTH)) * (torch.arange(LENGTH) < lengths)
-labels = torch.randint(CLASSES, (a.batch,))
-for name, power in (("softmax", 0), ("poly3_dynamic", 3)):
-    model = Classifier(power).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, eps=1e-6, weight_decay=0, fused=True)
-
-    def step(model=model, optimizer=optimizer):
-        loss = F.cross_entropy(model(ids), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    seconds = peer.measure(step, a.min_time)
-    peer.report(f"lra/step/{name}/{a.batch}", seconds, 6 * a.batch * DEPTH * (linear + factors + inverses),
-                sequences_per_second=a.batch / statistics.median(seconds))
+peer.run(peer.parse(__doc__), variants, ["lra/step/softmax/32", "lra/step/poly3_dynamic/32"])

@@ -1,8 +1,11 @@
-"""What the peer scripts share: their common flags, the timing loop, and the line of JSON that each case prints.
+"""What the peer scripts share: their common flags, the timing, and how they take turns with the program that started them.
 
-A line has: name, seconds (median), min_seconds, repeats, flops, gflops, threads, torch, processors (that this process may
-run on), and `variant` where one case runs in several ways. Programs that run these scripts as a child process read
-standard output line by line; everything else goes to standard error.
+A script has a function that gives the ways in which PyTorch does a case: `variants(name)` returns a dictionary from a
+variant's name (eager, compiled, fused, ...) to a function that prepares it and returns a callable; that one makes a call
+and returns its seconds. `run` measures cases by name. With --serve it answers lines of JSON instead:
+    {"prepare": NAME}                 -> {"variants": [...], "torch", "threads", "processors"}: those that can be run
+    {"turn": VARIANT, "seconds": S}   -> {"median": seconds of a call, "calls": their number}
+Standard output has these lines alone; everything else goes to standard error.
 """
 
 import argparse
@@ -23,61 +26,91 @@ def parse(description, add_flags=lambda parser: None):
     parser = argparse.ArgumentParser(description=description,
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads that PyTorch may use")
-    parser.add_argument("--min-time", type=float, default=0.5, help="seconds to repeat each case for, warm-up apart")
+    parser.add_argument("--device", default="cpu", help="of PyTorch")
+    parser.add_argument("--serve", action="store_true", help="answer lines of JSON")
+    parser.add_argument("--case", action="append", metavar="NAME", help="to measure; may be repeated")
+    parser.add_argument("--seconds", type=float, default=0.5, help="to repeat each case for, warm-up apart")
     add_flags(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    torch.set_default_device(arguments.device)
     torch.manual_seed(0)
     return arguments
 
 
-def extents(text):
-    """"96,197,64" -> (96, 197, 64), for argparse."""
-    values = tuple(int(part) for part in text.split(","))
-    if len(values) != 3 or min(values) < 1:
-        raise argparse.ArgumentTypeError(f"three positive whole numbers with commas between them, not '{text}'")
-    return values
-
-
-def repeat(timed, min_time):
-    """The seconds that each call of `timed` returns: at least five and `min_time` seconds of them, after two and a tenth
-    of it to warm up."""
-    def collect(least, duration):
-        seconds, began = [], time.perf_counter()
-        while len(seconds) < least or time.perf_counter() - began < duration:
-            seconds.append(timed())
-        return seconds
-
-    collect(2, 0.1 * min_time)
-    return collect(5, min_time)
-
-
-def measure(work, min_time):
-    """Seconds of each repeat of `work`, by the clock."""
+def by_clock(work):
+    """`work` and what it put on a device, by the clock, in seconds."""
     def timed():
         start = time.perf_counter()
         work()
+        wait()
         return time.perf_counter() - start
 
-    return repeat(timed, min_time)
+    return timed
 
 
-def report(name, seconds, flops, peak=None, **more):
-    """Prints the case and returns its median GFLOP/s; `peak` is the rate to compare it with."""
-    median = statistics.median(seconds)
-    gflops = flops / median * 1e-9
-    if peak is not None:
-        more["gemm_fraction"] = gflops / peak
-    print(json.dumps({"name": name, "seconds": median, "min_seconds": min(seconds), "repeats": len(seconds),
-                      "flops": flops, "gflops": gflops, "threads": torch.get_num_threads(),
-                      "torch": torch.__version__, "processors": sorted(os.sched_getaffinity(0))} | more), flush=True)
-    return gflops
+def turn(timed, seconds):
+    """The seconds of each call: for `seconds` and at least one, after a tenth of them to warm up."""
+    def collect(duration):
+        times, began = [], time.perf_counter()
+        while not times or time.perf_counter() - began < duration:
+            times.append(timed())
+        return times
+
+    collect(0.1 * seconds)
+    return collect(seconds)
 
 
-def gemm(m, k, n, min_time):
-    """(m, k) times (k, n), float32, into a matrix that is there already."""
-    a, b, c = torch.randn(m, k), torch.randn(k, n), torch.empty(m, n)
-    return report(f"gemm/{m}/{k}/{n}", measure(lambda: (torch.mm(a, b, out=c), wait()), min_time), 2 * m * k * n)
+def prepare(ways):
+    """Those of the variants that can be run, each called twice; the others are said to standard error."""
+    prepared = {}
+    for variant, make in ways.items():
+        try:
+            timed = make()
+            timed(), timed()
+            prepared[variant] = timed
+        except Exception as error:  # whatever a compiler or a backend refuses
+            print(f"{variant}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+                  file=sys.stderr)
+    return prepared
+
+
+def about():
+    """What ran, and on which processors."""
+    return {"threads": torch.get_num_threads(), "torch": torch.__version__,
+            "processors": sorted(os.sched_getaffinity(0))}
+
+
+def run(arguments, variants, defaults):
+    """Measures the cases that the flags name, or `defaults`; or answers questions."""
+    if arguments.serve:
+        prepared = {}
+        for line in sys.stdin:
+            question = json.loads(line)
+            if "prepare" in question:
+                prepared.clear()  # models of the case before
+                torch._dynamo.reset()  # after several shapes of one function the compiler would run it uncompiled
+                prepared.update(prepare(variants(question["prepare"])))
+                answer = {"variants": list(prepared)} | about()
+            else:
+                times = turn(prepared[question["turn"]], question["seconds"])
+                answer = {"median": statistics.median(times), "calls": len(times)}
+            print(json.dumps(answer), flush=True)
+        return
+    for name in arguments.case or defaults:
+        torch._dynamo.reset()
+        for variant, timed in prepare(variants(name)).items():
+            times = turn(timed, arguments.seconds)
+            print(json.dumps({"name": name, "variant": variant, "seconds": statistics.median(times),
+                              "calls": len(times)} | about()), flush=True)
+
+
+def compiled(function):
+    """Through torch.compile, for one shape. The backward pass may be timed alone, so its inputs must outlive it."""
+    import torch._functorch.config
+
+    torch._functorch.config.donated_buffer = False
+    return torch.compile(function, dynamic=False)
 
 
 def wait():

@@ -11,7 +11,7 @@ using bench::run_child;
 int processors_of(std::string const& shell) {
   auto const result = run_child({"sh", "-c", shell}, 20);
   EXPECT_EQ(result.fault, "");
-  return std::atoi(result.output.c_str());
+  return result.lines.empty() ? 0 : std::atoi(result.lines.front().c_str());
 }
 
 TEST(Child, RunsOnAllProcessorsAlthoughTheMainThreadIsBoundToOne) {
@@ -36,19 +36,33 @@ TEST(Child, RunsOnAllProcessorsAlthoughTheMainThreadIsBoundToOne) {
 TEST(Child, HasNothingInItsEnvironmentThatBindsThreads) {
   setenv("OMP_PLACES", "cores", 1);
   setenv("GOMP_CPU_AFFINITY", "0", 1);
-  EXPECT_EQ(run_child({"sh", "-c", "env | grep -c -e OMP_PROC_BIND -e OMP_PLACES -e AFFINITY || true"}, 20).output,
-            "0\n");
+  EXPECT_EQ(run_child({"sh", "-c", "env | grep -c -e OMP_PROC_BIND -e OMP_PLACES -e AFFINITY || true"}, 20).lines,
+            std::vector<std::string>{"0"});
   unsetenv("OMP_PLACES");
   unsetenv("GOMP_CPU_AFFINITY");
 }
 
 TEST(Child, GivesItsOutputAndSaysHowItEnded) {
-  EXPECT_EQ(run_child({"echo", "1 2"}, 20).output, "1 2\n");
+  EXPECT_EQ(run_child({"echo", "1 2"}, 20).lines, std::vector<std::string>{"1 2"});
   EXPECT_EQ(run_child({"/nowhere/python"}, 20).fault, "there is no program '/nowhere/python'");
   auto const half = run_child({"sh", "-c", "echo half; exit 3"}, 20);
-  EXPECT_EQ(half.output, "half\n");
+  EXPECT_EQ(half.lines, std::vector<std::string>{"half"});
   EXPECT_EQ(half.fault, "it ended with status 3");
   EXPECT_EQ(run_child({"sh", "-c", "kill -9 $$"}, 20).fault, "it was ended by signal 9");
+}
+
+TEST(Child, AnswersLineByLine) {
+  bench::Child child({"cat"});
+  for (std::string const line : {"one", "{\"two\": 2}", ""}) {
+    child.write(line);
+    EXPECT_EQ(child.read(20), line);
+  }
+  EXPECT_EQ(child.read(0.01), std::nullopt);
+  EXPECT_EQ(child.fault(), "it took longer than 0 s");
+  bench::Child gone({"true"});
+  EXPECT_EQ(gone.read(20), std::nullopt);
+  gone.write("nobody listens");
+  EXPECT_EQ(gone.read(20), std::nullopt);
 }
 
 TEST(Child, IsEndedWhenItTakesTooLong) { EXPECT_EQ(run_child({"sleep", "60"}, 1).fault, "it took longer than 1 s"); }
