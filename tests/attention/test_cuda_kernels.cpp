@@ -38,6 +38,14 @@ TEST(CudaKernels, AgreeWithTheReference_UnderMasks) {
   }
 }
 
+TEST(CudaKernels, AgreeWithTheReference_WithAnyScaleOfTheScores) {
+  using K = Kernels<Bf16, 64>;
+  for (double const scale : {-0.2, 1e-3, 1.5}) {
+    expect_right<K, attn::Softmax>({{}, square(70, 64), causal(), {}, scale});
+    expect_right<K, Dynamic>({dynamic(), square(70, 64), causal(), {}, scale});
+  }
+}
+
 TEST(CudaKernels, AgreeWithTheReference_InGroupedHeadsOfSeveralSequences) {
   using K = Kernels<Bf16, 64>;
   std::array<int, 2> const some = {66, 20};

@@ -54,6 +54,14 @@ std::map<std::string, Counts> count_instructions(std::string const& elf) {
 constexpr std::uint64_t hmma = 0x23c, ldsm = 0x83b, hgmma = 0x9f0, hgmma_by_registers = 0xdf0, utmaldg = 0x5b4,
                         utmastg = 0x3b5, usetmaxreg = 0x9c8;
 
+/// The lowest 8 bits name the operation; those above where its operands are.
+constexpr std::uint64_t multiply = 0x20, add = 0x21, multiply_add = 0x23;
+int all_of(Counts const& counts, std::uint64_t operation) {
+  int sum = 0;
+  for (auto const& [instruction, count] : counts) sum += (instruction & 0xff) == operation ? count : 0;
+  return sum;
+}
+
 bool contains(std::string const& text, std::string const& part) { return text.find(part) != std::string::npos; }
 bool is_for_hopper(std::string const& kernel) { return contains(kernel, "cuda17run_hopper_kernel"); }
 bool is_ours(std::string const& kernel) { return contains(kernel, "cuda10run_kernel"); }
@@ -91,6 +99,16 @@ TEST(MachineCode, KernelsForHopper_MultiplyByWarpgroupsWhatTmaCopies) {
       EXPECT_GE(counts[utmaldg], 3) << "queries, keys and values: " << kernel;
       EXPECT_GE(counts[utmastg], 1) << kernel;
       EXPECT_EQ(counts[usetmaxreg], 2) << "one warpgroup gives registers, the others take them: " << kernel;
+      if (!forward) continue;
+      // 64 scores a thread, for the first tile and for the others, and the output's numbers once or twice: s^3 is two
+      // multiplications, an exponential one multiply-add.
+      int const scores = width == 256 ? 64 : 128, slack = 32;
+      if (contains(kernel, "Poly")) {
+        EXPECT_LE(all_of(counts, multiply), 2 * scores + slack + width / 2) << kernel;
+      } else {
+        EXPECT_LE(all_of(counts, multiply_add), scores + slack) << kernel;
+        EXPECT_LE(all_of(counts, add), scores + slack) << "the sum alone: " << kernel;
+      }
     }
   }
   EXPECT_EQ(kernels, 12) << "two activations, forward and for queries with two and three warpgroups; two wide heads";

@@ -30,6 +30,16 @@ concept PointwiseActivation = std::copyable<A> && requires(A const a, T s, Row r
   { a(s, row) } -> std::same_as<T>;
 };
 
+/// A pointwise activation that is homogeneous in the score, a(z s, row) = f(z, row) raw(s) with `a.raw(row)` and
+/// `a.raw_factor(z, row)`: kernels on tensor cores then give `raw` the products q.k as they are, and multiply the
+/// output by f once, where they would multiply each score by z, and each weight by a coefficient. `raw` must not
+/// overflow for products that are sqrt(D) times a score.
+template <class A, class T>
+concept HomogeneousActivation = PointwiseActivation<A, T> && requires(A const a, T z, Row row) {
+  { a.raw(row)(z, row) } -> std::same_as<T>;
+  { a.raw_factor(z, row) } -> std::same_as<T>;
+};
+
 /// `a.for_row(row)`, or `a` itself where it has no such member.
 template <class A>
 ATTN_FUNCTION auto for_row(A const& a, Row row) {
@@ -75,6 +85,8 @@ concept PullsBack = StatesNumeratorSlope<A, T> || requires(detail::OfRow<A> cons
 ///     hides reads as the lowest number, and its numerator is not used; it must not matter once a row has seen another.
 ///     Several threads may share a row, and each sees some of its scores: `scores.row_max(x)` and `scores.row_sum(x)`
 ///     give the largest and the sum of what all of them pass, in the same order of calls; elsewhere they return x.
+///     With a third argument z > 0 it gets products in the place of scores, which are z times these: kernels on tensor
+///     cores then leave the multiplication to it.
 ///  7. Optional: `for_row(row)`, which returns what has all of these members but `Stats`, and they may depend on the
 ///  row:
 ///     a number that differs between heads, say. `A` needs only `Stats` then; what is returned has the same.

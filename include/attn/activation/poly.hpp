@@ -69,6 +69,13 @@ struct Poly {
     return Poly<P, KnownScale>{{scale.template value<double>(row)}, exponent};
   }
 
+  /// c (z s)^P = c z^P s^P: small powers are homogeneous without overflow.
+  ATTN_FUNCTION auto raw(Row) const requires(P >= 1 && P <= 4) { return Poly<P>{}; }
+  template <class T>
+  ATTN_FUNCTION T raw_factor(T z, Row row) const {
+    return scale.template value<T>(row) * exponent.raise(z);
+  }
+
   // Poly states its polynomial.
 
   unsigned degrees() const { return detail::degree_bit(exponent.degree()); }

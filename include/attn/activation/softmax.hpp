@@ -43,6 +43,29 @@ struct Softmax {
     return factor;
   }
 
+  /// The same with scores z products[j], z > 0: a multiply-add for each before its power of two.
+  template <class T, class Products>
+  ATTN_FUNCTION T absorb_tile(Stats<T>& stats, Products const& products, T z) const {
+    T largest = T(lowest<T>);
+    ATTN_UNROLL
+    for (int j = 0; j < products.size(); ++j) largest = attn::larger_number(largest, products[j]);
+    // As if each row had seen a small number: an infinite one less itself, where all are hidden, would be NaN.
+    T const max = attn::larger_number(stats.max, attn::larger_number(products.row_max(largest) * z, T(-1e30f)));
+    T const slope = z * T(log2_of_e), at_zero = -max * T(log2_of_e);
+    T sum = T(0);
+    ATTN_UNROLL
+    for (int j = 0; j < products.size(); ++j) {
+      T const w = attn::exp2_nonpositive(products[j] * slope + at_zero);
+      products.set(j, w);
+      sum += w;
+    }
+    sum = products.row_sum(sum);
+    T const factor = attn::exp_nonpositive(stats.max - max);
+    stats.sum = stats.sum * factor + sum;
+    stats.max = max;
+    return factor;
+  }
+
   template <class T>
   ATTN_FUNCTION T numerator(T s, Stats<T> const& stats) const {
     return attn::exp_nonpositive(s - stats.max);

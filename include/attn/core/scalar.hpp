@@ -106,18 +106,32 @@ template <class T> ATTN_FUNCTION T erf(T a) { return Math<T>::erf(a); }
 ///@}
 // clang-format on
 
-/// e^a for a <= 0, where an exponential that never overflows is cheaper. Any other a gives any number.
+inline constexpr double log2_of_e = 1.4426950408889634;
+
+/// 2^a for a <= 0, where an exponential that never overflows is cheaper. Any other a gives any number. On a GPU, fp32,
+/// one instruction of two roundings; results below 2^-126 are zero.
+template <class T>
+ATTN_FUNCTION T exp2_nonpositive(T a) {
+#if defined(__CUDA_ARCH__)
+  if constexpr (std::same_as<T, float>) {
+    float power;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(a));
+    return power;
+  } else
+#endif
+  {
+    return Kokkos::exp2(a);
+  }
+}
+
+/// e^a for a <= 0, likewise. On a GPU, fp32, the relative error is |a| roundings.
 template <class T>
 ATTN_FUNCTION T exp_nonpositive(T a) {
   if constexpr (requires { Math<T>::exp_nonpositive(a); }) {
     return Math<T>::exp_nonpositive(a);
 #if defined(__CUDA_ARCH__)
   } else if constexpr (std::same_as<T, float>) {
-    // Two instructions, where __expf takes three more to keep results below 2^-126. The relative error is |a|
-    // roundings.
-    float power;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(a * 1.4426950408889634f));  // log2(e)
-    return power;
+    return exp2_nonpositive(a * float(log2_of_e));  // where __expf takes three more to keep results below 2^-126
 #endif
   } else {
     return Math<T>::exp(a);

@@ -52,6 +52,12 @@ struct PointwiseCheck {
     if constexpr (StatesPolynomial<A64>) {
       if (wide.degrees() != 0) same_polynomial(s, row, first);
     }
+    if constexpr (HomogeneousActivation<A64, double>) {
+      double const z = 0.125, by_raw = wide.raw_factor(z, row) * wide.raw(row)(s / z, row);
+      if (!close(first, by_raw, 1e-12 * std::abs(first))) {
+        report.add("raw", "the weight is ", first, at(s, row), ", but by raw and raw_factor ", by_raw);
+      }
+    }
   }
 
   void same_polynomial(double s, Row row, double weight) const {

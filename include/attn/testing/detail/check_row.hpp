@@ -118,16 +118,37 @@ struct RowCheck {
                  ", and from the complete row to ", expected, in_row(scores),
                  ": absorb must return what earlier numerators are multiplied by");
     }
-    std::vector<double> tile(scores.begin() + std::ptrdiff_t(scores.size() / 2), scores.end());
-    if constexpr (requires { a.absorb_tile(stats, TrialTile<double>(tile)); }) {
-      stats = {};
-      sum = 0;
+    std::vector<double> nothing;
+    TrialTile<double> const none(nothing);
+    if constexpr (requires { a.absorb_tile(stats, none); }) {
+      tiles(scores, 1, w, [this](auto& of_row, auto const& tile) { return a.absorb_tile(of_row, tile); });
+    }
+    if constexpr (requires { a.absorb_tile(stats, none, 1.0); }) {
+      double const z = 0.125;
+      tiles(scores, z, w, [&](auto& of_row, auto const& tile) { return a.absorb_tile(of_row, tile, z); });
+    }
+  }
+
+  /// The first half of the scores one by one, the others by absorb(stats, tile of scores / z). A tile that is hidden
+  /// may come first.
+  template <class Absorb>
+  void tiles(std::vector<double> const& scores, double z, std::vector<double> const& w, Absorb const& absorb) const {
+    auto const expected = std::accumulate(w.begin(), w.end(), 0.0);
+    for (bool const hidden_first : {false, true}) {
+      Stats<double> stats;
+      double sum = 0;
+      if (hidden_first) {
+        std::vector<double> hidden(3, lowest<double>);
+        sum *= absorb(stats, TrialTile<double>(hidden));
+      }
       for (std::size_t j = 0; j < scores.size() / 2; ++j) {
         double const factor = a.absorb(stats, scores[j]);
         sum = sum * factor + a.numerator(scores[j], stats);
       }
+      std::vector<double> tile(scores.begin() + std::ptrdiff_t(scores.size() / 2), scores.end());
+      for (double& s : tile) s /= z;
       tile.push_back(lowest<double>);  // a key that a mask hides: it must not matter, and its numerator is not used
-      double const factor = a.absorb_tile(stats, TrialTile<double>(tile));
+      double const factor = absorb(stats, TrialTile<double>(tile));
       sum = std::accumulate(tile.begin(), tile.end() - 1, sum * factor);
       if (!close(sum / a.normalizer(stats), expected, 1e-10 * (std::abs(expected) + largest(w)))) {
         report.add("absorb_tile", "weights sum to ", sum / a.normalizer(stats), ", and by absorb to ", expected,

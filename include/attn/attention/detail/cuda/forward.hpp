@@ -60,6 +60,12 @@ struct RowScores {
   ATTN_FUNCTION int key(int j) const { return j / 2 * 8 + block.thread() % 4 * 2 + j % 2; }
 };
 
+template <int n_tiles, class Block>
+ATTN_FUNCTION void multiply(RowScores<n_tiles, Block> const& scores, float factor) {
+  ATTN_UNROLL
+  for (int j = 0; j < scores.size(); ++j) scores.set(j, scores[j] * factor);
+}
+
 /// Scores that the mask hides become `value`.
 template <int n_tiles, class Block>
 ATTN_FUNCTION void hide(RowScores<n_tiles, Block> const& scores, KeyRange seen, int k0, float value) {
@@ -67,11 +73,43 @@ ATTN_FUNCTION void hide(RowScores<n_tiles, Block> const& scores, KeyRange seen, 
   for (int j = 0; j < scores.size(); ++j) scores.set(j, sees(seen, k0 + scores.key(j)) ? scores[j] : value);
 }
 
-/// The statistics absorb a row's scores of one tile, which become numerators. Returns the factor for earlier sums.
+/// A pointwise activation of products q.k for one row, whose output wants `factor`. fp16 multiplies scores: the weights
+/// of what is sqrt(D) times as large would leave its range.
+template <class A>
+struct RawWeights {
+  A activation;
+  float factor;
+  ATTN_FUNCTION float operator()(float product, Row row) const { return activation(product, row); }
+};
+template <class A>
+struct ScaledWeights {
+  static constexpr float factor = 1;
+  A activation;
+  float score_scale;
+  ATTN_FUNCTION float operator()(float product, Row row) const { return activation(product * score_scale, row); }
+};
+template <Format F, class A>
+ATTN_FUNCTION auto weights_of_products(A const& a, Row row, float score_scale) {
+  if constexpr (HomogeneousActivation<A, float> && F != Format::fp16) {
+    return RawWeights<decltype(a.raw(row))>{a.raw(row), a.raw_factor(score_scale, row)};
+  } else {
+    return ScaledWeights<decltype(for_row(a, row))>{for_row(a, row), score_scale};
+  }
+}
+
+/// The statistics absorb a row's products of one tile, which become numerators. Returns the factor for earlier sums.
 template <class A, class Stats, int n_tiles, class Block>
 ATTN_FUNCTION float absorb_row(A const& a, Stats& stats, RowScores<n_tiles, Block> const& scores, KeyRange seen, int k0,
-                               bool all_visible) {
+                               bool all_visible, float score_scale) {
   float factor = 1;
+  if constexpr (requires {
+                  { a.absorb_tile(stats, scores, score_scale) } -> std::same_as<float>;
+                }) {
+    if (!(score_scale > 0)) multiply(scores, score_scale);
+    if (!all_visible) hide(scores, seen, k0, lowest<float>);
+    return a.absorb_tile(stats, scores, score_scale > 0 ? score_scale : 1.0f);
+  }
+  multiply(scores, score_scale);
   if constexpr (requires {
                   { a.absorb_tile(stats, scores) } -> std::same_as<float>;
                 }) {
@@ -109,7 +147,7 @@ ATTN_FUNCTION Query query_of(Block const& block, Query first, int half) {
 }
 
 /// The products of `query` and a tile of keys become weights, or numerators where the activation needs the whole row;
-/// `weigh` is the activation for this row. Returns the factor for earlier sums.
+/// `weigh` is `weights_of_products` for this row. Returns the factor for earlier sums.
 template <class A, class Weigh, class M, class Stats, int n_tiles, class Block>
 ATTN_FUNCTION float take_weights(A const& a, Weigh const& weigh, Row row, M const& mask, Query const& query, int k0,
                                  bool all_visible, float score_scale, RowScores<n_tiles, Block> const& scores,
@@ -118,21 +156,19 @@ ATTN_FUNCTION float take_weights(A const& a, Weigh const& weigh, Row row, M cons
   if (!all_visible) seen = keys_of(mask, query);
   float factor = 1;
   if constexpr (RowActivation<A, float>) {
-    ATTN_UNROLL
-    for (int j = 0; j < scores.size(); ++j) scores.set(j, scores[j] * score_scale);
-    factor = absorb_row(a, stats, scores, seen, k0, all_visible);
+    factor = absorb_row(a, stats, scores, seen, k0, all_visible, score_scale);
   } else {
     ATTN_UNROLL
-    for (int j = 0; j < scores.size(); ++j) scores.set(j, weigh(scores[j] * score_scale, row));
+    for (int j = 0; j < scores.size(); ++j) scores.set(j, weigh(scores[j], row));
   }
   if (!all_visible) hide(scores, seen, k0, 0.0f);
   return factor;
 }
 
 /// The factor of a complete row; saves its statistics. `head_row` is the first row of the head.
-template <class A, class M, class Stats, class Block>
-ATTN_FUNCTION float finish_row(Block const& block, A const& a, M const& mask, Stats const& stats, Query query,
-                               [[maybe_unused]] Stats* saved, [[maybe_unused]] Index head_row) {
+template <class A, class Weigh, class M, class Stats, class Block>
+ATTN_FUNCTION float finish_row(Block const& block, A const& a, Weigh const& weigh, M const& mask, Stats const& stats,
+                               Query query, [[maybe_unused]] Stats* saved, [[maybe_unused]] Index head_row) {
   if constexpr (RowActivation<A, float>) {
     KeyRange const seen = keys_of(mask, query);
     bool const empty = seen.begin >= seen.end;
@@ -141,7 +177,7 @@ ATTN_FUNCTION float finish_row(Block const& block, A const& a, M const& mask, St
     }
     return empty ? 0.0f : 1.0f / a.normalizer(stats);
   } else {
-    return 1.0f;
+    return weigh.factor;
   }
 }
 
@@ -187,7 +223,7 @@ struct Forward {
     int const first = (tiles - 1 - at.tile) * own;  // causal masks make late tiles dear: start with them
     int const count = n - first < own ? n - first : own;
     Row const row{mask.length(at.batch, m), at.head};
-    [[maybe_unused]] auto const weigh = for_row(a, row);
+    auto const weigh = weights_of_products<F>(a, row, score_scale);
     int const warp_row = block.thread() / 32 * 16 * m_tiles;
     Query const query{at.batch, first, n, m}, warp_query{at.batch, first + warp_row, n, m};
     WarpKeys const keys(mask, warp_query, count - warp_row < 16 * m_tiles ? count - warp_row : 16 * m_tiles);
@@ -242,8 +278,8 @@ struct Forward {
     block.barrier();  // the place of the queries is free for the result
     Index const head_row = (Index(at.batch) * heads + at.head) * n;
     put_sum<typename O::Scalar>(block, sum, q_tile, warp_row, [&](int tile, int half) {
-      return finish_row(block, a, mask, stats[tile][half], query_of(block, rows_of(warp_query, tile), half), saved,
-                        head_row);
+      return finish_row(block, a, weigh, mask, stats[tile][half], query_of(block, rows_of(warp_query, tile), half),
+                        saved, head_row);
     });
     block.barrier();
     store_rows<own, TileShape::threads>(block, q_tile, head_rows(out, at.batch, at.head), first, count,

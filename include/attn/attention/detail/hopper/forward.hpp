@@ -171,7 +171,7 @@ struct HopperForward {
     int const begin = any ? (seen.some.begin - work.keys.begin) / streamed : 0;
     int const end = any ? tiles_of(seen.some.end - work.keys.begin, streamed) : 0;
     Row const row{mask.length(work.at.batch, size.keys), work.at.head};
-    [[maybe_unused]] auto const weigh = for_row(a, row);
+    auto const weigh = weights_of_products<F>(a, row, score_scale);
     Query warp_query = first;
     warp_query.index += block.thread() % warpgroup / 32 * 16;
     Panels<64> const own_rows = rows_of_group(query_use, group);
@@ -244,19 +244,20 @@ struct HopperForward {
       finish_sums_of(end - 1);
     }
     skip(end, work.n_tiles);
-    store(block, work, group, query_use, warp_query, sum, stats);
+    store(block, work, group, query_use, warp_query, sum, stats, weigh);
   }
 
   /// The result goes to the stage that held the warpgroup's queries, and from there to memory.
-  template <class Block>
+  template <class Block, class Weigh>
   ATTN_FUNCTION void store(Block const& block, Work const& work, int group, unsigned query_use, Query const& warp_query,
-                           float const (&sum)[parts][1][part_tiles][4], Stats const (&stats)[2]) const {
+                           float const (&sum)[parts][1][part_tiles][4], Stats const (&stats)[2],
+                           Weigh const& weigh) const {
     Panels<64> const rows = rows_of_group(query_use, group);
     Index const head_row = (Index(work.at.batch) * size.heads + work.at.head) * size.queries;
     float factor[2];
     ATTN_UNROLL
     for (int half = 0; half < 2; ++half) {
-      factor[half] = finish_row(block, a, mask, stats[half], query_of(block, warp_query, half), saved, head_row);
+      factor[half] = finish_row(block, a, weigh, mask, stats[half], query_of(block, warp_query, half), saved, head_row);
     }
     put_panels<F>(block, sum, rows, [&](int half) { return factor[half]; });
     block.publish_writes();
