@@ -29,6 +29,11 @@ void run_in_turn(Kernel const& kernel) {
   }
 }
 
+/// Of the heads of `count` sequences, two together.
+cuda::WorkOrder order_of(Index count, Index heads, Index rows, int own) {
+  return {count * heads, attn::detail::tiles_of(rows, own), 1, 3};
+}
+
 /// Forward and, for widths that have kernels for it, backward.
 template <class K, class A>
 EmulatedOutputs run_hopper(EmulatedInputs<A> const& in) {
@@ -47,12 +52,14 @@ EmulatedOutputs run_hopper(EmulatedInputs<A> const& in) {
       stats.saved(),
       in.mask,
       {int(s.batch), int(s.heads), int(s.kv_heads), int(s.queries), int(s.keys)},
-      in.scale()});
+      in.scale(),
+      order_of(s.batch, s.heads, s.queries, TileShape::own)});
   EmulatedOutputs result;
   result.out = out.numbers();
   result.gaps_are_untouched = out.gaps_are_untouched();
   result.stats = stats.normalizers(in.activation);
   if constexpr (cuda::has_hopper_backward<K::format, K::width>) {
+    using cuda::Part;
     EmulatedBackward<X, A> b(in, stored, out, stats.saved());
     auto const map = [](Stored<X> const& x) { return EmulatedMap(x.tensor(), 64); };
     auto const gradient = [&](auto part, auto consumers, EmulatedMap const& own1, EmulatedMap const& own2,
@@ -61,10 +68,17 @@ EmulatedOutputs run_hopper(EmulatedInputs<A> const& in) {
       using BackwardTileShape = cuda::HopperBackwardTileShape<K::width, consumers()>;
       using Inputs = typename EmulatedBackward<X, A>::Inputs;
       run_in_turn(cuda::HopperGradient<K::format, K::width, BackwardTileShape, part(), Inputs, EmulatedMap>{
-          {b.inputs, b.facts.data(), b.parts.data()}, own1, own2, streamed1, streamed2, first, second});
+          {b.inputs, b.facts.data(), b.parts.data()},
+          own1,
+          own2,
+          streamed1,
+          streamed2,
+          first,
+          second,
+          part() == Part::queries ? order_of(s.batch, s.heads, s.queries, BackwardTileShape::own)
+                                  : order_of(s.batch, s.kv_heads, s.keys, BackwardTileShape::own)});
     };
     auto const q = map(stored.q), k = map(stored.k), v = map(stored.v), d_out = map(stored.d_out);
-    using cuda::Part;
     gradient(std::integral_constant<Part, Part::queries>(), std::integral_constant<int, K::consumers>(), q, d_out, k, v,
              map(b.d_q), EmulatedMap());
     gradient(std::integral_constant<Part, Part::keys_and_values>(), std::integral_constant<int, 2>(), k, v, q, d_out,
@@ -81,6 +95,29 @@ void expect_right(EmulatedInputs<A> const& in) {
   auto want = run_reference<typename K::X>(in);
   if constexpr (!cuda::has_hopper_backward<K::format, K::width>) want.d_q = want.d_k = want.d_v = want.parts = {};
   EXPECT_SOUND(are_right(got, want, in.shape, promised_error(K::format)));
+}
+
+TEST(CudaHopper, BlocksTakeEveryTileOnce_AndAlikeManyKeysUnderCausalMasks) {
+  int const blocks = 132, own = 192, streamed = 128;  // those of an H100, and of the forward kernel
+  for (Index const tokens : {1000, 1024, 2048, 4096, 8192, 16384}) {
+    int const heads = int(16 * 16384 / tokens), tiles = int(attn::detail::tiles_of(tokens, own));
+    cuda::WorkOrder const order(heads, tiles, tokens * 64 * 2 * 2, 50 << 20);
+    std::vector<int> seen(std::size_t(order.size()));
+    double all = 0, most = 0;
+    for (int block = 0; block < blocks; ++block) {
+      double keys = 0;
+      for (int round = 0, w; (w = order.work(block, blocks, round)) < order.size(); ++round) {
+        auto const at = order.place(w, heads);
+        ++seen[std::size_t(at.head * tiles + at.tile)];
+        Index const last = std::min<Index>((tiles - at.tile) * own, tokens);  // the forward kernel begins at the end
+        keys += double(attn::detail::tiles_of(last, streamed));
+      }
+      all += keys;
+      most = std::max(most, keys);
+    }
+    EXPECT_EQ(seen, std::vector<int>(seen.size(), 1)) << tokens << " tokens";
+    EXPECT_GT(all / blocks / most, 0.92) << "balance at " << tokens << " tokens";  // head by head 0.53 to 0.80
+  }
 }
 
 TEST(CudaHopper, AgreesWithTheReference_AtAllLengths) {

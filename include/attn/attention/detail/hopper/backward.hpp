@@ -40,8 +40,7 @@ struct HopperGradient {
 
   Rows rows;
   Map own_first, own_second, streamed_first, streamed_second, d_first, d_second;
-
-  ATTN_FUNCTION int works() const { return int(own_tensor().extent(0)) * heads() * tiles_of(own_rows(), own); }
+  WorkOrder order;
 
   template <class Block>
   ATTN_FUNCTION void operator()(Block const& block) const {
@@ -58,7 +57,7 @@ struct HopperGradient {
     } else {
       block.template take_registers<Shape::consumer_registers>();
       unsigned use = 0, own_use = 0;
-      for (int w = int(block.index()); w < works(); w += int(block.blocks()), ++own_use) {
+      for (int w; (w = order.work(block, int(own_use))) < order.size(); ++own_use) {
         use = consume(block, Work(*this, w), group, own_use, use);
       }
     }
@@ -79,7 +78,7 @@ struct HopperGradient {
     int first, count;
 
     ATTN_FUNCTION Work(HopperGradient const& g, int index)
-        : at(index, g.heads(), tiles_of(g.own_rows(), own)),
+        : at(g.order.place(index, g.heads())),
           first((Rows::of_queries ? tiles_of(g.own_rows(), own) - 1 - at.tile : at.tile) * own),
           count(g.own_rows() - first < own ? g.own_rows() - first : own) {}
   };
@@ -101,7 +100,7 @@ struct HopperGradient {
     Own const own_stages = own_pipeline();
     Tiles const tiles = tile_pipeline();
     unsigned use = 0, own_use = 0, cuts = 0;
-    for (int w = int(block.index()); w < works(); w += int(block.blocks()), ++own_use) {
+    for (int w; (w = order.work(block, int(own_use))) < order.size(); ++own_use) {
       Work const work(*this, w);
       own_stages.wait_empty(block, own_use);
       if (issues) {

@@ -16,6 +16,7 @@
 
 #include "attn/attention/detail/cuda/forward.hpp"
 #include "attn/attention/detail/hopper/tile.hpp"
+#include "attn/attention/detail/hopper/work_order.hpp"
 
 namespace attn::detail::cuda {
 
@@ -55,8 +56,7 @@ struct HopperForward {
   M mask;
   Sizes size;
   float score_scale;
-
-  ATTN_FUNCTION int works() const { return size.batch * size.heads * tiles_of(size.queries, own); }
+  WorkOrder order;
 
   template <class Block>
   ATTN_FUNCTION void operator()(Block const& block) const {
@@ -91,7 +91,7 @@ struct HopperForward {
 
   ATTN_FUNCTION Work work(int index) const {
     int const all = tiles_of(size.queries, own);
-    TeamPlace const at(index, size.heads, all);
+    TeamPlace const at = order.place(index, size.heads);
     int const first = (all - 1 - at.tile) * own;  // causal masks make late tiles dear: start with them
     int const count = size.queries - first < own ? size.queries - first : own;
     KeyRange const keys = hull(mask, {at.batch, first, size.queries, size.keys}, count);
@@ -105,7 +105,7 @@ struct HopperForward {
     Queries const queries = query_pipeline();
     Tiles const tiles = tile_pipeline();
     unsigned use = 0, query_use = 0, cuts = 0;
-    for (int w = int(block.index()); w < works(); w += int(block.blocks()), ++query_use) {
+    for (int w; (w = order.work(block, int(query_use))) < order.size(); ++query_use) {
       Work const work = this->work(w);
       queries.wait_empty(block, query_use);
       if (issues) {
@@ -155,7 +155,7 @@ struct HopperForward {
   template <class Block>
   ATTN_FUNCTION void consume(Block const& block, int group) const {
     unsigned use = 0, query_use = 0;
-    for (int w = int(block.index()); w < works(); w += int(block.blocks()), ++query_use) {
+    for (int w; (w = order.work(block, int(query_use))) < order.size(); ++query_use) {
       Work const work = this->work(w);
       attend(block, work, group, query_use, use);
       use += unsigned(2 * work.n_tiles);

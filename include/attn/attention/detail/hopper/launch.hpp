@@ -97,11 +97,19 @@ __global__ void __launch_bounds__(Kernel::Shape::threads, 1) run_hopper_kernel(_
 #endif
 }
 
-/// Asynchronous on `exec`. `rows` (B, H, N, .) are shared out to blocks in tiles.
-template <class Kernel, class Rows>
-void launch_on_hopper(Kokkos::Cuda const& exec, Kernel const& kernel, Rows const& rows) {
-  check_blocks(rows.extent(0) * rows.extent(1) * tiles_of(rows.extent(2), Kernel::own));
-  int const blocks = std::min(kernel.works(), exec.cuda_device_prop().multiProcessorCount);
+/// How `rows` (B, H, N, .) are shared out to blocks in tiles of `own`, past which `streamed_rows` of heads of `width`
+/// pass.
+template <class Rows>
+WorkOrder work_order(Kokkos::Cuda const& exec, Rows const& rows, int own, Index streamed_rows, int width) {
+  Index const heads = rows.extent(0) * rows.extent(1), tiles = tiles_of(rows.extent(2), own);
+  check_blocks(heads * tiles);
+  return {heads, tiles, 2 * streamed_rows * width * 2, exec.cuda_device_prop().l2CacheSize};
+}
+
+/// Asynchronous on `exec`.
+template <class Kernel>
+void launch_on_hopper(Kokkos::Cuda const& exec, Kernel const& kernel) {
+  int const blocks = std::min(kernel.order.size(), exec.cuda_device_prop().multiProcessorCount);
   launch(exec, run_hopper_kernel<Kernel>, kernel, blocks, Kernel::Shape::threads, Kernel::shared_bytes);
 }
 
@@ -120,8 +128,9 @@ void forward_on_hopper(Kokkos::Cuda const& exec, A const& a, Q const& q, K const
         saved,
         mask,
         {int(q.extent(0)), int(q.extent(1)), int(k.extent(1)), int(q.extent(2)), int(k.extent(2))},
-        score_scale};
-    launch_on_hopper(exec, kernel, q);
+        score_scale,
+        work_order(exec, q, TileShape::own, k.extent(2), width)};
+    launch_on_hopper(exec, kernel);
   });
 }
 
@@ -137,12 +146,27 @@ void backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, float* row_fa
   with_consumers<width>(x.q.extent(2), [&](auto consumers) {
     using TileShape = HopperBackwardTileShape<width, consumers()>;
     HopperGradient<F, width, TileShape, Part::queries, Inputs, CUtensorMap> const kernel{
-        {x, row_facts, parts}, q, d_out, k, v, tensor_map(d_q, 64), {}};
-    launch_on_hopper(exec, kernel, x.q);
+        {x, row_facts, parts},
+        q,
+        d_out,
+        k,
+        v,
+        tensor_map(d_q, 64),
+        {},
+        work_order(exec, x.q, TileShape::own, x.k.extent(2), width)};
+    launch_on_hopper(exec, kernel);
   });
-  HopperGradient<F, width, HopperBackwardTileShape<width, 2>, Part::keys_and_values, Inputs, CUtensorMap> const kernel{
-      {x, row_facts, nullptr}, k, v, q, d_out, tensor_map(d_k, 64), tensor_map(d_v, 64)};
-  launch_on_hopper(exec, kernel, x.k);
+  using TileShape = HopperBackwardTileShape<width, 2>;
+  HopperGradient<F, width, TileShape, Part::keys_and_values, Inputs, CUtensorMap> const kernel{
+      {x, row_facts, nullptr},
+      k,
+      v,
+      q,
+      d_out,
+      tensor_map(d_k, 64),
+      tensor_map(d_v, 64),
+      work_order(exec, x.k, TileShape::own, x.q.extent(2) * (x.q.extent(1) / x.k.extent(1)), width)};
+  launch_on_hopper(exec, kernel);
 }
 
 #endif
