@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <set>
 #include <string>
@@ -67,7 +68,8 @@ double turn(Timed const& timed, double seconds) {
 class Peers {
  public:
   /// Takes its flags out of the arguments: --peer=PYTHON, the interpreter in whose environment the packages of
-  /// bench/peers/requirements.txt are (no peer without it), --rounds=7, and --turn=0.3, seconds.
+  /// bench/peers/requirements.txt are (no peer without it), --rounds=7, --turn=0.3, seconds, --compared=FILE for what
+  /// was compared as JSON, and --scripts=DIR where this program was carried away from bench/peers.
   Peers(int& argc, char** argv, std::string script) : script_(std::move(script)) {
     int kept = 1;
     for (int i = 1; i < argc; ++i) {
@@ -119,6 +121,15 @@ class Peers {
       said_ += text;
     }
     said_ += "\n";
+    if (file_.empty()) return;
+    nlohmann::json of_variants;
+    for (Variant const& v : variants) of_variants[v.name] = spread(v.seconds).median;
+    written_.push_back({{"name", name},
+                        {"seconds", spread(ours).median},
+                        {"ratio", {ratio.low, ratio.median, ratio.high}},
+                        {"variants", of_variants},
+                        {"torch", prepared.value("torch", "?")}});
+    std::ofstream(file_) << written_.dump(1) << "\n";
   }
 
   /// What was compared, and what went wrong.
@@ -141,6 +152,10 @@ class Peers {
       rounds_ = std::max(1, std::atoi(value("--rounds=").c_str()));
     } else if (argument.starts_with("--turn=")) {
       turn_ = std::max(0.0, std::atof(value("--turn=").c_str()));
+    } else if (argument.starts_with("--compared=")) {
+      file_ = value("--compared=");
+    } else if (argument.starts_with("--scripts=")) {
+      scripts_ = value("--scripts=");
     } else {
       return false;
     }
@@ -150,7 +165,7 @@ class Peers {
   /// The script's answer, which is empty where there is none.
   nlohmann::json ask(nlohmann::json const& question) {
     if (!child_) {
-      auto const path = std::filesystem::path(__FILE__).parent_path() / "peers" / script_;
+      auto const path = scripts_ / script_;
       std::vector<std::string> arguments = {python_, path.string(), "--serve"};
       arguments.insert(arguments.end(), flags_.begin(), flags_.end());
       child_ = std::make_unique<Child>(arguments);
@@ -163,7 +178,9 @@ class Peers {
     return {};
   }
 
-  std::string script_, python_;
+  std::string script_, python_, file_;
+  std::filesystem::path scripts_ = std::filesystem::path(__FILE__).parent_path() / "peers";
+  nlohmann::json written_;
   std::vector<std::string> flags_;
   int rounds_ = 7;
   double turn_ = 0.3;
