@@ -53,7 +53,7 @@ struct Case {
   }
 };
 
-Case const demo{28, 4, 1, 48, 3, 2, 10, 64};  // train_vision --demo, whose head sees a mean of the tokens
+Case const demo{28, 4, 1, 48, 2, 2, 10, 64};  // train_vision --demo, whose head sees a mean of the tokens
 Case const tiny{224, 16, 3, 192, 12, 3, 1000, on_host ? 32 : 256};  // ViT-Ti/16
 Case const base{224, 16, 3, 768, 12, 12, 1000, 128};                // ViT-B/16
 std::vector<Case const*> const cases = on_host ? std::vector{&demo, &tiny} : std::vector{&demo, &tiny, &base};

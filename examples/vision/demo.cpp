@@ -106,7 +106,7 @@ io::Report report(std::vector<Outcome> const& runs, std::vector<io::ReportFigure
 void use_demo_sizes(ModelSettings& model) {
   if (!model.patch) model.patch = Extent{4, 4};
   if (!model.width) model.width = 48;
-  if (!model.depth) model.depth = Stages(3);
+  if (!model.depth) model.depth = Stages(2);
   if (!model.heads) model.heads = Stages(2);
 }
 
