@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 #include <set>
 #include <string>
 #include <utility>
@@ -278,6 +279,71 @@ TEST(EvaluationBatches, GoThroughAllImagesInOrderEveryTime) {
       batches.rewind();
     }
   }
+}
+
+TEST(TrainingBatches, InParts_AreSharedByRanksAsByOne) {
+  Dataset const data = numbered_images(20, 1, 3, 4, 5);
+  for (std::size_t const repeats : {1, 3}) {
+    BatchOptions options = everything(7);  // of 7 images, parts of 2, 2, 2 and 1; the last batch of an epoch has 6
+    options.drop_last = false;
+    options.repeats = repeats;
+    options.mixing = {};
+    TrainingBatches<> whole(data, options);
+    std::vector<std::vector<Copy>> of_rank;
+    for (std::size_t rank = 0; rank < 4; ++rank) {
+      BatchOptions mine = options;
+      mine.parts = {4, rank, 4};
+      TrainingBatches<> batches(data, mine);
+      EXPECT_EQ(batches.batches_per_epoch(), whole.batches_per_epoch());
+      for (int i = 0; i < 6; ++i) of_rank.resize(4), of_rank[rank].push_back(copy_of(batches.next()));
+    }
+    for (std::size_t i = 0; i < 6; ++i) {
+      Copy const all = copy_of(whole.next());
+      for (std::size_t place = 0; place < all.indices.size(); ++place) {
+        Copy const& part = of_rank[place % 4][i];
+        EXPECT_EQ(part.index, all.index);
+        ASSERT_EQ(part.indices.size(), (all.indices.size() - place % 4 + 3) / 4);
+        EXPECT_EQ(part.indices[place / 4], all.indices[place]);
+        EXPECT_TRUE(std::equal(all.images.begin() + 12 * place, all.images.begin() + 12 * (place + 1),
+                               part.images.begin() + 12 * (place / 4)));
+      }
+    }
+  }
+  BatchOptions one = everything(8), two = one;  // mixing, too: a rank that makes all parts, and two that share them
+  one.parts = {4, 0, 1};
+  two.parts = {4, 1, 2};
+  TrainingBatches<> all(data, one), second(data, two);
+  for (int part = 0; part < 8; ++part) {
+    Copy const expected = copy_of(all.next());
+    if (part % 2 == 1) EXPECT_EQ(copy_of(second.next()), expected);
+  }
+}
+
+TEST(TrainingBatches, OfFewerImagesThanParts_LeaveSomeEmpty) {
+  Dataset const data = numbered_images(6, 1, 3, 4, 5);
+  BatchOptions options = everything(3);
+  options.parts = {4, 3, 4};
+  EXPECT_EQ(TrainingBatches<>(data, options).next().size(), 0u);
+  EXPECT_EQ(options.parts.weight(3), 0);
+  options.parts.rank = 2;
+  EXPECT_EQ(TrainingBatches<>(data, options).next().size(), 1u);
+  EXPECT_EQ(options.parts.weight(3), 4.0 / 3);
+  options.parts = {4, 0, 2};
+  EXPECT_ERROR((TrainingBatches<>(data, options)), "give a batch that the 4 parts of a step divide, got 3");
+  options.parts = {3, 0, 2};
+  EXPECT_ERROR((TrainingBatches<>(data, options)), "parts that ranks divide, got 0, 2 and 3");
+}
+
+TEST(EvaluationBatches, OfSeveralRanks_SeeEachImageOnce) {
+  Dataset const data = numbered_images(20, 1, 3, 3, 3);
+  std::vector<std::size_t> seen;
+  for (std::size_t rank = 0; rank < 9; ++rank) {  // more than the 7 batches
+    EvaluationBatches batches(DatasetImages<float>(data), 3, 1, rank, 9);
+    while (auto const* batch = batches.next()) seen.insert(seen.end(), batch->indices.begin(), batch->indices.end());
+  }
+  std::vector<std::size_t> expected(20);
+  std::iota(expected.begin(), expected.end(), 0);
+  EXPECT_EQ(seen, expected);
 }
 
 TEST(EvaluationBatches, CanBeRewoundInTheMiddle) {

@@ -115,6 +115,21 @@ TEST(SequenceBatches, APassShowsAllExamplesInOrder) {
   EXPECT_EQ(sizes, (std::vector<std::size_t>{3, 3}));
 }
 
+TEST(SequenceBatches, InParts_AreSharedByRanks) {
+  Sequences const data = numbered(10);
+  SequenceStream whole(data, 5, {7, 0});
+  SequenceStream first(data, 5, {7, 0}, 0, 1, {2, 0, 2}), second(data, 5, {7, 0}, 0, 2, {2, 1, 2});
+  for (int i = 0; i < 5; ++i) {
+    auto const all = whole.next().indices, even = first.next().indices, odd = second.next().indices;
+    EXPECT_EQ(even, (std::vector<std::size_t>{all[0], all[2], all[4]}));
+    EXPECT_EQ(odd, (std::vector<std::size_t>{all[1], all[3]}));
+  }
+  SequencePass pass(data, 3, false, 1, 1, 2);  // batches 1 and 3
+  EXPECT_EQ(pass.next()->indices, (std::vector<std::size_t>{3, 4, 5}));
+  EXPECT_EQ(pass.next()->indices, (std::vector<std::size_t>{9}));
+  EXPECT_EQ(pass.next(), nullptr);
+}
+
 TEST(SequenceBatches, WrongSizesAreRefused) {
   Sequences data = numbered(3);
   EXPECT_THROW(SequenceStream(data, 0, {}), attn::Error);

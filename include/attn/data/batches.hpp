@@ -3,6 +3,7 @@
 #pragma once
 
 #include "attn/core/concepts.hpp"
+#include "attn/data/batch_parts.hpp"
 #include "attn/data/mix.hpp"
 #include "attn/data/prefetch.hpp"
 #include "attn/data/source.hpp"
@@ -77,6 +78,7 @@ struct BatchOptions {
   std::uint64_t first_epoch = 0;  // where to start: a resumed run continues with the batch after its checkpoint
   std::uint64_t first_batch = 0;
   std::size_t workers = 1;  // threads that prepare batches; as many batches are ahead
+  BatchParts parts = {};    // in which batches are read
   std::size_t repeats = 1;  // of each image, one after the other, each time augmented anew (Hoffer et al. 2019)
 };
 
@@ -108,13 +110,15 @@ DatasetImages<T> checked_images(char const* name, Dataset const& data, Augmentat
 }
 
 /// Reads the samples `batch.indices`, sample i with the key subkey(key, i), in its repetitions with keys below it.
-/// `first`: the place of the batch in its epoch, where each sample stands `repeats` times.
+/// `first`: the place of the first one in its epoch, where each sample stands `repeats` times; the next is `stride`
+/// places on.
 template <class S, class T>
-void read_samples(S const& source, RandomKey key, Batch<T>& batch, std::size_t first = 0, std::size_t repeats = 1) {
+void read_samples(S const& source, RandomKey key, Batch<T>& batch, std::size_t first = 0, std::size_t repeats = 1,
+                  std::size_t stride = 1) {
   std::size_t const size = source.shape().image_size();
   for (std::size_t b = 0; b < batch.size(); ++b) {
     ImageSample<T> sample{.pixels = batch.images().data() + b * size};
-    std::size_t const repetition = (first + b) % repeats;
+    std::size_t const repetition = (first + b * stride) % repeats;
     RandomKey const own = subkey(key, batch.indices[b]);
     source.sample(batch.indices[b], repetition == 0 ? own : subkey(subkey(own, "repetition"), repetition), sample);
     batch.labels()(b) = sample.label;
@@ -136,19 +140,21 @@ class TrainingBatches {
       : source_(std::move(source)),
         options_(checked(options, source_.size())),
         orders_(options.workers, Shuffled(source_.size())),
-        places_(detail::ring<T>(source_.shape(), options.batch_size, options.workers)),
+        places_(detail::ring<T>(source_.shape(), options.parts.samples(0, options.batch_size), options.workers)),
         prefetch_(places_, options.workers, [this](std::uint64_t number, Batch<T>& batch, std::size_t worker) {
           return fill(number, batch, worker);
         }) {}
 
   std::uint64_t batches_per_epoch() const { return data::batches_per_epoch(source_.size(), options_); }
 
-  /// The next batch; it is overwritten after the next call, so a copy to a device must have finished by then.
+  /// The next batch, or of a batch in parts the next part that is read here; one of no images where there are fewer
+  /// images than parts. It is overwritten after the next call, so a copy to a device must have finished by then.
   Batch<T> const& next() { return *prefetch_.next(); }
 
  private:
   static BatchOptions const& checked(BatchOptions const& options, std::size_t count) {
     options.mixing.check();
+    options.parts.check("TrainingBatches", options.batch_size);
     ATTN_CHECK(options.smoothing >= 0 && options.smoothing < 1,
                "TrainingBatches: give a smoothing of at least 0 and below 1, not ", options.smoothing);
     ATTN_CHECK(options.batch_size > 0 && options.batch_size <= count,
@@ -168,19 +174,24 @@ class TrainingBatches {
 
   /// On a background thread, in plain loops: nothing depends on the threads of an execution space.
   bool fill(std::uint64_t number, Batch<T>& batch, std::size_t worker) {
-    std::uint64_t const at = options_.first_batch + number;
+    BatchParts const& parts = options_.parts;
+    std::uint64_t const at = options_.first_batch + parts.batch(number);
     batch.epoch = options_.first_epoch + at / batches_per_epoch();
     batch.index = at % batches_per_epoch();
     RandomKey const epoch_key = subkey(subkey(options_.key, "epoch"), batch.epoch);
     auto const& order = orders_[worker](subkey(epoch_key, "order"));
 
-    std::size_t const first = batch.index * options_.batch_size;
-    batch.indices.resize(std::min(options_.batch_size, images_per_epoch(order.size(), options_) - first));
-    for (std::size_t b = 0; b < batch.size(); ++b) batch.indices[b] = order[(first + b) / options_.repeats];
-    detail::read_samples(source_, subkey(epoch_key, "augmentation"), batch, first, options_.repeats);
+    std::size_t const begin = batch.index * options_.batch_size, part = parts.part(number), first = begin + part;
+    std::size_t const size = std::min(options_.batch_size, images_per_epoch(order.size(), options_) - begin);
+    batch.indices.resize(parts.samples(part, size));
+    for (std::size_t b = 0; b < batch.size(); ++b) {
+      batch.indices[b] = order[(begin + parts.place(part, b)) / options_.repeats];
+    }
+    detail::read_samples(source_, subkey(epoch_key, "augmentation"), batch, first, options_.repeats, parts.parts);
 
     ImageShape const shape = source_.shape();
-    batch.mix = draw_mix(subkey(subkey(epoch_key, "mix"), batch.index), options_.mixing, shape.height, shape.width);
+    std::uint64_t const mix = batch.index * parts.parts + part;
+    batch.mix = draw_mix(subkey(subkey(epoch_key, "mix"), mix), options_.mixing, shape.height, shape.width);
     apply_mix(batch.mix, batch.images().data(), batch.size(), shape.channels, shape.height, shape.width);
     fill_targets(batch.labels().data(), batch.size(), static_cast<std::size_t>(shape.classes), options_.smoothing,
                  batch.mix.ratio, batch.targets().data());
@@ -198,7 +209,8 @@ template <class S>
 TrainingBatches(S, BatchOptions const&) -> TrainingBatches<std::remove_pointer_t<decltype(S::Sample::pixels)>, S>;
 
 /// All images of a dataset or another source in order, once, without random changes; the last batch may be smaller. A
-/// dataset must outlive this. `rewind` starts again, in the same buffers.
+/// dataset must outlive this. `rewind` starts again, in the same buffers. Of several ranks each may read its share: the
+/// batches first, first + stride, ...
 template <class T = float, ImageSource<T> S = DatasetImages<T>>
 class EvaluationBatches {
  public:
@@ -206,10 +218,13 @@ class EvaluationBatches {
                     std::size_t workers = 1) requires std::same_as<S, DatasetImages<T>>
       : EvaluationBatches(detail::checked_images<T>("EvaluationBatches", data), batch_size, workers) {}
 
-  EvaluationBatches(S source, std::size_t batch_size, std::size_t workers = 1)
+  EvaluationBatches(S source, std::size_t batch_size, std::size_t workers = 1, std::size_t first = 0,
+                    std::size_t stride = 1)
       : source_(std::move(source)),
         batch_size_(batch_size),
         workers_(workers),
+        first_(first),
+        stride_(stride),
         places_(detail::ring<T>(source_.shape(), batch_size, workers)) {
     ATTN_CHECK(batch_size > 0, "EvaluationBatches: give a batch_size of at least 1");
     rewind();
@@ -217,6 +232,8 @@ class EvaluationBatches {
 
   /// The next batch, overwritten after the next call; nullptr after the last.
   Batch<T> const* next() { return prefetch_->next(); }
+
+  int classes() const { return source_.shape().classes; }
 
   void rewind() {
     prefetch_.reset();
@@ -226,6 +243,7 @@ class EvaluationBatches {
 
  private:
   bool fill(std::uint64_t number, Batch<T>& batch) {
+    number = first_ + number * stride_;
     if (number >= (source_.size() + batch_size_ - 1) / batch_size_) return false;
     std::size_t const begin = number * batch_size_;
     batch.indices.resize(std::min(batch_size_, source_.size() - begin));
@@ -238,13 +256,13 @@ class EvaluationBatches {
   }
 
   S source_;
-  std::size_t batch_size_, workers_;
+  std::size_t batch_size_, workers_, first_, stride_;
   std::vector<Batch<T>> places_;
   std::optional<Prefetch<Batch<T>>> prefetch_;  // last: its threads use all of the above
 };
 
 template <class S>
-EvaluationBatches(S, std::size_t, std::size_t = 1)
+EvaluationBatches(S, std::size_t, std::size_t = 1, std::size_t = 0, std::size_t = 1)
     -> EvaluationBatches<std::remove_pointer_t<decltype(S::Sample::pixels)>, S>;
 
 }  // namespace attn::data

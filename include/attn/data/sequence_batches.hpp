@@ -3,6 +3,7 @@
 #pragma once
 
 #include "attn/core/concepts.hpp"
+#include "attn/data/batch_parts.hpp"
 #include "attn/data/batches.hpp"
 #include "attn/data/prefetch.hpp"
 #include "attn/data/sequences.hpp"
@@ -88,21 +89,24 @@ inline std::vector<SequenceBatch> ring(Sequences const& data, std::size_t batch_
 }  // namespace detail
 
 /// An endless stream of examples: all of them in random order, then all in another order, and so on; batches go over
-/// the ends of epochs. Example number k depends on (key, k) alone, so a resumed run starts at `first`. The dataset must
-/// outlive this. Allocates only when it is made.
+/// the ends of epochs. Example number k depends on (key, k) alone, so a resumed run starts at `first`. Batches may be
+/// read in parts. The dataset must outlive this. Allocates only when it is made.
 class SequenceStream {
  public:
   SequenceStream(Sequences const& data, std::size_t batch_size, RandomKey key, std::uint64_t first = 0,
-                 std::size_t workers = 1)
+                 std::size_t workers = 1, BatchParts const& parts = {})
       : data_(checked(data, batch_size)),
         batch_size_(batch_size),
+        parts_(parts),
         key_(key),
         first_(first),
         orders_(workers, Shuffled(data.count())),
-        places_(detail::ring(data, batch_size, workers)),
+        places_(detail::ring(data, parts.samples(0, batch_size), workers)),
         prefetch_(places_, workers, [this](std::uint64_t number, SequenceBatch& batch, std::size_t worker) {
           return fill(number, batch, worker);
-        }) {}
+        }) {
+    parts.check("SequenceStream", batch_size);
+  }
   SequenceStream(SequenceStream&&) = delete;
 
   /// The next batch; it is overwritten after the next call.
@@ -117,8 +121,10 @@ class SequenceStream {
 
   bool fill(std::uint64_t number, SequenceBatch& batch, std::size_t worker) {
     batch.indices.clear();
-    std::uint64_t const begin = first_ + number * batch_size_;
-    for (std::uint64_t k = begin; k < begin + batch_size_; ++k) {
+    std::uint64_t const begin = first_ + parts_.batch(number) * batch_size_;
+    std::size_t const part = parts_.part(number);
+    for (std::size_t i = 0; i < parts_.samples(part, batch_size_); ++i) {
+      std::uint64_t const k = begin + parts_.place(part, i);
       batch.indices.push_back(orders_[worker](subkey(key_, k / data_.count()))[k % data_.count()]);
     }
     batch.pack(data_);
@@ -127,6 +133,7 @@ class SequenceStream {
 
   Sequences const& data_;
   std::size_t batch_size_;
+  BatchParts parts_;
   RandomKey key_;
   std::uint64_t first_;
   std::vector<Shuffled> orders_;  // of each worker
@@ -134,13 +141,16 @@ class SequenceStream {
   Prefetch<SequenceBatch> prefetch_;  // last: its threads use all of the above
 };
 
-/// All examples in order, once; the last batch may be smaller, or is left out with `drop_last`. The dataset must
-/// outlive this.
+/// All examples in order, once; the last batch may be smaller, or is left out with `drop_last`. Of several ranks each
+/// may read its share: the batches first, first + stride, ... The dataset must outlive this.
 class SequencePass {
  public:
-  SequencePass(Sequences const& data, std::size_t batch_size, bool drop_last = false, std::size_t workers = 1)
+  SequencePass(Sequences const& data, std::size_t batch_size, bool drop_last = false, std::size_t workers = 1,
+               std::size_t first = 0, std::size_t stride = 1)
       : data_(checked(data, batch_size)),
         batch_size_(batch_size),
+        first_(first),
+        stride_(stride),
         end_(drop_last ? data.count() / batch_size * batch_size : data.count()),
         places_(detail::ring(data, batch_size, workers)),
         prefetch_(places_, workers,
@@ -158,6 +168,7 @@ class SequencePass {
   }
 
   bool fill(std::uint64_t number, SequenceBatch& batch) {
+    number = first_ + number * stride_;
     if (number >= (end_ + batch_size_ - 1) / batch_size_) return false;
     std::size_t const begin = number * batch_size_;
     batch.indices.resize(std::min(batch_size_, end_ - begin));
@@ -167,7 +178,7 @@ class SequencePass {
   }
 
   Sequences const& data_;
-  std::size_t batch_size_, end_;
+  std::size_t batch_size_, first_, stride_, end_;
   std::vector<SequenceBatch> places_;
   Prefetch<SequenceBatch> prefetch_;  // last: its threads use all of the above
 };
