@@ -44,12 +44,17 @@ struct Trainer {
   }
 };
 
+struct SharingTrainer : Trainer {
+  static constexpr bool shares = true;
+};
+
 /// Runs a command line and leaves the process with its code.
+template <class Program = Trainer>
 [[noreturn]] void exit_with(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "/some/where/train");
   std::vector<char const*> argv;
   for (std::string const& argument : arguments) argv.push_back(argument.c_str());
-  Trainer trainer;
+  Program trainer;
   std::_Exit(run_main(static_cast<int>(argv.size()), argv.data(), trainer));
 }
 
@@ -103,6 +108,21 @@ TEST(Options, BadValuesAreOneLineAndCodeTwo) {
   EXPECT_EXIT(exit_with({"--seed"}), ::testing::ExitedWithCode(2), "^train: --seed[^\n]*\n$");
   EXPECT_EXIT(exit_with({"--seed", "1", "--seed", "2"}), ::testing::ExitedWithCode(2), "^train: --seed[^\n]*\n$");
   EXPECT_EXIT(exit_with({"--", "3"}), ::testing::ExitedWithCode(2), "^train: unexpected argument[^\n]*\n$");
+}
+
+TEST(Options, StartedAsSeveralProcesses_IsRefusedByOneOfThem) {
+  auto const started = [](char const* size, char const* rank, char const* how) {
+    ::setenv(size, "4", 1);
+    ::setenv(rank, how, 1);
+  };
+  EXPECT_EXIT((started("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "0"), exit_with<SharingTrainer>({})),
+              ::testing::ExitedWithCode(2),
+              "^train: mpirun started this program 4 times, but it was built without MPI; build it with "
+              "-DATTN_ENABLE_MPI=ON, or start it once\n$");
+  EXPECT_EXIT((started("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "0"), exit_with({})), ::testing::ExitedWithCode(2),
+              "^train: srun started this program 4 times, but it does not share its work; start it once\n$");
+  EXPECT_EXIT((started("PMI_SIZE", "PMI_RANK", "3"), exit_with({})), ::testing::ExitedWithCode(2), "^$");
+  EXPECT_EXIT((started("SLURM_NTASKS", "SLURM_PROCID", "0"), exit_with({})), ::testing::ExitedWithCode(0), "");
 }
 
 TEST(Options, MoreThreadsThanThereIsRoomForAreRefusedBeforeKokkosStarts) {

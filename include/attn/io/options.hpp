@@ -6,6 +6,7 @@
 #include "attn/io/common_options.hpp"
 #include "attn/io/detail/nearest.hpp"
 #include "attn/io/failed_run.hpp"
+#include "attn/io/launch.hpp"
 #include "attn/io/waiting.hpp"
 
 #include <CLI/App.hpp>
@@ -13,11 +14,13 @@
 #include <CLI/Formatter.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <iostream>
 #include <new>
 #include <string>
+#include <thread>
 #include <type_traits>
 #include <vector>
 
@@ -26,6 +29,7 @@ namespace attn::io {
 /// A program for `run_main`: `common` holds the shared flags (CommonOptions, or what else has `threads` and a function
 /// `describe`), `settings` lists what the program can be told, `add_options` adds the program's own to the list and
 /// describes it (`app.description(...)`), `run` does the work, with Kokkos running, and may return an exit code.
+/// Several processes may be started as one job where the program says `shares` and was built with MPI.
 template <class P>
 concept Program = requires(P& program, CLI::App& app) {
   { program.common.threads } -> std::convertible_to<int>;
@@ -66,6 +70,17 @@ inline void add_options(CLI::App& app, SettingList& settings) {
 }
 
 namespace detail {
+
+#ifdef ATTN_HAVE_MPI
+inline constexpr bool built_with_mpi = true;
+#else
+inline constexpr bool built_with_mpi = false;
+#endif
+/// Whether a program can share its work with others of its kind: it says `static constexpr bool shares = true`.
+template <class P>
+inline constexpr bool shares = requires {
+  requires P::shares;
+};
 
 inline std::string on_one_line(std::string text) {
   std::replace_if(
@@ -115,8 +130,12 @@ template <Program P>
 int run_main(int argc, char const* const* argv, P& program) {
   if (argc > 0) limit_spinning(argv);
   std::string const name = argc > 0 ? Path(argv[0]).filename().string() : "program";
+  Launch const launched = launch();
+  bool runs = false;  // where ranks fail alike, one says so: before the run always
   auto const fail = [&](std::string const& message, int code) {
     std::cout << std::flush;
+    if (launched.rank > 0) std::this_thread::sleep_for(std::chrono::seconds(3));  // the launcher ends them meanwhile
+    if (!runs && launched.rank > 0) return code;
     std::cerr << name << ": " << detail::on_one_line(message) << std::endl;
     return code;
   };
@@ -129,6 +148,7 @@ int run_main(int argc, char const* const* argv, P& program) {
     program.add_options(app);
     add_options(app, program.settings);
     if (detail::parse(app, argc, argv)) return 0;
+    check_launch(launched, detail::shares<P>, detail::built_with_mpi);
 
     Kokkos::InitializationSettings settings;
     settings.set_disable_warnings(true);  // about thread binding, which the user did not ask for
@@ -136,6 +156,7 @@ int run_main(int argc, char const* const* argv, P& program) {
     if (threads > 0) settings.set_num_threads(threads);
     Kokkos::ScopeGuard const kokkos(settings);
     int code = 0;
+    runs = true;
     if constexpr (std::is_void_v<decltype(program.run())>) {
       program.run();
     } else {
