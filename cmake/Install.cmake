@@ -11,6 +11,10 @@ foreach(dependency IN LISTS ATTN_FIND_DEPENDENCIES)
   string(APPEND ATTN_FIND_DEPENDENCY_CALLS "find_dependency(${dependency})\n")
 endforeach()
 
+set(ATTN_HAS_MPI FALSE)
+if(ATTN_ENABLE_MPI)
+  set(ATTN_HAS_MPI TRUE)
+endif()
 set(ATTN_HAS_CUDA FALSE)
 if(Kokkos_ENABLE_CUDA)
   set(ATTN_HAS_CUDA TRUE)
@@ -21,7 +25,12 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/package/attnConfigVersion
                                  COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 
 install(TARGETS attn attn_native EXPORT attnTargets FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
-                                        FILE_SET cuda_headers DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+                                        FILE_SET cuda_headers DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+                                        FILE_SET mpi_headers DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+if(ATTN_ENABLE_MPI)  # in a file of its own, so that others need no MPI
+  install(TARGETS attn_mpi EXPORT attnMpiTargets)
+  install(EXPORT attnMpiTargets NAMESPACE attn:: DESTINATION ${ATTN_PACKAGE_DIR})
+endif()
 install(EXPORT attnTargets NAMESPACE attn:: DESTINATION ${ATTN_PACKAGE_DIR})
 install(FILES ${PROJECT_BINARY_DIR}/package/attnConfig.cmake ${PROJECT_BINARY_DIR}/package/attnConfigVersion.cmake
               ${CMAKE_CURRENT_LIST_DIR}/FindDNNL.cmake ${CMAKE_CURRENT_LIST_DIR}/FindCBLAS.cmake

@@ -8,6 +8,7 @@
 #include "attn/nn/registry.hpp"
 
 #include <concepts>
+#include <functional>
 #include <span>
 #include <string>
 #include <utility>
@@ -23,6 +24,10 @@ class Parameters : public ParameterRegistry {
  public:
   using Scalar = T;
   using MemorySpace = Memory;
+
+  /// Told the offset of a parameter whenever a module asks where its gradient lies, to change it. For those who want to
+  /// know how far a backward pass is (train/distributed).
+  std::function<void(Index offset)> on_gradient = nullptr;
 
   explicit Parameters(RandomKey key = {}) : key_(key) {}
   Parameters(Parameters const&) = delete;
@@ -56,6 +61,7 @@ class Parameters : public ParameterRegistry {
   }
   template <int Rank>
   Tensor<T, Rank, Memory> gradient(Parameter<Rank> const& p) {
+    if (on_gradient) on_gradient(p.offset);
     return {gradients().data() + p.offset, p.shape};
   }
   template <int Rank>

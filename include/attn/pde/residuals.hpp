@@ -4,6 +4,7 @@
 
 #include "attn/core/random.hpp"
 #include "attn/pde/loss.hpp"
+#include "attn/pde/share.hpp"
 
 #include <algorithm>
 #include <numeric>
@@ -28,17 +29,8 @@ Term<R> drawn(Term<R> const& term, std::size_t count, RandomKey key) {
   for (std::size_t i = 0; i < count; ++i) {
     std::swap(order[i], order[i + std::size_t(random_bits64(key, i) % (groups - i))]);
   }
-  Points points{.dimensions = term.points.dimensions, .coordinates = {}, .columns = term.points.columns};
-  for (std::size_t p = 0; p < n_partners; ++p) {
-    for (std::size_t i = 0; i < count; ++i) {
-      std::size_t const at = p * groups + order[i];
-      double const* const x = term.points[at];
-      double const* const data = term.points.data.data() + at * std::size_t(points.columns);
-      points.coordinates.insert(points.coordinates.end(), x, x + points.dimensions);
-      points.data.insert(points.data.end(), data, data + points.columns);
-    }
-  }
-  return {term.name, term.residual, std::move(points), term.first_step_only, term.weight};
+  order.resize(count);
+  return selected<Ord>(term, order);
 }
 
 }  // namespace detail

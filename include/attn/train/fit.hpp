@@ -4,6 +4,7 @@
 #include "attn/optim/optimizer.hpp"
 #include "attn/optim/schedule.hpp"
 #include "attn/train/detail/fit_run.hpp"
+#include "attn/train/distributed/communicator.hpp"
 #include "attn/train/fit_options.hpp"
 
 namespace attn::train {
@@ -16,9 +17,23 @@ namespace attn::train {
 /// A loss or gradient that is not finite ends the run with `io::FailedRun`, which names the step; the checkpoint before
 /// it stays. After an interruption, the same call with `resume` continues to the same bits as if nothing had happened.
 /// A step waits once, for its loss, and once more for each further part.
+///
+/// With a communicator, this is one of the ranks that train together. Each makes its parts of every step (Trainable);
+/// the gradient is the mean over all parts, its norm and the metrics are those of the whole step, and parameters are
+/// equal on all ranks. Rank 0 writes the files, which are those of a single process: another number of ranks may resume
+/// from them, to the same numbers but for rounding where a step has as many parts.
+template <class Ctx, Trainable<Ctx> Task, optim::Optimizer<Ctx> Optimizer, optim::Schedule Schedule,
+          Communicator<typename Ctx::Space, typename Ctx::Real> C>
+FitResult fit(Ctx& ctx, Task& task, Optimizer& optimizer, Schedule const& schedule, FitOptions const& options,
+              C& ranks) {
+  return detail::FitRun<Ctx, Task, Optimizer, Schedule, C>(ctx, task, optimizer, schedule, options, ranks).run();
+}
+
+/// The same in a process that is alone.
 template <class Ctx, Trainable<Ctx> Task, optim::Optimizer<Ctx> Optimizer, optim::Schedule Schedule>
 FitResult fit(Ctx& ctx, Task& task, Optimizer& optimizer, Schedule const& schedule, FitOptions const& options) {
-  return detail::FitRun<Ctx, Task, Optimizer, Schedule>(ctx, task, optimizer, schedule, options).run();
+  SingleProcess alone;
+  return fit(ctx, task, optimizer, schedule, options, alone);
 }
 
 }  // namespace attn::train

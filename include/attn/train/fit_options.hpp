@@ -5,6 +5,7 @@
 #include "attn/io/safetensors.hpp"
 #include "attn/optim/ema.hpp"
 #include "attn/train/best.hpp"
+#include "attn/train/distributed/sharing_options.hpp"
 #include "attn/train/every.hpp"
 #include "attn/train/metrics.hpp"
 #include "attn/train/progress.hpp"
@@ -29,6 +30,12 @@ namespace attn::train {
 ///  4. `task.observations()` are further metrics of an observed step; `fit` asks for them once it has waited.
 ///     `task.observed()` has their names.
 ///  5. `task.evaluate(ctx)` judges the parameters as they are; `ctx.training` is off. `task.evaluated()` has the names.
+///
+/// On several ranks the tasks of all ranks have the same steps, of which each makes its parts (data/batch_parts.hpp):
+///  6. The first number that `step` returns is a mean over the part, the others are sums; zeros where a part is empty.
+///     `task.weight()`, if there is one, is what the part counts for beside one of equal parts.
+///  7. `task.evaluate` returns the same on all ranks.
+///  8. `task.identity()`, if there is one, is an object that tells whether ranks see the same data.
 template <class Task, class Ctx>
 concept Trainable = requires(Task& task, Ctx& ctx, std::uint64_t step, bool observe) {
   { task.steps_per_epoch() } -> std::convertible_to<std::uint64_t>;
@@ -46,7 +53,7 @@ concept Trainable = requires(Task& task, Ctx& ctx, std::uint64_t step, bool obse
 struct FitOptions {
   std::uint64_t epochs = 1;
   double clip = 0;                            ///< limit of the global norm of the gradients; 0: none
-  std::uint64_t accumulate = 1;               ///< parts of a step: it follows the mean of their gradients
+  std::uint64_t accumulate = 1;               ///< parts of a step, on each rank: it follows the mean of their gradients
   std::optional<optim::EmaOptions> ema = {};  ///< average the weights
   bool judge_averages = true;  ///< averages are what is evaluated and kept; else they go to average.safetensors, beside
                                ///< the weights
@@ -61,6 +68,7 @@ struct FitOptions {
   std::string label = "training";          ///< what progress lines begin with
   std::string unit = "images";             ///< of the items
   ProgressOptions progress = {};
+  SharingOptions sharing = {};
   StopRequest const* stop = nullptr;  ///< ends the run, with a checkpoint, when it is requested
 };
 

@@ -29,10 +29,13 @@ inline io::Path best_path(io::Path const& out) { return out / "best.safetensors"
 /// `begin_log`. Then rows of metrics and checkpoints as they come.
 class RunFiles {
  public:
-  /// `settings` are what the result depends on. Without a directory nothing is kept.
-  RunFiles(io::Path out, io::Json settings) : out_(std::move(out)), settings_(std::move(settings)) {}
+  /// `settings` are what the result depends on. Without a directory nothing is kept, and without `writes` nothing is
+  /// written: of several ranks one writes, and all may read.
+  RunFiles(io::Path out, io::Json settings, bool writes = true)
+      : out_(std::move(out)), settings_(std::move(settings)), writes_(writes && keep()) {}
 
   bool keep() const { return !out_.empty(); }
+  bool writes() const { return writes_; }
   io::Path const& directory() const { return out_; }
   io::Path checkpoint() const { return checkpoint_path(out_); }
   /// Whether there is a checkpoint of this run.
@@ -55,13 +58,13 @@ class RunFiles {
 
   /// The checkpoint of another run must not pass for one of this run, and may still be wanted.
   void begin_log(std::vector<std::string> columns) {
-    if (!keep()) return;
+    if (!writes()) return;
     std::error_code ignored;
     std::filesystem::rename(checkpoint(), out_ / "checkpoint.previous.safetensors", ignored);
     log_.emplace(metrics_path(out_), std::move(columns));
   }
   void continue_log(std::vector<std::string> columns, std::size_t rows) {
-    if (keep()) log_.emplace(MetricsLog::resume(metrics_path(out_), std::move(columns), rows));
+    if (writes()) log_.emplace(MetricsLog::resume(metrics_path(out_), std::move(columns), rows));
   }
 
   void log(Metrics const& row) {
@@ -72,7 +75,7 @@ class RunFiles {
   /// Writes a checkpoint, with the settings beside what the run wants to know of itself.
   template <class Ctx>
   void save(Ctx& ctx, CheckpointParts<Ctx> const& parts, io::Json record, io::Metadata const& metadata = {}) const {
-    if (!keep()) return;
+    if (!writes()) return;
     record["rows"] = rows();
     record["settings"] = settings_;
     save_checkpoint(checkpoint(), ctx, parts, record, metadata);
@@ -81,6 +84,7 @@ class RunFiles {
  private:
   io::Path out_;
   io::Json settings_;
+  bool writes_;
   std::optional<MetricsLog> log_;
 };
 

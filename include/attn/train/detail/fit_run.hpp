@@ -4,6 +4,9 @@
 #include "attn/optim/clip.hpp"
 #include "attn/train/detail/accumulate.hpp"
 #include "attn/train/detail/fit_record.hpp"
+#include "attn/train/distributed/agreement.hpp"
+#include "attn/train/distributed/detail/shared_step.hpp"
+#include "attn/train/distributed/rank_trace.hpp"
 #include "attn/train/fit_options.hpp"
 #include "attn/train/run_files.hpp"
 
@@ -13,31 +16,49 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace attn::train::detail {
 
-/// One call of `fit`.
-template <class Ctx, class Task, class Optimizer, class Schedule>
+/// What ranks must have in common besides their models.
+template <class Task>
+io::Json data_identity(Task const& task) {
+  if constexpr (requires { task.identity(); }) {
+    return task.identity();
+  } else {
+    return io::Json::object();
+  }
+}
+
+/// One call of `fit`, on one of the ranks of `C`.
+template <class Ctx, class Task, class Optimizer, class Schedule, class C>
 class FitRun {
  public:
-  FitRun(Ctx& ctx, Task& task, Optimizer& optimizer, Schedule const& schedule, FitOptions const& options)
+  FitRun(Ctx& ctx, Task& task, Optimizer& optimizer, Schedule const& schedule, FitOptions const& options, C& ranks)
       : ctx_(ctx),
         task_(task),
         optimizer_(optimizer),
         schedule_(schedule),
         options_(options),
+        ranks_(ranks),
         steps_per_epoch_(task.steps_per_epoch()),
         total_(steps_per_epoch_ * options.epochs),
-        files_(options.out, options.settings),
+        files_(options.out, options.settings, ranks.rank() == 0),
         measured_(task.measured()),
         accumulator_(options.accumulate),
         clip_(options.clip),
-        parts_{{"optimizer", optimizer.state(ctx)}} {
+        shared_(ctx, optimizer, ranks, options.sharing, options.accumulate, weight_of(task)),
+        trace_(ranks, options.sharing.trace),
+        parts_{{"optimizer", shared_.state()}} {
     ATTN_CHECK(steps_per_epoch_ > 0 && options.log_every > 0 && options.accumulate > 0,
                "fit: give an epoch steps, and log_every and accumulate at least 1");
+    if (!shared_.alone()) {
+      check_agreement(ranks, identity());
+      check_shared_disk(ranks, options.out);
+    }
     if (options.ema) {
       ema_.emplace(ctx, *options.ema);
       parts_.push_back({"average", ema_->state(ctx)});
@@ -49,32 +70,38 @@ class FitRun {
       files_.continue_log(columns(), record_.rows);
     } else {
       std::error_code ignored;  // the best weights of another run must not pass for this run's
-      if (options.best && files_.keep()) std::filesystem::remove(best_path(options.out), ignored);
+      if (options.best && files_.writes()) std::filesystem::remove(best_path(options.out), ignored);
       files_.begin_log(columns());
     }
   }
 
   FitResult run() {
-    Progress progress(options_.label, items(total_), options_.unit, items(record_.step), options_.progress);
+    std::ostream nowhere(nullptr);
+    ProgressOptions shown = options_.progress;
+    if (!shared_.leads()) shown = {.stream = &nowhere, .terminal = false};
+    Progress progress(options_.label, items(total_), options_.unit, items(record_.step), shown);
     progress_ = &progress;
     seconds_before_ = record_.seconds;
     row_begins();
     Rhythm evaluation(options_.evaluate), checkpoint(options_.checkpoint);
     bool interrupted = false;
+    trace_.begin();
     if (record_.step < total_) task_.start(record_.step);
     while (record_.step < total_ && !interrupted) {
       std::uint64_t const done = record_.step + 1;
       bool const ends_epoch = done % steps_per_epoch_ == 0, ends = done == total_;
-      bool const evaluates = ends || (options_.evaluate ? evaluation.due(done) : ends_epoch);
+      bool const evaluates = ends || (options_.evaluate ? due(evaluation, options_.evaluate, done) : ends_epoch);
       bool const logs = done == 1 || done % options_.log_every == 0 || ends_epoch || evaluates;
       Metrics row = step(logs);
       if (evaluates) evaluate(row);
       if (logs) log(row);
-      interrupted = options_.stop != nullptr && options_.stop->requested() && !ends;
-      bool const saves = options_.checkpoint ? checkpoint.due(done) : evaluates;
+      interrupted = options_.stop != nullptr && shared_.any(options_.stop->requested()) && !ends;
+      bool const saves = options_.checkpoint ? due(checkpoint, options_.checkpoint, done) : evaluates;
       if (saves || ends || interrupted) save();
     }
-    if (!interrupted && files_.keep()) save_results();
+    if (!interrupted && files_.writes()) save_results();
+    trace_.end();
+    ranks_.barrier();  // what one rank wrote may now be read by all
     return {.evaluation = record_.evaluation,
             .training = record_.last_epoch,
             .best = best_,
@@ -85,6 +112,30 @@ class FitRun {
 
  private:
   using EmaOfRun = optim::Ema<typename Ctx::Real, typename Ctx::MemorySpace>;
+
+  /// What must be the same on all ranks.
+  io::Json identity() {
+    io::Json settings = options_.settings;
+    settings.update({{"epochs", options_.epochs},
+                     {"steps_per_epoch", steps_per_epoch_},
+                     {"clip", options_.clip},
+                     {"parts_of_a_rank", options_.accumulate},
+                     {"log_every", options_.log_every},
+                     {"evaluate", options_.evaluate.text()},
+                     {"checkpoint", options_.checkpoint.text()},
+                     {"resume", options_.resume},
+                     {"out", options_.out.string()},
+                     {"shard_optimizer", options_.sharing.shard_optimizer},
+                     {"bucket", options_.sharing.bucket},
+                     {"any_order", options_.sharing.any_order}});
+    return identity_of(ctx_, settings, data_identity(task_));
+  }
+
+  /// Ranks agree on steps by themselves; of the time, one decides.
+  bool due(Rhythm& rhythm, Every const& every, std::uint64_t done) {
+    bool const now = rhythm.due(done);
+    return every.seconds > 0 ? shared_.as_first(now) : now;
+  }
 
   std::int64_t items(std::uint64_t steps) const { return static_cast<std::int64_t>(steps * task_.items_per_step()); }
   double seconds() const { return seconds_before_ + progress_->seconds(); }
@@ -111,6 +162,7 @@ class FitRun {
     record_ = FitRecord::read(files_.checkpoint(), record, total_, measured_.size());
     best_ = Best::read(record.value("best", io::Json(nullptr)), record_.step, files_.checkpoint().string());
     files_.load(ctx_, parts_);
+    shared_.after_load();
   }
 
   std::vector<std::string> columns() const {
@@ -126,23 +178,33 @@ class FitRun {
     ctx_.training = true;
     ctx_.parameters.zero_gradients(ctx_.exec);
     typename Accumulator<Ctx>::Numbers numbers_there;
+    auto const size = static_cast<std::uint64_t>(ranks_.size()), rank = static_cast<std::uint64_t>(ranks_.rank());
+    std::uint64_t const parts = options_.accumulate * size;
     for (std::uint64_t part = 0; part < options_.accumulate; ++part) {
-      ctx_.step = record_.step * options_.accumulate + part;  // every part has dropout of its own
+      bool const last = part + 1 == options_.accumulate;
+      ctx_.step = record_.step * parts + part * size + rank;  // every part has dropout of its own
       ctx_.begin_step();
-      numbers_there = accumulator_.add(ctx_, part, task_.step(ctx_, logs && part + 1 == options_.accumulate));
+      if (last) shared_.begin_gradients();
+      auto const span = trace_.span("forward and backward");
+      numbers_there = accumulator_.add(ctx_, part, task_.step(ctx_, logs && last));
     }
     ctx_.step = record_.step;
-    accumulator_.average_gradients(ctx_);
+    {
+      auto const span = trace_.span("waiting for sums");
+      if (shared_.alone()) accumulator_.average_gradients(ctx_);
+      shared_.end_gradients();
+    }
+    auto const span = trace_.span("optimizer");
     clip_(ctx_);
     optimizer_.learning_rate = schedule_(static_cast<Index>(record_.step));
-    optimizer_.step(ctx_);
+    shared_.step_optimizer();
     if (ema_) ema_->update(ctx_);
     auto [numbers, norm] = fetch(ctx_.exec, numbers_there, clip_.norm());
+    shared_.add_numbers(numbers);
     ++record_.step;
     check_finite(numbers.at(0), norm);
 
-    double const parts = static_cast<double>(options_.accumulate);
-    for (std::size_t i = 0; i < measured_.size(); ++i) numbers.at(i) *= measured_[i].second / parts;
+    for (std::size_t i = 0; i < measured_.size(); ++i) numbers.at(i) *= measured_[i].second / double(parts);
     for (std::size_t i = 0; i < measured_.size(); ++i) {
       record_.row[i].add(numbers[i]);
       record_.epoch[i].add(numbers[i]);
@@ -180,13 +242,14 @@ class FitRun {
   }
 
   void evaluate(Metrics& row) {
+    auto const span = trace_.span("evaluation");
     {
       auto const averages = averaged(options_.judge_averages);
       ctx_.training = false;
       record_.evaluation = task_.evaluate(ctx_);
       ctx_.training = true;
       bool const better = options_.best && best_.improve(*options_.best, record_.evaluation, record_.step);
-      if (better && files_.keep()) save_weights(best_path(options_.out), ctx_, options_.metadata);
+      if (better && files_.writes()) save_weights(best_path(options_.out), ctx_, options_.metadata);
     }
     record_.last_epoch = take_means(record_.epoch);
     char number[64];
@@ -218,6 +281,8 @@ class FitRun {
   }
 
   void save() {
+    auto const span = trace_.span("checkpoint");
+    shared_.before_save();
     record_.seconds = seconds();
     io::Json record = record_.to_json(options_.settings);
     record["best"] = best_.to_json();
@@ -233,12 +298,15 @@ class FitRun {
   Optimizer& optimizer_;
   Schedule const& schedule_;
   FitOptions const& options_;
+  C& ranks_;
   std::uint64_t steps_per_epoch_;
   std::uint64_t total_;
   RunFiles files_;
   Metrics measured_;  // names and factors
   Accumulator<Ctx> accumulator_;
   optim::GradientClip<typename Ctx::Real, typename Ctx::MemorySpace> clip_;
+  SharedStep<Ctx, Optimizer, C> shared_;
+  RankTrace<C> trace_;
   std::optional<EmaOfRun> ema_;
   CheckpointParts<Ctx> parts_;
   FitRecord record_;
