@@ -10,6 +10,7 @@
 
 #include <cstdio>
 #include <iostream>
+#include <optional>
 
 #include "commit.hpp"
 #include "lra/activations.hpp"
@@ -21,6 +22,7 @@ using namespace lra;
 
 class TrainLra {
  public:
+  static constexpr bool shares = true;
   io::CommonOptions common;
   io::SettingList settings;
 
@@ -62,12 +64,15 @@ class TrainLra {
     chosen_.seed = common.seed;
     chosen_.insist = common.insist;
     check(chosen_);
-    io::OutputDirectory const out(common.out);
-    if (common.evaluate) out.without_run();
+    attn::train::World world(chosen_.sharing);
+    std::optional<io::OutputDirectory> out;
+    if (world.leads()) out.emplace(common.out);
+    if (world.leads() && common.evaluate) out->without_run();
     auto const data = load_data(chosen_);
     attn::train::StopRequest const stop;
-    Outcome const outcome = common.evaluate ? evaluate(chosen_, data, common.weights)
-                                            : train(chosen_, data, {common.out, common.weights, &stop});
+    Outcome const outcome = common.evaluate ? evaluate(chosen_, data, common.weights, world)
+                                            : train(chosen_, data, {common.out, common.weights, &stop, world});
+    if (!world.leads()) return 0;
     if (outcome.interrupted) {
       std::cerr << "stopped after step " << outcome.run["steps"] << "; the same command with --resume continues"
                 << std::endl;

@@ -7,6 +7,7 @@
 #include "attn/train/description.hpp"
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "pde/activations.hpp"
@@ -21,7 +22,7 @@ struct Recipe {
   double coefficient;
   int steps;
   double sequence_step;
-  int (*run)(Settings const&);
+  int (*run)(Settings const&, attn::train::World& world);
 };
 std::map<std::string, Recipe> const recipes = {
     {"convection", {50, 500, 1e-4, train_pde::run_first_order}},
@@ -35,6 +36,7 @@ std::map<std::string, Recipe> const recipes = {
 
 class TrainPde {
  public:
+  static constexpr bool shares = true;
   attn::io::CommonOptions common;
   attn::io::SettingList settings;
 
@@ -79,9 +81,13 @@ class TrainPde {
     ATTN_CHECK(s.solution.empty() || s.problem != "navier-stokes", "--solution: flows are given with --data");
     ATTN_CHECK(s.data.empty() || s.problem == "navier-stokes", "--data: belongs to --problem navier-stokes");
     train_pde::memory_of(s).check(common.insist);
-    attn::io::OutputDirectory const out(common.out);
-    if (common.evaluate) out.without_run();
-    return recipe.run(s);
+    attn::train::World world(s.sharing);
+    if (common.evaluate) world.check_alone("--evaluate");
+    if (s.optimizer.use("gauss-newton")) world.check_alone("--optimizer gauss-newton");
+    std::optional<attn::io::OutputDirectory> out;
+    if (world.leads()) out.emplace(common.out);
+    if (world.leads() && common.evaluate) out->without_run();
+    return recipe.run(s, world);
   }
 
  private:

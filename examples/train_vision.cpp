@@ -28,6 +28,7 @@ using namespace vision;
 
 class TrainVision {
  public:
+  static constexpr bool shares = true;
   io::CommonOptions common;
   io::SettingList settings;
 
@@ -71,10 +72,12 @@ class TrainVision {
     chosen_.insist = common.insist;
     chosen_.new_head = given("classes");
     take_activation(common, chosen_);
-    if (common.evaluate) return evaluate_weights();
+    attn::train::World world(chosen_.sharing);
+    if (common.evaluate) return evaluate_weights(world);
+    if (demo_ || given("predict")) world.check_alone(demo_ ? "--demo" : "--predict");
     if (given("predict")) return predict_images();
     if (demo_) return demo();
-    return train_model();
+    return train_model(world);
   }
 
  private:
@@ -94,7 +97,7 @@ class TrainVision {
     return 0;
   }
 
-  int train_model() {
+  int train_model(attn::train::World& world) {
     ATTN_CHECK(!(chosen_.resume && given("weights")), "--resume: leave out --weights, the checkpoint has them");
     std::optional<io::Json> description;
     if (given("weights")) {
@@ -107,13 +110,16 @@ class TrainVision {
       description = attn::train::read_run_description(common.out, program_name);
       adopt(description, attn::train::checkpoint_path(common.out));
     }
-    io::OutputDirectory const out(common.out);
+    std::optional<io::OutputDirectory> out;
+    if (world.leads()) out.emplace(common.out);
     ImageData const data =
         load_data(chosen_.data, chosen_.recipe, wanted(chosen_, description.value_or(nullptr), /*trains=*/true));
     if (!given("batch")) chosen_.recipe.batch = std::min(chosen_.recipe.batch, data.train->size());
     attn::train::StopRequest const stop;
     Outcome const outcome =
-        train(chosen_, data, {.out = common.out, .weights = common.weights, .resume = chosen_.resume, .stop = &stop});
+        train(chosen_, data,
+              {.out = common.out, .weights = common.weights, .resume = chosen_.resume, .stop = &stop, .world = &world});
+    if (!world.leads()) return 0;
     if (outcome.interrupted) {
       std::cerr << "stopped after step " << outcome.run["steps"] << "; the same command with --resume continues"
                 << std::endl;
@@ -125,15 +131,16 @@ class TrainVision {
     return 0;
   }
 
-  int evaluate_weights() {
+  int evaluate_weights(attn::train::World& world) {
     ATTN_CHECK(!demo_ && !chosen_.resume, "--evaluate: leave out --demo and --resume");
     auto const description = attn::train::read_description(common.weights, program_name);
     adopt(description, common.weights);
     std::optional<io::OutputDirectory> out;
-    if (given("out")) out.emplace(common.out).without_run();
+    if (given("out") && world.leads()) out.emplace(common.out).without_run();
     ImageData const data =
         load_data(chosen_.data, chosen_.recipe, wanted(chosen_, description.value_or(nullptr), /*trains=*/false));
-    Outcome const outcome = evaluate(chosen_, data, common.weights);
+    Outcome const outcome = evaluate(chosen_, data, common.weights, world);
+    if (!world.leads()) return 0;
     if (given("out")) write_results(outcome);
     print(outcome);
     return 0;

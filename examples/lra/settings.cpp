@@ -84,7 +84,10 @@ void describe(io::SettingList& list, Recipe& r) {
        {.help = "Steps between evaluations on development data (default: as published)", .range = many});
   list("eval-batches", r.eval_batches, {.help = "Batches of an evaluation (default: as published)", .range = many});
   list("accumulate", r.accumulate,
-       {.help = "Parts that a batch is computed in, to save memory; they divide it", .range = many});
+       {.help =
+            "Parts that a batch is computed in, to save memory; they divide it. Several ranks share the parts, as many "
+            "as there are ranks at least",
+        .range = many});
   list("log-every", r.log_every, {.help = "Steps between rows of metrics.csv", .range = many, .decides = false});
   list("checkpoint-every", r.checkpoint_every,
        {.help = "Steps, or a time like 10m, between checkpoints (default: one after each evaluation)",
@@ -221,6 +224,7 @@ void describe(io::SettingList& list, Settings& settings) {
   describe(list, settings.data);
   describe(list, settings.model);
   describe(list, settings.recipe);
+  describe(list, settings.sharing);
 }
 
 io::Json description_of(Settings settings) {
@@ -251,7 +255,7 @@ io::Json results_of(Settings settings, attn::data::SequenceSplits const& data) {
   return run;
 }
 
-io::MemoryPlan memory_of(Settings const& settings, attn::data::Sequences const& data, bool trains) {
+io::MemoryPlan memory_of(Settings const& settings, attn::data::Sequences const& data, bool trains, int ranks) {
   ModelSettings const& m = settings.model;
   TaskSizes const sizes = sizes_of(data);
   double const width = double(m.width), hidden = double(m.hidden), depth = double(m.depth), heads = double(m.heads);
@@ -269,7 +273,8 @@ io::MemoryPlan memory_of(Settings const& settings, attn::data::Sequences const& 
   // the embeddings, their gradients and the last norm; the packed numbers of full attention's kernels.
   double const of_work = std::max(5 * width, 2 * width + hidden) + (nystrom ? 3 : 6) * width;
   double const of_work_in_sequence = 6 * row + 10 * square;
-  double const batch = double(complete(settings).batch), part = batch / double(settings.recipe.accumulate);
+  double const batch = double(complete(settings).batch);
+  double const part = batch / double(attn::train::parts_of_step(settings.recipe.accumulate, ranks));
   double const per_example = double(data.per_example), number = sizeof(float);
   ExampleRows const rows(data);
   double const judging = rows.of(batch) * (of_work + 3 * width) + batch * per_example * of_work_in_sequence;

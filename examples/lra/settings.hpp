@@ -5,6 +5,7 @@
 #include "attn/data/sequences.hpp"
 #include "attn/io/common_options.hpp"
 #include "attn/io/memory.hpp"
+#include "attn/train/distributed/world.hpp"
 #include "attn/train/every.hpp"
 
 #include <cstdint>
@@ -46,6 +47,7 @@ struct Settings {
   std::uint64_t seed = 0;
   bool resume = false;
   bool insist = false;  // begin although the memory may not suffice
+  attn::train::SharingOptions sharing;
 };
 
 /// The recipe that Nyströmformer was published with.
@@ -77,8 +79,8 @@ io::Json results_of(Settings settings, attn::data::SequenceSplits const& data);
 /// What weights say about themselves.
 io::Json description_of(Settings settings);
 
-/// What training on `data` takes, or with `trains` unset evaluation.
-io::MemoryPlan memory_of(Settings const& settings, attn::data::Sequences const& data, bool trains);
+/// What training on `data` takes, or with `trains` unset evaluation, on one of `ranks`.
+io::MemoryPlan memory_of(Settings const& settings, attn::data::Sequences const& data, bool trains, int ranks = 1);
 
 /// Reads or generates the data of the task, and says what was left out.
 attn::data::SequenceSplits load_data(Settings const& settings);

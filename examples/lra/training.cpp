@@ -23,12 +23,15 @@ void add_test(io::Json& run, Judgement const& test) {
 
 Outcome train(Settings const& settings, attn::data::SequenceSplits const& data, RunOptions const& options) {
   CompleteRecipe const recipe = complete(settings);
-  memory_of(settings, data.train, true).check(settings.insist);
+  attn::train::World& world = options.world;
+  attn::data::BatchParts const parts{attn::train::parts_of_step(settings.recipe.accumulate, world.size()),
+                                     std::size_t(world.rank()), std::size_t(world.size())};
+  memory_of(settings, data.train, true, world.size()).check(settings.insist);
   Context ctx(settings.seed);
   auto const model = make_model(ctx, settings.model, sizes_of(data.train));
   if (!options.weights.empty()) attn::train::load_weights(options.weights, ctx);
 
-  SequenceTask task(ctx, *model, data, recipe, settings.recipe.accumulate, settings.seed);
+  SequenceTask task(ctx, *model, data, recipe, parts, settings.seed, world);
   attn::optim::OneCycle const cycle{.base = settings.recipe.lr,
                                     .total = static_cast<attn::Index>(recipe.steps),
                                     .warmup = static_cast<attn::Index>(recipe.warmup)};
@@ -40,7 +43,7 @@ Outcome train(Settings const& settings, attn::data::SequenceSplits const& data, 
   auto const result = attn::train::fit(ctx, task, adamw, cycle,
                                        {.epochs = recipe.steps / recipe.eval_every,
                                         .clip = settings.recipe.clip,
-                                        .accumulate = settings.recipe.accumulate,
+                                        .accumulate = parts.here(),
                                         .log_every = settings.recipe.log_every,
                                         .checkpoint = settings.recipe.checkpoint_every,
                                         .best = attn::train::KeepBest{.metric = "dev_accuracy"},
@@ -50,7 +53,9 @@ Outcome train(Settings const& settings, attn::data::SequenceSplits const& data, 
                                         .metadata = metadata,
                                         .label = settings.task + ", " + settings.model.name(),
                                         .unit = "sequences",
-                                        .stop = options.stop});
+                                        .sharing = settings.sharing,
+                                        .stop = options.stop},
+                                       world);
   outcome.run["parameters"] = ctx.parameters.count();
   outcome.run["steps"] = result.steps;
   for (auto const& [name, value] : result.training) outcome.run[name == "loss" ? "train_loss" : name] = value;
@@ -63,19 +68,20 @@ Outcome train(Settings const& settings, attn::data::SequenceSplits const& data, 
   outcome.run["dev_accuracy"] = result.best.value;
   outcome.run["best_step"] = result.best.step;
   attn::train::load_weights(attn::train::best_path(options.out), ctx);
-  attn::train::save_weights(attn::train::weights_path(options.out), ctx, metadata);
-  add_test(outcome.run, judge(ctx, *model, data.test, recipe.batch, settings.data.whole_test));
+  if (world.leads()) attn::train::save_weights(attn::train::weights_path(options.out), ctx, metadata);
+  add_test(outcome.run, judge(ctx, *model, data.test, recipe.batch, settings.data.whole_test, world));
   return outcome;
 }
 
-Outcome evaluate(Settings const& settings, attn::data::SequenceSplits const& data, io::Path const& weights) {
+Outcome evaluate(Settings const& settings, attn::data::SequenceSplits const& data, io::Path const& weights,
+                 attn::train::World& world) {
   memory_of(settings, data.test, false).check(settings.insist);
   Context ctx(settings.seed);
   auto const model = make_model(ctx, settings.model, sizes_of(data.test));
   attn::train::load_weights(weights, ctx);
   auto const start = std::chrono::steady_clock::now();
   Outcome outcome{.run = results_of(settings, data)};
-  add_test(outcome.run, judge(ctx, *model, data.test, complete(settings).batch, settings.data.whole_test));
+  add_test(outcome.run, judge(ctx, *model, data.test, complete(settings).batch, settings.data.whole_test, world));
   outcome.run["weights"] = weights.string();
   outcome.run["parameters"] = ctx.parameters.count();
   outcome.run["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -11,6 +11,7 @@ struct RunOptions {
   io::Path out;
   io::Path weights;  // to start from; empty: none
   attn::train::StopRequest const* stop = nullptr;
+  attn::train::World& world;  // whose ranks work together
 };
 
 struct Outcome {
@@ -22,7 +23,8 @@ struct Outcome {
 Outcome train(Settings const& settings, attn::data::SequenceSplits const& data, RunOptions const& options);
 
 /// Judges weights on test data.
-Outcome evaluate(Settings const& settings, attn::data::SequenceSplits const& data, io::Path const& weights);
+Outcome evaluate(Settings const& settings, attn::data::SequenceSplits const& data, io::Path const& weights,
+                 attn::train::World& world);
 
 inline constexpr char const* program_name = "train_lra";  // in the descriptions of weights
 

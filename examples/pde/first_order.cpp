@@ -3,9 +3,9 @@
 
 namespace train_pde {
 
-int run_first_order(Settings const& s) {
-  if (s.problem == "convection") return run_plane(s, pde::Convection{s.coefficient});
-  return run_plane(s, pde::Reaction{s.coefficient});
+int run_first_order(Settings const& s, attn::train::World& world) {
+  if (s.problem == "convection") return run_plane(s, pde::Convection{s.coefficient}, world);
+  return run_plane(s, pde::Reaction{s.coefficient}, world);
 }
 
 }  // namespace train_pde

@@ -9,7 +9,7 @@
 
 namespace train_pde {
 
-int run_flow(Settings const& s) {
+int run_flow(Settings const& s, attn::train::World& world) {
   using Ord = pde::NavierStokes::Orders;
   pde::NavierStokes const equations{.viscosity = s.coefficient};
   pde::Flow const flow = s.data.empty() ? pde::taylor_vortices(s.coefficient, 32, 21) : pde::read_flow(s.data);
@@ -59,8 +59,9 @@ int run_flow(Settings const& s) {
   Outcome outcome;
   if (!s.common.evaluate) {
     Watch const watch{names, [&] { return errors_of(predict()); }};
-    outcome = train(s, ctx, make_loss<Ord>(s, ctx, model, pde::flow_terms(equations, measured)), watch);
+    outcome = train(s, ctx, make_loss<Ord>(s, ctx, model, pde::flow_terms(equations, measured), world), watch, world);
   }
+  if (!world.leads()) return outcome.exit_code;
   Guess const guess = predict();
   auto const errors = pde::relative_errors(p, guess.p);
   attn::io::Json all_errors = {{"rmae", errors.rmae}, {"rmse", errors.rmse}};

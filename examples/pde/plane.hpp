@@ -49,7 +49,7 @@ inline Raster raster_in_time(pde::Points const& points) {
 
 /// Trains or evaluates on a problem.
 template <class Problem>
-int run_plane(Settings const& s, Problem const& problem) {
+int run_plane(Settings const& s, Problem const& problem, attn::train::World& world) {
   using Ord = typename Problem::Orders;
   Context ctx(s.common.seed);
   auto const model = make_network<Ord>(ctx, s, 2, 1);
@@ -63,8 +63,9 @@ int run_plane(Settings const& s, Problem const& problem) {
                         auto const errors = pde::relative_errors(exact, predict());
                         return std::vector<double>{errors.rmae, errors.rmse};
                       }};
-    outcome = train(s, ctx, make_loss<Ord>(s, ctx, model, problem.terms(s.x_points, s.t_points)), watch);
+    outcome = train(s, ctx, make_loss<Ord>(s, ctx, model, problem.terms(s.x_points, s.t_points), world), watch, world);
   }
+  if (!world.leads()) return outcome.exit_code;
   auto const guess = predict();
   auto const errors = pde::relative_errors(exact, guess);
   report(s, outcome,

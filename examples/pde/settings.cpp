@@ -83,6 +83,7 @@ void describe(io::SettingList& list, Settings& s) {
        {.help = "Steps, or a time like 10m, between two checkpoints", .decides = false});
   list("resume", s.resume,
        {.help = "Continue the run in --out from its checkpoint, to the same bits", .decides = false});
+  describe_sums(list, s.sharing);
 }
 
 io::Json results_of(Settings s) {

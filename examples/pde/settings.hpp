@@ -5,6 +5,7 @@
 #include "attn/io/memory.hpp"
 #include "attn/optim/gauss_newton.hpp"
 #include "attn/pde/loss.hpp"
+#include "attn/train/distributed/world.hpp"
 #include "attn/train/every.hpp"
 
 #include <string>
@@ -41,6 +42,7 @@ struct Settings {
   attn::Index chunk = attn::pde::default_chunk;
   int samples = 2500;
   int watch_every = 0;  // 0: 1, and 100 for adam
+  attn::train::SharingOptions sharing;
   attn::train::Every checkpoint_every = {.steps = 20};
   bool resume = false;
   attn::io::Path solution;
@@ -74,8 +76,8 @@ void adopt(attn::io::SettingList& list, bool same_problem, attn::io::Json const&
 attn::io::MemoryPlan memory_of(Settings const& settings);
 
 // Each is compiled in a file of its own, since each compiles a network for its own jets. They return the exit code.
-int run_first_order(Settings const& settings);   // convection, reaction
-int run_second_order(Settings const& settings);  // wave, burgers, heat, allen-cahn
-int run_flow(Settings const& settings);          // navier-stokes
+int run_first_order(Settings const& settings, attn::train::World& world);   // convection, reaction
+int run_second_order(Settings const& settings, attn::train::World& world);  // wave, burgers, heat, allen-cahn
+int run_flow(Settings const& settings, attn::train::World& world);          // navier-stokes
 
 }  // namespace train_pde

@@ -5,6 +5,8 @@
 #include "attn/optim/gauss_newton.hpp"
 #include "attn/optim/lbfgs.hpp"
 #include "attn/train/description.hpp"
+#include "attn/train/distributed/agreement.hpp"
+#include "attn/train/distributed/rank_trace.hpp"
 #include "attn/train/progress.hpp"
 #include "attn/train/record_fields.hpp"
 #include "attn/train/run_files.hpp"
@@ -17,6 +19,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <ostream>
 #include <type_traits>
 
 #include "pde/output.hpp"
@@ -39,13 +42,19 @@ constexpr std::array<char const*, 4> names_of_work = {"loss and gradient", "resi
 /// Everything that changes from step to step.
 class Training {
  public:
-  Training(Settings const& settings, Context& ctx, Loss const& loss, Watch const& watch)
+  Training(Settings const& settings, Context& ctx, Loss const& loss, Watch const& watch, attn::train::World& world)
       : s_(settings),
         ctx_(ctx),
         loss_(loss),
         watch_(watch),
-        files_(s_.common.out, results_of(s_)),
+        world_(world),
+        trace_(world, s_.sharing.trace),
+        files_(s_.common.out, results_of(s_), world.leads()),
         description_(attn::train::describe_model("train_pde", results_of(s_))) {
+    if (world.size() > 1) {
+      attn::train::check_agreement(world, attn::train::identity_of(ctx, results_of(s_), loss.identity));
+      attn::train::check_shared_disk(world, s_.common.out);
+    }
     std::vector<std::string> columns = {"step", "loss"};
     columns.insert(columns.end(), loss.names.begin(), loss.names.end());
     columns.insert(columns.end(), watch.names.begin(), watch.names.end());
@@ -64,14 +73,20 @@ class Training {
 
   Outcome run() {
     attn::train::StopRequest const stop;
-    attn::train::Progress progress(s_.problem, s_.steps, "steps", outcome_.steps);
+    std::ostream nowhere(nullptr);
+    attn::train::ProgressOptions shown;
+    if (!world_.leads()) shown = {.stream = &nowhere, .terminal = false};
+    attn::train::Progress progress(s_.problem, s_.steps, "steps", outcome_.steps, shown);
     progress_ = &progress;
     attn::train::Rhythm checkpoint(s_.checkpoint_every);
+    trace_.begin();
     try {
       bool flat = false;
-      while (outcome_.steps < s_.steps && !flat && !stop.requested()) {
+      bool stops = false;
+      while (outcome_.steps < s_.steps && !flat && !stops) {
         flat = step() && !go_on_to_next_stage();
         if (checkpoint.due(std::uint64_t(outcome_.steps))) save();
+        stops = asked_to_stop(stop);
       }
       if (flat)
         progress.print(s_.problem + ": no step lowers the loss after " + std::to_string(outcome_.steps) + " steps");
@@ -81,6 +96,7 @@ class Training {
       for (std::size_t t = 0; t < last.terms.size(); ++t) outcome_.terms.emplace_back(loss_.names[t], last.terms[t]);
       save();
       save_weights();
+      trace_.end();
     } catch (attn::Error const& error) {
       if (!evaluated_) throw;  // not the run, what it was given is at fault
       if (good_.extent(0) > 0) Kokkos::deep_copy(values(), good_);
@@ -88,7 +104,7 @@ class Training {
       throw io::FailedRun("step " + std::to_string(outcome_.steps + 1) + ": " + error.what() + broken_ +
                           "; the last good weights are in '" + weights_file().string() + "'");
     }
-    outcome_.finished = !stop.requested();
+    outcome_.finished = !asked_to_stop(stop);
     outcome_.exit_code = stop.exit_code();
     outcome_.seconds = seconds();
     double rest = outcome_.seconds;
@@ -176,7 +192,16 @@ class Training {
                 description_);
   }
 
-  void save_weights() { attn::train::save_weights(weights_file(), ctx_, description_); }
+  void save_weights() {
+    if (files_.writes()) attn::train::save_weights(weights_file(), ctx_, description_);
+  }
+
+  /// Whether any rank was.
+  bool asked_to_stop(attn::train::StopRequest const& stop) {
+    std::array<double, 1> ranks = {stop.requested() ? 1.0 : 0.0};
+    world_.sum(ranks);
+    return ranks[0] > 0;
+  }
 
   Loss::Value evaluate() {
     Loss::Value value = timed(Work::loss, [&] { return loss_.evaluate(weights_); });
@@ -241,6 +266,7 @@ class Training {
       ~Timer() { seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
     };
     Timer const timer{seconds_of_[std::size_t(work)]};
+    auto const span = trace_.span(names_of_work[std::size_t(work)]);
     return function();
   }
 
@@ -303,6 +329,7 @@ class Training {
   Context& ctx_;
   Loss const& loss_;
   Watch const& watch_;
+  attn::train::World& world_;
   using Lbfgs = attn::optim::Lbfgs<Real, Memory>;
   using Broyden = attn::optim::Broyden<Real, Memory>;
   using Newton = attn::optim::GaussNewton<Real, Memory>;
@@ -311,6 +338,7 @@ class Training {
   Broyden broyden_;
   Newton newton_;
   Adam adam_;
+  attn::train::RankTrace<attn::train::World> trace_;
   attn::train::RunFiles files_;
   io::Metadata description_;
   attn::train::Progress* progress_ = nullptr;
@@ -326,8 +354,8 @@ class Training {
 
 }  // namespace
 
-Outcome train(Settings const& settings, Context& ctx, Loss const& loss, Watch const& watch) {
-  return Training(settings, ctx, loss, watch).run();
+Outcome train(Settings const& settings, Context& ctx, Loss const& loss, Watch const& watch, attn::train::World& world) {
+  return Training(settings, ctx, loss, watch, world).run();
 }
 
 }  // namespace train_pde

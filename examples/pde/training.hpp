@@ -4,12 +4,16 @@
 
 #include "attn/pde/predict.hpp"
 #include "attn/pde/residuals.hpp"
+#include "attn/pde/share.hpp"
+#include "attn/train/distributed/world.hpp"
 #include "attn/train/metrics.hpp"
 
 #include <array>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -40,6 +44,7 @@ struct Loss {
   };
 
   std::vector<std::string> names;  // of the terms
+  attn::io::Json identity;         // whether ranks have the same points
   /// With factors on the terms' own weights; leaves the gradient in the context's parameters.
   std::function<Value(Weights const&)> evaluate;
   /// Of `points` points of each term, drawn for the given step; 0: of all.
@@ -67,7 +72,8 @@ struct Watch {
   std::function<std::vector<double>()> errors;
 };
 
-Outcome train(Settings const& settings, Context& ctx, Loss const& loss, Watch const& watch);
+/// On each of the ranks that share the points.
+Outcome train(Settings const& settings, Context& ctx, Loss const& loss, Watch const& watch, attn::train::World& world);
 
 namespace detail {
 
@@ -99,26 +105,43 @@ Loss::Weights tangent_kernel_weights(Settings const& s, Context& ctx, Model cons
   return weights;
 }
 
+inline std::uint64_t identity_of(pde::Points const& points) {
+  auto const sum = [](std::uint64_t before, std::vector<double> const& numbers) {
+    std::string_view const bytes(reinterpret_cast<char const*>(numbers.data()), numbers.size() * sizeof(double));
+    return attn::subkey(attn::RandomKey{.seed = before}, bytes).stream;
+  };
+  return sum(sum(0, points.coordinates), points.data);
+}
+
 }  // namespace detail
 
-/// The loss that consists of `terms`, a tuple of `pde::Term`s. `ctx` must outlive it.
+/// The loss that consists of `terms`, a tuple of `pde::Term`s, whose points the ranks of `world` share. `ctx` and
+/// `world` must outlive it.
 template <class Ord, class Model, class Terms>
-Loss make_loss(Settings const& s, Context& ctx, Model const& model, Terms terms) {
+Loss make_loss(Settings const& s, Context& ctx, Model const& model, Terms terms, attn::train::World& world) {
   std::apply([&](auto&... term) { ((term.weight *= s.weight(term.name)), ...); }, terms);
   Loss loss;
   std::apply([&](auto const&... term) { (loss.names.push_back(term.name), ...); }, terms);
-  auto const weighted = [terms](Loss::Weights const& weights) {
-    Terms all = terms;
+  auto const weighted = [](Terms all, Loss::Weights const& weights) {
     std::apply([&](auto&... term) { ((term.weight *= weights[detail::kind_of(term.name)]), ...); }, all);
     return all;
   };
-  loss.evaluate = [&ctx, s, model, weighted](Loss::Weights const& weights) {
-    auto const value = pde::loss_and_gradient<Ord>(ctx, model, weighted(weights), s.loss_options());
-    return Loss::Value{value.total, {value.terms.begin(), value.terms.end()}};
+  std::apply([&](auto const&... term) { ((loss.identity[term.name] = detail::identity_of(term.points)), ...); }, terms);
+  auto const share = [&](auto const&... term) {
+    return Terms{pde::share<Ord>(term, std::size_t(world.rank()), std::size_t(world.size()))...};
   };
-  loss.squares = [&ctx, s, model, weighted](Loss::Weights const& weights, int points, int step) {
+  loss.evaluate = [&ctx, &world, s, model, weighted, shares = std::apply(share, terms)](Loss::Weights const& weights) {
+    auto const value = pde::loss_and_gradient<Ord>(ctx, model, weighted(shares, weights), s.loss_options());
+    world.start(ctx.exec, ctx.parameters.gradients());
+    world.finish(ctx.exec);
+    Loss::Value all{0, {value.terms.begin(), value.terms.end()}};
+    world.sum(all.terms);
+    for (double const term : all.terms) all.total += term;
+    return all;
+  };
+  loss.squares = [&ctx, s, model, weighted, terms](Loss::Weights const& weights, int points, int step) {
     using Problem = decltype(pde::residuals_of<Ord>(ctx, model, terms, s.loss_options()));
-    auto const problem = std::make_shared<Problem>(ctx, model, weighted(weights), s.loss_options());
+    auto const problem = std::make_shared<Problem>(ctx, model, weighted(terms, weights), s.loss_options());
     attn::RandomKey const key = attn::subkey({.seed = s.common.seed}, std::string_view("points of a step"));
     problem->draw(std::size_t(points), attn::subkey(key, std::uint64_t(step)));
     return Loss::Squares{[problem] { return problem->size(); },

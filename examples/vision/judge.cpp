@@ -54,9 +54,11 @@ Answer answer_of(float const* logits, std::size_t classes) {
   return {static_cast<std::size_t>(best - logits), 1 / sum};
 }
 
-Judgement judge(Context& ctx, Classifier const& model, EvaluationBatches& batches) {
+Judgement judge(Context& ctx, Classifier const& model, EvaluationBatches& batches, attn::train::World& world) {
   Judgement sum;
   double images = 0;
+  auto const classes = static_cast<std::size_t>(batches.classes());
+  if (classes <= Confusion::most) sum.confusion = {classes, std::vector<std::uint64_t>(classes * classes)};
   batches.rewind();
   while (auto const* batch = batches.next()) {
     ctx.begin_step();
@@ -67,14 +69,14 @@ Judgement judge(Context& ctx, Classifier const& model, EvaluationBatches& batche
     sum.loss += static_cast<double>(loss) * size;
     sum.accuracy += static_cast<double>(correct);
     sum.top5 += count_among_five(ctx, logits, labels);
-    auto const classes = static_cast<std::size_t>(logits.extent(1));
-    if (images == 0 && classes <= Confusion::most) {
-      sum.confusion = {classes, std::vector<std::uint64_t>(classes * classes)};
-    }
     count_answers(logits, batch->labels(), sum.confusion);
     images += size;
   }
-  return {sum.loss / images, sum.accuracy / images, sum.top5 / images, std::move(sum.confusion)};
+  std::vector<double> all = {sum.loss, sum.accuracy, sum.top5, images};
+  all.insert(all.end(), sum.confusion.counts.begin(), sum.confusion.counts.end());
+  world.sum(all);
+  std::copy(all.begin() + 4, all.end(), sum.confusion.counts.begin());
+  return {all[0] / all[3], all[1] / all[3], all[2] / all[3], std::move(sum.confusion)};
 }
 
 }  // namespace vision

@@ -1,6 +1,8 @@
 /// Judge: how good a classifier's answers are, over all images of a set.
 #pragma once
 
+#include "attn/train/distributed/world.hpp"
+
 #include <cstdint>
 #include <vector>
 
@@ -33,6 +35,7 @@ struct Answer {
 
 Answer answer_of(float const* logits, std::size_t classes);
 
-Judgement judge(Context& ctx, Classifier const& model, EvaluationBatches& batches);
+/// Of several ranks each judges its batches, and all get to know the judgement of all.
+Judgement judge(Context& ctx, Classifier const& model, EvaluationBatches& batches, attn::train::World& world);
 
 }  // namespace vision

@@ -60,11 +60,12 @@ Activations activations_of(Sizes const& s) {
 
 }  // namespace
 
-io::MemoryPlan memory_of(Settings const& settings, Sizes const& s, bool trains) {
+io::MemoryPlan memory_of(Settings const& settings, Sizes const& s, bool trains, int ranks) {
   double const number = sizeof(float), of_activations = s.bf16 ? 2 : number, classes = s.classes;
   double const parameters = double(count_parameters(settings.activation, s));
   double const pixels = double(s.image.height) * double(s.image.width) * double(s.channels);
-  double const batch = double(settings.recipe.batch) / double(settings.recipe.accumulate);
+  double const batch =
+      double(settings.recipe.batch) / double(attn::train::parts_of_step(settings.recipe.accumulate, ranks));
   double judged = double(VisionTask::most_at_once(s.image));
   if (settings.data.test_limit > 0) judged = std::min(judged, double(settings.data.test_limit));
   Activations const image = activations_of(s);

@@ -232,7 +232,10 @@ void describe(io::SettingList& list, Recipe& r) {
         .words = {"judge", "store"}});
   list("log-every", r.log_every, {.help = "Steps between rows of metrics.csv", .range = {1, 1e9}});
   list("accumulate", r.accumulate,
-       {.help = "Parts that a batch is computed in, to save memory; they divide it", .range = {1, 1000000}});
+       {.help =
+            "Parts that a batch is computed in, to save memory; they divide it. Several ranks share the parts, as many "
+            "as there are ranks at least",
+        .range = {1, 1000000}});
   list("eval-every", r.eval_every,
        {.help = "Steps, or a time like 10m, between evaluations (default: one after each epoch)"});
   list("checkpoint-every", r.checkpoint_every,
@@ -286,7 +289,7 @@ attn::data::Augmentation augmentation_of(Recipe const& recipe) {
 }
 
 attn::data::BatchOptions batch_options(Recipe const& recipe, std::uint64_t seed) {
-  return {.batch_size = recipe.batch / recipe.accumulate,
+  return {.batch_size = recipe.batch,
           .key = attn::subkey(attn::RandomKey{.seed = seed}, "batches"),
           .mixing = {.mixup_alpha = recipe.mixup, .cutmix_alpha = recipe.cutmix},
           .smoothing = recipe.label_smoothing,

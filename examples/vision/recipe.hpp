@@ -87,7 +87,7 @@ class LearningRate {
 /// How images to learn from are changed.
 attn::data::Augmentation augmentation_of(Recipe const& recipe);
 
-/// Of a part of a step.
+/// Of a step.
 attn::data::BatchOptions batch_options(Recipe const& recipe, std::uint64_t seed);
 
 }  // namespace vision

@@ -38,6 +38,7 @@ void describe(io::SettingList& list, Settings& settings) {
         .words = {"fp32", "bf16"}});
   describe(list, settings.data);
   describe(list, settings.tuning);
+  describe(list, settings.sharing);
 }
 
 void check(Settings const& settings) {

@@ -3,6 +3,7 @@
 
 #include "attn/io/common_options.hpp"
 #include "attn/io/memory.hpp"
+#include "attn/train/distributed/world.hpp"
 
 #include <cstdint>
 #include <string>
@@ -34,6 +35,7 @@ struct Settings {
   Recipe recipe;
   DataSettings data;
   Tuning tuning;
+  attn::train::SharingOptions sharing;
   std::string precision = "fp32";
   bool new_head = false;  // --classes was given: weights of other classes get a head for these
   bool resume = false;
@@ -64,7 +66,7 @@ void take_activation(io::CommonOptions const& common, Settings& settings);
 void adopt(io::SettingList& list, io::CommonOptions const& common, Settings& settings, io::Json const& description,
            std::string const& source);
 
-/// What training takes, or with `trains` unset evaluation.
-io::MemoryPlan memory_of(Settings const& settings, Sizes const& sizes, bool trains);
+/// What training takes, or with `trains` unset evaluation, on one of `ranks`.
+io::MemoryPlan memory_of(Settings const& settings, Sizes const& sizes, bool trains, int ranks = 1);
 
 }  // namespace vision

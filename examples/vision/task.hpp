@@ -3,12 +3,14 @@
 
 #include "attn/data/batches.hpp"
 #include "attn/data/on_device.hpp"
+#include "attn/train/distributed/world.hpp"
 #include "attn/train/metrics.hpp"
 #include "attn/train/trained_numbers.hpp"
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -19,21 +21,20 @@ namespace vision {
 
 class VisionTask {
  public:
-  /// `options` are those of a part of a step, of which it has `parts`. All that is referred to must outlive this.
+  /// A batch of `options` is a step, whose parts the ranks of `world` share. All that is referred to must outlive this.
   VisionTask(Context& ctx, Classifier const& model, ImageData const& data, attn::data::BatchOptions const& options,
-             std::uint64_t parts, Tuning const& tuning)
+             Tuning const& tuning, attn::train::World& world)
       : ctx_(ctx),
         model_(model),
         data_(data),
         options_(options),
-        parts_(parts),
         tuning_(tuning),
-        batches_(attn::data::batches_per_epoch(data.train->size(), options)),
-        steps_per_epoch_(batches_ / parts),
+        world_(world),
+        steps_per_epoch_(attn::data::batches_per_epoch(data.train->size(), options)),
         top5_(data.test->shape().classes > 10),
-        test_(AnyImages(*data.test), evaluation_batch(*data.test), options.workers) {
+        test_(share_of_test(data, options.workers, world)) {
     ATTN_CHECK(steps_per_epoch_ > 0, "--batch: give at most the ", data.train->size(), " training images, not ",
-               options.batch_size * parts);
+               options.batch_size);
     if (!tuning.teacher.empty()) teacher_.emplace(tuning, data.train->size(), data.train->shape().classes);
   }
 
@@ -45,22 +46,24 @@ class VisionTask {
   }
 
   std::uint64_t steps_per_epoch() const { return steps_per_epoch_; }
-  std::uint64_t items_per_step() const { return options_.batch_size * parts_; }
+  /// The test images that a rank judges.
+  static EvaluationBatches share_of_test(ImageData const& data, std::size_t workers, attn::train::World const& world) {
+    return {AnyImages(*data.test), evaluation_batch(*data.test), workers, std::size_t(world.rank()),
+            std::size_t(world.size())};
+  }
+
+  std::uint64_t items_per_step() const { return options_.batch_size; }
+  double weight() const { return options_.parts.weight(options_.batch_size); }
 
   void start(std::uint64_t step) {
     options_.first_epoch = step / steps_per_epoch_;
-    options_.first_batch = step % steps_per_epoch_ * parts_;
-    next_ = options_.first_batch;
+    options_.first_batch = step % steps_per_epoch_;
     train_.emplace(AnyImages(*data_.train), options_);
   }
 
   attn::Tensor<float const, 1> step(Context& ctx, bool observe) {
-    if (next_ == steps_per_epoch_ * parts_) {  // what is left of an epoch makes no whole step
-      for (; next_ < batches_; ++next_) train_->next();
-      next_ = 0;
-    }
-    ++next_;
     auto const& batch = train_->next();
+    if (batch.size() == 0) return attn::train::nothing_measured(ctx, measured().size());
     auto const images = attn::data::on_device(ctx, batch.images());
     Lesson lesson{.targets = attn::data::on_device(ctx, batch.targets()),
                   .teacher_share = tuning_.teacher_share,
@@ -70,7 +73,7 @@ class VisionTask {
   }
 
   attn::train::Metrics measured() const {
-    return {{"loss", 1}, {"train_accuracy", 1 / static_cast<double>(options_.batch_size)}};
+    return {{"loss", 1}, {"train_accuracy", double(options_.parts.parts) / double(options_.batch_size)}};
   }
 
   attn::train::Metrics observations() const {
@@ -93,7 +96,7 @@ class VisionTask {
   }
 
   attn::train::Metrics evaluate(Context& ctx) {
-    Judgement judgement = judge(ctx, model_, test_);
+    Judgement judgement = judge(ctx, model_, test_, world_);
     confusion_ = std::move(judgement.confusion);
     attn::train::Metrics metrics = {{"test_loss", judgement.loss}, {"test_accuracy", judgement.accuracy}};
     if (top5_) metrics.push_back({"test_top5", judgement.top5});
@@ -103,6 +106,21 @@ class VisionTask {
     std::vector<std::string> names = {"test_loss", "test_accuracy"};
     if (top5_) names.push_back("test_top5");
     return names;
+  }
+
+  /// Whether ranks have the same images: some of them tell.
+  io::Json identity() const {
+    std::uint64_t sum = 0;
+    for (ImageSet const* const set : {data_.train.get(), data_.test.get()}) {
+      std::vector<float> pixels(set->shape().image_size());
+      for (std::size_t i = 0; i < 8; ++i) {
+        attn::data::ImageSample<float> sample{.pixels = pixels.data()};
+        set->sample(i * (set->size() - 1) / 7, {}, sample);
+        std::string_view const bytes(reinterpret_cast<char const*>(pixels.data()), pixels.size() * sizeof(float));
+        sum = attn::subkey(attn::RandomKey{.seed = sum + std::uint64_t(sample.label)}, bytes).stream;
+      }
+    }
+    return {{"training images", data_.train->size()}, {"test images", data_.test->size()}, {"content", sum}};
   }
 
   /// What the last evaluation saw; empty before.
@@ -116,12 +134,10 @@ class VisionTask {
   Classifier const& model_;
   ImageData const& data_;
   attn::data::BatchOptions options_;
-  std::uint64_t parts_;
   Tuning tuning_;
-  std::uint64_t batches_;  // of an epoch
+  attn::train::World& world_;
   std::uint64_t steps_per_epoch_;
-  std::uint64_t next_ = 0;  // batch of the epoch
-  bool top5_;               // says more than the accuracy
+  bool top5_;  // says more than the accuracy
   EvaluationBatches test_;
   std::optional<TrainingBatches> train_;
   std::optional<Teacher> teacher_;

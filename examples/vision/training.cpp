@@ -4,12 +4,14 @@
 #include "attn/data/on_device.hpp"
 #include "attn/optim/adamw.hpp"
 #include "attn/train/description.hpp"
+#include "attn/train/fit.hpp"
 #include "attn/train/weights.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <iostream>
+#include <optional>
 
 #include "vision/task.hpp"
 #include "vision/weights.hpp"
@@ -100,8 +102,9 @@ void note_windows(Sizes const& s) {
 }
 
 /// What a run takes with its images, which are bytes in memory unless they lie in files of their own.
-io::MemoryPlan memory_with(ImageData const& data, Settings const& settings, Sizes const& sizes, bool trains) {
-  io::MemoryPlan plan = memory_of(settings, sizes, trains);
+io::MemoryPlan memory_with(ImageData const& data, Settings const& settings, Sizes const& sizes, bool trains,
+                           attn::train::World const& world) {
+  io::MemoryPlan plan = memory_of(settings, sizes, trains, world.size());
   for (auto const& set : {data.train, data.test}) {
     if (set && !data.named_classes) plan.add("images", double(set->size()) * double(set->shape().image_size()));
   }
@@ -125,8 +128,10 @@ std::vector<float> numbers(io::Json const& description, char const* field) {
 Outcome train(Settings const& settings, ImageData const& data, RunOptions const& options) {
   check(settings);
   Sizes const sizes = sizes_of(settings, data.train->shape());
-  memory_with(data, settings, sizes, true).check(settings.insist);
-  note_windows(sizes);
+  std::optional<attn::train::World> alone;
+  attn::train::World& world = options.world != nullptr ? *options.world : alone.emplace();
+  memory_with(data, settings, sizes, true, world).check(settings.insist);
+  if (world.leads()) note_windows(sizes);
   Context ctx(settings.seed);
   auto const model = make_classifier(ctx, settings.activation, sizes);
   if (!options.weights.empty()) load_model(options.weights, ctx, sizes, settings.new_head);
@@ -135,7 +140,9 @@ Outcome train(Settings const& settings, ImageData const& data, RunOptions const&
   Recipe const& recipe = settings.recipe;
   auto batches = batch_options(recipe, settings.seed);
   batches.workers = settings.data.workers;
-  VisionTask task(ctx, *model, data, batches, recipe.accumulate, settings.tuning);
+  batches.parts = {attn::train::parts_of_step(recipe.accumulate, world.size()), std::size_t(world.rank()),
+                   std::size_t(world.size())};
+  VisionTask task(ctx, *model, data, batches, settings.tuning, world);
   attn::optim::AdamW adamw(ctx, {.beta2 = recipe.beta2, .weight_decay = recipe.weight_decay});
   LearningRate const learning_rate(recipe, task.steps_per_epoch());
 
@@ -143,7 +150,7 @@ Outcome train(Settings const& settings, ImageData const& data, RunOptions const&
       .name = settings.activation.name(), .run = results_of(settings, sizes, data), .directory = options.out};
   attn::train::FitOptions fit_options{.epochs = recipe.epochs,
                                       .clip = recipe.clip,
-                                      .accumulate = recipe.accumulate,
+                                      .accumulate = batches.parts.here(),
                                       .log_every = recipe.log_every,
                                       .evaluate = recipe.eval_every,
                                       .checkpoint = recipe.checkpoint_every,
@@ -152,6 +159,7 @@ Outcome train(Settings const& settings, ImageData const& data, RunOptions const&
                                       .settings = checkpoint_settings(outcome.run),
                                       .metadata = metadata(outcome.run, data),
                                       .label = outcome.name,
+                                      .sharing = settings.sharing,
                                       .stop = options.stop};
   using Start = attn::optim::EmaOptions::Start;
   bool const judges = recipe.ema_use == "judge";
@@ -159,7 +167,7 @@ Outcome train(Settings const& settings, ImageData const& data, RunOptions const&
     fit_options.ema = attn::optim::EmaOptions{.decay = recipe.ema, .start = judges ? Start::warm_up : Start::average};
   }
   fit_options.judge_averages = judges;
-  auto const result = attn::train::fit(ctx, task, adamw, learning_rate, fit_options);
+  auto const result = attn::train::fit(ctx, task, adamw, learning_rate, fit_options, world);
 
   if (data.unreadable && data.unreadable->count() > 0) {
     outcome.run["unreadable_images"] = data.unreadable->count();
@@ -176,7 +184,6 @@ Outcome train(Settings const& settings, ImageData const& data, RunOptions const&
   outcome.interrupted = result.interrupted;
   if (result.interrupted) return outcome;
   attn::train::load_weights(attn::train::weights_path(options.out), ctx);  // the averages, where there are any
-  look_at_examples(ctx, *model, data, outcome);
   outcome.confusion = task.confusion();
   bool const counts = static_cast<std::size_t>(data.test->shape().classes) <= Confusion::most;
   if (counts && outcome.confusion.counts.empty()) {  // a complete run was resumed
@@ -184,20 +191,21 @@ Outcome train(Settings const& settings, ImageData const& data, RunOptions const&
     outcome.confusion = task.confusion();
   }
   outcome.class_names = names_of(data, outcome.confusion);
+  if (world.leads()) look_at_examples(ctx, *model, data, outcome);
   return outcome;
 }
 
-Outcome evaluate(Settings const& settings, ImageData const& data, io::Path const& weights) {
+Outcome evaluate(Settings const& settings, ImageData const& data, io::Path const& weights, attn::train::World& world) {
   check(settings);
   Sizes const sizes = sizes_of(settings, data.test->shape());
-  memory_with(data, settings, sizes, false).check(settings.insist);
+  memory_with(data, settings, sizes, false, world).check(settings.insist);
   Context ctx(settings.seed);
   auto const model = make_classifier(ctx, settings.activation, sizes);
   load_model(weights, ctx, sizes, false);
   auto const start = std::chrono::steady_clock::now();
   ctx.training = false;
-  EvaluationBatches batches(AnyImages(*data.test), VisionTask::evaluation_batch(*data.test), settings.data.workers);
-  Judgement const judgement = judge(ctx, *model, batches);
+  EvaluationBatches batches = VisionTask::share_of_test(data, settings.data.workers, world);
+  Judgement const judgement = judge(ctx, *model, batches, world);
   std::chrono::duration<double> const elapsed = std::chrono::steady_clock::now() - start;
   ActivationChoice const& a = settings.activation;
   io::Json run = {{"name", a.name()},

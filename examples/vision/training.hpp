@@ -37,13 +37,14 @@ struct RunOptions {
   io::Path weights = {};  // to start from, or none
   bool resume = false;
   attn::train::StopRequest const* stop = nullptr;
+  attn::train::World* world = nullptr;  // whose ranks train together; none: this process alone
 };
 
 /// Trains as the settings say. Leaves metrics.csv, checkpoint.safetensors and weights.safetensors in `options.out`.
 Outcome train(Settings const& settings, ImageData const& data, RunOptions const& options);
 
 /// Judges weights on the test images.
-Outcome evaluate(Settings const& settings, ImageData const& data, io::Path const& weights);
+Outcome evaluate(Settings const& settings, ImageData const& data, io::Path const& weights, attn::train::World& world);
 
 inline constexpr char const* program_name = "train_vision";  // in the descriptions of weights
 
