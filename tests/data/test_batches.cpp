@@ -315,7 +315,9 @@ TEST(TrainingBatches, InParts_AreSharedByRanksAsByOne) {
   TrainingBatches<> all(data, one), second(data, two);
   for (int part = 0; part < 8; ++part) {
     Copy const expected = copy_of(all.next());
-    if (part % 2 == 1) EXPECT_EQ(copy_of(second.next()), expected);
+    if (part % 2 == 1) {
+      EXPECT_EQ(copy_of(second.next()), expected);
+    }
   }
 }
 
