@@ -10,6 +10,7 @@
 #include "attn/nn/module.hpp"
 
 #include <tuple>
+#include <type_traits>
 
 namespace attn::nn {
 
@@ -76,7 +77,7 @@ class SideBySide {
 /// What both keep: the tapes of their branches, and the shape of x.
 template <class X, class... Tapes>
 struct BranchesTape {
-  decltype(std::declval<X const&>().extents()) extents;
+  std::remove_cvref_t<decltype(std::declval<X const&>().extents())> extents;  // not a reference: x may be gone
   std::tuple<Tapes...> branches;
 };
 
