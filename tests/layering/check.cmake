@@ -1,9 +1,9 @@
 # Does every header include only what stands left of it?   cmake -DINCLUDE_DIR=DIR -P check.cmake
-#   core -> linalg -> activation -> attention -> nn -> {optim, data, io} -> {models, pde, detection} -> train
+#   core -> linalg -> activation -> attention -> nn -> {optim, data, io} -> detection -> {models, pde} -> train
 # Layers in one pair of braces do not include each other. testing/ stands beside {optim, data, io}: it is for users, so
 # no layer includes it. The headers at the top (version, attn.hpp) belong to no layer: version is open to all.
 cmake_minimum_required(VERSION 3.25)
-set(columns core linalg activation attention nn "optim,data,io,testing" "models,pde,detection" train)
+set(columns core linalg activation attention nn "optim,data,io,testing" detection "models,pde" train)
 set(rank 0)
 foreach(column IN LISTS columns)
   string(REPLACE "," ";" layers "${column}")
