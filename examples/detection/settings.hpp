@@ -2,12 +2,58 @@
 #pragma once
 
 #include "attn/io/setting_list.hpp"
+#include "attn/io/threads.hpp"
+#include "attn/train/every.hpp"
 
 #include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace train_detection {
 
 namespace io = attn::io;
+
+/// Sizes of the detector. What is not given is that of the named model.
+struct ModelSettings {
+  std::string name = "small_12_p16";
+  std::string activation = "softmax";
+  int power = 3;
+  std::string scale = "none";
+  int scale_keys = 0;
+  bool scale_per_head = false;
+  std::optional<int> width, depth, heads, patch, pyramid, hidden, mask_depth;
+  std::optional<double> anchor_scale, finest;
+  double drop_path = 0.05;
+  int classes = 0;  // of the data, or of the weights
+
+  bool is_poly() const { return activation == "poly"; }
+};
+
+/// How it is trained: as published on COCO, unless told otherwise.
+struct Recipe {
+  std::uint64_t epochs = 36;
+  std::size_t batch = 16, accumulate = 8;
+  double lr = 1e-4, weight_decay = 0.05, clip = 0;
+  std::uint64_t warmup = 500;
+  std::vector<std::uint64_t> decay_epochs = {27, 33};
+  std::uint64_t log_every = 20;
+  attn::train::Every eval_every = {}, checkpoint_every = {};
+  int regions = 512, anchors = 256, proposals = 1000;
+};
+
+/// Which pictures, and how large.
+struct DataSettings {
+  io::Path folder;
+  std::vector<int> sides = {480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800};
+  int most_side = 1333;
+  std::vector<int> crop_sides = {400, 500, 600};
+  int least_crop = 384, most_crop = 600;
+  double crops = 0.5;
+  int test_side = 800, test_most_side = 1333;
+  std::size_t limit = 0, val_limit = 0;
+  std::size_t workers = 1;
+};
 
 struct Settings {
   // results that are given
@@ -22,31 +68,17 @@ struct Settings {
   int most_objects = 6;
   io::Path source;
   std::uint64_t seed = 0;
-
-  int threads = 1;  // nothing here has more
+  // a detector
+  ModelSettings model;
+  Recipe recipe;
+  DataSettings data;
+  io::Path weights, backbone_weights, predict;
+  double score = 0.3;
+  bool resume = false;
+  int threads = 0;  // 0: as many as Kokkos takes by itself
 };
 
 /// For `io::run_main`, which calls it with what it takes for flags that trainers share.
-inline void describe(io::SettingList& list, Settings& s) {
-  list.group("Evaluation of results that are given");
-  list("annotations", s.annotations, {.help = "Annotations in COCO's format: a file instances_*.json", .file = true});
-  list("results", s.results,
-       {.help = "Results of any detector in COCO's format: a JSON list of image_id, category_id, score, and bbox, "
-                "segmentation or both",
-        .file = true});
-  list("evaluate", s.evaluate, {.help = "Compute COCO's twelve figures of --results for --annotations"});
-  list("out", s.out, {.help = "Directory for results.json; created when missing"});
-
-  list.group("A data set of garments");
-  list("generate", s.generate,
-       {.help = "Folder to write pictures of garments into, in COCO's layout: train2017, val2017, annotations"});
-  list("train-images", s.train_images, {.help = "Pictures to learn from", .range = {0, 1e6}});
-  list("val-images", s.val_images, {.help = "Pictures to judge by", .range = {0, 1e6}});
-  list("least-side", s.least_side, {.help = "Pixels that sides of pictures have at least", .range = {32, 4096}});
-  list("most-side", s.most_side, {.help = "Pixels that sides of pictures have at most", .range = {32, 4096}});
-  list("most-objects", s.most_objects, {.help = "Garments of a picture at most, besides a heap", .range = {1, 1000}});
-  list("source", s.source, {.help = "Folder with IDX files of single garments (default: Fashion-MNIST)"});
-  list("seed", s.seed, {.help = "Seed of all random numbers; the same seed gives the same pictures"});
-}
+void describe(io::SettingList& list, Settings& settings);
 
 }  // namespace train_detection

@@ -211,4 +211,31 @@ inline void write_tiny_images(Folder const& folder) {
   write(folder / "t10k-labels-idx1-ubyte", test.labels);
 }
 
+/// The four files of a data set of ten discs of 28 x 28, in the place of garments, in folder/source.
+inline void write_tiny_garments(Folder const& folder) {
+  std::string disc, images, labels;
+  for (int p = 0; p < 784; ++p) {
+    double const y = p / 28 - 13.5, x = p % 28 - 13.5;
+    disc += y * y + x * x < 150 ? '\x7f' : '\0';
+  }
+  for (char label = 0; label < 10; ++label) {
+    labels += label;
+    images += disc;
+  }
+  std::filesystem::create_directories(folder / "source");
+  for (std::string const part : {"train", "t10k"}) {
+    write(folder / ("source/" + part + "-images-idx3-ubyte"), idx({10, 28, 28}, images));
+    write(folder / ("source/" + part + "-labels-idx1-ubyte"), idx({10}, labels));
+  }
+}
+
+/// Flags that train a detector of a few numbers on small pictures.
+inline Arguments tiny_detector(Path const& data) {
+  return {"--data",       data.string(), "--model",         "tiny", "--width",     "16", "--depth",          "2",
+          "--heads",      "2",           "--pyramid-width", "8",    "--hidden",    "16", "--mask-depth",     "1",
+          "--batch",      "2",           "--accumulate",    "1",    "--epochs",    "2",  "--proposals",      "20",
+          "--regions",    "8",           "--anchors",       "16",   "--sides",     "64", "--most-long-side", "96",
+          "--crop-sides", "80",          "--least-crop",    "40",   "--most-crop", "60", "--warmup",         "3"};
+}
+
 }  // namespace attn::programs

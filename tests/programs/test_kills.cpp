@@ -80,7 +80,8 @@ std::vector<std::vector<std::string>> rows_of(Path const& path) {
 io::Json results_of(Path const& path) {
   io::Json const all = io::Json::parse(text_of(path));
   io::Json run = io::Json::object();
-  for (auto const& [name, value] : all.at("runs").at(0).items()) {
+  io::Json const& results = all.contains("runs") ? all.at("runs").at(0) : all;
+  for (auto const& [name, value] : results.items()) {
     if (name != "seconds" && name != "seconds_of" && !name.ends_with("_per_second")) run[name] = value;
   }
   return run;
@@ -259,6 +260,20 @@ TEST_F(Kills, OfTrainPdeLeaveNoTrace) {
                                    "--steps",     "12",         "--max-iterations", "3",    "--checkpoint-every", "2",
                                    "--ntk-every", "5"},
                   {"weights.safetensors", "prediction.npy"});
+}
+
+TEST_F(Kills, OfTrainDetectionLeaveNoTrace) {
+  write_tiny_garments(folder);
+  Path const data = folder / "data";
+  Exit const exit = run(ATTN_TRAIN_DETECTION,
+                        {"--generate", data.string(), "--source", (folder / "source").string(), "--train-images", "10",
+                         "--val-images", "2", "--least-side", "60", "--most-side", "70"});
+  ASSERT_EQ(exit.code, 0) << exit.err;
+  expect_survived(ATTN_TRAIN_DETECTION,
+                  merged(tiny_detector(data),
+                         {"--test-side", "64", "--activation", "poly", "--scale", "dynamic", "--accumulate", "2",
+                          "--epochs", "3", "--eval-every", "4", "--checkpoint-every", "3", "--log-every", "1"}),
+                  {"weights.safetensors", "detections.json"});
 }
 
 }  // namespace
