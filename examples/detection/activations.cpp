@@ -1,6 +1,6 @@
-// The one file in which kernels of attention are compiled for train_detection.
+// Which activations train_detection offers: those of train_vision, and one that is none.
 #include "detection/model.hpp"
-#include "own_activations.hpp"
+#include "vision/activations.hpp"
 
 namespace train_detection {
 namespace {
@@ -16,10 +16,12 @@ struct Off {
 }  // namespace
 
 attn::ActivationRegistry<attn::AnyActivation> const& activations() {
-  return offered_activations<attn::AnyActivation>([](auto& registry) {
-    attn::add_common_activations<3>(registry);
+  static auto const all = [] {
+    auto registry = vision::activations();
     registry.add("off", Off{});
-  });
+    return registry;
+  }();
+  return all;
 }
 
 }  // namespace train_detection
