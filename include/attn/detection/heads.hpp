@@ -11,6 +11,7 @@
 #include "attn/nn/stack.hpp"
 #include "attn/nn/transposed_convolution.hpp"
 
+#include <concepts>
 #include <vector>
 
 namespace attn::detection {
@@ -126,7 +127,8 @@ struct BoxScores {
   Tensor<T, 2, Memory> codes;   ///< (R, 4 classes): of the box, if it is of that class
   static constexpr auto tensors = std::tuple(&BoxScores::logits, &BoxScores::codes);
 
-  operator BoxScores<T const, Memory>() const requires(!std::is_const_v<T>) { return {logits, codes}; }
+  template <std::same_as<T const> U>
+  requires(!std::is_const_v<T>) operator BoxScores<U, Memory>() const { return {logits, codes}; }
 };
 
 /// x (R, H, W, C) -> y (R, C H W), channel by channel: what linear layers of published weights read.

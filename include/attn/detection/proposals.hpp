@@ -5,6 +5,8 @@
 #include "attn/detection/box_coder.hpp"
 #include "attn/detection/nms.hpp"
 
+#include <concepts>
+
 namespace attn::detection {
 
 /// What a network of region proposals says of each anchor of each image.
@@ -14,7 +16,8 @@ struct AnchorScores {
   Tensor<T, 3, Memory> codes;   ///< (B, N, 4): of its box, by a `BoxCoder` from the anchor
   static constexpr auto tensors = std::tuple(&AnchorScores::logits, &AnchorScores::codes);
 
-  operator AnchorScores<T const, Memory>() const requires(!std::is_const_v<T>) { return {logits, codes}; }
+  template <std::same_as<T const> U>
+  requires(!std::is_const_v<T>) operator AnchorScores<U, Memory>() const { return {logits, codes}; }
 };
 
 /// Proposals of several images, the best first.

@@ -33,7 +33,8 @@ namespace detail {
 template <class Ctx, class X, class Y>
 void put_or_add(Ctx& ctx, char const* name, X const& x, Y const& y, bool is_first) {
   using T = typename Ctx::Scalar;
-  auto const from = x.rows(), to = y.rows();
+  auto const from = x.rows();
+  auto const to = y.rows();
   if (is_first) {
     elementwise<T>(ctx.exec, name, to.extent(0), to.extent(1),
                    CopyMatrix<T, T>{from.data(), to.data(), from.stride(0), to.stride(0)});
@@ -181,7 +182,8 @@ class Concatenation : detail::SideBySide<Modules...> {
     using T = typename Ctx::Scalar;
     typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
     detail::Like<Ctx, D> const d = ctx.tensor(with_width(d_y.extents(), width));
-    auto const from = d_y.rows(), to = d.rows();
+    auto const from = d_y.rows();
+    auto const to = d.rows();
     elementwise<T>(ctx.exec, "attn::Concatenation::backward", to.extent(0), width,
                    CopyMatrix<T, T>{from.data() + column, to.data(), from.stride(0), to.stride(0)});
     this->template add_gradient<I>(ctx, std::move(tape), detail::ConstLike<Ctx, D>(d), d_x);

@@ -73,6 +73,16 @@ struct BinaryCrossEntropy {
 
 namespace detail {
 
+/// Whether a prediction counts as right: 0 where the error function does not say. (nvcc looks into both branches of an
+/// `if constexpr` of a generic lambda, hence two functions.)
+template <class F, class Value>
+ATTN_FUNCTION Value right_of(F const&, Value const&, Value const&) {
+  return Value(RealOf<Value>(0));
+}
+template <class F, class Value>
+requires requires(F const& error, Value const& y) { error.right(y, y); }
+ATTN_FUNCTION Value right_of(F const& error, Value const& y, Value const& t) { return error.right(y, t); }
+
 /// The errors of one row, their sum and its gradient.
 template <Real T, class F>
 struct ErrorRow {
@@ -93,11 +103,7 @@ struct ErrorRow {
       Value const y = lanes.load(predictions + first + c), t = lanes.load(targets + first + c);
       auto const result = error(y, t);
       lanes.store(d_predictions + first + c, result.slope * each);
-      if constexpr (requires { error.right(y, t); }) {
-        return Kokkos::Array<Value, 2>{result.value, error.right(y, t)};
-      } else {
-        return Kokkos::Array<Value, 2>{result.value, row.value(T(0))};
-      }
+      return Kokkos::Array<Value, 2>{result.value, right_of(error, y, t)};
     });
     row.once([&] {
       losses[2 * i] = loss;
