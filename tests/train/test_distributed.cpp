@@ -9,7 +9,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
 #include <filesystem>
+#include <thread>
 
 namespace attn::train {
 namespace {
@@ -310,6 +314,45 @@ TEST(CostModel, CountsBytesAndHidesWhatItCan) {
   EXPECT_DOUBLE_EQ(fast.efficiency, 0.1 / 0.1025);
   EXPECT_EQ(cost_of_sharing(work, {.ranks = 1, .bandwidth = 1}).efficiency, 1);
   EXPECT_THROW(cost_of_sharing(work, {.ranks = 2}), Error);
+}
+
+/// Seconds of a step whose backward pass sleeps for 20 ms in each of 8 blocks of half a megabyte, over a network of 33
+/// MB/s: the median of some.
+double seconds_of_step(double bucket) {
+  MpiCommunicator slow(MpiOptions{.bandwidth = 33e6});
+  Ctx ctx(1);
+  std::vector<nn::Parameter<1>> blocks;
+  for (Index b = 0; b < 8; ++b) {
+    blocks.push_back((nn::Builder(ctx) / "blocks" / b).add<1>("weight", {131072}, nn::zeros()));
+  }
+  detail::GradientSum<Ctx, MpiCommunicator> sum(slow, bucket, 1);
+  std::vector<double> seconds;
+  for (int step = 0; step < 9; ++step) {
+    slow.barrier();
+    auto const begun = std::chrono::steady_clock::now();
+    sum.begin(ctx);
+    for (std::size_t b = blocks.size(); b-- > 0;) {
+      ctx.parameters.gradient(blocks[b]).data()[0] = 1;
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    sum.end(ctx);
+    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
+  }
+  std::sort(seconds.begin() + 2, seconds.end());  // the first two learn
+  return seconds[5];
+}
+
+TEST(CostModel, IsWhatASimulatedNetworkTakes) {
+  if (ranks().size() == 1) GTEST_SKIP() << "nothing to send";
+  double const bytes = 4.0 * 131072;
+  StepWork const work{.parameters = 8 * 131072, .seconds = 0.16, .backward = 1, .bucket = bytes};
+  SharingCost const cost = cost_of_sharing(work, {.ranks = ranks().size(), .bandwidth = 33e6, .latency = 0});
+  double const hidden = seconds_of_step(bytes), shown = seconds_of_step(0);
+  std::printf("%d ranks, seconds beside 0.160 of work: %.3f, model %.3f; at the end %.3f, model %.3f\n", ranks().size(),
+              hidden - 0.16, cost.visible, shown - 0.16, cost.summing);
+  EXPECT_GT(hidden - 0.16, 0.9 * cost.visible);
+  EXPECT_GT(shown - 0.16, 0.9 * cost.summing);
+  EXPECT_LT(hidden, shown);
 }
 
 TEST(RankTrace, HasTheSpansOfAllRanks) {
