@@ -2,6 +2,7 @@
 #include "attn/nn/function.hpp"
 #include "attn/nn/linear.hpp"
 #include "attn/nn/sequential.hpp"
+#include "attn/nn/token_embedding.hpp"
 #include "attn/testing/check_module.hpp"
 
 #include "support.hpp"
@@ -47,6 +48,50 @@ TEST(Concatenation, PutsOutputsSideBySide) {
   attn_test::Array<double, 2> const x({2, 2}, {1, 2, 3, 4});
   EXPECT_EQ(numbers(Concatenation{Identity(), Sum{Identity(), Identity()}}.forward(ctx, x.tensor()).value),
             (std::vector<double>{1, 2, 2, 4, 3, 4, 6, 8}));
+}
+
+TEST(Branches, MayStandBehindOtherModules) {
+  Ctx ctx;
+  Sequential const net{linear(ctx / "0", 3, 4), Sum{Identity(), linear(ctx / "1", 4, 4)},
+                       Concatenation{Identity(), linear(ctx / "2", 4, 2)}, linear(ctx / "3", 6, 1)};
+  EXPECT_SOUND(check_module(ctx, net, {5, 3}));
+}
+
+TEST(Branches, OfWordsHaveNoGradientOfTheirInput) {
+  Ctx ctx;
+  TokenEmbedding const a(ctx / "a", {.vocabulary = 5, .width = 2}), b(ctx / "b", {.vocabulary = 5, .width = 2});
+  Kokkos::View<int**, Kokkos::LayoutRight, Ctx::MemorySpace> const words("words", 2, 3);
+  Kokkos::deep_copy(words, 4);
+  auto const run = [&](auto const& module, Index width) {
+    ctx.begin_step();
+    ctx.parameters.zero_gradients(ctx.exec);
+    auto [y, tape] = module.forward(ctx, Tensor<int const, 2, Ctx::MemorySpace>(words));
+    auto const ones = ctx.tensor(Index(2), Index(3), width);
+    Kokkos::deep_copy(ctx.exec, ones.view(), 1.0);
+    module.backward(ctx, std::move(tape), ones);
+    double sum = 0;
+    for (double const g : numbers(ctx.parameters.gradients())) sum += g;
+    return sum;
+  };
+  EXPECT_EQ(run(Sum{a, b}, 2), 24) << "six words, two numbers of each, in both";
+  EXPECT_EQ(run(Concatenation{a, b}, 4), 24);
+}
+
+TEST(Branches, TakeJets) {
+  using Jet = attn::Jet<double, 1>;
+  nn::Context<attn_test::Exec, Jet> jets(1);
+  Concatenation const net{Identity(), Sum{Identity(), Identity()}};
+  auto const x = jets.tensor(Index(2), Index(2));
+  for (Index r = 0; r < 2; ++r) {
+    for (Index c = 0; c < 2; ++c) {
+      x.plane(0)(r, c) = double(2 * r + c + 1);
+      x.plane(1)(r, c) = double(10 * (2 * r + c + 1));
+    }
+  }
+  auto [y, tape] = net.forward(jets, x);
+  EXPECT_EQ(numbers(y.plane(1)), (std::vector<double>{10, 20, 20, 40, 30, 40, 60, 80}));
+  auto const d_x = net.backward(jets, std::move(tape), y);
+  EXPECT_EQ(numbers(d_x.plane(0)), (std::vector<double>{5, 10, 15, 20}));
 }
 
 TEST(Branches, RefuseOutputsThatDoNotFit) {

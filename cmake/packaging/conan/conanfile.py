@@ -47,9 +47,15 @@ class AttnConan(ConanFile):
 
     def package_info(self):
         self.cpp_info.set_property("cmake_file_name", "attn")
-        self.cpp_info.set_property("cmake_target_name", "attn::attn")
-        self.cpp_info.requires = ["kokkos::kokkos"]
-        self.cpp_info.bindirs = []
-        self.cpp_info.libdirs = []
+        attn, native = self.cpp_info.components["attn"], self.cpp_info.components["native"]
+        attn.set_property("cmake_target_name", "attn::attn")
+        attn.requires = ["kokkos::kokkos"]
         if self.settings.os in ["Linux", "FreeBSD"]:
-            self.cpp_info.system_libs = ["pthread"]
+            attn.system_libs = ["pthread"]
+        native.set_property("cmake_target_name", "attn::native")
+        native.includedirs = []
+        if self.settings.compiler in ["gcc", "clang"]:
+            native.cxxflags = ["-march=native", "-fno-math-errno", "-ffp-contract=fast"]
+        for component in (attn, native):
+            component.bindirs = []
+            component.libdirs = []

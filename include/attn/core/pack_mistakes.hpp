@@ -56,6 +56,22 @@ bool operator==(Pack<T, W>, Other const&) {
   return detail::compared<Other>();
 }
 
+template <class Number, class T, int W>
+requires std::is_arithmetic_v<Number>
+bool operator>(Number, Pack<T, W>) { return detail::compared<Number>(); }
+template <class Number, class T, int W>
+requires std::is_arithmetic_v<Number>
+bool operator<(Number, Pack<T, W>) { return detail::compared<Number>(); }
+template <class Number, class T, int W>
+requires std::is_arithmetic_v<Number>
+bool operator>=(Number, Pack<T, W>) { return detail::compared<Number>(); }
+template <class Number, class T, int W>
+requires std::is_arithmetic_v<Number>
+bool operator<=(Number, Pack<T, W>) { return detail::compared<Number>(); }
+template <class Number, class T, int W>
+requires std::is_arithmetic_v<Number>
+bool operator==(Number, Pack<T, W>) { return detail::compared<Number>(); }
+
 template <class T, int W, OfAnotherType<T> Number>
 Pack<T, W> operator+(Pack<T, W> a, Number) {
   return detail::mixed<Number>(a);
@@ -88,6 +104,32 @@ template <class T, int W, OfAnotherType<T> Number>
 Pack<T, W> operator/(Number, Pack<T, W> a) {
   return detail::mixed<Number>(a);
 }
+
+template <class T, int W, OfAnotherType<T> Number>
+Pack<T, W>& operator+=(Pack<T, W>& a, Number) {
+  return a = detail::mixed<Number>(a);
+}
+template <class T, int W, OfAnotherType<T> Number>
+Pack<T, W>& operator-=(Pack<T, W>& a, Number) {
+  return a = detail::mixed<Number>(a);
+}
+template <class T, int W, OfAnotherType<T> Number>
+Pack<T, W>& operator*=(Pack<T, W>& a, Number) {
+  return a = detail::mixed<Number>(a);
+}
+template <class T, int W, OfAnotherType<T> Number>
+Pack<T, W>& operator/=(Pack<T, W>& a, Number) {
+  return a = detail::mixed<Number>(a);
+}
+
+template <class T, int W, class Number>
+requires std::is_arithmetic_v<Number> Pack<T, W> max(Pack<T, W> a, Number) { return detail::mixed<Number>(a); }
+template <class T, int W, class Number>
+requires std::is_arithmetic_v<Number> Pack<T, W> max(Number, Pack<T, W> a) { return detail::mixed<Number>(a); }
+template <class T, int W, class Number>
+requires std::is_arithmetic_v<Number> Pack<T, W> min(Pack<T, W> a, Number) { return detail::mixed<Number>(a); }
+template <class T, int W, class Number>
+requires std::is_arithmetic_v<Number> Pack<T, W> min(Number, Pack<T, W> a) { return detail::mixed<Number>(a); }
 
 }  // namespace attn
 
@@ -133,6 +175,17 @@ attn::Pack<T, W> cos(attn::Pack<T, W> a) {
 template <class T, int W>
 attn::Pack<T, W> erf(attn::Pack<T, W> a) {
   static_assert(attn::detail::never<T>, "std::erf of scores: write attn::erf");
+  return a;
+}
+template <class T, int W>
+attn::Pack<T, W> fabs(attn::Pack<T, W> a) {
+  static_assert(attn::detail::never<T>, "std::fabs of scores: write attn::abs");
+  return a;
+}
+template <class T, int W, class Power>
+attn::Pack<T, W> pow(attn::Pack<T, W> a, Power) {
+  static_assert(attn::detail::never<T>,
+                "std::pow of scores: write attn::power<3>(a), or attn::exp(T(p) * attn::log(a))");
   return a;
 }
 

@@ -32,9 +32,9 @@ namespace detail {
 /// y = x for the first, y += x for the others; of one shape.
 template <class Ctx, class X, class Y>
 void put_or_add(Ctx& ctx, char const* name, X const& x, Y const& y, bool is_first) {
-  using T = typename Ctx::Scalar;
-  auto const from = x.rows();
-  auto const to = y.rows();
+  auto const from = real_rows(x.rows());
+  auto const to = real_rows(y.rows());
+  using T = typename std::remove_cvref_t<decltype(to)>::Scalar;
   if (is_first) {
     elementwise<T>(ctx.exec, name, to.extent(0), to.extent(1),
                    CopyMatrix<T, T>{from.data(), to.data(), from.stride(0), to.stride(0)});
@@ -62,6 +62,13 @@ class SideBySide {
         },
         modules_);  // the braces keep the order
   }
+
+  template <class Ctx, class Module, class Tape, class D>
+  using GradientOf = decltype(std::declval<Module const&>().backward(std::declval<Ctx&>(), std::declval<Tape>(),
+                                                                     std::declval<D const&>()));
+  /// Whether the input is one that has no gradient, such as numbers of words.
+  template <class Ctx, class D, class... Tapes>
+  static constexpr bool have_no_gradient = (std::is_void_v<GradientOf<Ctx, Modules, Tapes, D>> && ...);
 
   /// d_x += the gradient from branch `I`, given that of its output.
   template <std::size_t I, class Ctx, class Tape, class D, class DX>
@@ -108,15 +115,23 @@ class Sum : detail::SideBySide<Modules...> {
         all);
   }
 
+  /// The gradient of x, where it has one.
   template <class Ctx, class X, class... Tapes, class D>
-  detail::Like<Ctx, X> backward(Ctx& ctx, detail::BranchesTape<X, Tapes...>&& tape, D const& d_y) const {
-    detail::Like<Ctx, X> const d_x = ctx.tensor(tape.extents);
+  auto backward(Ctx& ctx, detail::BranchesTape<X, Tapes...>&& tape, D const& d_y) const {
     detail::ConstLike<Ctx, D> const d = d_y;
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      (this->template add_gradient<I>(ctx, std::move(std::get<I>(tape.branches)), d, d_x), ...);
+    auto const each = [&](auto const& pull_back) {
+      [&]<std::size_t... I>(std::index_sequence<I...>) {
+        (pull_back(std::integral_constant<std::size_t, I>(), std::get<I>(tape.branches)), ...);
+      }
+      (std::index_sequence_for<Tapes...>());
+    };
+    if constexpr (Base::template have_no_gradient<Ctx, detail::ConstLike<Ctx, D>, Tapes...>) {
+      each([&](auto i, auto& of_branch) { std::get<i()>(this->modules_).backward(ctx, std::move(of_branch), d); });
+    } else {
+      detail::Like<Ctx, X> const d_x = ctx.tensor(tape.extents);
+      each([&](auto i, auto& of_branch) { this->template add_gradient<i()>(ctx, std::move(of_branch), d, d_x); });
+      return d_x;
     }
-    (std::index_sequence_for<Tapes...>());
-    return d_x;
   }
 
  private:
@@ -145,7 +160,6 @@ class Concatenation : detail::SideBySide<Modules...> {
 
   template <class Ctx, class X>
   auto forward(Ctx& ctx, X const& x) const {
-    using T = typename Ctx::Scalar;
     auto all = this->forward_all(ctx, x);
     return std::apply(
         [&](auto&... branch) {
@@ -156,47 +170,62 @@ class Concatenation : detail::SideBySide<Modules...> {
           for (std::size_t i = 0; i < widths.size(); ++i) width += widths[i];
           Y const y = ctx.tensor(with_width(first.extents(), width));
           Index column = 0;
-          (put<T>(ctx, branch.value, y, column), ...);
+          (put(ctx, branch.value, y, column), ...);
           return Forward<Y, Tape<X, decltype(branch.tape)...>>{y, {{x.extents(), {std::move(branch.tape)...}}, widths}};
         },
         all);
   }
 
+  /// The gradient of x, where it has one.
   template <class Ctx, class X, class... Tapes, class D>
-  detail::Like<Ctx, X> backward(Ctx& ctx, Tape<X, Tapes...>&& tape, D const& d_y) const {
-    detail::Like<Ctx, X> const d_x = ctx.tensor(tape.of.extents);
+  auto backward(Ctx& ctx, Tape<X, Tapes...>&& tape, D const& d_y) const {
     Index column = 0;
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      (pull_back<I>(ctx, std::move(std::get<I>(tape.of.branches)), detail::ConstLike<Ctx, D>(d_y), column,
-                    tape.widths[I], d_x),
-       ...);
+    auto const each = [&](auto const& pull_back) {
+      [&]<std::size_t... I>(std::index_sequence<I...>) {
+        (of_columns<I>(ctx, std::get<I>(tape.of.branches), detail::ConstLike<Ctx, D>(d_y), column, tape.widths[I],
+                       pull_back),
+         ...);
+      }
+      (std::index_sequence_for<Tapes...>());
+    };
+    if constexpr (Base::template have_no_gradient<Ctx, detail::ConstLike<Ctx, D>, Tapes...>) {
+      each([&](auto i, auto& of_branch, auto const& d) {
+        std::get<i()>(this->modules_).backward(ctx, std::move(of_branch), d);
+      });
+    } else {
+      detail::Like<Ctx, X> const d_x = ctx.tensor(tape.of.extents);
+      each([&](auto i, auto& of_branch, auto const& d) {
+        this->template add_gradient<i()>(ctx, std::move(of_branch), d, d_x);
+      });
+      return d_x;
     }
-    (std::index_sequence_for<Tapes...>());
-    return d_x;
   }
 
  private:
   /// Modules want what is contiguous, so each branch gets its columns as a copy.
-  template <std::size_t I, class Ctx, class TapeOfBranch, class D, class DX>
-  void pull_back(Ctx& ctx, TapeOfBranch&& tape, D const& d_y, Index& column, Index width, DX const& d_x) const {
-    using T = typename Ctx::Scalar;
+  template <std::size_t I, class Ctx, class TapeOfBranch, class D, class PullBack>
+  void of_columns(Ctx& ctx, TapeOfBranch& tape, D const& d_y, Index& column, Index width,
+                  PullBack const& pull_back) const {
     typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
     detail::Like<Ctx, D> const d = ctx.tensor(with_width(d_y.extents(), width));
-    auto const from = d_y.rows();
-    auto const to = d.rows();
+    auto const from = real_rows(d_y.rows());
+    auto const to = real_rows(d.rows());
+    using T = typename std::remove_cvref_t<decltype(to)>::Scalar;
     elementwise<T>(ctx.exec, "attn::Concatenation::backward", to.extent(0), width,
                    CopyMatrix<T, T>{from.data() + column, to.data(), from.stride(0), to.stride(0)});
-    this->template add_gradient<I>(ctx, std::move(tape), detail::ConstLike<Ctx, D>(d), d_x);
+    pull_back(std::integral_constant<std::size_t, I>(), tape, detail::ConstLike<Ctx, D>(d));
     column += width;
   }
 
-  template <class T, class Ctx, class From, class Y>
+  template <class Ctx, class From, class Y>
   static void put(Ctx& ctx, From const& from, Y const& y, Index& column) {
     static_assert(From::rank == Y::rank, "Concatenation: give modules whose outputs have one rank");
     Index const width = from.extent(Y::rank - 1);
     ATTN_CHECK(from.extents() == with_width(y.extents(), width),
                "Concatenation: give modules whose outputs differ in the last extent alone");
-    auto const x = from.rows(), to = y.rows();
+    auto const x = real_rows(from.rows());
+    auto const to = real_rows(y.rows());
+    using T = typename std::remove_cvref_t<decltype(to)>::Scalar;
     elementwise<T>(ctx.exec, "attn::Concatenation", to.extent(0), width,
                    CopyMatrix<T, T>{x.data(), to.data() + column, x.stride(0), to.stride(0)});
     column += width;

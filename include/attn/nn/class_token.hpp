@@ -74,7 +74,8 @@ TensorOf<Ctx, 3> take_tokens(Ctx& ctx, ConstTensorOf<Ctx, 3> x, Index begin, Ind
 
 }  // namespace detail
 
-/// x (B, N, C) -> y (B, N + 1, C). Parameter cls_token (1, 1, C), which does not decay.
+/// x (B, N, C) -> y (B, N + 1, C). Parameter cls_token (1, 1, C), which does not decay. Lengths of sequences
+/// (`WithSequences`) are those that attention sees: behind this module they count the learned token, too.
 class ClassToken {
  public:
   struct Config {

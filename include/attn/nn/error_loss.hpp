@@ -99,15 +99,15 @@ struct ErrorRow {
     using Value = typename Row::Value;
     Index const first = i * columns;
     Value const each = row.value(share);
-    auto const [loss, right] = row.sums(columns, [&](auto lanes, Index c) {
+    auto const sums = row.sums(columns, [&](auto lanes, Index c) {
       Value const y = lanes.load(predictions + first + c), t = lanes.load(targets + first + c);
       auto const result = error(y, t);
       lanes.store(d_predictions + first + c, result.slope * each);
       return Kokkos::Array<Value, 2>{result.value, right_of(error, y, t)};
     });
     row.once([&] {
-      losses[2 * i] = loss;
-      losses[2 * i + 1] = right;
+      losses[2 * i] = sums[0];
+      losses[2 * i + 1] = sums[1];
     });
   }
 };

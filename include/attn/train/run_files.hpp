@@ -32,7 +32,10 @@ class RunFiles {
   /// `settings` are what the result depends on. Without a directory nothing is kept, and without `writes` nothing is
   /// written: of several ranks one writes, and all may read.
   RunFiles(io::Path out, io::Json settings, bool writes = true)
-      : out_(std::move(out)), settings_(std::move(settings)), writes_(writes && keep()) {}
+      : out_(std::move(out)), settings_(std::move(settings)), writes_(writes && keep()) {
+    std::error_code ignored;  // whoever writes first says what is wrong
+    if (writes_) std::filesystem::create_directories(out_, ignored);
+  }
 
   bool keep() const { return !out_.empty(); }
   bool writes() const { return writes_; }

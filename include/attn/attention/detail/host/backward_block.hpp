@@ -107,7 +107,8 @@ struct BackwardBlock {
 
   template <class P, int Columns>
   void block(QueryBlock const& at, Arena scratch, Gradients const& to, double* partial, Prefetcher& soon) const {
-    auto const [b, h, query, n] = at;
+    auto const [b, h, query, rows_of_block] = at;
+    int const n = rows_of_block;  // clang 14 captures no structured binding
     constexpr int lanes = Columns * P::width;
     Tiles const tiles = cut_tiles(scratch);
     Index const key_head = h / shape.group();
@@ -182,7 +183,8 @@ struct BackwardBlock {
   void few_queries_block(QueryBlock const& at, Arena scratch, Gradients const& to, double* partial,
                          Prefetcher& soon) const {
     using P = Pack<T>;
-    auto const [b, h, query, n] = at;
+    auto const [b, h, query, rows_of_block] = at;
+    int const n = rows_of_block;  // clang 14 captures no structured binding
     constexpr int W = P::width, most = few_queries<T>;
     constexpr Index step = score_row_step<T>;
     Tiles const tiles = cut_tiles(scratch);
@@ -279,7 +281,8 @@ struct BackwardBlock {
 
   template <class P, int Columns>
   void load_rows(auto const& weigh, QueryBlock const& at, Tiles const& tiles, Rows<P, Columns>& rows) const {
-    auto const [b, h, query, n] = at;
+    auto const [b, h, query, rows_of_block] = at;
+    int const n = rows_of_block;  // clang 14 captures no structured binding
     constexpr int W = P::width, lanes = Columns * W;
     T* const out_lanes = tiles.d_q_lanes;  // not in use yet
     pack_lanes<P, Columns>(out, b, h, query, n, T(1), out_lanes);

@@ -76,7 +76,8 @@ struct ForwardBlock {
 
   template <class P, int Columns>
   void block(QueryBlock const& at, Arena scratch, NormSums<double>* partial, Prefetcher& soon) const {
-    auto const [b, h, query, n] = at;
+    auto const [b, h, query, rows_of_block] = at;
+    int const n = rows_of_block;  // clang 14 captures no structured binding
     constexpr int W = P::width, lanes = Columns * W;
     Tiles const tiles = cut_tiles(scratch);
     Index const key_head = h / shape.group();
@@ -139,7 +140,8 @@ struct ForwardBlock {
   /// The same for few queries, keys in lanes.
   void few_queries_block(QueryBlock const& at, Arena scratch, Prefetcher& soon) const {
     using P = Pack<T>;
-    auto const [b, h, query, n] = at;
+    auto const [b, h, query, rows_of_block] = at;
+    int const n = rows_of_block;  // clang 14 captures no structured binding
     constexpr Index step = score_row_step<T>;
     Tiles const tiles = cut_tiles(scratch);
     Index const key_head = h / shape.group();
@@ -234,7 +236,8 @@ struct ForwardBlock {
   void finish([[maybe_unused]] OfRow<A> const& weigh, QueryBlock const& at, VisibleKeys<P, Columns> const& visible,
               RowStatistics<A, P, Columns> const& statistics, Tiles const& tiles, NormSums<P> (&sums)[Columns],
               NormSums<double>* partial) const {
-    auto const [b, h, query, n] = at;
+    auto const [b, h, query, rows_of_block] = at;
+    int const n = rows_of_block;  // clang 14 captures no structured binding
     constexpr int W = P::width;
     bool const empty = visible.first >= visible.last;
     if (empty) std::fill_n(tiles.out_lanes, Index(shape.value_width) * Columns * W, T(0));
