@@ -114,7 +114,7 @@ profile() {
 table() { "$build/bench/gpu_table" "$out" | tee "$out/table.md"; }
 
 pack() {
-  local archive=$1 work program library
+  local archive=$1 program library
   [ -d "$build/bench" ] || stop "there is no build in $build"
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
@@ -122,9 +122,9 @@ pack() {
   while read -r program; do
     mkdir -p "$work/attn/$(dirname "${program#"$build"/}")"
     strip -o "$work/attn/${program#"$build"/}" "$program"
-    # What the other machine has: its C library, the driver, and the toolkit.
+    # What the other machine has: its C and C++ libraries, the driver, and the toolkit.
     while read -r library; do cp -Lu "$library" "$work/attn/lib/"; done < <(ldd "$program" | awk '$3 ~ /^\// {print $3}' |
-      grep -Ev '/(libc|libm|libdl|libpthread|librt|libcuda|libcudart|libcublas|libcublasLt)\.so')
+      grep -Ev '/(libc|libm|libdl|libpthread|librt|libstdc\+\+|libgcc_s|libcuda|libcudart|libcublas|libcublasLt)\.so')
   done < <(find "$build/bench" "$build/tests/cuda" -type f -perm -u+x \( -path "$build/bench/*" -o -name 'test_*' \) ! -name '*.so*' |
     grep -E '/(attention_cuda|train_step|pde_step|gpu_table|test_[a-z_]*)$')
   cp "${BASH_SOURCE[0]}" "$work/attn/on_gpu.sh"
