@@ -4,7 +4,7 @@
 
 #include "attn/data/sequence_batches.hpp"
 #include "attn/train/distributed/world.hpp"
-#include "attn/train/metrics.hpp"
+#include "attn/train/fit_options.hpp"
 #include "attn/train/trained_numbers.hpp"
 #include "attn/train/weights.hpp"
 

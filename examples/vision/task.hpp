@@ -4,7 +4,7 @@
 #include "attn/data/batches.hpp"
 #include "attn/data/on_device.hpp"
 #include "attn/train/distributed/world.hpp"
-#include "attn/train/metrics.hpp"
+#include "attn/train/fit_options.hpp"
 #include "attn/train/trained_numbers.hpp"
 
 #include <cstdint>

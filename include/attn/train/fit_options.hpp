@@ -49,6 +49,14 @@ concept Trainable = requires(Task& task, Ctx& ctx, std::uint64_t step, bool obse
   { task.evaluated() } -> std::convertible_to<std::vector<std::string>>;
 };
 
+/// What a task returns for a part of a step without data: zeros.
+template <class Ctx>
+Tensor<typename Ctx::Real const, 1, typename Ctx::MemorySpace> nothing_measured(Ctx& ctx, std::size_t numbers) {
+  auto const zeros = ctx.template tensor<typename Ctx::Real>(static_cast<Index>(numbers));
+  Kokkos::deep_copy(ctx.exec, zeros.view(), typename Ctx::Real(0));
+  return zeros;
+}
+
 /// What `fit` can be told.
 struct FitOptions {
   std::uint64_t epochs = 1;

@@ -63,15 +63,3 @@ class Accumulator {
 };
 
 }  // namespace attn::train::detail
-
-namespace attn::train {
-
-/// What a task returns for a part of a step without data: zeros.
-template <class Ctx>
-Tensor<typename Ctx::Real const, 1, typename Ctx::MemorySpace> nothing_measured(Ctx& ctx, std::size_t numbers) {
-  auto const zeros = ctx.template tensor<typename Ctx::Real>(static_cast<Index>(numbers));
-  Kokkos::deep_copy(ctx.exec, zeros.view(), typename Ctx::Real(0));
-  return zeros;
-}
-
-}  // namespace attn::train
