@@ -15,6 +15,14 @@ if(memory GREATER_EQUAL needed)
   target_compile_options(attn_own_flags INTERFACE
     $<$<CXX_COMPILER_ID:GNU>:--param=ggc-min-expand=400 --param=ggc-min-heapsize=2000000>)
 endif()
+# Where GNU's other linker is installed, it takes half of the time for some hundred tests.
+include(CheckLinkerFlag)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT Kokkos_ENABLE_CUDA AND NOT CMAKE_CXX_FLAGS MATCHES "-fsanitize=|-fuse-ld=")
+  check_linker_flag(CXX -fuse-ld=gold ATTN_HAS_GOLD)
+  if(ATTN_HAS_GOLD)
+    target_link_options(attn_own_flags INTERFACE -fuse-ld=gold)
+  endif()
+endif()
 if(ATTN_CUDA_WIDTHS)  # fewer kernels to compile: attn/attention/detail/cuda/launch.hpp
   target_compile_definitions(attn_own_flags INTERFACE "ATTN_CUDA_WIDTHS=${ATTN_CUDA_WIDTHS}")
 endif()

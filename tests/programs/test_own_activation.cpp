@@ -32,7 +32,8 @@ TEST(OwnActivation, TrainsAndIsEvaluatedByItsName) {
   write_gz(folder / "train-labels-idx1-ubyte.gz", train.labels);
   write(folder / "t10k-images-idx3-ubyte", test.images);
   write(folder / "t10k-labels-idx1-ubyte", test.labels);
-  vision::Settings settings{.activation = {.activation = "bump"}};
+  vision::Settings settings;
+  settings.activation.activation = "bump";
   settings.data.directory = folder.path;
   settings.model.patch = vision::Extent{4, 4};
   settings.model.width = 16;
@@ -44,7 +45,8 @@ TEST(OwnActivation, TrainsAndIsEvaluatedByItsName) {
   auto const outcome = vision::train(settings, data, {.out = folder / "run"});
   EXPECT_EQ(outcome.name, "bump");
   EXPECT_TRUE(std::isfinite(outcome.run.at("test_loss").get<double>()));
-  auto const again = vision::evaluate(settings, data, folder / "run/weights.safetensors");
+  attn::train::World alone;
+  auto const again = vision::evaluate(settings, data, folder / "run/weights.safetensors", alone);
   EXPECT_EQ(again.run.at("test_loss"), outcome.run.at("test_loss"));
 
   settings.activation.activation = "softmax";
