@@ -42,7 +42,7 @@ void expect_that_nan_stays() {
   EXPECT_EQ(attn::max(-infinity, infinity), infinity);
   EXPECT_EQ(attn::min(-infinity, infinity), -infinity);
   for (auto* const f : {attn::abs<T>, attn::exp<T>, attn::log<T>, attn::sqrt<T>, attn::sin<T>, attn::cos<T>,
-                        attn::tanh<T>, attn::erf<T>, attn::exp_nonpositive<T>}) {
+                        attn::tanh<T>, attn::erf<T>, attn::exp_nonpositive<T>, attn::exp2_nonpositive<T>}) {
     EXPECT_TRUE(std::isnan(f(nan)));
   }
 }
@@ -74,6 +74,7 @@ TEST(Functions, AreThoseOfTheStandardLibrary) {
   EXPECT_DOUBLE_EQ(attn::tanh(x), std::tanh(x));
   EXPECT_DOUBLE_EQ(attn::erf(x), std::erf(x));
   EXPECT_DOUBLE_EQ(attn::exp_nonpositive(-x), std::exp(-x));
+  EXPECT_DOUBLE_EQ(attn::exp2_nonpositive(-x), std::exp2(-x));
 }
 
 TEST(Accumulators, AreWiderThanNarrowStorage) {

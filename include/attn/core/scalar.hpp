@@ -106,6 +106,7 @@ template <class T> ATTN_FUNCTION T erf(T a) { return Math<T>::erf(a); }
 ///@}
 // clang-format on
 
+/// An e-th power is a power of two of so many times the exponent.
 inline constexpr double log2_of_e = 1.4426950408889634;
 
 /// 2^a for a <= 0, where an exponential that never overflows is cheaper. Any other a gives any number. On a GPU, fp32,

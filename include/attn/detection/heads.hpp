@@ -228,7 +228,7 @@ class BoxHead {
 
 /// x (R, S, S, inputs): what lies in boxes -> logits (R, 2 S, 2 S, classes): whether a pixel belongs to an object of a
 /// class: convolutions 3 x 3 with ReLU, one that doubles the size with ReLU, and one for the classes (He et al. 2017).
-/// Parameters convs.<i>.conv, upsample and conv_logits, as mmdetection's FCNMaskHead has them.
+/// Parameters convs.I.conv, upsample and conv_logits, as mmdetection's FCNMaskHead has them.
 class MaskHead {
  public:
   struct Config {

@@ -26,7 +26,7 @@ void add_maps(Ctx& ctx, ConstMapsOf<Ctx> const& from, MapsOf<Ctx> const& to) {
 ///     lateral_i = conv 1 x 1 (x_i) + lateral_(i+1), enlarged to the size of x_i by its nearest pixels
 ///     y_i = conv 3 x 3 (lateral_i)
 ///
-/// Parameters lateral_convs.<i>.conv.* and fpn_convs.<i>.conv.*, as mmdetection's FPN has them.
+/// Parameters lateral_convs.I.conv.* and fpn_convs.I.conv.*, as mmdetection's FPN has them.
 class FeaturePyramid {
  public:
   struct Config {
