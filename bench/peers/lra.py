@@ -7,7 +7,6 @@ Cases: lra/step/<softmax|poly3_dynamic>/<sequences a step>. Variants: eager, and
 import peer  # first, because it says what to install
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 WIDTH, HEADS, HIDDEN, DEPTH, LANDMARKS, TAPS, ITERATIONS = 64, 2, 128, 2, 64, 35, 6
 VOCABULARY, CLASSES, LENGTH = 32, 10, 2048
@@ -96,15 +95,7 @@ def variants(name):
     def way(prepare):
         model = Classifier({"softmax": 0, "poly3_dynamic": 3}[activation]).train()
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, eps=1e-6, weight_decay=0, fused=True)
-        prepared = prepare(model)
-
-        def step():
-            loss = F.cross_entropy(prepared(ids), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-        return peer.by_clock(step)
+        return peer.training_step(prepare(model), optimizer, ids, labels)
 
     return {"eager": lambda: way(lambda model: model), "compiled": lambda: way(torch.compile)}
 

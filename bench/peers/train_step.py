@@ -52,19 +52,9 @@ def variants(name):
         optimizer = torch.optim.AdamW(groups, lr=1e-3, fused=True)
         images = torch.randn(batch, channels, image, image)
         labels = torch.randint(classes, (batch,))
-        prepared = prepare(model)
-
-        def step():
-            with torch.autocast(arguments.device, dtype=torch.bfloat16, enabled=narrow):
-                loss = nn.functional.cross_entropy(prepared(images), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-        return peer.by_clock(step)
+        return peer.training_step(prepare(model), optimizer, images, labels, narrow)
 
     return {"eager": lambda: way(lambda model: model), "compiled": lambda: way(torch.compile)}
 
 
-arguments = peer.parse(__doc__)
-peer.run(arguments, variants, [f"train_step/{activation}/224/16/3/192/12/3/1000/32" for activation in ("softmax", "poly3")])
+peer.run(peer.parse(__doc__), variants, [f"train_step/{activation}/224/16/3/192/12/3/1000/32" for activation in ("softmax", "poly3")])

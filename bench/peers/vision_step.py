@@ -7,7 +7,6 @@ import peer  # first, because it says what to install
 import timm
 import torch
 from timm.optim import param_groups_weight_decay
-from torch import nn
 
 
 def variants(name):
@@ -21,15 +20,7 @@ def variants(name):
         optimizer = torch.optim.AdamW(groups, lr=1e-3, fused=True)
         images = torch.randn(int(batch), *model.default_cfg["input_size"])
         labels = torch.randint(1000, (int(batch),))
-        prepared = prepare(model)
-
-        def step():
-            loss = nn.functional.cross_entropy(prepared(images), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-        return peer.by_clock(step)
+        return peer.training_step(prepare(model), optimizer, images, labels)
 
     return {"eager": lambda: way(lambda model: model), "compiled": lambda: way(torch.compile)}
 

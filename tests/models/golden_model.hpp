@@ -8,14 +8,19 @@
 
 namespace attn_test {
 
-/// Gives each parameter the tensor of its name and shape.
+/// Gives each parameter and buffer the tensor of its name and shape.
 template <class Ctx>
 void load_state(Ctx& ctx, std::string const& file) {
   attn::io::Safetensors const state(golden_path(file));
-  for (auto const& e : ctx.parameters.entries()) {
-    auto const values = state.get<float>(e.name, attn::io::Shape(e.shape.begin(), e.shape.end()));
+  auto const load = [&](auto const& e) {
+    auto const array = state.array(e.name);
+    EXPECT_EQ(array.shape, e.shape.empty() ? attn::io::Shape{1} : attn::io::Shape(e.shape.begin(), e.shape.end()))
+        << e.name;
+    auto const values = array.template as<float>();
     ctx.parameters.assign(e, std::span<float const>(values));
-  }
+  };
+  for (auto const& e : ctx.parameters.entries()) load(e);
+  for (auto const& e : ctx.parameters.buffer_entries()) load(e);
 }
 
 /// All gradients against those of the case `at`: "swin/prime_cube_training_".

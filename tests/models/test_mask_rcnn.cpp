@@ -4,7 +4,7 @@
 #include "attn/io/safetensors.hpp"
 #include "attn/models/mask_rcnn.hpp"
 
-#include "support.hpp"
+#include "golden_model.hpp"
 
 namespace {
 
@@ -33,18 +33,6 @@ Config small() {
   config.anchor_losses.sample = {.count = 1000000, .most_positive = 0.5f};  // all
   config.regions.sample = {.count = 1000000, .most_positive = 0.5f};
   return config;
-}
-
-void load_state(Ctx& ctx) {
-  io::Safetensors const state(attn_test::golden_path("mask_rcnn/state.safetensors"));
-  auto const load = [&](auto const& e) {
-    auto const array = state.array(e.name);
-    EXPECT_EQ(array.shape, e.shape.empty() ? io::Shape{1} : io::Shape(e.shape.begin(), e.shape.end())) << e.name;
-    auto const values = array.template as<float>();
-    ctx.parameters.assign(e, std::span<float const>(values));
-  };
-  for (auto const& e : ctx.parameters.entries()) load(e);
-  for (auto const& e : ctx.parameters.buffer_entries()) load(e);
 }
 
 /// One batch of three images, of which the second has no objects.
@@ -78,7 +66,7 @@ TEST(MaskRcnn, HasThePublishedNumberOfParameters) {
 TEST(MaskRcnn, HasTheLossesAndGradientsOfAnIndependentImplementation) {
   Ctx ctx;
   Model const model(ctx, small());
-  load_state(ctx);
+  attn_test::load_state(ctx, "mask_rcnn/state.safetensors");
   Batch const batch;
   std::vector<attn_test::Array<float, 2>> proposals;
   std::vector<detection::ConstBoxes<Memory>> views;
@@ -134,7 +122,7 @@ TEST(MaskRcnn, FindsBoxesAndMasksWithinItsImages) {
   config.detections.count = 7;
   config.test_proposals.count = 20;
   Model const model(ctx, config);
-  load_state(ctx);
+  attn_test::load_state(ctx, "mask_rcnn/state.safetensors");
   ctx.training = false;
   Batch const batch;
   auto const found = model.detect<Ctx>(ctx, batch.images());

@@ -6,7 +6,7 @@
 #include "attn/io/safetensors.hpp"
 #include "attn/models/xcit_names.hpp"
 
-#include "support.hpp"
+#include "golden_model.hpp"
 
 namespace {
 
@@ -30,26 +30,13 @@ Config small(AnyActivation const& activation, bool tokens_norm = true) {
           .activation = activation};
 }
 
-/// Gives each parameter and buffer the tensor of its name and shape.
-void load_state(Ctx& ctx) {
-  io::Safetensors const state(attn_test::golden_path("xcit/state.safetensors"));
-  auto const load = [&](auto const& e) {
-    auto const array = state.array(e.name);
-    EXPECT_EQ(array.shape, e.shape.empty() ? io::Shape{1} : io::Shape(e.shape.begin(), e.shape.end())) << e.name;
-    auto const values = array.template as<float>();
-    ctx.parameters.assign(e, std::span<float const>(values));
-  };
-  for (auto const& e : ctx.parameters.entries()) load(e);
-  for (auto const& e : ctx.parameters.buffer_entries()) load(e);
-}
-
 /// The acceptance bound is 1e-4; single precision leaves 1e-6 to 1e-5 here.
 void expect_golden(std::string const& name, std::string const& size, bool training, Config const& config) {
   constexpr double tolerance = 3e-5;
   std::string const at = "xcit/" + name + "_";
   Ctx ctx;
   Xcit const model(ctx, config);
-  load_state(ctx);
+  attn_test::load_state(ctx, "xcit/state.safetensors");
   ctx.training = training;
   ctx.keep_tape = true;
   auto const images = attn_test::golden_array<float, 4>("xcit/" + size + "_images");

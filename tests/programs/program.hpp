@@ -202,9 +202,9 @@ struct TinyImages {
   }
 };
 
-/// The four files of a data set of them: 96 images to train, 40 to test.
-inline void write_tiny_images(Folder const& folder) {
-  TinyImages const train(96, 1), test(40, 2);
+/// The four files of a data set of them: 96 images to train, and `tests` to test.
+inline void write_tiny_images(Folder const& folder, std::uint32_t tests = 40) {
+  TinyImages const train(96, 1), test(tests, 2);
   write(folder / "train-images-idx3-ubyte", train.images);
   write(folder / "train-labels-idx1-ubyte", train.labels);
   write(folder / "t10k-images-idx3-ubyte", test.images);

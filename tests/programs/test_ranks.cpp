@@ -33,11 +33,7 @@ struct Images {
   Arguments flags;
 
   explicit Images(std::uint32_t tests = 41) {
-    TinyImages const train(96, 1), test(tests, 2);
-    write(folder / "train-images-idx3-ubyte", train.images);
-    write(folder / "train-labels-idx1-ubyte", train.labels);
-    write(folder / "t10k-images-idx3-ubyte", test.images);
-    write(folder / "t10k-labels-idx1-ubyte", test.labels);
+    write_tiny_images(folder, tests);
     flags = {"--data",       folder.path.string(),
              "--patch",      "4",
              "--width",      "16",
