@@ -1,59 +1,22 @@
 #include "detection/model.hpp"
 
 #include "attn/io/safetensors.hpp"
-#include "attn/models/xcit_names.hpp"
+#include "attn/models/mask_rcnn_names.hpp"
 
 #include <span>
 
 namespace train_detection {
-namespace {
 
 namespace models = attn::models;
 
-constexpr char const* tiny = "tiny";
-
-/// The model "xcit_<name>_224", of which the detectors speak.
-std::string classifier_name(std::string const& name) { return "xcit_" + name + "_224"; }
-
-}  // namespace
-
-std::vector<std::string> model_names() {
-  std::vector<std::string> names = {tiny};
-  for (std::string const& name : models::xcit_names()) {
-    if (name.ends_with("_224")) names.push_back(name.substr(5, name.size() - 9));
-  }
-  return names;
-}
-
 models::MaskRcnnConfig<attn::AnyActivation> config_of(ModelSettings const& m, Recipe const& r) {
-  models::MaskRcnnConfig<attn::AnyActivation> c;
+  auto c = models::mask_rcnn_config<attn::AnyActivation>(m.name).value();
   auto& b = c.backbone;
-  bool const is_tiny = m.name == tiny;
-  if (is_tiny) {
-    b.width = 96;
-    b.depth = 6;
-    b.heads = 4;
-    b.patch = 8;
-    c.width = 64;
-    c.hidden = 256;
-    c.mask_depth = 2;
-    c.anchors.scales = {4};
-    c.finest = 14;
-  } else {
-    auto const named = models::xcit_config<attn::AnyActivation>(classifier_name(m.name)).value();
-    b.width = named.width;
-    b.depth = named.depth;
-    b.heads = named.heads;
-    b.patch = named.patch;
-    b.eta = named.eta;
-  }
   b.width = m.width.value_or(int(b.width));
   b.depth = m.depth.value_or(int(b.depth));
   b.heads = m.heads.value_or(int(b.heads));
   b.patch = m.patch.value_or(int(b.patch));
-  // A third, a half, two thirds of the depth, and its end: 3, 5, 7, 11 of 12 layers.
-  Index const d = b.depth;
-  b.taps = {std::max(Index(0), d / 3 - 1), std::max(Index(0), d / 2 - 1), std::max(Index(0), 2 * d / 3 - 1), d - 1};
+  b.taps = models::xcit_taps(b.depth);
   b.stochastic_depth = m.drop_path;
   b.activation = activations().make(
       m.activation, {.power = m.power,

@@ -1,4 +1,4 @@
-/// The detector of train_detection: its sizes by name, and the activations that it may have.
+/// The detector of train_detection: its sizes, and the activations that it may have.
 #pragma once
 
 #include "attn/attention/activation_registry.hpp"
@@ -17,9 +17,6 @@ using Model = attn::models::MaskRcnn<attn::AnyActivation>;
 
 /// All that common trainers offer, and off: no attention.
 attn::ActivationRegistry<attn::AnyActivation> const& activations();
-
-/// "small_12_p16", ..., "tiny".
-std::vector<std::string> model_names();
 
 /// The sizes and rules of what was chosen.
 attn::models::MaskRcnnConfig<attn::AnyActivation> config_of(ModelSettings const& model, Recipe const& recipe);

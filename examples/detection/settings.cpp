@@ -1,5 +1,7 @@
 #include "detection/settings.hpp"
 
+#include "attn/models/mask_rcnn_names.hpp"
+
 #include "detection/model.hpp"
 
 namespace train_detection {
@@ -10,7 +12,7 @@ void describe(io::SettingList& list, ModelSettings& m) {
   list("model", m.name,
        {.help = "XCiT that the detector stands on, and what else it has: as published, or tiny, for pictures of about "
                 "128 pixels on a CPU",
-        .words = model_names(),
+        .words = attn::models::mask_rcnn_names(),
         .model = true});
   list(
       "activation", m.activation,

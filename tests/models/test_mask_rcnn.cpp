@@ -2,7 +2,7 @@
 #include "attn/activation/softmax.hpp"
 #include "attn/attention/any_activation.hpp"
 #include "attn/io/safetensors.hpp"
-#include "attn/models/mask_rcnn.hpp"
+#include "attn/models/mask_rcnn_names.hpp"
 
 #include "golden_model.hpp"
 
@@ -48,7 +48,7 @@ struct Batch {
 
 TEST(MaskRcnn, HasThePublishedNumberOfParameters) {
   Ctx ctx;
-  Model const model(ctx, Config{.backbone = {.activation = Softmax{}}});
+  Model const model(ctx, models::mask_rcnn_config<AnyActivation>("small_12_p16", Softmax{}).value());
   EXPECT_EQ(ctx.parameters.count(), 44386560);
   for (char const* const name :
        {"backbone.patch_embed.proj.0.0.weight", "backbone.pos_embeder.token_projection.weight",
@@ -61,6 +61,19 @@ TEST(MaskRcnn, HasThePublishedNumberOfParameters) {
   for (auto const& e : ctx.parameters.entries()) {
     EXPECT_EQ(e.decays, e.name.find("norm") == std::string::npos) << e.name;
   }
+}
+
+TEST(MaskRcnn, HasSizesByName) {
+  auto const names = models::mask_rcnn_names();
+  EXPECT_EQ(names.size(), 15u);
+  for (std::string const& name : names) {
+    auto const config = models::mask_rcnn_config<AnyActivation>(name, Softmax{});
+    ASSERT_TRUE(config) << name;
+    EXPECT_EQ(config->backbone.taps[3], config->backbone.depth - 1) << name;
+    EXPECT_EQ(config->backbone.width % config->backbone.heads, 0) << name;
+  }
+  EXPECT_EQ(models::xcit_taps(12), (std::array<Index, 4>{3, 5, 7, 11}));
+  EXPECT_FALSE(models::mask_rcnn_config<AnyActivation>("small_12_p17", Softmax{}));
 }
 
 TEST(MaskRcnn, HasTheLossesAndGradientsOfAnIndependentImplementation) {
