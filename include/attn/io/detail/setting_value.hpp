@@ -224,8 +224,8 @@ std::string text_of(T const& value) {
     return value ? text_of(*value) : "";
   } else if constexpr (IsVector<T>::value) {
     std::string all;
-    for (auto const& entry : value) all += (all.empty() ? "" : ",") + text_of(entry);
-    return all.empty() ? "" : "[" + all + "]";
+    for (auto const& entry : value) all.append(all.empty() ? "[" : ",").append(text_of(entry));
+    return all.empty() ? all : all.append("]");
   } else if constexpr (std::same_as<T, bool>) {
     return "";
   } else if constexpr (TextValue<T>) {
