@@ -99,7 +99,12 @@ void draw_some(detection::CocoAnnotations const& coco, detection::CocoResults co
                attn::io::Path const& folder, attn::io::Path const& out, double score, std::size_t count) {
   std::filesystem::create_directories(out);
   for (std::size_t i = 0; i < std::min(count, coco.images.size()); ++i) {
-    Image image = attn::data::read_image(folder / coco.images[i].file);
+    Image image;
+    try {
+      image = attn::data::read_image(folder / coco.images[i].file);
+    } catch (attn::Error const&) {
+      continue;  // who looked for objects in it has said so
+    }
     std::vector<detection::CocoResult const*> found;
     for (auto const& result : results.results) {
       if (result.image == coco.images[i].id && result.score >= score) found.push_back(&result);

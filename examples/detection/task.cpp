@@ -54,14 +54,20 @@ detection::CocoResult result_of(detection::Detection const& found, detection::De
 }  // namespace
 
 detection::CocoResults find(Context& ctx, Model const& model, detection::CocoImages const& images, std::size_t begin,
-                            std::size_t end) {
+                            std::size_t end, attn::data::UnreadableImages* unreadable) {
   ctx.training = false;
   detection::CocoResults results;
   results.has_masks = true;
   detection::DetectionBatch batch;
   batch.samples.resize(1);  // pictures have sizes of their own, and padding costs as much as they do
   for (std::size_t i = begin; i < end; ++i) {
-    images.sample(i, {}, batch.samples[0]);
+    try {
+      images.sample(i, {}, batch.samples[0]);
+    } catch (attn::Error const& e) {
+      if (unreadable == nullptr) throw;
+      unreadable->add(i, e.what());
+      continue;
+    }
     detection::collate(batch, /*with_masks=*/false);
     ctx.begin_step();
     auto const found = model.detect<Context>(ctx, images_of(ctx, batch));

@@ -157,6 +157,12 @@ std::string title_of(ModelSettings const& m) {
   return m.name + ", " + m.activation + (m.is_poly() ? std::to_string(m.power) + " " + m.scale : "");
 }
 
+void say_unreadable(attn::data::UnreadableImages const& images) {
+  if (images.count() == 0) return;
+  std::cerr << images.count() << " pictures could not be read, the first because: " << images.first_fault()
+            << std::endl;
+}
+
 void load_whole(io::Path const& file, Context& ctx) {
   auto const report = attn::train::load_weights(file, ctx, {.adapt = true});
   for (std::string const& sentence : report.adapted) std::cerr << "weights: " << sentence << std::endl;
@@ -216,11 +222,8 @@ int train(Settings& s, io::SettingList& list) {
                                         .metadata = attn::train::describe_model(program_name, description),
                                         .label = title_of(s.model),
                                         .stop = &stop});
-  if (train.unreadable->count() > 0) {
-    run["unreadable_images"] = train.unreadable->count();
-    std::cerr << train.unreadable->count()
-              << " pictures could not be read, the first because: " << train.unreadable->first_fault() << std::endl;
-  }
+  if (train.unreadable->count() > 0) run["unreadable_images"] = train.unreadable->count();
+  say_unreadable(*train.unreadable);
   if (result.interrupted) {
     std::cerr << "stopped after step " << result.steps << "; the same command with --resume continues" << std::endl;
     return stop.exit_code();
@@ -287,10 +290,12 @@ void predict(Settings& s, io::SettingList& list) {
   detection::CocoImages const images(
       coco, s.predict,
       {.sizes = detection::evaluation_sizes(s.data.test_side, s.data.test_most_side), .for_training = false});
-  auto const results = find(ctx, model, images, 0, images.size());
+  attn::data::UnreadableImages unreadable;
+  auto const results = find(ctx, model, images, 0, images.size(), &unreadable);
   detection::write_coco_results(out / "predictions.json", results.results);
   draw_some(coco, results, s.predict, out / "pictures", s.score, images.size());
-  std::printf("%zu objects in %zu pictures: %s\n", results.results.size(), images.size(),
+  say_unreadable(unreadable);
+  std::printf("%zu objects in %zu pictures: %s\n", results.results.size(), images.size() - unreadable.count(),
               (out / "predictions.json").string().c_str());
 }
 

@@ -138,6 +138,15 @@ TEST_F(TrainDetection, TrainsJudgesAndLooksAtPictures) {
   ASSERT_EQ(seen.code, 0) << seen.err;
   EXPECT_TRUE(text_of(folder / "seen/predictions.json") == text_of(out / "detections.json"));
   EXPECT_TRUE(std::filesystem::exists(folder / "seen/pictures/000000000003.jpg"));
+
+  // One that cannot be read is named, and the others are looked at.
+  programs::write(folder / "data/val2017/000000000002.jpg", "no picture");
+  Exit const most = detect(
+      {"--weights", weights, "--predict", (folder / "data/val2017").string(), "--out", (folder / "most").string()});
+  ASSERT_EQ(most.code, 0) << most.err;
+  EXPECT_NE(most.err.find("1 pictures could not be read, the first because: "), std::string::npos) << most.err;
+  EXPECT_NE(most.err.find("000000000002.jpg"), std::string::npos) << most.err;
+  EXPECT_TRUE(std::filesystem::exists(folder / "most/pictures/000000000003.jpg"));
 }
 
 TEST_F(TrainDetection, RefusesBadInputOfADetector) {
