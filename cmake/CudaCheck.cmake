@@ -64,9 +64,15 @@ function(attn_add_cuda_check)
 
   set(flags ${CMAKE_CURRENT_BINARY_DIR}/flags.txt)
   attn_write_flags(${flags})
+  # The flags of attn::native, as nvcc_wrapper hands them to the compiler of the host: headers of the compiler's own
+  # intrinsics look different with them, and nvcc reads those, too.
+  set(native)
+  if(ATTN_NATIVE)
+    set(native -Xcompiler=-march=native,-fno-math-errno,-ffp-contract=fast)
+  endif()
   # Warnings that stand for errors: host code called on the device is code that does not exist there.
   set(command ${ATTN_NVCC} -std=c++20 --extended-lambda --expt-relaxed-constexpr -x cu -ccbin ${CMAKE_CXX_COMPILER}
-      -Werror cross-execution-space-call -Xcompiler=-fopenmp -I${ATTN_CUDA_OVERLAY} -I${PROJECT_SOURCE_DIR}/examples
+      -Werror cross-execution-space-call -Xcompiler=-fopenmp ${native} -I${ATTN_CUDA_OVERLAY} -I${PROJECT_SOURCE_DIR}/examples
       -I${PROJECT_SOURCE_DIR}/cmake --options-file ${flags} -DATTN_HAVE_CUBLAS)
   set(ATTN_CUDA_COMMAND "${command}" PARENT_SCOPE)
   set(fast)

@@ -15,6 +15,11 @@ if(memory GREATER_EQUAL needed)
   target_compile_options(attn_own_flags INTERFACE
     $<$<CXX_COMPILER_ID:GNU>:--param=ggc-min-expand=400 --param=ggc-min-heapsize=2000000>)
 endif()
+# nvcc_wrapper, which compiles all of a Kokkos with CUDA, takes a header for a source: `-x c++-header` goes to the host's
+# compiler, after nvcc made an object file of it under the name of the precompiled header.
+if(Kokkos_ENABLE_CUDA)
+  set(CMAKE_DISABLE_PRECOMPILE_HEADERS ON)
+endif()
 # Where GNU's other linker is installed, it takes half of the time for some hundred tests.
 include(CheckLinkerFlag)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT Kokkos_ENABLE_CUDA AND NOT CMAKE_CXX_FLAGS MATCHES "-fsanitize=|-fuse-ld=")

@@ -204,8 +204,8 @@ std::vector<LayerNorms> norms_at_initialisation(Choice const& choice, Sizes cons
     return Kokkos::View<float*, Memory, Kokkos::MemoryTraits<Kokkos::Unmanaged>>(x.data(), std::size_t(x.size()));
   };
   auto const add = [&](auto const& to, auto const& from) {
-    Kokkos::parallel_for("theory::add", Kokkos::RangePolicy<Exec>(ctx.exec, 0, std::size_t(to.size())),
-                         Add{to.data(), from.data()});
+    attn::launch("theory::add", Kokkos::RangePolicy<Exec>(ctx.exec, 0, std::size_t(to.size())),
+                 Add{to.data(), from.data()});
   };
   auto const x = ctx.tensor(batch, tokens, width);
   std::vector<float> random(std::size_t(x.size()));

@@ -30,6 +30,29 @@ struct Exponential {
   }
 };
 
+struct Count {
+  int* counts;
+  KOKKOS_FUNCTION void operator()(int i) const { ++counts[i]; }
+};
+
+TEST(Launch, CallsOnceForEachItem_AlsoWhereThereIsNone) {
+  attn_test::Array<int, 1> const counts({3});
+  for (int const n : {0, 1, 3}) {
+    attn::launch("count", Kokkos::RangePolicy<Exec>(Exec(), 0, n), Count{counts.tensor().data()});
+  }
+  EXPECT_EQ(counts.numbers(), (std::vector<double>{2, 1, 1}));
+}
+
+TEST(Launch, HandsDevicesTheFunctorByValue) {
+  using namespace Kokkos::Experimental;
+  auto const policy = attn::detail::by_value<Count>(Kokkos::TeamPolicy<Exec>(Exec(), 1, 1));
+  constexpr auto light = WorkItemProperty::HintLightWeight;
+  constexpr typename std::remove_const_t<decltype(policy)>::work_item_property property;
+  EXPECT_TRUE((property & light) == light);  // as Kokkos asks
+  constexpr typename Kokkos::TeamPolicy<Exec>::work_item_property without;
+  EXPECT_FALSE((without & light) == light);
+}
+
 template <class T>
 class Elementwise : public ::testing::Test {};
 using Reals = ::testing::Types<float, double>;

@@ -5,6 +5,7 @@
 
 #include "attn/activation/softmax.hpp"
 #include "attn/attention/attention.hpp"
+#include "attn/core/launch.hpp"
 
 namespace attn {
 
@@ -52,8 +53,8 @@ void log_sum_exp(Exec const& exec, Saved<Softmax, T, Memory> const& saved, Tenso
   auto rows = saved.rows();
   ATTN_CHECK(rows.extents() == result.extents(), "log_sum_exp: give a result of (", rows.extent(0), ", ",
              rows.extent(1), ", ", rows.extent(2), ")");
-  Kokkos::parallel_for("attn::log_sum_exp", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, rows.size()),
-                       detail::LogSumExp<decltype(rows), Tensor<R, 3, Memory>>{rows, result});
+  attn::launch("attn::log_sum_exp", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, rows.size()),
+               detail::LogSumExp<decltype(rows), Tensor<R, 3, Memory>>{rows, result});
 }
 
 }  // namespace attn

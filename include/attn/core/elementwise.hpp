@@ -18,6 +18,7 @@
 #pragma once
 
 #include "attn/core/concepts.hpp"
+#include "attn/core/launch.hpp"
 #include "attn/core/pack.hpp"
 
 #include <algorithm>
@@ -180,8 +181,8 @@ void elementwise(Exec const& exec, char const* name, Index rows, Index columns, 
     };
     for_blocks(exec, name, across * down, block);
   } else {
-    Kokkos::parallel_for(name, Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, rows * columns),
-                         detail::ElementOfMatrix<Lane, Functor>{functor, columns});
+    launch(name, Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, rows * columns),
+           detail::ElementOfMatrix<Lane, Functor>{functor, columns});
   }
 }
 

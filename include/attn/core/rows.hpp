@@ -249,8 +249,8 @@ void for_rows(Exec const& exec, char const* name, Index rows, Index columns, Ker
   } else {
     int threads = 32;
     while (threads < 256 && threads < columns / 2) threads *= 2;
-    Kokkos::parallel_for(name, Kokkos::TeamPolicy<Exec>(exec, static_cast<int>(rows), threads),
-                         detail::TeamOfRow<Lane, Exec, Kernel>{kernel});
+    launch(name, Kokkos::TeamPolicy<Exec>(exec, static_cast<int>(rows), threads),
+           detail::TeamOfRow<Lane, Exec, Kernel>{kernel});
   }
 }
 

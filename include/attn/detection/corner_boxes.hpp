@@ -75,7 +75,7 @@ struct PairwiseIou {
 /// functor(i) for 0 <= i < n.
 template <ExecutionSpace Exec, class Functor>
 void for_each(Exec const& exec, char const* name, Index n, Functor const& functor) {
-  if (n > 0) Kokkos::parallel_for(name, Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, n), functor);
+  if (n > 0) attn::launch(name, Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, n), functor);
 }
 
 }  // namespace detail

@@ -98,8 +98,8 @@ void gemm(Exec const& exec, std::type_identity_t<AccumulatorOf<T>> alpha, Tensor
     }
     detail::cublas_gemm(exec, alpha, left, right, beta, c);
 #else
-    Kokkos::parallel_for("attn::gemm", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, c.size()),
-                         detail::GemmElement<S, T, Memory>{alpha, left, right, beta, c});
+    attn::launch("attn::gemm", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, c.size()),
+                 detail::GemmElement<S, T, Memory>{alpha, left, right, beta, c});
 #endif
     if constexpr (!std::is_same_v<Epilogue, NoEpilogue>) {
       elementwise<T>(exec, "attn::gemm::epilogue", c.extent(0), c.extent(1), epilogue);

@@ -143,7 +143,7 @@ void column_sums_of(Exec const& exec, Index rows, Index columns, Terms const& te
   int const teams = static_cast<int>((columns + Kernel::team_columns - 1) / Kernel::team_columns);
   typename Kernel::Policy policy(exec, teams, Kokkos::AUTO);
   policy.set_scratch_size(0, Kokkos::PerTeam(Kernel::Scratch::shmem_size(Kernel::team_rows * Kernel::team_columns)));
-  Kokkos::parallel_for("attn::column_sums", policy, kernel);
+  attn::launch("attn::column_sums", policy, kernel);
 }
 
 /// x (m, n), out (n): out_j = beta out_j + sum_i x_ij. The gradient of a bias, with beta = 1. x has a unit stride in

@@ -151,9 +151,9 @@ class ConvolutionalPatchEmbedding {
   static void move_pixels(Ctx& ctx, ConstTensorOf<Ctx, 4> from, T* to, bool to_maps) {
     Index const channels = from.extent(to_maps ? 1 : 3), all = channels == 0 ? 0 : from.size() / channels;
     Index const pixels = from.extent(0) == 0 ? 1 : all / from.extent(0);
-    Kokkos::parallel_for("attn::ConvolutionalPatchEmbedding::move",
-                         Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, all),
-                         detail::MovePixel<T>{from.data(), to, channels, pixels, to_maps});
+    attn::launch("attn::ConvolutionalPatchEmbedding::move",
+                 Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, all),
+                 detail::MovePixel<T>{from.data(), to, channels, pixels, to_maps});
   }
 
   template <class Ctx>

@@ -187,10 +187,9 @@ class CrossCovarianceAttention {
       elementwise<T>(ctx.exec, "attn::CrossCovarianceAttention::lengths", batch * n, c, of_q);
       elementwise<T>(ctx.exec, "attn::CrossCovarianceAttention::lengths", batch * n, c, of_k);
     }
-    Kokkos::parallel_for(
-        "attn::CrossCovarianceAttention::temperature",
-        Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, h),
-        detail::PullTemperature<T>{of_rows.data(), ctx.parameters.gradient(temperature_).data(), batch, h, d});
+    attn::launch("attn::CrossCovarianceAttention::temperature",
+                 Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, h),
+                 detail::PullTemperature<T>{of_rows.data(), ctx.parameters.gradient(temperature_).data(), batch, h, d});
   }
 
   static CoreConfig<A> sized(CoreConfig<A> config, Settings const& settings) {

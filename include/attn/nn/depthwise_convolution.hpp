@@ -148,13 +148,12 @@ class DepthwiseConvolution {
     constexpr Index kept = detail::kept_lanes<T, Memory>;
     auto const partial = ctx.tensor(parts, size, kept);
     using Range = Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>, Kokkos::Schedule<Kokkos::Dynamic>>;
-    Kokkos::parallel_for(
-        "attn::DepthwiseConvolution::gradient", Range(ctx.exec, 0, parts * config_.heads, Kokkos::ChunkSize(1)),
-        detail::ConvolutionGradient<T, Memory>{sequences, x.data(), d_y.data(), partial.data(), config_.heads,
-                                               config_.width, config_.taps / 2, rows_of_part});
-    Kokkos::parallel_for(
-        "attn::DepthwiseConvolution::sum", Range(ctx.exec, 0, size),
-        detail::SumParts<T>{partial.data(), ctx.parameters.gradient(weight_).data(), parts, size, kept});
+    attn::launch("attn::DepthwiseConvolution::gradient",
+                 Range(ctx.exec, 0, parts * config_.heads, Kokkos::ChunkSize(1)),
+                 detail::ConvolutionGradient<T, Memory>{sequences, x.data(), d_y.data(), partial.data(), config_.heads,
+                                                        config_.width, config_.taps / 2, rows_of_part});
+    attn::launch("attn::DepthwiseConvolution::sum", Range(ctx.exec, 0, size),
+                 detail::SumParts<T>{partial.data(), ctx.parameters.gradient(weight_).data(), parts, size, kept});
   }
 
  private:

@@ -115,9 +115,9 @@ class StochasticDepth {
     if (!ctx.training || rate_ == 0) return {};
     auto const factor = ctx.template tensor<R>(samples);
     DropoutMask<R> const mask{subkey(subkey(ctx.random, site_), ctx.step), R(1 - rate_)};
-    Kokkos::parallel_for("attn::StochasticDepth",
-                         Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, samples),
-                         detail::DrawSamples<R>{mask, factor.data()});
+    attn::launch("attn::StochasticDepth",
+                 Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, samples),
+                 detail::DrawSamples<R>{mask, factor.data()});
     return factor;
   }
 

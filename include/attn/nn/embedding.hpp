@@ -82,9 +82,9 @@ void scatter_rows(Ctx& ctx, ConstTensorOf<Ctx, 2> d_y, int const* index, Index e
       for_lanes<R>(0, width, [&](auto lanes, Index column) { scatter(lanes, part, column); });
     });
   } else {
-    Kokkos::parallel_for("attn::scatter_rows",
-                         Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, parts * width),
-                         ScatterColumn<R, Scatter>{scatter, width});
+    attn::launch("attn::scatter_rows",
+                 Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, parts * width),
+                 ScatterColumn<R, Scatter>{scatter, width});
   }
   elementwise<R>(ctx.exec, "attn::scatter_rows::sum", 1, entries * width,
                  AddParts<R>{tables.data(), gradient, parts, entries * width});

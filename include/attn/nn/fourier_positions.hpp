@@ -90,10 +90,9 @@ class FourierPositions {
     auto const features = ctx.tensor(pixels, 2 * features_);
     typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
     auto const added = ctx.tensor(pixels, width);
-    Kokkos::parallel_for(
-        "attn::FourierPositions::features",
-        Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, features.size()),
-        detail::FourierFeatures<T>{features.data(), map_size(input), features_ / 2});
+    attn::launch("attn::FourierPositions::features",
+                 Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, features.size()),
+                 detail::FourierFeatures<T>{features.data(), map_size(input), features_ / 2});
     projection_.multiply(ctx, features, added);
     elementwise<T>(ctx.exec, "attn::FourierPositions", input.extent(0) * pixels, width,
                    detail::AddToSamples<T>{input.data(), added.data(), y.data(), pixels, width});

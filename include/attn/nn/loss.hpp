@@ -205,9 +205,9 @@ std::pair<LossValue<Ctx>, Like<Ctx, X>> loss_of_rows(Ctx& ctx, char const* name,
     }
   }();
   Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>> const once(ctx.exec, 0, 1);
-  Kokkos::parallel_for("attn::loss::count", once, count(numbers.data()));
+  attn::launch("attn::loss::count", once, count(numbers.data()));
   for_rows<T>(ctx.exec, name, rows, columns, of_row(x.data(), d_x.data(), losses.data(), numbers.data()));
-  Kokkos::parallel_for("attn::loss::sum", once, SumLosses<T>{losses.data(), numbers.data(), rows});
+  attn::launch("attn::loss::sum", once, SumLosses<T>{losses.data(), numbers.data(), rows});
   if constexpr (!std::same_as<Scalar, T>) linalg::convert(ctx.exec, d_x.rows(), d_predictions.rows());
   return {LossValue<Ctx>(ctx.exec, numbers), d_predictions};
 }

@@ -162,9 +162,9 @@ class NystromAttention {
 
     int* const segments = ctx.template tensor<int>(batch * m + 1).data();
     tape.segments = segments;
-    Kokkos::parallel_for("attn::NystromAttention::segments",
-                         Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, batch * m + 1),
-                         detail::FindSegments<typename Ctx::MemorySpace>{sequences, segments, m, segment_length()});
+    attn::launch("attn::NystromAttention::segments",
+                 Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, batch * m + 1),
+                 detail::FindSegments<typename Ctx::MemorySpace>{sequences, segments, m, segment_length()});
     auto const landmarks = [&] { return ctx.tensor(Index(1), batch * m, c); };
     auto const means = [&](Const const& x) {
       auto const to = landmarks();

@@ -139,9 +139,9 @@ class PatchEmbedding {
   template <class T, class Ctx>
   void copy_patches(Ctx& ctx, Index batch, T const* from, T* to, bool to_patches) const {
     Index const lines = batch * geometry_.patches() * geometry_.channels * geometry_.rows;
-    Kokkos::parallel_for("attn::PatchEmbedding",
-                         Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, lines),
-                         detail::CopyPatches<T>{geometry_, from, to, to_patches});
+    attn::launch("attn::PatchEmbedding",
+                 Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, lines),
+                 detail::CopyPatches<T>{geometry_, from, to, to_patches});
   }
 
   /// (outputs, channels, patch height, patch width) -> (outputs, pixels).

@@ -249,8 +249,7 @@ class PseudoInverse {
  private:
   template <class Ctx, class Functor>
   static void launch(Ctx& ctx, char const* name, Index n, Functor const& functor) {
-    Kokkos::parallel_for(name, Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, n),
-                         functor);
+    attn::launch(name, Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, n), functor);
   }
 
   Config config_;

@@ -174,9 +174,9 @@ class Resize {
     ResamplingAxis const axis(config_.method, from, to, config_.antialias);
     auto const first = ctx.template tensor<Index>(to);
     auto const weights = ctx.template tensor<R>(to, axis.taps);
-    Kokkos::parallel_for("attn::Resize::table",
-                         Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, to),
-                         detail::FillResamplingTable<R>{axis, first.data(), weights.data()});
+    attn::launch("attn::Resize::table",
+                 Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, to),
+                 detail::FillResamplingTable<R>{axis, first.data(), weights.data()});
     return {first.data(), weights.data(), axis.taps, to};
   }
 

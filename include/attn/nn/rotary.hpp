@@ -146,10 +146,9 @@ class Rotary {
     Index const tokens = from.extent(1);
     typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
     auto const cosines = ctx.template tensor<R>(tokens, half_), sines = ctx.template tensor<R>(tokens, half_);
-    Kokkos::parallel_for(
-        "attn::Rotary::turns",
-        Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, cosines.size()),
-        detail::TurnsOfPositions<R>{cosines.data(), sines.data(), half_, base_});
+    attn::launch("attn::Rotary::turns",
+                 Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, cosines.size()),
+                 detail::TurnsOfPositions<R>{cosines.data(), sines.data(), half_, base_});
     using Turn = detail::TurnHeads<ConstTensorOf<Ctx, 3>, TensorOf<Ctx, 3>, R>;
     elementwise<typename Ctx::Scalar>(ctx.exec, "attn::Rotary", from.extent(0) * tokens * heads_, half_,
                                       Turn{from, to, cosines.data(), sines.data(), heads_, half_, R(direction)});

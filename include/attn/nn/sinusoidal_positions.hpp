@@ -47,9 +47,9 @@ class SinusoidalPositions {
     auto const y = ctx.tensor(input.extents());
     typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
     auto const table = ctx.template tensor<R>(tokens, width);
-    Kokkos::parallel_for("attn::SinusoidalPositions::table",
-                         Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, table.size()),
-                         detail::SinesOfPositions<R>{table.data(), width, config_.base});
+    attn::launch("attn::SinusoidalPositions::table",
+                 Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, table.size()),
+                 detail::SinesOfPositions<R>{table.data(), width, config_.base});
     elementwise<T>(ctx.exec, "attn::SinusoidalPositions", input.extent(0) * tokens, width,
                    detail::AddToSamples<T, R>{input.data(), table.data(), y.data(), tokens, width});
     return Forward<TensorOf<Ctx, 3>, Tape>{y, {}};

@@ -310,9 +310,8 @@ class Wave {
     Kokkos::parallel_reduce("attn::Wave::backward",
                             Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, n), kernel,
                             Unmanaged(sums), Unmanaged(sums + 1));
-    Kokkos::parallel_for(
-        "attn::Wave::parameters", Kokkos::RangePolicy<typename Ctx::Space>(ctx.exec, 0, 1),
-        detail::AddTwo<R>{sums, ctx.parameters.gradient(w1_).data(), ctx.parameters.gradient(w2_).data()});
+    attn::launch("attn::Wave::parameters", Kokkos::RangePolicy<typename Ctx::Space>(ctx.exec, 0, 1),
+                 detail::AddTwo<R>{sums, ctx.parameters.gradient(w1_).data(), ctx.parameters.gradient(w2_).data()});
   }
 
   Parameter<1> w1_;

@@ -107,9 +107,8 @@ class WindowAttention {
       elementwise<R>(ctx.exec, "attn::WindowAttention::sum", kinds * h * n, n,
                      detail::SumWindows<R>{grid, d_bias.data(), sums.data(), h, d_bias.extent(0)});
     }
-    Kokkos::parallel_for(
-        "attn::WindowAttention::table", range(ctx, table_.shape[0] * h),
-        detail::ScatterBias<R>{grid, sums.data(), tape.ranks, ctx.parameters.gradient(table_).data(), h});
+    attn::launch("attn::WindowAttention::table", range(ctx, table_.shape[0] * h),
+                 detail::ScatterBias<R>{grid, sums.data(), tape.ranks, ctx.parameters.gradient(table_).data(), h});
   }
 
   /// As those of `FullAttention`, with a window of an image for a sample: (B windows, H).
@@ -182,8 +181,8 @@ class WindowAttention {
     tape.bias = ctx.template tensor<R>(different, config_.heads, n, n);
     tape.codes = ctx.template tensor<int>(kinds, n).data();
     tape.ranks = ctx.template tensor<int>(kinds, n).data();
-    Kokkos::parallel_for("attn::WindowAttention::tables", range(ctx, kinds * n),
-                         detail::MakeWindowTables{grid, tape.codes, tape.ranks});
+    attn::launch("attn::WindowAttention::tables", range(ctx, kinds * n),
+                 detail::MakeWindowTables{grid, tape.codes, tape.ranks});
     for_rows<R>(
         ctx.exec, "attn::WindowAttention::bias", different * config_.heads * n, n,
         detail::GatherBias<R>{grid, ctx.parameters.value(table_).data(), tape.codes, tape.bias.data(), config_.heads});

@@ -117,12 +117,12 @@ class GradientClip {
       T const* const g = gradients.data();
       if constexpr (HostExecutionSpace<Exec>) {
         Index const stretch = detail::NormParts(extent).stretch;
-        Kokkos::parallel_for(label, parts, detail::SumStretch<T, Rates>{g, sums_.data(), rates, stretch, extent});
+        attn::launch(label, parts, detail::SumStretch<T, Rates>{g, sums_.data(), rates, stretch, extent});
       } else {
-        Kokkos::parallel_for(label, parts, detail::SumStrided<T, Rates>{g, sums_.data(), rates, extent});
+        attn::launch(label, parts, detail::SumStrided<T, Rates>{g, sums_.data(), rates, extent});
       }
     });
-    Kokkos::parallel_for(label, Policy(ctx.exec, 0, 1), detail::FinishNorm{sums_.data(), result_.data(), limit_});
+    attn::launch(label, Policy(ctx.exec, 0, 1), detail::FinishNorm{sums_.data(), result_.data(), limit_});
     if (limit_ > 0) {
       detail::for_each_element<T>(ctx.exec, label, extent,
                                   detail::ScaleGradient<T>{gradients.data(), result_.data() + 1});

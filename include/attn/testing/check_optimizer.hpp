@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attn/core/host_copy.hpp"
+#include "attn/core/launch.hpp"
 #include "attn/nn/context.hpp"
 
 #include <cmath>
@@ -40,9 +41,9 @@ struct Bowl {
     auto const value = ctx.parameters.values();
     auto const gradient = ctx.parameters.gradients();
     for (auto const& entry : ctx.parameters.entries()) {
-      Kokkos::parallel_for("attn::testing::BowlGradient",
-                           Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, entry.size),
-                           BowlGradient{value.data() + entry.offset, gradient.data() + entry.offset, slope});
+      attn::launch("attn::testing::BowlGradient",
+                   Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, entry.size),
+                   BowlGradient{value.data() + entry.offset, gradient.data() + entry.offset, slope});
     }
   }
 

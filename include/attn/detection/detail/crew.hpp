@@ -119,8 +119,7 @@ void for_crews(Exec const& exec, char const* name, Index n, Kernel const& kernel
   if constexpr (HostExecutionSpace<Exec>) {
     for_blocks(exec, name, n, [=](Index i) { kernel(HostCrew{}, i); });
   } else {
-    Kokkos::parallel_for(name, Kokkos::TeamPolicy<Exec>(exec, static_cast<int>(n), 256),
-                         CrewOfTeam<Exec, Kernel>{kernel});
+    attn::launch(name, Kokkos::TeamPolicy<Exec>(exec, static_cast<int>(n), 256), CrewOfTeam<Exec, Kernel>{kernel});
   }
 }
 

@@ -59,8 +59,8 @@ void multiply(Exec const& exec, std::type_identity_t<T> alpha, std::type_identit
       linalg::detail::gemm_tile<T>(alpha, matrix_of_head(a, i), matrix_of_head(b, i), beta, matrix_of_head(c, i));
     });
   } else {
-    Kokkos::parallel_for("attn::multiply_batch", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, c.size()),
-                         BatchedProductElement<T, Memory>{alpha, a, b, beta, c});
+    attn::launch("attn::multiply_batch", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, c.size()),
+                 BatchedProductElement<T, Memory>{alpha, a, b, beta, c});
   }
 }
 

@@ -234,8 +234,7 @@ void for_parts(Ctx& ctx, char const* name, ChannelNormShape const& s, Functor co
 
 template <class Ctx, class Functor>
 void for_each_index(Ctx& ctx, char const* name, Index n, Functor const& functor) {
-  Kokkos::parallel_for(name, Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, n),
-                       functor);
+  attn::launch(name, Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, n), functor);
 }
 
 /// The statistics of x, for `statistics` (samples, 2, C); `running` follows them.

@@ -143,18 +143,18 @@ struct AddWeightGradient {
 template <class Ctx, class R>
 R const* packed_weight(Ctx& ctx, ConvolutionShape const& s, R const* weight, Last last) {
   auto const packed = ctx.template tensor<R>(s.weights());
-  Kokkos::parallel_for("attn::Convolution::pack",
-                       Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, s.weights()),
-                       PackWeight<R>{weight, packed.data(), s.outputs, s.group_inputs(), s.taps(), last});
+  attn::launch("attn::Convolution::pack",
+               Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, s.weights()),
+               PackWeight<R>{weight, packed.data(), s.outputs, s.group_inputs(), s.taps(), last});
   return packed.data();
 }
 
 /// Adds parts of sums that lie as (parts, taps, inputs of a group, outputs).
 template <class Ctx, class R>
 void add_parts_of_gradient(Ctx& ctx, ConvolutionShape const& s, R const* sums, Index parts, R* d_weight) {
-  Kokkos::parallel_for("attn::Convolution::add",
-                       Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, s.weights()),
-                       AddWeightGradient<R>{sums, d_weight, s.outputs, s.group_inputs(), s.taps(), parts});
+  attn::launch("attn::Convolution::add",
+               Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, s.weights()),
+               AddWeightGradient<R>{sums, d_weight, s.outputs, s.group_inputs(), s.taps(), parts});
 }
 
 /// x (batch, input, inputs), weight, bias (outputs) or null -> y (batch, output, outputs).

@@ -49,7 +49,7 @@ class TrainedNumbers {
     auto const packed = ctx.template tensor<R>(sets_ * count_);
     for (int p = 0; p < count_; ++p) {
       R const* const from = ctx.parameters.value(numbers_[std::size_t(p)]).data();
-      Kokkos::parallel_for("attn::ModuleActivation", range(ctx), PackNumber<R>{from, packed.data() + p, count_});
+      attn::launch("attn::ModuleActivation", range(ctx), PackNumber<R>{from, packed.data() + p, count_});
     }
     return {packed.data(), nullptr, per_head_};
   }
@@ -69,7 +69,7 @@ class TrainedNumbers {
     use(learned);
     for (int p = 0; p < count_; ++p) {
       R* const to = ctx.parameters.gradient(numbers_[std::size_t(p)]).data();
-      Kokkos::parallel_for("attn::ModuleActivation", range(ctx), UnpackGradient<R>{packed.data() + p, to, count_});
+      attn::launch("attn::ModuleActivation", range(ctx), UnpackGradient<R>{packed.data() + p, to, count_});
     }
   }
 

@@ -142,8 +142,7 @@ class FlatVectors {
     if constexpr (HostExecutionSpace<Exec>) {
       for_blocks(exec_, "attn::optim::sum", blocks, reduce);
     } else {
-      Kokkos::parallel_for("attn::optim::sum", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec_, 0, blocks),
-                           reduce);
+      attn::launch("attn::optim::sum", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec_, 0, blocks), reduce);
     }
     Kokkos::deep_copy(exec_, host_, partial_);
     exec_.fence("attn::optim::sum");

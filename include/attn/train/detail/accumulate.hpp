@@ -43,8 +43,8 @@ class Accumulator {
                                                           static_cast<std::size_t>(numbers.extent(0)));
     }
     using Policy = Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>;
-    Kokkos::parallel_for("attn::train::Accumulator", Policy(ctx.exec, 0, numbers.extent(0)),
-                         AddNumbers<T>{numbers.data(), sums_.data(), part == 0});
+    attn::launch("attn::train::Accumulator", Policy(ctx.exec, 0, numbers.extent(0)),
+                 AddNumbers<T>{numbers.data(), sums_.data(), part == 0});
     if (part + 1 < parts_) ctx.exec.fence("attn::train::Accumulator");
     return {sums_.data(), {numbers.extent(0)}};
   }

@@ -3,6 +3,7 @@
 
 #include "attn/attention/mask.hpp"
 #include "attn/core/jet_tensor.hpp"
+#include "attn/core/launch.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -221,12 +222,12 @@ int launch_teams(Exec const& exec, char const* name, Index own_rows, Index strea
              " teams of threads, more than ", std::numeric_limits<int>::max());
   int threads = 1;  // on a host, whose teams share a core: same bits for any number of threads
   if constexpr (!HostExecutionSpace<Exec>) {
-    Policy const trial(exec, static_cast<int>(teams), Kokkos::AUTO);
+    auto const trial = attn::detail::by_value<Kernel>(Policy(exec, static_cast<int>(teams), Kokkos::AUTO));
     threads = std::min(team_threads, trial.team_size_max(kernel, Kokkos::ParallelForTag()));
   }
   Policy policy(exec, static_cast<int>(teams), threads);
   policy.set_scratch_size(kernel.level, Kokkos::PerTeam(static_cast<int>(bytes())));
-  Kokkos::parallel_for(name, policy, kernel);
+  attn::launch(name, policy, kernel);
   return kernel.sizes.own;
 }
 
