@@ -2,16 +2,15 @@
 // reports that nothing spills and that it left the order of products as it is.
 #include <gtest/gtest.h>
 
-#include <cstdint>
-#include <cstring>
 #include <fstream>
 #include <iterator>
-#include <map>
 #include <sstream>
-#include <string>
-#include <vector>
+
+#include "machine_code.hpp"
 
 namespace {
+
+using namespace attn_cuda;
 
 std::string read_file(std::string const& path) {
   std::ifstream file(path, std::ios::binary);
@@ -24,35 +23,6 @@ std::vector<std::string> files() {
   for (std::string file; std::getline(list, file, ',');) all.push_back(file);
   return all;
 }
-
-template <class T>
-T number_at(std::string const& bytes, std::uint64_t place) {
-  T number;
-  std::memcpy(&number, bytes.data() + place, sizeof number);
-  return number;
-}
-
-/// How often each instruction occurs in each kernel of a cubin, an ELF file with a section .text.NAME for each. From
-/// sm_70 on an instruction has 16 bytes, the lowest 12 bits of which name it.
-using Counts = std::map<std::uint64_t, int>;
-std::map<std::string, Counts> count_instructions(std::string const& elf) {
-  std::map<std::string, Counts> kernels;
-  auto const table = number_at<std::uint64_t>(elf, 0x28);
-  auto const entry_size = number_at<std::uint16_t>(elf, 0x3a), n_sections = number_at<std::uint16_t>(elf, 0x3c),
-             names = number_at<std::uint16_t>(elf, 0x3e);
-  auto const start_of = [&](std::uint64_t s) { return number_at<std::uint64_t>(elf, table + s * entry_size + 0x18); };
-  for (std::uint64_t s = 0; s < n_sections; ++s) {
-    std::string const name = elf.data() + start_of(names) + number_at<std::uint32_t>(elf, table + s * entry_size);
-    if (name.rfind(".text.", 0) != 0) continue;
-    auto const start = start_of(s), size = number_at<std::uint64_t>(elf, table + s * entry_size + 0x20);
-    Counts& counts = kernels[name.substr(6)];
-    for (std::uint64_t at = start; at < start + size; at += 16) ++counts[number_at<std::uint64_t>(elf, at) & 0xfff];
-  }
-  return kernels;
-}
-// As nvdisasm names them. HGMMA: the left operand in shared memory, or in registers.
-constexpr std::uint64_t hmma = 0x23c, ldsm = 0x83b, hgmma = 0x9f0, hgmma_by_registers = 0xdf0, utmaldg = 0x5b4,
-                        utmastg = 0x3b5, usetmaxreg = 0x9c8;
 
 /// The lowest 8 bits name the operation; those above where its operands are.
 constexpr std::uint64_t multiply = 0x20, add = 0x21, multiply_add = 0x23;
@@ -69,7 +39,8 @@ bool is_ours(std::string const& kernel) { return contains(kernel, "cuda10run_ker
 TEST(MachineCode, EveryTensorCoreKernel_HasMatrixInstructions) {
   for (std::string const& file : files()) {
     int ours = 0;
-    for (auto const& [kernel, counts] : count_instructions(read_file(file + ".cubin"))) {
+    for (auto const& [kernel, code] : code_of(read_file(file + ".cubin"))) {
+      Counts const counts = count_instructions(code);
       if (is_ours(kernel)) {
         ++ours;
         // The smallest: 16 queries and keys of 64 numbers make 8 products of 16 x 8 x 16, and 8 more with the values.
@@ -86,8 +57,9 @@ TEST(MachineCode, EveryTensorCoreKernel_HasMatrixInstructions) {
 TEST(MachineCode, KernelsForHopper_MultiplyByWarpgroupsWhatTmaCopies) {
   int kernels = 0;
   for (std::string const& file : files()) {
-    for (auto [kernel, counts] : count_instructions(read_file(file + ".cubin"))) {
+    for (auto const& [kernel, code] : code_of(read_file(file + ".cubin"))) {
       if (!is_for_hopper(kernel)) continue;
+      Counts counts = count_instructions(code);
       ++kernels;
       bool const forward = contains(kernel, "HopperForward"), of_queries = contains(kernel, "PartE0E");
       int const width = contains(kernel, "ELi64E") ? 64 : contains(kernel, "ELi128E") ? 128 : 256;
@@ -112,6 +84,26 @@ TEST(MachineCode, KernelsForHopper_MultiplyByWarpgroupsWhatTmaCopies) {
     }
   }
   EXPECT_EQ(kernels, 12) << "two activations, forward and for queries with two and three warpgroups; two wide heads";
+}
+
+// Where no mask cuts a tile: docs/gpu.md has the numbers, and these bounds a few per cent more.
+TEST(MachineCode, LoopsOfKernelsForHopper_IssueFewInstructions) {
+  for (std::string const& file : files()) {
+    for (auto const& [kernel, code] : code_of(read_file(file + ".cubin"))) {
+      if (!is_for_hopper(kernel) || !contains(kernel, "ELi64E")) continue;
+      bool const forward = contains(kernel, "HopperForward"), of_queries = contains(kernel, "PartE0E"),
+                 poly = contains(kernel, "Poly");
+      Way const way = way_through_products(code);
+      RecordProperty((poly ? "poly3 " : "softmax ") + std::string(forward      ? "forward"
+                                                                  : of_queries ? "d_q"
+                                                                               : "d_k and d_v"),
+                     way.instructions);
+      EXPECT_EQ(way.products, forward || of_queries ? 12 : 16) << kernel;
+      int const most = forward ? (poly ? 300 : 500) : of_queries ? (poly ? 420 : 360) : (poly ? 520 : 500);
+      EXPECT_LE(way.instructions, most) << kernel;
+      EXPECT_GE(way.instructions, most / 2) << "the way is another: " << kernel;
+    }
+  }
 }
 
 // ptxas has codes for what it makes of warpgroups: products one after the other, fences of its own, registers that

@@ -14,37 +14,12 @@
 /// d_w are computed by both launches, seven products of N x M x D in place of five.
 #pragma once
 
-#include "attn/attention/detail/cuda/forward.hpp"
-#include "attn/attention/detail/team/backward_inputs.hpp"
+#include "attn/attention/detail/cuda/score_gradient.hpp"
 
 namespace attn::detail::cuda {
 
 /// What a launch makes. Keys and values are made apart where both sums do not fit into registers.
 enum class Part { queries, keys_and_values, keys, values };
-
-/// What the backward pass has to know of a query's row beside its scores: the statistics that the forward pass saved
-/// (of softmax: the maximum and the sum), the inverse of the normalizer, and delta = <d_out, out> = sum_j w_j d_w_j.
-template <class A>
-struct RowFacts {};
-template <class A>
-requires RowActivation<A, float>
-struct RowFacts<A> {
-  typename A::template Stats<float> stats = {};
-  float delta = 0, inverse = 0;
-};
-
-/// forward: w = a(s); hence d_s = pullback of d_w
-template <class A, class Facts>
-ATTN_FUNCTION WeightAndScoreGradient<float> weight_and_score_gradient(A const& a, float s, float d_w, Row row,
-                                                                      [[maybe_unused]] Facts const& facts) {
-  if constexpr (RowActivation<A, float>) {
-    float const w = a.numerator(s, facts.stats) * facts.inverse;
-    return {w, pull_back(a, s, w, d_w, facts.delta, facts.stats)};
-  } else {
-    auto const w = weight_and_slope(a, s, row);
-    return {w.weight, w.slope * d_w};
-  }
-}
 
 /// A tile of streamed rows of a head; none where `count` is 0.
 struct Streamed {
@@ -170,48 +145,13 @@ struct Gradients {
                                     unsigned facts_start, OwnFacts const& own_facts, float (&s)[m_tiles][n_tiles][4],
                                     float (&d_w)[m_tiles][n_tiles][4],
                                     Kokkos::Array<float, n_parameters>& d_parameters) const {
-    auto const weigh = for_row(x.a, pair.row);
-    bool const all_visible = pair.every(x.mask);
-    int const lane = block.thread() % 32;
-    auto const row_of = [&](int i) { return 8 * i + lane / 4; };                     // i: 2 m + half
-    auto const column_of = [&](int i) { return i / 2 * 8 + lane % 4 * 2 + i % 2; };  // i: 2 n + which of two
-    constexpr int queries = of_queries ? 2 * m_tiles : 2 * n_tiles, keys = of_queries ? 2 * n_tiles : 2 * m_tiles;
-    ATTN_UNROLL
-    for (int i = 0; i < queries; ++i) {
-      int const query = of_queries ? row_of(i) : column_of(i);
-      RowFacts<A> facts;
-      if constexpr (streams_facts) {
-        facts = read_facts(block, facts_place(facts_start, query));
-      } else if constexpr (is_row) {
-        facts = own_facts[i / 2][i % 2];
-      }
-      KeyRange seen{};
-      if (!all_visible) seen = pair.keys(x.mask, query);
-      if constexpr (marks_queries) {
-        if (is_marked) {
-          float const mark = block.template read<float>(mark_place(facts_start, query));
-          ATTN_UNROLL
-          for (int j = 0; j < keys; ++j) {
-            s[j / 2][i / 2][j % 2 * 2 + i % 2] += mark;
-            d_w[j / 2][i / 2][j % 2 * 2 + i % 2] += mark;
-          }
-        }
-      }
-      ATTN_UNROLL
-      for (int j = 0; j < keys; ++j) {
-        int const r = of_queries ? i : j, c = of_queries ? j : i;
-        float& score = s[r / 2][c / 2][r % 2 * 2 + c % 2];
-        float& gradient = d_w[r / 2][c / 2][r % 2 * 2 + c % 2];
-        bool const visible = all_visible || sees(seen, pair.k0 + (of_queries ? column_of(j) : row_of(j)));
-        float const scaled = score * x.score_scale;
-        auto const g = weight_and_score_gradient(weigh, scaled, gradient, pair.row, facts);
-        if constexpr (n_parameters > 0) {
-          auto const slopes = x.a.parameter_slopes(scaled, pair.row);
-          for (int p = 0; p < n_parameters; ++p) d_parameters[p] += visible ? slopes[p] * gradient : 0.0f;
-        }
-        score = visible ? g.weight : 0.0f;
-        gradient = visible ? g.d_score : 0.0f;
-      }
+    if constexpr (marks_queries) {
+      if (is_marked) add_marks(block, facts_start, s, d_w);
+    }
+    if (pair.every(x.mask)) {  // most tiles: nothing is asked score by score
+      take_gradients<true>(block, pair, facts_start, own_facts, s, d_w, d_parameters);
+    } else {
+      take_gradients<false>(block, pair, facts_start, own_facts, s, d_w, d_parameters);
     }
   }
 
@@ -258,6 +198,55 @@ struct Gradients {
   }
 
  private:
+  using Lane = LaneScores<of_queries, m_tiles, n_tiles>;
+
+  template <class Block>
+  ATTN_FUNCTION void add_marks(Block const& block, unsigned facts_start, float (&s)[m_tiles][n_tiles][4],
+                               float (&d_w)[m_tiles][n_tiles][4]) const {
+    ATTN_UNROLL
+    for (int i = 0; i < Lane::queries; ++i) {
+      float const mark = block.template read<float>(mark_place(facts_start, Lane::query(block, i)));
+      ATTN_UNROLL
+      for (int j = 0; j < Lane::keys; ++j) {
+        Lane::score(s, i, j) += mark;
+        Lane::score(d_w, i, j) += mark;
+      }
+    }
+  }
+
+  template <bool all_visible, class Block>
+  ATTN_FUNCTION void take_gradients(Block const& block, Pair<16 * m_tiles> const& pair, unsigned facts_start,
+                                    OwnFacts const& own_facts, float (&s)[m_tiles][n_tiles][4],
+                                    float (&d_w)[m_tiles][n_tiles][4],
+                                    Kokkos::Array<float, n_parameters>& d_parameters) const {
+    auto const weigh = for_row(x.a, pair.row);
+    ATTN_UNROLL
+    for (int i = 0; i < Lane::queries; ++i) {
+      int const query = Lane::query(block, i);
+      RowFacts<A> facts;
+      if constexpr (streams_facts) {
+        facts = read_facts(block, facts_place(facts_start, query));
+      } else if constexpr (is_row) {
+        facts = own_facts[i / 2][i % 2];
+      }
+      KeyRange seen{};
+      if constexpr (!all_visible) seen = pair.keys(x.mask, query);
+      ATTN_UNROLL
+      for (int j = 0; j < Lane::keys; ++j) {
+        float &score = Lane::score(s, i, j), &gradient = Lane::score(d_w, i, j);
+        bool const visible = all_visible || sees(seen, pair.k0 + Lane::key(block, j));
+        float const scaled = score * x.score_scale;
+        auto const g = weight_and_score_gradient(weigh, scaled, gradient, pair.row, facts);
+        if constexpr (n_parameters > 0) {
+          auto const slopes = x.a.parameter_slopes(scaled, pair.row);
+          for (int p = 0; p < n_parameters; ++p) d_parameters[p] += visible ? slopes[p] * gradient : 0.0f;
+        }
+        score = visible ? g.weight : 0.0f;
+        gradient = visible ? g.d_score : 0.0f;
+      }
+    }
+  }
+
   template <class Block>
   ATTN_FUNCTION RowFacts<A> read_facts(Block const& block, unsigned place) const {
     constexpr int stats_words = fact_words - 2;
