@@ -16,11 +16,14 @@ struct HopperThreads {
 };
 
 /// An operand in shared memory ("Matrix descriptor" in the PTX ISA) whose 16-byte chunks are swizzled over 128 bytes:
-/// where it starts, and how far apart its parts lie, all multiples of 16 bytes.
-ATTN_FUNCTION constexpr std::uint64_t matrix_descriptor(unsigned start, unsigned leading, unsigned stride) {
-  auto const encode = [](unsigned bytes) { return std::uint64_t((bytes & 0x3ffff) / 16); };
+/// where it starts, `offset` behind `start`, and how far apart its parts lie, all multiples of 16 bytes. Shared memory
+/// ends before the 2^18 bytes that 14 bits of a descriptor reach: operands of one start cost one addition each.
+ATTN_FUNCTION constexpr std::uint64_t matrix_descriptor(unsigned start, unsigned leading, unsigned stride,
+                                                        unsigned offset = 0) {
+  auto const encode = [](unsigned bytes) { return (bytes & 0x3ffff) / 16; };
   constexpr std::uint64_t swizzled_over_128_bytes = 1;
-  return encode(start) | encode(leading) << 16 | encode(stride) << 32 | swizzled_over_128_bytes << 62;
+  unsigned const low = (encode(start) | encode(leading) << 16) + offset / 16;
+  return low | std::uint64_t(encode(stride)) << 32 | swizzled_over_128_bytes << 62;
 }
 
 /// `rows` rows, a multiple of 8, of numbers of 16 bits, from a multiple of 1024 bytes on: one panel of 64 columns after
@@ -39,12 +42,12 @@ struct Panels {
   /// next eight; the other distance has no meaning here.
   template <class Block>
   ATTN_FUNCTION std::uint64_t columns(Block const& block, int step) const {
-    return matrix_descriptor(block.address(panel(step / 4) + unsigned(step % 4 * 32)), 16, 1024);
+    return matrix_descriptor(block.address(start), 16, 1024, unsigned(step / 4 * panel_bytes + step % 4 * 32));
   }
   /// Rows 16 `step` ... 16 `step` + 15 of panels from `p` on, to sum over the rows.
   template <class Block>
   ATTN_FUNCTION std::uint64_t rows_of(Block const& block, int step, int p) const {
-    return matrix_descriptor(block.address(panel(p) + unsigned(step * 16 * 128)), panel_bytes, 1024);
+    return matrix_descriptor(block.address(start), panel_bytes, 1024, unsigned(p * panel_bytes + step * 16 * 128));
   }
 };
 
