@@ -3,10 +3,10 @@
 //   detection_step [--peer=PYTHON [--rounds=7] [--turn=0.3]] [--cases=NAME/BATCH/HEIGHT/WIDTH/REGIONS,...]
 //   [--seconds=10] [--profile]
 //
-// NAME is that of a detector (tiny, small_12_p16, ...), sizes are in pixels, and REGIONS are those of a picture that are
-// learned from. A picture has a quarter as many objects, so that a model that knows nothing learns as many masks as one
-// that knows all. Our figure is the median of the steps within --seconds; memory is the most that the process had, and
-// what the model's tensors took of it. With a peer, timm's XCiT in torchvision's Mask R-CNN takes the same step in
+// NAME is that of a detector (tiny, small_12_p16, ...), sizes are in pixels, and REGIONS are those of a picture that
+// are learned from. A picture has a quarter as many objects, so that a model that knows nothing learns as many masks as
+// one that knows all. Our figure is the median of the steps within --seconds; memory is the most that the process had,
+// and what the model's tensors took of it. With a peer, timm's XCiT in torchvision's Mask R-CNN takes the same step in
 // PyTorch, on the same number of threads and all processors, in turns with ours. --profile prints where our time goes.
 #include "attn/activation/softmax.hpp"
 #include "attn/io/options.hpp"
@@ -78,9 +78,9 @@ class Trainer {
   void operator()() {
     ctx_.begin_step();
     ctx_.parameters.zero_gradients(ctx_.exec);
-    detection::Truths<Context::MemorySpace> const truths{
-        attn::Tensor<float const, 2>(boxes_), attn::Tensor<std::int32_t const, 1>(labels_),
-        attn::Tensor<std::uint8_t const, 3>(masks_), first_};
+    detection::Truths<Context::MemorySpace> const truths{attn::Tensor<float const, 2>(boxes_),
+                                                         attn::Tensor<std::int32_t const, 1>(labels_),
+                                                         attn::Tensor<std::uint8_t const, 3>(masks_), first_};
     model_.accumulate_gradients<Context>(ctx_, {attn::Tensor<float const, 4>(pixels_), sizes_}, truths,
                                          {.seed = std::uint64_t(ctx_.step)});
     adamw_.step(ctx_);
@@ -158,7 +158,8 @@ void measure(Arguments const& a, std::string const& name, bench::Peers& peers) {
   step();  // takes the memory
   double const seconds = bench::turn(bench::by_clock(step), a.seconds);
   std::printf("%-32s %td parameters %10.1f ms %8.2f images/s, %.2f GB, tensors %.2f GB\n", name.c_str(),
-              trainer.parameters(), seconds * 1e3, double(c.batch) / seconds, most_gigabytes(), double(trainer.bytes()) * 1e-9);
+              trainer.parameters(), seconds * 1e3, double(c.batch) / seconds, most_gigabytes(),
+              double(trainer.bytes()) * 1e-9);
   std::fflush(stdout);
   peers.compare("detection_step/" + name, bench::by_clock(step));
   if (!a.profile) return;

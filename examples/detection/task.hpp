@@ -23,8 +23,8 @@ struct Pictures {
   std::unique_ptr<attn::data::UnreadableImages> unreadable = std::make_unique<attn::data::UnreadableImages>();
 };
 
-/// What a model finds in pictures `begin` to `end` of a source: results with ids, boxes and masks of the files. One that
-/// cannot be read stops everything, or is noted in `unreadable`.
+/// What a model finds in pictures `begin` to `end` of a source: results with ids, boxes and masks of the files. One
+/// that cannot be read stops everything, or is noted in `unreadable`.
 detection::CocoResults find(Context& ctx, Model const& model, detection::CocoImages const& images, std::size_t begin,
                             std::size_t end, attn::data::UnreadableImages* unreadable = nullptr);
 

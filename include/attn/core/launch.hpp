@@ -13,9 +13,9 @@ inline constexpr std::size_t launch_bytes = 4096 - 512;
 
 /// A device's policy for launches that take the functor by value.
 ///
-/// Without the hint, Kokkos before 5 copies a functor beyond 512 bytes to constant memory, by a buffer that all launches
-/// share: the host waits until the kernel before it has been read from there, and a graph of CUDA that recorded the copy
-/// repeats it with whatever the buffer holds by then.
+/// Without the hint, Kokkos before 5 copies a functor beyond 512 bytes to constant memory, by a buffer that all
+/// launches share: the host waits until the kernel before it has been read from there, and a graph of CUDA that
+/// recorded the copy repeats it with whatever the buffer holds by then.
 template <class Functor, class Policy>
 auto by_value(Policy const& policy) {
   static_assert(sizeof(Functor) <= launch_bytes,

@@ -1,3 +1,5 @@
 /// Reaches a device without attn::launch.
 #pragma once
-inline void run() { Kokkos::parallel_for(1, [](int) {}); }
+inline void run() {
+  Kokkos::parallel_for(1, [](int) {});
+}
