@@ -78,7 +78,7 @@ class HopperEmulator : public EmulatedThreads {
     std::fill(memory.begin(), memory.end(), static_cast<unsigned char>(0xff));
     words_.assign(words_.size(), unwritten);
     readers_.assign((memory.size() / 16 + 1) * std::size_t(2 * n_warps_), 0);
-    threads_.assign(std::size_t(n_threads), {Clock(agents()), {}, {}});
+    threads_.assign(std::size_t(n_threads), {Clock(agents()), {}, {}, {}});
     for (int t = 0; t < n_threads; ++t) thread(t).clock[t] = 1;
     barriers_.clear();
     read_by_.clear();
@@ -86,10 +86,11 @@ class HopperEmulator : public EmulatedThreads {
     engine_time_.assign(std::size_t(2 * n_warps_), 0);
     EmulatedThreads::run(body);
     for (auto const& [at, b] : barriers_) {
-      ATTN_CHECK(b.copies.empty(), "EmulatedHopper: bytes arrive at barrier ", at, " that nobody waits for");
+      ATTN_CHECK(b.copies.empty() && b.words.empty(), "EmulatedHopper: bytes arrive at barrier ", at,
+                 " that nobody waits for");
     }
     for (Thread const& t : threads_) {
-      ATTN_CHECK(t.stores.empty(), "EmulatedHopper: a thread ended before its stores did");
+      ATTN_CHECK(t.stores.empty() && t.words.empty(), "EmulatedHopper: a thread ended before its stores or copies did");
     }
   }
 
@@ -121,7 +122,8 @@ class HopperEmulator : public EmulatedThreads {
                      .made_at = thread(t).clock[t],
                      .known = Clock(agents()),
                      .gathering = Clock(agents()),
-                     .copies = {}};
+                     .copies = {},
+                     .words = {}};
   }
   void publish_barriers(int t) { publish_writes(t); }
   void arrive(int t, unsigned at, long bytes = 0) {
@@ -142,6 +144,32 @@ class HopperEmulator : public EmulatedThreads {
         },
         0, n_threads);
     thread(t).clock.learn(b.known);
+  }
+
+  // Copies of words, which arrive at a barrier together. What their thread wrote besides is nobody's knowledge then.
+
+  void copy_word(int t, unsigned to, void const* from, int size, int bytes) {
+    ATTN_CHECK(to % unsigned(size) == 0 && reinterpret_cast<std::uintptr_t>(from) % unsigned(size) == 0,
+               "EmulatedHopper: ", size, " bytes are copied to ", to, " or from a place without their alignment");
+    for (unsigned w = to / 4; w < (to + unsigned(size)) / 4; ++w) {
+      check_overwrite(t, w, false);
+      words_[w] = {t, ~0u, false};  // not even by its thread to be read
+    }
+    std::memset(memory.data() + to, 0xff, std::size_t(size));
+    thread(t).words.push_back({to, size, bytes, from});
+  }
+  void arrive_with_words(int t, unsigned at) {
+    Barrier& b = barrier(t, at);
+    ATTN_CHECK(b.missing > 0, "EmulatedHopper: more arrivals at barrier ", at, " than the ", b.arrivals, " it counts");
+    for (WordCopy const& c : thread(t).words) {
+      b.bytes += c.size;
+      for (unsigned w = c.to / 4; w < (c.to + unsigned(c.size)) / 4; ++w) words_[w] = {b.agent, b.phase + 1, false};
+      b.words.push_back(c);
+    }
+    thread(t).words.clear();
+    --b.missing;
+    advance(b);
+    progress();
   }
 
   // TMA.
@@ -238,10 +266,16 @@ class HopperEmulator : public EmulatedThreads {
     EmulatedMap map;
     cuda::BoxPlace place;
   };
+  struct WordCopy {
+    unsigned to;
+    int size, bytes;
+    void const* from;
+  };
   struct Thread {
     Clock clock;
     std::vector<unsigned> published;
     std::vector<Copy> stores;
+    std::vector<WordCopy> words;
   };
   struct Barrier {
     int arrivals = 0, missing = 0, agent = 0, made_by = 0;
@@ -249,6 +283,7 @@ class HopperEmulator : public EmulatedThreads {
     long bytes = 0;
     Clock known, gathering;
     std::vector<Copy> copies;
+    std::vector<WordCopy> words;
   };
   struct Crowd {
     int arrived = 0;
@@ -289,9 +324,15 @@ class HopperEmulator : public EmulatedThreads {
       });
       b.bytes -= c.map.rows * 128;
     }
+    for (WordCopy const& c : b.words) {
+      std::memset(memory.data() + c.to, 0, std::size_t(c.size));
+      std::memcpy(memory.data() + c.to, c.from, std::size_t(c.bytes));
+      b.bytes -= c.size;
+    }
     ATTN_CHECK(b.bytes >= 0, "EmulatedHopper: more bytes arrive at a barrier than it expects");
-    if (b.copies.empty()) return;
+    if (b.copies.empty() && b.words.empty()) return;
     b.copies.clear();
+    b.words.clear();
     advance(b);
     progress();
   }
@@ -336,8 +377,8 @@ class HopperEmulator : public EmulatedThreads {
   void check_known(int t, unsigned w) {
     Word const& word = words_[w];
     ATTN_CHECK(word.writer >= 0, "EmulatedHopper: a read of byte ", 4 * w, ", which nobody wrote");
-    ATTN_CHECK(word.writer == t || thread(t).clock[word.writer] >= word.time, "EmulatedHopper: thread ", t,
-               " reads byte ", 4 * w, " before it knows that it is there");
+    ATTN_CHECK((word.writer == t && word.time != ~0u) || thread(t).clock[word.writer] >= word.time,
+               "EmulatedHopper: thread ", t, " reads byte ", 4 * w, " before it knows that it is there");
   }
   bool is_published(int writer, unsigned time) {
     std::vector<unsigned> const& times = thread(writer).published;

@@ -270,6 +270,11 @@ class EmulatedHopperBlock : public EmulatedLanes<WarpgroupEmulator> {
   void arrive(unsigned at) const { emulator_->arrive(thread_, at); }
   void arrive_expecting(unsigned at, int bytes) const { emulator_->arrive(thread_, at, bytes); }
   void wait(unsigned at, unsigned parity) const { emulator_->wait(thread_, at, parity); }
+  template <int size>
+  void copy_word(unsigned to, void const* from, int bytes) const {
+    emulator_->copy_word(thread_, to, from, size, bytes);
+  }
+  void arrive_with_words(unsigned at) const { emulator_->arrive_with_words(thread_, at); }
   void load_box(unsigned to, EmulatedMap const& map, cuda::BoxPlace const& place, unsigned barrier) const {
     emulator_->load_box(thread_, to, map, place, barrier);
   }

@@ -234,6 +234,33 @@ TEST(EmulatedHopper, FindsReadsAndWritesOfThreadsThatDoNotKnowOfOneAnother) {
   expect_fault("before it knows", [&](EmulatedHopperBlock const& b) { pass(b, true, false); });
 }
 
+TEST(EmulatedHopper, CopiesWordsThatArriveLate) {
+  alignas(8) static int const numbers[] = {5, 6};
+  auto const pass = [](EmulatedHopperBlock const& block, bool waits, bool writes) {
+    if (block.thread() == 0) block.init_barrier(landed, 1);
+    block.barrier();
+    if (block.thread() == 0) {
+      block.copy_word<8>(place, numbers, 4);
+      if (writes) block.write(place + 8, 7);
+      block.arrive_with_words(landed);
+    }
+    if (block.thread() > (waits ? 1 : 0)) return;
+    if (waits) block.wait(landed, 0);
+    ATTN_CHECK(block.read<int>(place) == 5 && block.read<int>(place + 4) == 0, "other numbers");
+    if (writes) block.read<int>(place + 8);
+  };
+  EXPECT_EQ(fault_of([&](EmulatedHopperBlock const& b) { pass(b, true, false); }), "");
+  expect_fault("before it knows", [&](EmulatedHopperBlock const& b) { pass(b, false, false); });
+  expect_fault("before it knows", [&](EmulatedHopperBlock const& b) { pass(b, true, true); });
+  expect_fault("ended before its stores or copies", [](EmulatedHopperBlock const& block) {
+    if (block.thread() == 0) block.copy_word<8>(place, numbers, 8);
+  });
+  expect_fault("without their alignment", [](EmulatedHopperBlock const& block) {
+    if (block.thread() == 0) block.copy_word<8>(place, numbers + 1, 8);
+    if (block.thread() == 0) block.copy_word<8>(place + 4, numbers, 8);
+  });
+}
+
 TEST(EmulatedHopper, FindsWrongUseOfBarriers) {
   expect_fault("more arrivals", [](EmulatedHopperBlock const& block) {
     if (block.thread() > 0) return;

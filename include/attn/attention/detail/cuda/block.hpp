@@ -53,14 +53,16 @@ class CudaBlock {
     }
   }
 
-  /// Starts to copy `bytes` bytes to the 16 (4) bytes at `to`; zeros fill the rest. `from` lies on a multiple of 16
-  /// (4).
+  /// Starts to copy `bytes` bytes to the 16 (`size`, 4 or 8) bytes at `to`; zeros fill the rest. `from` lies on a
+  /// multiple of as many.
   ATTN_FUNCTION void copy_chunk(unsigned to, void const* from, int bytes) const {
     ATTN_DEVICE(asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address(to)), "l"(from), "r"(bytes)
                              : "memory");)
   }
+  template <int size = 4>
   ATTN_FUNCTION void copy_word(unsigned to, void const* from, int bytes) const {
-    ATTN_DEVICE(asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(address(to)), "l"(from), "r"(bytes)
+    ATTN_DEVICE(asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(address(to)), "l"(from), "n"(size),
+                             "r"(bytes)
                              : "memory");)
   }
   /// Waits for the copies that this thread has started; a barrier then shows them to the others.

@@ -188,7 +188,8 @@ struct Gradients {
   static ATTN_FUNCTION unsigned mark_place(unsigned start, int row) {
     return start + unsigned((streamed * fact_words + row) * 4);
   }
-  /// Where the facts of a streamed row lie, and where a word of them comes from.
+  /// Where the facts of a streamed row lie, and where a word of them comes from. So many words lie together, aligned.
+  static constexpr int piece_words = sizeof(Stats) % 8 == 0 ? 2 : 1;
   static ATTN_FUNCTION unsigned facts_place(unsigned start, int row) { return start + unsigned(row * fact_words * 4); }
   ATTN_FUNCTION float const* fact(int batch, Streamed const& tile, int row, int word) const {
     constexpr int stats_words = fact_words - 2;

@@ -46,7 +46,7 @@ struct HopperGradient {
   ATTN_FUNCTION void operator()(Block const& block) const {
     if (block.thread() == 0) {
       own_pipeline().init(block, 1, TileShape::consumers);
-      tile_pipeline().init(block, Rows::words > 0 ? 2 : 1, 4 * TileShape::consumers);
+      tile_pipeline().init(block, Rows::streams_facts ? 1 + 32 : 1, 4 * TileShape::consumers);
       block.init_barrier(landed, 1);
       block.publish_barriers();
     }
@@ -125,35 +125,37 @@ struct HopperGradient {
           load_panels<panels>(block, streamed_first, streamed_tile(use, 0), place, barrier);
           load_panels<panels>(block, streamed_second, streamed_tile(use, 1), place, barrier);
         }
-        if constexpr (Rows::words > 0) {
-          write_facts(block, work.at.batch, tile, facts_of(use));
-          block.warp_barrier();
-        }
+        if constexpr (Rows::streams_facts) load_facts(block, work.at.batch, tile, use);
         if (is_cut) {
+          clear_marks(block, use);
           block.wait(landed, cuts++ % 2);
           take_out_what_is_not_finite(block, use);
           block.publish_writes();
           block.warp_barrier();
           if (issues) block.arrive(full);
         }
-        if constexpr (Rows::words > 0) {
-          if (issues) block.arrive(full);
-        }
       }
     }
   }
-  /// By the lanes of a warp.
+  /// By the lanes of a warp: starts to copy the facts of queries, each of which arrives when its words do.
   template <class Block>
-  ATTN_FUNCTION void write_facts(Block const& block, int batch, Streamed const& tile, unsigned place) const {
-    if constexpr (Rows::streams_facts) {
-      for (int i = block.thread() % 32; i < streamed * Rows::fact_words; i += 32) {
-        int const row = i / Rows::fact_words;
-        block.write(place + unsigned(4 * i),
-                    row < tile.count ? *rows.fact(batch, tile, row, i % Rows::fact_words) : 0.0f);
+  ATTN_FUNCTION void load_facts(Block const& block, int batch, Streamed const& tile, unsigned use) const {
+    for (int row = block.thread() % 32; row < streamed; row += 32) {
+      bool const is_there = row < tile.count;
+      ATTN_UNROLL
+      for (int word = 0; word < Rows::fact_words; word += Rows::piece_words) {
+        constexpr int bytes = 4 * Rows::piece_words;
+        block.template copy_word<bytes>(Rows::facts_place(facts_of(use), row) + unsigned(4 * word),
+                                        rows.fact(batch, tile, is_there ? row : 0, word), is_there ? bytes : 0);
       }
     }
+    block.arrive_with_words(tile_pipeline().full(use));
+  }
+  template <class Block>
+  ATTN_FUNCTION void clear_marks(Block const& block, unsigned use) const {
     if constexpr (Rows::marks_queries) {
-      for (int i = block.thread() % 32; i < streamed; i += 32) block.write(Rows::mark_place(place, i), 0.0f);
+      for (int i = block.thread() % 32; i < streamed; i += 32) block.write(Rows::mark_place(facts_of(use), i), 0.0f);
+      block.warp_barrier();
     }
   }
   /// By a warp: of a tile that a mask cuts, in what sums take.

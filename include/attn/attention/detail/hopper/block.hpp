@@ -113,6 +113,10 @@ class HopperBlock : public CudaBlock<warps> {
                                                              ::cuda::ptx::space_shared, barrier_at(at),
                                                              unsigned(bytes));)
   }
+  /// Arrives when all words that this thread has started to copy (`copy_word`) are there, and does not wait for them.
+  ATTN_FUNCTION void arrive_with_words(unsigned at) const {
+    ATTN_HOPPER(asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(address(at)) : "memory");)
+  }
   /// Waits for the end of the phase that has this parity; a new barrier is in phase 0, behind one of parity 1.
   ATTN_FUNCTION void wait(unsigned at, unsigned parity) const {
     ATTN_HOPPER(while (!::cuda::ptx::mbarrier_try_wait_parity(barrier_at(at), parity)){})
