@@ -1,8 +1,8 @@
 /// The backward kernels for Hopper: input gradients of queries, and of keys and values (cuda/gradients.hpp).
 ///
 /// Persistent and warp-specialised as the forward kernel is: one warp copies, and each other warpgroup has 64 own rows.
-/// A warpgroup waits for its two products, turns them into weights and gradients of scores, and starts the sums; the
-/// products of other warpgroups fill the tensor cores meanwhile.
+/// A warpgroup has the two products of a tile and the sums of the tile before made together, and turns the former into
+/// weights and gradients of scores while the latter go on.
 #pragma once
 
 #include "attn/attention/detail/cuda/gradients.hpp"
@@ -37,6 +37,8 @@ struct HopperGradient {
   static constexpr unsigned landed = barriers + Own::barrier_bytes + Tiles::barrier_bytes;
   static constexpr unsigned shared_bytes = landed + 8;
   using Sum = float[parts][1][part_tiles][4];
+  /// Whether registers hold the next tile's scores beside the operands of this one's sums.
+  static constexpr bool overlaps = !has_second || width == 64;
 
   Rows rows;
   Map own_first, own_second, streamed_first, streamed_second, d_first, d_second;
@@ -183,44 +185,80 @@ struct HopperGradient {
     if constexpr (Rows::finds_facts) rows.find_facts(block, work.at, first + 16 * warp, own_facts);
     Sum sum1, sum2;
     Registers<F, 4> left1[streamed / 16], left2[streamed / 16];
+    float s[1][n_tiles][4], y[1][n_tiles][4];
     Kokkos::Array<float, Rows::n_parameters> d_parameters{};
     ATTN_UNROLL
     for (int p = 0; p < parts; ++p) {
       set_zero(sum1[p]);
       if constexpr (has_second) set_zero(sum2[p]);
     }
+    auto const release = [&](unsigned i) {
+      if constexpr (Rows::words > 0) block.warp_barrier();  // each lane has read some
+      if (block.thread() % 32 == 0) block.arrive(tiles.empty(i));
+    };
+    auto const start_scores_of = [&](unsigned i) {
+      block.begin_products();
+      start_scores<F, width>(block, s[0], own1, streamed_tile(i, 0));
+      start_scores<F, width>(block, y[0], own2, streamed_tile(i, 1));
+      block.commit_products();
+    };
+    // forward: s_ij = scale q_i.k_j, out_i += w_ij v_j; hence d_q_i += scale d_s_ij k_j, d_k_j += scale d_s_ij q_i,
+    // d_v_j += w_ij d_out_i
+    auto const start_sums_of = [&](unsigned i) {
+      block.begin_products();
+      start_sums<F>(block, sum1, left1, streamed_tile(i, 0));
+      if constexpr (has_second) start_sums<F>(block, sum2, left2, streamed_tile(i, 1));
+      block.commit_products();
+    };
+    auto const wait_for_sums = [&] {
+      ATTN_UNROLL
+      for (int p = 0; p < parts; ++p) {
+        block.template wait_for_products<0>(sum1[p][0]);
+        if constexpr (has_second) block.template wait_for_products<0>(sum2[p][0]);
+      }
+    };
+    auto const take_gradients_of = [&](Streamed const& tile, unsigned i) {
+      typename Rows::template Pair<16> const pair(rows, work.at, first + 16 * warp, tile);
+      bool const is_cut = rows.is_cut(work.at, work.first, work.count, tile, streamed);
+      rows.take_gradients(block, pair, is_cut, facts_of(i), own_facts, s, y, d_parameters);
+    };
+    Streamed tile = rows.begin(work.at, work.first, work.count);
+    auto const is_seen = [&] {
+      return tile.count > 0 && typename Rows::template Pair<64>(rows, work.at, first, tile).any(rows.x.mask);
+    };
+
     own_pipeline().wait_full(block, own_use);
-    for (Streamed tile = rows.begin(work.at, work.first, work.count); tile.count > 0;
-         tile = rows.next(tile, work.at, work.first, work.count), ++use) {
+    while (tile.count > 0) {
       tiles.wait_full(block, use);
-      if (typename Rows::template Pair<64>(rows, work.at, first, tile).any(rows.x.mask)) {
-        Panels<streamed> const tile1 = streamed_tile(use, 0), tile2 = streamed_tile(use, 1);
-        float s[1][n_tiles][4], y[1][n_tiles][4];
-        block.begin_products();
-        start_scores<F, width>(block, s[0], own1, tile1);
-        start_scores<F, width>(block, y[0], own2, tile2);
-        block.commit_products();
-        block.template wait_for_products<0>(s[0]);
-        block.template wait_for_products<0>(y[0]);
-        typename Rows::template Pair<16> const pair(rows, work.at, first + 16 * warp, tile);
-        bool const is_cut = rows.is_cut(work.at, work.first, work.count, tile, streamed);
-        rows.take_gradients(block, pair, is_cut, facts_of(use), own_facts, s, y, d_parameters);
-        // forward: s_ij = scale q_i.k_j, out_i += w_ij v_j; hence d_q_i += scale d_s_ij k_j, d_k_j += scale d_s_ij q_i,
-        // d_v_j += w_ij d_out_i
+      if (!is_seen()) {
+        release(use++);
+        tile = rows.next(tile, work.at, work.first, work.count);
+        continue;
+      }
+      start_scores_of(use);
+      if constexpr (overlaps) block.commit_products();  // nothing, where below the sums of the tile before are
+      for (unsigned before = use;;) {
+        block.template wait_for_products<overlaps ? 1 : 0>(s[0]);
+        block.template wait_for_products<overlaps ? 1 : 0>(y[0]);
+        take_gradients_of(tile, use);
+        if constexpr (overlaps) {
+          wait_for_sums();  // also where there are none: ptxas wants to see that none is on its way
+          if (before != use) release(before);
+        }
         take_operand<F>(left1, y[0]);
         if constexpr (has_second) take_operand<F>(left2, s[0]);
-        block.begin_products();
-        start_sums<F>(block, sum1, left1, tile1);
-        if constexpr (has_second) start_sums<F>(block, sum2, left2, tile2);
-        block.commit_products();
-        ATTN_UNROLL
-        for (int p = 0; p < parts; ++p) {
-          block.template wait_for_products<0>(sum1[p][0]);
-          if constexpr (has_second) block.template wait_for_products<0>(sum2[p][0]);
+        before = use++;
+        tile = rows.next(tile, work.at, work.first, work.count);
+        if (!overlaps || !is_seen()) {
+          start_sums_of(before);
+          wait_for_sums();
+          release(before);
+          break;
         }
+        tiles.wait_full(block, use);
+        start_scores_of(use);
+        start_sums_of(before);
       }
-      if constexpr (Rows::words > 0) block.warp_barrier();  // each lane has read some
-      if (block.thread() % 32 == 0) block.arrive(tiles.empty(use));
     }
     store(block, work, group, own_use, sum1, sum2);
     if constexpr (Rows::n_parameters > 0) add_parts(block, work.at, first + 16 * warp, d_parameters);
