@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "cases.hpp"
 #include "emulated_block.hpp"
@@ -306,10 +307,11 @@ EmulatedOutputs run_reference(EmulatedInputs<A> const& in) {
                                         d_k.tensor(), d_v.tensor(), options);
   };
   if constexpr (attn::LearnableActivation<A, float>) {
-    double const value = in.activation.parameters().value[0];
-    double gradient = 0;
-    with(in.activation.bind(attn::LearnedParameters<double>{&value, &gradient, false}));
-    result.parts = {gradient};
+    auto const learned = in.activation.parameters();
+    std::vector<double> const value(learned.value, learned.value + (learned.per_head ? s.heads : 1));
+    std::vector<double> gradient(value.size());
+    with(in.activation.bind(attn::LearnedParameters<double>{value.data(), gradient.data(), learned.per_head}));
+    result.parts = {std::accumulate(gradient.begin(), gradient.end(), 0.0)};
   } else {
     with(in.activation);
   }

@@ -54,6 +54,13 @@ inline Dynamic dynamic() {
   return {{&scale, &d_scale, false}};
 }
 
+/// A scale for each of four heads.
+inline Dynamic dynamic_by_heads() {
+  static float const scales[] = {0.3f, -0.2f, 0, 0.5f};
+  static float d_scales[4] = {};
+  return {{scales, d_scales, true}};
+}
+
 /// e^s / (1 + the sum of all e^s), gathered without absorb_tile: every thread absorbs the whole row.
 struct SoftmaxWithSink {
   template <class T>

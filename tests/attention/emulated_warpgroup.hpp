@@ -250,6 +250,7 @@ class EmulatedHopperBlock : public EmulatedLanes<WarpgroupEmulator> {
   int group() const { return thread_ / cuda::warpgroup; }
   long blocks() const { return blocks_; }
   int anew(int x) const { return x; }
+  void settle(float&) const {}
   void barrier() const { emulator_->meet(thread_, 0, emulator_->n_threads); }
   void warp_barrier() const { emulator_->meet(thread_, thread_ / 32 * 32, 32); }
   void group_barrier(int) const {

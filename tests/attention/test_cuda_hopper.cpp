@@ -142,6 +142,7 @@ TEST(CudaHopper, AgreesWithTheReference_InGroupedHeadsOfSeveralSequences) {
   Shape const s{.batch = 2, .heads = 4, .kv_heads = 2, .queries = 70, .keys = 167, .width = 64, .value_width = 64};
   expect_right<HopperKernels<Bf16, 64, 2>, attn::Softmax>({{}, s, lengths(some)});
   expect_right<HopperKernels<Bf16, 64, 3>, Dynamic>({dynamic(), s, causal(), {true, 0, 0}});
+  expect_right<HopperKernels<Bf16, 64, 3>, Dynamic>({dynamic_by_heads(), s, full()});  // heads that share keys
 }
 
 // To activations a packed sequence has as many keys as a group: that is no bound on which keys a query sees.

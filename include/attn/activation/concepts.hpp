@@ -40,6 +40,16 @@ concept HomogeneousActivation = PointwiseActivation<A, T> && requires(A const a,
   { a.raw_factor(z, row) } -> std::same_as<T>;
 };
 
+/// A homogeneous activation of degree n = `a.raw_degree()` that states raw(p) / p as `a.raw_quotient(p, row)`. By
+/// Euler's theorem n times the quotient is the slope of `raw`: kernels of the backward pass then multiply once for a
+/// weight, and once for the gradient of its score. If it is learnable it has one parameter, by which the weight's
+/// derivative is `a.raw_parameter_factor(z, row)` raw(p).
+template <class A, class T>
+concept StatesQuotient = HomogeneousActivation<A, T> && requires(A const a, T p, Row row) {
+  { a.raw_quotient(p, row) } -> std::same_as<T>;
+  { a.raw_degree() } -> std::same_as<int>;
+};
+
 /// `a.for_row(row)`, or `a` itself where it has no such member.
 template <class A>
 ATTN_FUNCTION auto for_row(A const& a, Row row) {
@@ -87,6 +97,8 @@ concept PullsBack = StatesNumeratorSlope<A, T> || requires(detail::OfRow<A> cons
 ///     give the largest and the sum of what all of them pass, in the same order of calls; elsewhere they return x.
 ///     With a third argument z > 0 it gets products in the place of scores, which are z times these: kernels on tensor
 ///     cores then leave the multiplication to it.
+///     So does, for their backward pass, one number of a complete row, c = `complete(stats)`, from which and a product
+///     p `complete_weight(p, z, c)` is the weight of the score z p.
 ///  7. Optional: `for_row(row)`, which returns what has all of these members but `Stats`, and they may depend on the
 ///  row:
 ///     a number that differs between heads, say. `A` needs only `Stats` then; what is returned has the same.
@@ -97,6 +109,14 @@ concept RowActivation = std::copyable<A> &&
   { a.numerator(s, stats) } -> std::same_as<T>;
   { a.normalizer(stats) } -> std::same_as<T>;
 } && PullsBack<A, T>;
+
+/// ... whose weights follow from one number of the row, and their gradients from the weights.
+template <class A, class T>
+concept CompletesRows = RowActivation<A, T> && !StatesNumeratorSlope<A, T> &&
+                        requires(detail::OfRow<A> const a, typename A::template Stats<T> const& stats, T s) {
+  { a.complete(stats) } -> std::same_as<T>;
+  { a.complete_weight(s, s, s) } -> std::same_as<T>;
+};
 
 namespace detail {
 

@@ -76,6 +76,18 @@ struct Poly {
     return scale.template value<T>(row) * exponent.raise(z);
   }
 
+  /// raw(p) / p, and the power.
+  template <class T>
+  ATTN_FUNCTION T raw_quotient(T p, Row) const requires(P >= 1 && P <= 4) {
+    return power<P - 1>(p);
+  }
+  static ATTN_FUNCTION constexpr int raw_degree() { return P; }
+  /// dw/dc = z^P raw(p)
+  template <class T>
+  ATTN_FUNCTION T raw_parameter_factor(T z, Row) const {
+    return exponent.raise(z);
+  }
+
   // Poly states its polynomial.
 
   unsigned degrees() const { return detail::degree_bit(exponent.degree()); }

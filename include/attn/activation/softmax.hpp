@@ -76,6 +76,16 @@ struct Softmax {
     return stats.sum;
   }
 
+  /// w = 2^(s log2 e + c): a multiply-add and a power.
+  template <class T>
+  ATTN_FUNCTION T complete(Stats<T> const& stats) const {
+    return -(stats.max * T(log2_of_e) + attn::log(stats.sum) * T(log2_of_e));
+  }
+  template <class T>
+  ATTN_FUNCTION T complete_weight(T product, T z, T c) const {
+    return attn::exp2_nonpositive(product * (z * T(log2_of_e)) + c);
+  }
+
   /// forward: w_j = e^(s_j) / sum_k e^(s_k); hence ds_j = w_j (d_w_j - sum_k w_k d_w_k)
   template <class T>
   ATTN_FUNCTION T pullback(T w, T d_w, T delta) const {

@@ -57,6 +57,18 @@ struct PointwiseCheck {
       if (!close(first, by_raw, 1e-12 * std::abs(first))) {
         report.add("raw", "the weight is ", first, at(s, row), ", but by raw and raw_factor ", by_raw);
       }
+      if constexpr (StatesQuotient<A64, double>) quotient(s / z, row);
+    }
+  }
+
+  /// raw(p) = p quotient, raw'(p) = degree quotient
+  void quotient(double p, Row row) const {
+    auto const raw = weight_and_slope(wide.raw(row), p, row);
+    double const q = wide.raw_quotient(p, row), n = wide.raw_degree();
+    if (!close(raw.weight, p * q, 1e-12 * std::abs(raw.weight)) ||
+        !close(raw.slope, n * q, 1e-12 * std::abs(raw.slope))) {
+      report.add("raw_quotient", "raw gives ", raw.weight, " and the slope ", raw.slope, at(p, row),
+                 ", but the quotient ", p * q, " and ", n * q);
     }
   }
 

@@ -118,6 +118,7 @@ struct RowCheck {
                  ", and from the complete row to ", expected, in_row(scores),
                  ": absorb must return what earlier numerators are multiplied by");
     }
+    if constexpr (CompletesRows<A, double>) completed(scores, w, stats);
     std::vector<double> nothing;
     TrialTile<double> const none(nothing);
     if constexpr (requires { a.absorb_tile(stats, none); }) {
@@ -126,6 +127,18 @@ struct RowCheck {
     if constexpr (requires { a.absorb_tile(stats, none, 1.0); }) {
       double const z = 0.125;
       tiles(scores, z, w, [&](auto& of_row, auto const& tile) { return a.absorb_tile(of_row, tile, z); });
+    }
+  }
+
+  /// Each weight by the number of the complete row.
+  void completed(std::vector<double> const& scores, std::vector<double> const& w, Stats<double> const& stats) const {
+    double const c = a.complete(stats), z = 0.125;
+    for (std::size_t j = 0; j < w.size(); ++j) {
+      double const by_number = a.complete_weight(scores[j] / z, z, c);
+      if (!close(by_number, w[j], 1e-10 * (std::abs(w[j]) + largest(w)))) {
+        report.add("complete", "a weight is ", w[j], ", but by complete and complete_weight ", by_number,
+                   in_row(scores));
+      }
     }
   }
 

@@ -93,10 +93,10 @@ struct Gradient {
     block.wait_for_copies();
     block.barrier();  // the places of own rows are free for the results
     if constexpr (has_first) {
-      put_sum<typename First::Scalar>(block, sum1, own1, warp_row, [&](int, int) { return rows.x.score_scale; });
+      put_sum<typename First::Scalar>(block, sum1, own1, warp_row, [&](int, int) { return rows.gradient_factor(at); });
     }
     if constexpr (has_second) {
-      put_sum<typename Second::Scalar>(block, sum2, own2, warp_row, [](int, int) { return 1.0f; });
+      put_sum<typename Second::Scalar>(block, sum2, own2, warp_row, [&](int, int) { return rows.weight_factor(at); });
     }
     block.barrier();
     if constexpr (has_first) {
@@ -157,7 +157,7 @@ struct Gradient {
       block.barrier();
       if (block.thread() != 0) continue;
       for (int w = 1; w < TileShape::warps; ++w) sum += block.template read<float>(unsigned(4 * w));
-      rows.parts[(head_row + at.tile) * n_parameters + p] = sum;
+      rows.parts[(head_row + at.tile) * n_parameters + p] = sum * rows.score().parameter_factor(rows.row(at));
     }
   }
 };

@@ -34,9 +34,10 @@ struct Gradients {
   using Stats = StatsOf<A, float>;
   static constexpr bool of_queries = part == Part::queries, is_row = RowActivation<A, float>;
   static constexpr int n_tiles = streamed / 8, n_parameters = of_queries ? parameter_count<A, float> : 0;
-  /// Of streamed queries, in words of 4 bytes: statistics, delta, inverse.
+  static constexpr bool takes_weights = part == Part::keys_and_values || part == Part::values;
+  /// Of streamed queries, in words of 4 bytes: RowFacts.
   static constexpr bool streams_facts = is_row && !of_queries;
-  static constexpr int fact_words = streams_facts ? int(sizeof(Stats)) / 4 + 2 : 0;
+  static constexpr int fact_words = streams_facts ? int(sizeof(RowFacts<A>)) / 4 : 0;
   /// And of streamed queries under a mask, where sums take both of their tiles: zero, or NaN for a row in which a
   /// number was not finite.
   static constexpr bool marks_queries = part == Part::keys_and_values && hides_keys<decltype(Inputs::mask)>;
@@ -63,6 +64,29 @@ struct Gradients {
     }
   }
   ATTN_FUNCTION int group() const { return int(x.q.extent(1)) / int(x.k.extent(1)); }
+
+  using Score = ScoreGradient<A, typename decltype(Inputs::q)::Scalar>;
+  ATTN_FUNCTION Score score() const { return {x.a, x.score_scale}; }
+  /// The row of own queries, or of the first head of those that share own keys.
+  ATTN_FUNCTION Row row(TeamPlace const& at) const {
+    return {x.mask.length(at.batch, int(x.k.extent(2))), of_queries ? at.head : at.head * group()};
+  }
+  /// Whether weights and gradients of all heads that a block sees want the same factor, which its results then get.
+  ATTN_FUNCTION bool shares_factor(Row row) const {
+    if constexpr (Score::by_quotient && !of_queries) {
+      int const first = row.head / group() * group();
+      for (int head = first + 1; head < first + group(); ++head) {
+        if (!(score().weight_factor({row.n_keys, head}) == score().weight_factor({row.n_keys, first}))) return false;
+      }
+    }
+    return true;
+  }
+  ATTN_FUNCTION float gradient_factor(TeamPlace const& at) const {
+    return shares_factor(row(at)) ? score().gradient_factor(row(at)) : 1.0f;
+  }
+  ATTN_FUNCTION float weight_factor(TeamPlace const& at) const {
+    return shares_factor(row(at)) ? score().weight_factor(row(at)) : 1.0f;
+  }
 
   /// The keys that a tile of queries sees, or the first tile of queries, of any head, that sees a tile of keys.
   ATTN_FUNCTION Streamed begin(TeamPlace const& at, int first, int count) const {
@@ -138,7 +162,8 @@ struct Gradients {
     }
   }
 
-  /// Scores s become weights, gradients of weights d_w become gradients of scores; what the mask hides becomes zero.
+  /// Scores s become weights where those are summed up, gradients of weights d_w become gradients of scores; what the
+  /// mask hides becomes zero.
   /// `facts_start`: where those of streamed queries lie; `is_marked`: whether their marks may be others than zero.
   template <class Block>
   ATTN_FUNCTION void take_gradients(Block const& block, Pair<16 * m_tiles> const& pair, [[maybe_unused]] bool is_marked,
@@ -153,6 +178,9 @@ struct Gradients {
     } else {
       take_gradients<false>(block, pair, facts_start, own_facts, s, d_w, d_parameters);
     }
+    if constexpr (Score::by_quotient && !of_queries) {
+      if (!shares_factor(pair.row)) multiply_by_factors(pair.row, s, d_w);
+    }
   }
 
   /// The facts of own queries, for this launch and for the one that makes the gradients of keys.
@@ -162,6 +190,7 @@ struct Gradients {
     auto const out = head_rows(x.out, at.batch, at.head);
     auto const d_out = head_rows(x.d_out, at.batch, at.head);
     Index const head_row = (Index(at.batch) * x.q.extent(1) + at.head) * n;
+    auto const a = for_row(x.a, row(at));
     ATTN_UNROLL
     for (int i = 0; i < 2 * m_tiles; ++i) {
       int const query = own_row + 8 * i + lane / 4;
@@ -173,13 +202,18 @@ struct Gradients {
       }
       delta += block.exchange(delta, 1);
       delta += block.exchange(delta, 2);
-      RowFacts<A>& f = facts[i / 2][i % 2];
-      if (is_there) f.stats = x.saved[head_row + query];
-      f.delta = delta;
-      f.inverse = 1.0f / x.a.normalizer(f.stats);  // a row without keys has no use for it
+      Stats const stats = is_there ? x.saved[head_row + query] : Stats();
+      float last;  // a row without keys has no use for it
+      if constexpr (Score::completes) {
+        last = a.complete(stats);
+        facts[i / 2][i % 2] = {delta, last};
+      } else {
+        last = 1.0f / a.normalizer(stats);
+        facts[i / 2][i % 2] = {stats, delta, last};
+      }
       if (is_there && lane % 4 == 0) {
-        row_facts[2 * (head_row + query)] = f.delta;
-        row_facts[2 * (head_row + query) + 1] = f.inverse;
+        row_facts[2 * (head_row + query)] = delta;
+        row_facts[2 * (head_row + query) + 1] = last;
       }
     }
   }
@@ -215,12 +249,21 @@ struct Gradients {
     }
   }
 
+  ATTN_FUNCTION void multiply_by_factors(Row row, float (&s)[m_tiles][n_tiles][4],
+                                         float (&d_w)[m_tiles][n_tiles][4]) const {
+    float const of_weight = score().weight_factor(row), of_gradient = score().gradient_factor(row);
+    ATTN_UNROLL
+    for (int i = 0; i < 4 * m_tiles * n_tiles; ++i) {
+      s[i / 4 / n_tiles][i / 4 % n_tiles][i % 4] *= of_weight;
+      d_w[i / 4 / n_tiles][i / 4 % n_tiles][i % 4] *= of_gradient;
+    }
+  }
+
   template <bool all_visible, class Block>
   ATTN_FUNCTION void take_gradients(Block const& block, Pair<16 * m_tiles> const& pair, unsigned facts_start,
                                     OwnFacts const& own_facts, float (&s)[m_tiles][n_tiles][4],
                                     float (&d_w)[m_tiles][n_tiles][4],
                                     Kokkos::Array<float, n_parameters>& d_parameters) const {
-    auto const weigh = for_row(x.a, pair.row);
     ATTN_UNROLL
     for (int i = 0; i < Lane::queries; ++i) {
       int const query = Lane::query(block, i);
@@ -236,13 +279,11 @@ struct Gradients {
       for (int j = 0; j < Lane::keys; ++j) {
         float &score = Lane::score(s, i, j), &gradient = Lane::score(d_w, i, j);
         bool const visible = all_visible || sees(seen, pair.k0 + Lane::key(block, j));
-        float const scaled = score * x.score_scale;
-        auto const g = weight_and_score_gradient(weigh, scaled, gradient, pair.row, facts);
+        auto const g = this->score()(score, gradient, pair.row, facts);
         if constexpr (n_parameters > 0) {
-          auto const slopes = x.a.parameter_slopes(scaled, pair.row);
-          for (int p = 0; p < n_parameters; ++p) d_parameters[p] += visible ? slopes[p] * gradient : 0.0f;
+          if (visible) this->score().add_parameters(d_parameters, score, gradient, g.d_score, pair.row);
         }
-        score = visible ? g.weight : 0.0f;
+        if constexpr (takes_weights) score = visible ? g.weight : 0.0f;
         gradient = visible ? g.d_score : 0.0f;
       }
     }
@@ -250,12 +291,10 @@ struct Gradients {
 
   template <class Block>
   ATTN_FUNCTION RowFacts<A> read_facts(Block const& block, unsigned place) const {
-    constexpr int stats_words = fact_words - 2;
-    Kokkos::Array<float, stats_words> words;
+    Kokkos::Array<float, fact_words> words;
     ATTN_UNROLL
-    for (int w = 0; w < stats_words; ++w) words[w] = block.template read<float>(place + unsigned(4 * w));
-    return {std::bit_cast<Stats>(words), block.template read<float>(place + unsigned(4 * stats_words)),
-            block.template read<float>(place + unsigned(4 * stats_words + 4))};
+    for (int w = 0; w < fact_words; ++w) words[w] = block.template read<float>(place + unsigned(4 * w));
+    return std::bit_cast<RowFacts<A>>(words);
   }
 };
 

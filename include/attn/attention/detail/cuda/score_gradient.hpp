@@ -7,8 +7,9 @@
 
 namespace attn::detail::cuda {
 
-/// What the backward pass has to know of a query's row beside its scores: the statistics that the forward pass saved
-/// (of softmax: the maximum and the sum), the inverse of the normalizer, and delta = <d_out, out> = sum_j w_j d_w_j.
+/// What the backward pass has to know of a query's row beside its scores: delta = <d_out, out> = sum_j w_j d_w_j, the
+/// statistics that the forward pass saved (of softmax: the maximum and the sum), and the inverse of the normalizer; or,
+/// in the place of these two, one number of the row.
 template <class A>
 struct RowFacts {};
 template <class A>
@@ -17,19 +18,69 @@ struct RowFacts<A> {
   typename A::template Stats<float> stats = {};
   float delta = 0, inverse = 0;
 };
+template <class A>
+requires CompletesRows<A, float>
+struct RowFacts<A> {
+  float delta = 0, complete = 0;
+};
 
-/// forward: w = a(s); hence d_s = pullback of d_w
-template <class A, class Facts>
-ATTN_FUNCTION WeightAndScoreGradient<float> weight_and_score_gradient(A const& a, float s, float d_w, Row row,
-                                                                      [[maybe_unused]] Facts const& facts) {
-  if constexpr (RowActivation<A, float>) {
-    float const w = a.numerator(s, facts.stats) * facts.inverse;
-    return {w, pull_back(a, s, w, d_w, facts.delta, facts.stats)};
-  } else {
-    auto const w = weight_and_slope(a, s, row);
-    return {w.weight, w.slope * d_w};
+/// What becomes of products p = q.k, whose scores are z p, and of the gradients d_w of their weights, by tensors of X.
+///
+/// forward: w = a(z p), out += w v; hence d_p = z (pullback of d_w), d_q += d_p k. Weights and d_p want factors of
+/// their row, once for all: those of homogeneous activations are raw(p) and raw(p) / p d_w until then. fp16 would not
+/// hold them.
+template <class A, class X>
+struct ScoreGradient {
+  static constexpr bool completes = CompletesRows<A, float>;
+  static constexpr bool by_quotient = StatesQuotient<A, float> && format_of<std::remove_const_t<X>> != Format::fp16;
+
+  A a;
+  float z;
+
+  template <class Facts>
+  ATTN_FUNCTION WeightAndScoreGradient<float> operator()(float p, float d_w, Row row,
+                                                         [[maybe_unused]] Facts const& facts) const {
+    if constexpr (by_quotient) {
+      float const quotient = a.raw_quotient(p, row);
+      return {p * quotient, quotient * d_w};
+    } else if constexpr (completes) {
+      auto const of_row = for_row(a, row);
+      float const w = of_row.complete_weight(p, z, facts.complete);
+      return {w, of_row.pullback(w, d_w, facts.delta)};
+    } else if constexpr (RowActivation<A, float>) {
+      auto const of_row = for_row(a, row);
+      float const s = p * z, w = of_row.numerator(s, facts.stats) * facts.inverse;
+      return {w, pull_back(of_row, s, w, d_w, facts.delta, facts.stats)};
+    } else {
+      auto const w = weight_and_slope(for_row(a, row), p * z, row);
+      return {w.weight, w.slope * d_w};
+    }
   }
-}
+  /// What a score adds to the gradients of the activation's parameters.
+  template <std::size_t n>
+  ATTN_FUNCTION void add_parameters(Kokkos::Array<float, n>& sum, float p, float d_w, float d_score, Row row) const {
+    if constexpr (by_quotient) {
+      static_assert(n == 1);
+      sum[0] += p * d_score;
+    } else {
+      auto const slopes = a.parameter_slopes(p * z, row);
+      for (std::size_t i = 0; i < n; ++i) sum[i] += slopes[i] * d_w;
+    }
+  }
+
+  ATTN_FUNCTION float weight_factor(Row row) const {
+    if constexpr (by_quotient) return a.raw_factor(z, row);
+    return 1;
+  }
+  ATTN_FUNCTION float gradient_factor(Row row) const {
+    if constexpr (by_quotient) return float(a.raw_degree()) * a.raw_factor(z, row);
+    return z;
+  }
+  ATTN_FUNCTION float parameter_factor(Row row) const {
+    if constexpr (by_quotient) return a.raw_parameter_factor(z, row);
+    return 1;
+  }
+};
 
 /// The scores that a lane holds of tiles (16 m_tiles, 8 n_tiles), by query and key, whichever of both are rows.
 template <bool rows_are_queries, int m_tiles, int n_tiles>

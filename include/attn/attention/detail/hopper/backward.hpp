@@ -221,6 +221,7 @@ struct HopperGradient {
       typename Rows::template Pair<16> const pair(rows, work.at, first + 16 * warp, tile);
       bool const is_cut = rows.is_cut(work.at, work.first, work.count, tile, streamed);
       rows.take_gradients(block, pair, is_cut, facts_of(i), own_facts, s, y, d_parameters);
+      for (int p = 0; p < Rows::n_parameters; ++p) block.settle(d_parameters[p]);
     };
     Streamed tile = rows.begin(work.at, work.first, work.count);
     auto const is_seen = [&] {
@@ -270,8 +271,8 @@ struct HopperGradient {
   ATTN_FUNCTION void store(Block const& block, Work const& work, int group, unsigned own_use, Sum const& sum1,
                            Sum const& sum2) const {
     Panels<64> const place1 = rows_of_group(own_use, 0, group), place2 = rows_of_group(own_use, 1, group);
-    put_panels<F>(block, sum1, place1, [&](int) { return rows.x.score_scale; });
-    if constexpr (has_second) put_panels<F>(block, sum2, place2, [](int) { return 1.0f; });
+    put_panels<F>(block, sum1, place1, [&](int) { return rows.gradient_factor(work.at); });
+    if constexpr (has_second) put_panels<F>(block, sum2, place2, [&](int) { return rows.weight_factor(work.at); });
     block.publish_writes();
     block.group_barrier(group);
     if (block.thread() % warpgroup == 0) {
@@ -292,6 +293,7 @@ struct HopperGradient {
     for (int p = 0; p < Rows::n_parameters; ++p) {
       float sum = d_parameters[p];
       for (int lanes = 16; lanes > 0; lanes /= 2) sum += block.exchange(sum, lanes);
+      sum *= rows.score().parameter_factor(rows.row(at));
       if (block.thread() % 32 == 0) rows.parts[(head_row + first / 16) * Rows::n_parameters + p] = sum;
     }
   }

@@ -81,6 +81,8 @@ class HopperBlock : public CudaBlock<warps> {
     ATTN_HOPPER(asm volatile("" : "+r"(x));)
     return x;
   }
+  /// x is computed before products that follow: who reads registers that a product writes to stops all of them.
+  ATTN_FUNCTION void settle(float& x) const { ATTN_HOPPER(asm volatile("" : "+f"(x)::"memory");) }
   ATTN_FUNCTION void warp_barrier() const { ATTN_HOPPER(__syncwarp();) }
   /// The threads of one warpgroup wait for one another.
   ATTN_FUNCTION void group_barrier(int group) const {
