@@ -251,6 +251,13 @@ class EmulatedHopperBlock : public EmulatedLanes<WarpgroupEmulator> {
   long blocks() const { return blocks_; }
   int anew(int x) const { return x; }
   void settle(float&) const {}
+  int of_first_lane(int x) const {
+    emulator_->collective(thread_, "shfl of the first lane", x, [](std::array<int*, 32> const& all) {
+      for (int* const mine : all) *mine = *all[0];
+    });
+    return x;
+  }
+  unsigned count(unsigned* number) const { return (*number)++; }
   void barrier() const { emulator_->meet(thread_, 0, emulator_->n_threads); }
   void warp_barrier() const { emulator_->meet(thread_, thread_ / 32 * 32, 32); }
   void group_barrier(int) const {

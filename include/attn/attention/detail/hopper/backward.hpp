@@ -35,7 +35,7 @@ struct HopperGradient {
   using Tiles = Pipeline<pipeline_stages(Own::all_bytes, tile_bytes), tile_bytes>;
   static constexpr unsigned barriers = Own::all_bytes + Tiles::all_bytes;
   static constexpr unsigned landed = barriers + Own::barrier_bytes + Tiles::barrier_bytes;
-  static constexpr unsigned shared_bytes = landed + 8;
+  static constexpr unsigned work_place = landed + 8, shared_bytes = work_place + 4;
   using Sum = float[parts][1][part_tiles][4];
   /// Whether registers hold the next tile's scores beside the operands of this one's sums.
   static constexpr bool overlaps = !has_second || width == 64;
@@ -43,6 +43,7 @@ struct HopperGradient {
   Rows rows;
   Map own_first, own_second, streamed_first, streamed_second, d_first, d_second;
   WorkOrder order;
+  unsigned* counter;  ///< see WorkSource
 
   template <class Block>
   ATTN_FUNCTION void operator()(Block const& block) const {
@@ -59,7 +60,10 @@ struct HopperGradient {
     } else {
       block.template take_registers<Shape::consumer_registers>();
       unsigned use = 0, own_use = 0;
-      for (int w; (w = order.work(block, int(own_use))) < order.size(); ++own_use) {
+      for (;; ++own_use) {
+        own_pipeline().wait_full(block, own_use);
+        int const w = block.of_first_lane(block.template read<int>(work_place));
+        if (w >= order.size()) break;
         use = consume(block, Work(*this, w), group, own_use, use);
       }
     }
@@ -102,9 +106,13 @@ struct HopperGradient {
     Own const own_stages = own_pipeline();
     Tiles const tiles = tile_pipeline();
     unsigned use = 0, own_use = 0, cuts = 0;
-    for (int w; (w = order.work(block, int(own_use))) < order.size(); ++own_use) {
-      Work const work(*this, w);
+    WorkSource source(block, order, counter);
+    for (;; ++own_use, source.take_next(block)) {
       own_stages.wait_empty(block, own_use);
+      if (issues) block.write(work_place, source.work());
+      if (source.is_over()) break;
+      Work const work(*this, source.work());
+      source.ask(block);
       if (issues) {
         unsigned const full = own_stages.full(own_use);
         block.arrive_expecting(full, 2 * TileShape::own_bytes);
@@ -138,6 +146,8 @@ struct HopperGradient {
         }
       }
     }
+    if (issues) block.arrive(own_stages.full(own_use));
+    source.finish(block);
   }
   /// By the lanes of a warp: starts to copy the facts of queries, each of which arrives when its words do.
   template <class Block>
@@ -228,7 +238,6 @@ struct HopperGradient {
       return tile.count > 0 && typename Rows::template Pair<64>(rows, work.at, first, tile).any(rows.x.mask);
     };
 
-    own_pipeline().wait_full(block, own_use);
     while (tile.count > 0) {
       tiles.wait_full(block, use);
       if (!is_seen()) {

@@ -83,6 +83,16 @@ class HopperBlock : public CudaBlock<warps> {
   }
   /// x is computed before products that follow: who reads registers that a product writes to stops all of them.
   ATTN_FUNCTION void settle(float& x) const { ATTN_HOPPER(asm volatile("" : "+f"(x)::"memory");) }
+  /// x of the first lane of the warp, which the compiler then knows to be the same in all.
+  ATTN_FUNCTION int of_first_lane(int x) const {
+    ATTN_HOPPER(return __shfl_sync(0xffffffffu, x, 0);)
+    return x;
+  }
+  /// Adds one to a number that all blocks count by, and returns what it was.
+  ATTN_FUNCTION unsigned count(unsigned* number) const {
+    ATTN_HOPPER(return atomicAdd(number, 1u);)
+    return *number;
+  }
   ATTN_FUNCTION void warp_barrier() const { ATTN_HOPPER(__syncwarp();) }
   /// The threads of one warpgroup wait for one another.
   ATTN_FUNCTION void group_barrier(int group) const {

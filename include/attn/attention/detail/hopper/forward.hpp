@@ -16,7 +16,7 @@
 
 #include "attn/attention/detail/cuda/forward.hpp"
 #include "attn/attention/detail/hopper/tile.hpp"
-#include "attn/attention/detail/hopper/work_order.hpp"
+#include "attn/attention/detail/hopper/work_source.hpp"
 
 namespace attn::detail::cuda {
 
@@ -43,7 +43,7 @@ struct HopperForward {
   using Tiles = Pipeline<TileShape::stages, TileShape::key_bytes>;
   static constexpr unsigned barriers = Queries::all_bytes + Tiles::all_bytes;
   static constexpr unsigned landed = barriers + Queries::barrier_bytes + Tiles::barrier_bytes;
-  static constexpr unsigned shared_bytes = landed + 8;
+  static constexpr unsigned works = landed + 8, shared_bytes = works + 4 * TileShape::query_stages;
   static_assert(TileShape::stages >= 3, "keys may wait for the values behind them while others are multiplied");
 
   struct Sizes {
@@ -57,6 +57,7 @@ struct HopperForward {
   Sizes size;
   float score_scale;
   WorkOrder order;
+  unsigned* counter;  ///< see WorkSource
 
   template <class Block>
   ATTN_FUNCTION void operator()(Block const& block) const {
@@ -82,6 +83,11 @@ struct HopperForward {
     return {Queries::all_bytes, barriers + unsigned(Queries::barrier_bytes)};
   }
 
+  /// Where the warp that copies queries says which they are.
+  static ATTN_FUNCTION unsigned work_place(unsigned query_use) {
+    return works + query_use % TileShape::query_stages * 4;
+  }
+
   /// A tile of queries of a head, and the keys that it sees, in tiles from the first on.
   struct Work {
     TeamPlace at;
@@ -105,9 +111,13 @@ struct HopperForward {
     Queries const queries = query_pipeline();
     Tiles const tiles = tile_pipeline();
     unsigned use = 0, query_use = 0, cuts = 0;
-    for (int w; (w = order.work(block, int(query_use))) < order.size(); ++query_use) {
-      Work const work = this->work(w);
+    WorkSource source(block, order, counter);
+    for (;; ++query_use, source.take_next(block)) {
       queries.wait_empty(block, query_use);
+      if (issues) block.write(work_place(query_use), source.work());
+      if (source.is_over()) break;
+      Work const work = this->work(source.work());
+      source.ask(block);
       if (issues) {
         block.arrive_expecting(queries.full(query_use), TileShape::query_bytes);
         for (int g = 0; g < TileShape::consumers; ++g) {
@@ -144,6 +154,8 @@ struct HopperForward {
         }
       }
     }
+    if (issues) block.arrive(queries.full(query_use));
+    source.finish(block);
   }
 
   /// The 64 rows of a warpgroup among the queries in a stage of their pipeline.
@@ -155,7 +167,10 @@ struct HopperForward {
   template <class Block>
   ATTN_FUNCTION void consume(Block const& block, int group) const {
     unsigned use = 0, query_use = 0;
-    for (int w; (w = order.work(block, int(query_use))) < order.size(); ++query_use) {
+    for (;; ++query_use) {
+      query_pipeline().wait_full(block, query_use);
+      int const w = block.of_first_lane(block.template read<int>(work_place(query_use)));
+      if (w >= order.size()) break;
       Work const work = this->work(w);
       attend(block, work, group, query_use, use);
       use += unsigned(2 * work.n_tiles);
@@ -175,7 +190,6 @@ struct HopperForward {
     Query warp_query = first;
     warp_query.index += block.thread() % warpgroup / 32 * 16;
     Panels<64> const own_rows = rows_of_group(query_use, group);
-    Queries const queries = query_pipeline();
     Tiles const tiles = tile_pipeline();
 
     float s[n_tiles][4], sum[parts][1][part_tiles][4];
@@ -219,7 +233,6 @@ struct HopperForward {
       }
     };
 
-    queries.wait_full(block, query_use);
     ATTN_UNROLL
     for (int part = 0; part < parts; ++part) set_zero(sum[part]);
     skip(0, begin);

@@ -5,6 +5,8 @@
 #include "attn/attention/detail/hopper/backward.hpp"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 namespace attn::detail::cuda {
 
@@ -106,6 +108,22 @@ WorkOrder work_order(Kokkos::Cuda const& exec, Rows const& rows, int own, Index 
   return {heads, tiles, 2 * streamed_rows * width * 2, exec.cuda_device_prop().l2CacheSize};
 }
 
+/// What the blocks of a kernel count works by (WorkSource); streams have their own, made at first use and freed when
+/// Kokkos ends. None for a graph that is being recorded. Host code of one thread.
+inline unsigned* work_counter(Kokkos::Cuda const& exec) {
+  using Counter = Kokkos::View<unsigned[2], Kokkos::CudaSpace>;
+  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+  if (cudaStreamIsCapturing(exec.cuda_stream(), &capture) != cudaSuccess || capture != cudaStreamCaptureStatusNone) {
+    (void)cudaGetLastError();
+    return nullptr;
+  }
+  static std::map<std::pair<int, cudaStream_t>, Counter> counters;
+  if (counters.empty()) Kokkos::push_finalize_hook([] { counters.clear(); });
+  Counter& counter = counters[{exec.cuda_device(), exec.cuda_stream()}];
+  if (counter.data() == nullptr) counter = Counter("attn::attention::works");
+  return counter.data();
+}
+
 /// Asynchronous on `exec`.
 template <class Kernel>
 void launch_on_hopper(Kokkos::Cuda const& exec, Kernel const& kernel) {
@@ -129,7 +147,8 @@ void forward_on_hopper(Kokkos::Cuda const& exec, A const& a, Q const& q, K const
         mask,
         {int(q.extent(0)), int(q.extent(1)), int(k.extent(1)), int(q.extent(2)), int(k.extent(2))},
         score_scale,
-        work_order(exec, q, TileShape::own, k.extent(2), width)};
+        work_order(exec, q, TileShape::own, k.extent(2), width),
+        work_counter(exec)};
     launch_on_hopper(exec, kernel);
   });
 }
@@ -153,7 +172,8 @@ void backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, float* row_fa
         v,
         tensor_map(d_q, 64),
         {},
-        work_order(exec, x.q, TileShape::own, x.k.extent(2), width)};
+        work_order(exec, x.q, TileShape::own, x.k.extent(2), width),
+        work_counter(exec)};
     launch_on_hopper(exec, kernel);
   });
   using TileShape = HopperBackwardTileShape<width, 2>;
@@ -165,7 +185,8 @@ void backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, float* row_fa
       d_out,
       tensor_map(d_k, 64),
       tensor_map(d_v, 64),
-      work_order(exec, x.k, TileShape::own, x.q.extent(2) * (x.q.extent(1) / x.k.extent(1)), width)};
+      work_order(exec, x.k, TileShape::own, x.q.extent(2) * (x.q.extent(1) / x.k.extent(1)), width),
+      work_counter(exec)};
   launch_on_hopper(exec, kernel);
 }
 
