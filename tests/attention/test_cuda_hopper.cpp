@@ -140,7 +140,7 @@ TEST(CudaHopper, BlocksTakeEveryTileOnce_AndAlikeManyKeysUnderCausalMasks) {
       most = std::max(most, keys);
     }
     EXPECT_EQ(seen, std::vector<int>(seen.size(), 1)) << tokens << " tokens";
-    EXPECT_GT(all / blocks / *std::max_element(busy.begin(), busy.end()), tokens > 1024 ? 0.98 : 0.96) << tokens;
+    EXPECT_GT(all / blocks / *std::max_element(busy.begin(), busy.end()), 0.98) << tokens << " tokens";
     EXPECT_GT(all / blocks / most, 0.92) << "balance at " << tokens << " tokens";  // head by head 0.53 to 0.80
   }
 }
@@ -176,6 +176,8 @@ TEST(CudaHopper, AgreesWithTheReference_InPackedSequences) {
     expect_right<HopperKernels<Bf16, 64, 2>, attn::Softmax>({{}, square(400, 64), mask});
     expect_right<HopperKernels<Bf16, 64, 3>, Dynamic>({dynamic(), square(400, 64), mask});
   }
+  // Warpgroups of a block skip more tiles than the ring has places for.
+  expect_right<HopperKernels<Bf16, 64, 3>, attn::Softmax>({{}, shape(192, 1900, 64, 64), groups(64, 640)});
   AnyMask const causal_groups = groups(150, 150, {.before = 1 << 20, .after = 0});
   expect_right<HopperKernels<Bf16, 64, 2>, attn::Softmax>({{}, square(400, 64), causal_groups});
 }

@@ -43,8 +43,13 @@ struct HopperForward {
   using Tiles = Pipeline<TileShape::stages, TileShape::key_bytes>;
   static constexpr unsigned barriers = Queries::all_bytes + Tiles::all_bytes;
   static constexpr unsigned landed = barriers + Queries::barrier_bytes + Tiles::barrier_bytes;
-  static constexpr unsigned works = landed + 8, shared_bytes = works + 4 * TileShape::query_stages;
+  static constexpr unsigned turns = landed + 8, works = turns + 8 * TileShape::consumers;
+  static constexpr unsigned shared_bytes = works + 4 * TileShape::query_stages;
   static_assert(TileShape::stages >= 3, "keys may wait for the values behind them while others are multiplied");
+
+  /// Whether warpgroups start their products in turns, so that tensor cores are done with those of one before those of
+  /// the next, rather than with all together when all wait for them. Cheap weights leave the cores no pause.
+  static constexpr bool takes_turns = RowActivation<A, float> && width == 64;
 
   struct Sizes {
     int batch, heads, kv_heads, queries, keys;
@@ -65,6 +70,7 @@ struct HopperForward {
       query_pipeline().init(block, 1, TileShape::consumers);
       tile_pipeline().init(block, 1, 4 * TileShape::consumers);  // each warp reads
       block.init_barrier(landed, 1);
+      for (int group = 0; group < TileShape::consumers; ++group) block.init_barrier(turn_of(group), 4);
       block.publish_barriers();
     }
     block.barrier();
@@ -83,6 +89,7 @@ struct HopperForward {
     return {Queries::all_bytes, barriers + unsigned(Queries::barrier_bytes)};
   }
 
+  static ATTN_FUNCTION unsigned turn_of(int group) { return turns + unsigned(8 * group); }
   /// Where the warp that copies queries says which they are.
   static ATTN_FUNCTION unsigned work_place(unsigned query_use) {
     return works + query_use % TileShape::query_stages * 4;
@@ -166,8 +173,8 @@ struct HopperForward {
 
   template <class Block>
   ATTN_FUNCTION void consume(Block const& block, int group) const {
-    unsigned use = 0, query_use = 0;
-    for (;; ++query_use) {
+    unsigned use = 0;
+    for (unsigned query_use = 0;; ++query_use) {
       query_pipeline().wait_full(block, query_use);
       int const w = block.of_first_lane(block.template read<int>(work_place(query_use)));
       if (w >= order.size()) break;
@@ -199,6 +206,14 @@ struct HopperForward {
     auto const release = [&](unsigned i) {
       if (block.thread() % 32 == 0) block.arrive(tiles.empty(i));
     };
+    // One turn for each tile of the block, also of those that these rows do not see. The first warpgroup begins.
+    auto const take_turn = [&](int t) {
+      if constexpr (takes_turns) block.wait(turn_of(group), (use / 2 + unsigned(t) + (group == 0 ? 1 : 0)) % 2);
+    };
+    auto const pass_turn = [&] {
+      int const next = group + 1 < TileShape::consumers ? group + 1 : 0;
+      if (takes_turns && block.thread() % 32 == 0) block.arrive(turn_of(next));
+    };
     auto const start_scores_of = [&](int t) {
       tiles.wait_full(block, use + unsigned(2 * t));
       block.begin_products();
@@ -227,9 +242,13 @@ struct HopperForward {
       }
     };
     auto const skip = [&](int from, int to) {
-      for (unsigned i = use + unsigned(2 * from); i < use + unsigned(2 * to); ++i) {
-        tiles.wait_full(block, i);
-        release(i);
+      for (int t = from; t < to; ++t) {
+        for (unsigned i = use + unsigned(2 * t); i < use + unsigned(2 * t + 2); ++i) {
+          tiles.wait_full(block, i);
+          release(i);
+        }
+        take_turn(t);
+        pass_turn();
       }
     };
 
@@ -237,13 +256,17 @@ struct HopperForward {
     for (int part = 0; part < parts; ++part) set_zero(sum[part]);
     skip(0, begin);
     if (any) {
+      take_turn(begin);
       start_scores_of(begin);
+      pass_turn();
       block.template wait_for_products<0>(s);
       activate(begin);
       take_operand<F>(weights, s);
       for (int t = begin + 1; t < end; ++t) {
+        take_turn(t);
         start_scores_of(t);
         start_sums_of(t - 1);
+        pass_turn();
         block.template wait_for_products<1>(s);
         activate(t);
         finish_sums_of(t - 1);
