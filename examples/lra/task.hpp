@@ -81,6 +81,7 @@ class SequenceTask {
     auto const& batch = train_->next();
     if (batch.size() == 0) return attn::train::nothing_measured(ctx, measured().size());
     input_.load(ctx.exec, batch);
+    ctx.staged.record(ctx.exec);
     return model_.train(ctx, input_.sequences, input_.ids, input_.labels).numbers();
   }
 

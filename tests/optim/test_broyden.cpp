@@ -100,7 +100,7 @@ TEST(Broyden, ARestoredCheckpointContinuesToTheSameBits) {
     b.restore(two.ctx, a.numbers());
     auto const saved = a.state(one.ctx), to = b.state(two.ctx);
     ASSERT_EQ(to.arrays.size(), saved.arrays.size());
-    *to.steps = *saved.steps;
+    to.steps.set(saved.steps.get());
     for (std::size_t i = 0; i < to.arrays.size(); ++i) {
       EXPECT_EQ(to.arrays[i].name, saved.arrays[i].name);
       Kokkos::deep_copy(to.arrays[i].values.view(), saved.arrays[i].values.view());

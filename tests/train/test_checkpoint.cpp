@@ -48,7 +48,7 @@ TEST(Checkpoint, RestoredIntoAnotherModel_ContinuesToTheSameBits) {
   EXPECT_EQ(record, (io::Json{{"epoch", 3}}));
   second.step();
   EXPECT_EQ(second.weight(), first.weight());
-  EXPECT_EQ(*second.parts[0].state.steps, 3u);
+  EXPECT_EQ(second.parts[0].state.steps.get(), 3u);
   EXPECT_EQ(read_checkpoint_record(folder.path / "c.safetensors"), record);
 }
 

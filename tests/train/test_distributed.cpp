@@ -253,7 +253,7 @@ TEST(SharedStep, OfAShardedOptimizer_HasTheBitsOfAWholeOne) {
     step.before_save();
     values[shards] = host_copy(ctx.parameters.values());
     moments[shards] = host_copy(parts[0].state.arrays[1].values);
-    EXPECT_EQ(*parts[0].state.steps, 3u);
+    EXPECT_EQ(parts[0].state.steps.get(), 3u);
   }
   EXPECT_EQ(values[0], values[1]);
   EXPECT_EQ(moments[0], moments[1]);

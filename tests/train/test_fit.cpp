@@ -160,6 +160,29 @@ TEST(Fit, ALossThatIsNotANumber_StopsNamesTheStepAndKeepsTheCheckpoint) {
   EXPECT_FALSE(std::filesystem::exists(weights_path(folder.path)));
 }
 
+TEST(Fit, StepsThatAreReadTogether_LeaveTheSameFiles_AndNameTheStepThatBroke) {
+  Folder const each_folder("fit_each"), together_folder("fit_together"), broken_folder("fit_broken");
+  auto const fit_into = [](Folder const& folder, std::uint64_t wait_every) {
+    ToyRun run;
+    run.options.out = folder.path;
+    run.options.wait_every = wait_every;
+    run.fit();
+    return read_checkpoint_record(checkpoint_path(folder.path)).at("epoch");
+  };
+  EXPECT_EQ(fit_into(each_folder, 1), fit_into(together_folder, 3));
+  EXPECT_EQ(rows(together_folder), rows(each_folder));
+  EXPECT_EQ(weights(together_folder), weights(each_folder));
+
+  ToyRun broken;
+  broken.options.out = broken_folder.path;
+  broken.options.wait_every = 100;
+  broken.task.loss_breaks_in = 8;
+  std::string const message = message_of(broken);
+  EXPECT_NE(message.find("the loss became nan in step 9 (epoch 2)"), std::string::npos) << message;
+  EXPECT_EQ(broken.task.steps.size(), 12u) << "not when metrics of step 12 were to be written";
+  EXPECT_EQ(read_checkpoint_record(checkpoint_path(broken_folder.path)).at("step"), 6);
+}
+
 TEST(Fit, AGradientThatIsNotANumber_StopsBeforeACheckpointIsSpoiled) {
   Folder const folder("fit_nan_gradient");
   ToyRun run;
@@ -443,28 +466,22 @@ TEST(Fit, SchedulesCountStepsOrEpochs) {
 int allocations = 0;
 int fences = 0;
 
-TEST(Fit, AStepAfterTheFirst_AllocatesNothingAndWaitsOnce) {
+TEST(Fit, AStepAfterTheFirst_AllocatesNothingAndWaitsOnce_OrForAllThatAreReadTogether) {
   struct Counting : toy::Task {
     using toy::Task::Task;
+    int waits = 0;
     Tensor<float const, 1> step(Ctx& c, bool observe) {
       if (steps.size() >= 2) {  // the first step may
         EXPECT_EQ(allocations, 0) << "before step " << next;
         EXPECT_LE(fences, 1) << "before step " << next;
+        waits += fences;
       }
       allocations = fences = 0;
       return toy::Task::step(c, observe);
     }
     Metrics evaluate(Ctx&) { return {{"distance", 0}}; }
   };
-  Ctx ctx(5);
-  Counting task(ctx);
-  optim::AdamW adamw(ctx);
   std::ostringstream printed;
-  FitOptions const options{.epochs = 3,
-                           .clip = 1,
-                           .ema = optim::EmaOptions{},
-                           .log_every = 2,
-                           .progress = {.stream = &printed, .terminal = false}};
   using namespace Kokkos::Tools::Experimental;
   auto const before = get_callbacks();
   set_allocate_data_callback(
@@ -473,9 +490,21 @@ TEST(Fit, AStepAfterTheFirst_AllocatesNothingAndWaitsOnce) {
     // A kernel of a single block fences a host space before it runs in the caller; nothing waits there.
     if (!std::string_view(name).starts_with("attn::optim")) ++fences;
   });
-  fit(ctx, task, adamw, optim::Constant{}, options);
+  for (std::uint64_t const wait_every : {1, 3}) {
+    Ctx ctx(5);
+    Counting task(ctx);
+    optim::AdamW adamw(ctx);
+    fit(ctx, task, adamw, optim::Constant{},
+        FitOptions{.epochs = 3,
+                   .clip = 1,
+                   .ema = optim::EmaOptions{},
+                   .log_every = wait_every == 1 ? 2u : 6u,
+                   .wait_every = wait_every,
+                   .progress = {.stream = &printed, .terminal = false}});
+    EXPECT_EQ(task.steps.size(), 18u);
+    if (wait_every == 3) EXPECT_EQ(task.waits, 5);  // after steps 4, 6, 9, 12 and 15
+  }
   set_callbacks(before);
-  EXPECT_EQ(task.steps.size(), 18u);
 }
 
 }  // namespace

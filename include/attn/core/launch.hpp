@@ -37,4 +37,14 @@ void launch(char const* name, Policy const& policy, Functor const& functor) {
   }
 }
 
+namespace detail {
+
+/// Calls functor(0) where kernels run, in their order: what changes a few numbers from step to step.
+template <ExecutionSpace Exec, class Functor>
+void run_once(Exec const& exec, char const* name, Functor const& functor) {
+  launch(name, Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, 1), functor);
+}
+
+}  // namespace detail
+
 }  // namespace attn

@@ -1,7 +1,9 @@
 /// Context: what every module is handed: where it runs, its parameters, its memory, its random numbers.
 #pragma once
 
+#include "attn/core/event.hpp"
 #include "attn/core/jet_tensor.hpp"
+#include "attn/core/launch.hpp"
 #include "attn/core/random.hpp"
 #include "attn/core/workspace.hpp"
 #include "attn/nn/packed_sequences.hpp"
@@ -36,15 +38,18 @@ class Context {
   struct Store {
     Parameters<Real, MemorySpace> parameters;
     Workspace<MemorySpace> workspace;
+    Event<Exec> staged;
   };
   std::unique_ptr<Store> own_;
 
  public:
   explicit Context(std::uint64_t seed = 0, Exec const& instance = Exec())
-      : own_(new Store{.parameters = Parameters<Real, MemorySpace>(RandomKey{.seed = seed}), .workspace = {}}),
+      : own_(new Store{
+            .parameters = Parameters<Real, MemorySpace>(RandomKey{.seed = seed}), .workspace = {}, .staged = {}}),
         exec(instance),
         parameters(own_->parameters),
         workspace(own_->workspace),
+        staged(own_->staged),
         random{.seed = seed} {}
 
   /// Computes with another scalar over the parameters and the memory of `other`, which must outlive this.
@@ -53,8 +58,10 @@ class Context {
       : exec(other.exec),
         parameters(other.parameters),
         workspace(other.workspace),
+        staged(other.staged),
         random(other.random),
         step(other.step),
+        step_there(other.step_there),
         training(other.training),
         keep_tape(other.keep_tape),
         sequences(other.sequences) {}
@@ -62,9 +69,14 @@ class Context {
   Exec exec;
   Parameters<Real, MemorySpace>& parameters;
   Workspace<MemorySpace>& workspace;
+  /// What was copied from buffers of the host (`data::on_device`): these may change once it is reached.
+  Event<Exec>& staged;
   RandomKey random;
   /// The number of the step: dropout and stochastic depth draw by (random, step, site). The trainer advances it.
   std::uint64_t step = 0;
+  /// Where kernels read that number instead, in MemorySpace, if it is not null: for steps that a graph of launches
+  /// repeats, whose arguments stay. Who sets it counts (`StepThere`).
+  std::uint64_t const* step_there = nullptr;
   /// Whether dropout and stochastic depth act.
   bool training = true;
   /// Whether `forward` keeps what `backward` needs although `training` is off: gradients or attention maps of a model
@@ -126,6 +138,52 @@ class AdjointPhase {
 
  private:
   Ctx& ctx_;
+};
+
+namespace detail {
+
+struct SetStep {
+  std::uint64_t* step;
+  std::uint64_t number;
+  ATTN_FUNCTION void operator()(Index) const { *step = number; }
+};
+struct NextStep {
+  std::uint64_t* step;
+  ATTN_FUNCTION void operator()(Index) const { ++*step; }
+};
+
+}  // namespace detail
+
+/// While one lives, the number of the step lies in memory for the kernels of `ctx` and of contexts that are made from
+/// it afterwards: dropout and stochastic depth read it there, so that steps are the same launches, which a CUDA graph
+/// may repeat.
+///
+///     attn::nn::StepThere step_there(ctx);
+///     ... forward, backward, clip, optimizer.step(ctx), step_there.next(ctx) ...   // recorded once, then replayed
+template <class Ctx>
+class StepThere {
+ public:
+  explicit StepThere(Ctx& ctx) : ctx_(ctx), step_("attn::nn::StepThere", 1) {
+    ctx.step_there = step_.data();
+    set(ctx);
+  }
+  ~StepThere() { ctx_.step_there = nullptr; }
+  StepThere(StepThere const&) = delete;
+  StepThere& operator=(StepThere const&) = delete;
+
+  /// Takes over the number that `ctx.step` is now. Asynchronous on `ctx.exec`.
+  void set(Ctx& ctx) {
+    attn::detail::run_once(ctx.exec, "attn::nn::StepThere", detail::SetStep{step_.data(), ctx.step});
+  }
+  /// Adds one, in memory and to `ctx.step`. Asynchronous on `ctx.exec`.
+  void next(Ctx& ctx) {
+    attn::detail::run_once(ctx.exec, "attn::nn::StepThere", detail::NextStep{step_.data()});
+    ++ctx.step;
+  }
+
+ private:
+  Ctx& ctx_;
+  Kokkos::View<std::uint64_t*, typename Ctx::MemorySpace> step_;
 };
 
 /// While one lives, modules that are called with `ctx` know the lengths of the sequences that they are given, or how

@@ -3,9 +3,9 @@
 
 #include "attn/core/scalar.hpp"
 #include "attn/core/tensor.hpp"
+#include "attn/optim/step_count.hpp"
 
 #include <concepts>
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -21,7 +21,7 @@ struct State {
     bool of_buffers = false;      // which of the two layouts
   };
   std::vector<Array> arrays;
-  std::uint64_t* steps = nullptr;
+  StepCount<Memory> steps = {};
 };
 
 /// An optimizer changes `ctx.parameters` by their gradients.

@@ -122,7 +122,7 @@ std::vector<std::string> check_optimizer(Make const& make, int steps = 400) {
     if (saved.arrays[i].name != restored.arrays[i].name) broken.push_back("its state has other names in each object");
     copy_from_host(host_copy(saved.arrays[i].values), restored.arrays[i].values);
   }
-  *restored.steps = *saved.steps;
+  restored.steps.set(saved.steps.get());
   second.run(resumed, 4);
   if (!same(second.flat(), at_seven)) broken.push_back("it does not continue from its own state to the same bits");
 

@@ -66,7 +66,7 @@ void save_checkpoint(io::Path const& path, Ctx& ctx, CheckpointParts<Ctx> const&
     if (of_buffers) file.add(ctx.parameters.buffer_entries(), prefix, values);
     if (!of_buffers) file.add(ctx.parameters.entries(), prefix, values);
   });
-  for (auto const& part : parts) steps[part.name] = *part.state.steps;
+  for (auto const& part : parts) steps[part.name] = part.state.steps.get();
   io::Json const all = {{"steps", steps}, {"record", record}};
   file.metadata()[detail::checkpoint_key] = all.dump(-1, ' ', false, io::Json::error_handler_t::replace);
   file.write(path);
@@ -104,7 +104,7 @@ io::Json load_checkpoint(io::Path const& path, Ctx& ctx, CheckpointParts<Ctx> co
                path.string(), "' holds no ", part.name, "; continue with the settings of the first run");
   }
   for (auto const& [into, values] : restored) copy_from_host(values, into);
-  for (auto const& part : parts) *part.state.steps = all["steps"][part.name].template get<std::uint64_t>();
+  for (auto const& part : parts) part.state.steps.set(all["steps"][part.name].template get<std::uint64_t>());
   return all.at("record");
 }
 

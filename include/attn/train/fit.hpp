@@ -16,7 +16,8 @@ namespace attn::train {
 ///
 /// A loss or gradient that is not finite ends the run with `io::FailedRun`, which names the step; the checkpoint before
 /// it stays. After an interruption, the same call with `resume` continues to the same bits as if nothing had happened.
-/// A step waits once, for its loss, and once more for each further part.
+/// On a host a step waits once, for its loss, and once more for each further part. A device may be as many steps behind
+/// as `wait_every` says, and what is not finite is noticed as late; no checkpoint is written before.
 ///
 /// With a communicator, this is one of the ranks that train together. Each makes its parts of every step (Trainable);
 /// the gradient is the mean over all parts, its norm and the metrics are those of the whole step, and parameters are

@@ -27,6 +27,8 @@ namespace attn::train {
 ///     `ctx.parameters`. It returns some numbers in the memory of `ctx`, and waits for nothing. `task.measured()` has
 ///     their names, and factors that make metrics of them: {"loss", 1}, ... The first is what is minimised, whatever
 ///     its name. Where a step is made of parts (`FitOptions::accumulate`), a call makes one part of it.
+///     The next call may come while a device still works on this one: buffers of the host that are filled again must
+///     have been copied by then. `fit` waits for `ctx.staged`, which `data::on_device` records, as others must.
 ///  4. `task.observations()` are further metrics of an observed step; `fit` asks for them once it has waited.
 ///     `task.observed()` has their names.
 ///  5. `task.evaluate(ctx)` judges the parameters as they are; `ctx.training` is off. `task.evaluated()` has the names.
@@ -65,12 +67,15 @@ struct FitOptions {
   std::optional<optim::EmaOptions> ema = {};  ///< average the weights
   bool judge_averages = true;  ///< averages are what is evaluated and kept; else they go to average.safetensors, beside
                                ///< the weights
-  std::uint64_t log_every = 20;       ///< steps between rows of metrics; the first step and an evaluation have one too
-  Every evaluate = {};                ///< none: after each epoch; and after the last step
-  Every checkpoint = {};              ///< none: after each evaluation; and after the last step
-  std::optional<KeepBest> best = {};  ///< keep the weights of the best evaluation in best.safetensors
-  io::Path out = {};                  ///< where files go; empty: nothing is written
-  bool resume = false;                ///< continue from the checkpoint in `out`
+  std::uint64_t log_every = 20;  ///< steps between rows of metrics; the first step and an evaluation have one too
+  /// Steps that a device may be behind the host, which reads what they measured together: a loss that is not finite
+  /// is noticed as many steps late, at most. 0: 16 on a device, and on a host each step is read.
+  std::uint64_t wait_every = 0;
+  Every evaluate = {};                     ///< none: after each epoch; and after the last step
+  Every checkpoint = {};                   ///< none: after each evaluation; and after the last step
+  std::optional<KeepBest> best = {};       ///< keep the weights of the best evaluation in best.safetensors
+  io::Path out = {};                       ///< where files go; empty: nothing is written
+  bool resume = false;                     ///< continue from the checkpoint in `out`
   io::Json settings = io::Json::object();  ///< what the result depends on; must be the same to resume
   io::Metadata metadata = {};              ///< goes into the files of weights
   std::string label = "training";          ///< what progress lines begin with

@@ -1,7 +1,6 @@
-/// What `fit` keeps in a checkpoint beside the numbers, and how it reads its results back from a device.
+/// What `fit` keeps in a checkpoint beside the numbers.
 #pragma once
 
-#include "attn/core/tensor.hpp"
 #include "attn/io/results.hpp"
 #include "attn/train/metrics.hpp"
 #include "attn/train/record_fields.hpp"
@@ -82,27 +81,6 @@ inline void check_settings(io::Path const& path, io::Json const& record, io::Jso
     std::string const before = first.contains(name) ? first[name].dump() : "not set";
     ATTN_CHECK(first.contains(name) && first[name] == value, "fit: ", name, " is ", value.dump(), ", but it was ",
                before, " when '", path.string(), "' was written; resume with the settings of the first run");
-  }
-}
-
-/// What a step measured, and the norm of its gradient: numbers of the device, after one wait.
-template <class Exec, class T, class Memory>
-std::pair<std::vector<double>, double> fetch(Exec const& exec, Tensor<T const, 1, Memory> const& measured,
-                                             Tensor<double const, 1, Memory> const& norm) {
-  using Unmanaged = Kokkos::MemoryTraits<Kokkos::Unmanaged>;
-  auto const n = static_cast<std::size_t>(measured.extent(0));
-  if constexpr (HostExecutionSpace<Exec>) {
-    exec.fence("attn::train::fit");
-    return {std::vector<double>(measured.data(), measured.data() + n), *norm.data()};
-  } else {
-    std::vector<T> numbers(n);
-    double norm_here = 0;
-    Kokkos::deep_copy(exec, Kokkos::View<T*, Kokkos::HostSpace, Unmanaged>(numbers.data(), n),
-                      Kokkos::View<T const*, Memory, Unmanaged>(measured.data(), n));
-    Kokkos::deep_copy(exec, Kokkos::View<double, Kokkos::HostSpace, Unmanaged>(&norm_here),
-                      Kokkos::View<double const, Memory, Unmanaged>(norm.data()));
-    exec.fence("attn::train::fit");
-    return {std::vector<double>(numbers.begin(), numbers.end()), norm_here};
   }
 }
 

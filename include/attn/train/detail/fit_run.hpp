@@ -4,6 +4,7 @@
 #include "attn/optim/clip.hpp"
 #include "attn/train/detail/accumulate.hpp"
 #include "attn/train/detail/fit_record.hpp"
+#include "attn/train/detail/step_numbers.hpp"
 #include "attn/train/distributed/agreement.hpp"
 #include "attn/train/distributed/detail/shared_step.hpp"
 #include "attn/train/distributed/rank_trace.hpp"
@@ -49,6 +50,7 @@ class FitRun {
         files_(options.out, options.settings, ranks.rank() == 0),
         measured_(task.measured()),
         accumulator_(options.accumulate),
+        step_numbers_(waits_every(options)),
         clip_(options.clip),
         shared_(ctx, optimizer, ranks, options.sharing, options.accumulate, weight_of(task)),
         trace_(ranks, options.sharing.trace),
@@ -92,12 +94,17 @@ class FitRun {
       bool const ends_epoch = done % steps_per_epoch_ == 0, ends = done == total_;
       bool const evaluates = ends || (options_.evaluate ? due(evaluation, options_.evaluate, done) : ends_epoch);
       bool const logs = done == 1 || done % options_.log_every == 0 || ends_epoch || evaluates;
-      Metrics row = step(logs);
+      step(logs);
+      if (logs || evaluates || step_numbers_.full()) read_numbers();
+      Metrics row = logs ? row_of_metrics() : Metrics();
       if (evaluates) evaluate(row);
       if (logs) log(row);
       interrupted = options_.stop != nullptr && shared_.any(options_.stop->requested()) && !ends;
       bool const saves = options_.checkpoint ? due(checkpoint, options_.checkpoint, done) : evaluates;
-      if (saves || ends || interrupted) save();
+      if (saves || ends || interrupted) {
+        read_numbers();
+        save();
+      }
     }
     if (!interrupted && files_.writes()) save_results();
     trace_.end();
@@ -121,6 +128,7 @@ class FitRun {
                      {"clip", options_.clip},
                      {"parts_of_a_rank", options_.accumulate},
                      {"log_every", options_.log_every},
+                     {"wait_every", waits_every(options_)},
                      {"evaluate", options_.evaluate.text()},
                      {"checkpoint", options_.checkpoint.text()},
                      {"resume", options_.resume},
@@ -139,7 +147,8 @@ class FitRun {
 
   std::int64_t items(std::uint64_t steps) const { return static_cast<std::int64_t>(steps * task_.items_per_step()); }
   double seconds() const { return seconds_before_ + progress_->seconds(); }
-  std::uint64_t epoch() const { return (record_.step + steps_per_epoch_ - 1) / steps_per_epoch_; }  // 1, 2, ...
+  std::uint64_t epoch_of(std::uint64_t step) const { return (step + steps_per_epoch_ - 1) / steps_per_epoch_; }
+  std::uint64_t epoch() const { return epoch_of(record_.step); }  // 1, 2, ...
 
   /// While the result lives, the parameters are the averages, where there are any and they are `wanted`.
   std::unique_ptr<typename EmaOfRun::template Averaged<Ctx>> averaged(bool wanted) {
@@ -173,8 +182,14 @@ class FitRun {
     return columns;
   }
 
-  /// Trains once. Returns the row of metrics, if there is to be one.
-  Metrics step(bool logs) {
+  /// Steps between two waits, at most: a host that computes by itself gains nothing by running ahead.
+  static std::uint64_t waits_every(FitOptions const& options) {
+    if (options.wait_every > 0) return options.wait_every;
+    return HostExecutionSpace<typename Ctx::Space> ? 1 : 16;
+  }
+
+  /// Trains once.
+  void step(bool logs) {
     ctx_.training = true;
     ctx_.parameters.zero_gradients(ctx_.exec);
     typename Accumulator<Ctx>::Numbers numbers_there;
@@ -185,6 +200,7 @@ class FitRun {
       ctx_.step = record_.step * parts + part * size + rank;  // every part has dropout of its own
       ctx_.begin_step();
       if (last) shared_.begin_gradients();
+      ctx_.staged.wait();  // the task may fill its buffers again
       auto const span = trace_.span("forward and backward");
       numbers_there = accumulator_.add(ctx_, part, task_.step(ctx_, logs && last));
     }
@@ -199,24 +215,33 @@ class FitRun {
     optimizer_.learning_rate = schedule_(static_cast<Index>(record_.step));
     shared_.step_optimizer();
     if (ema_) ema_->update(ctx_);
-    auto [numbers, norm] = fetch(ctx_.exec, numbers_there, clip_.norm());
-    shared_.add_numbers(numbers);
-    ++record_.step;
-    check_finite(numbers.at(0), norm);
+    step_numbers_.keep(ctx_, ++record_.step, numbers_there, clip_.norm());
+  }
 
-    for (std::size_t i = 0; i < measured_.size(); ++i) numbers.at(i) *= measured_[i].second / double(parts);
-    for (std::size_t i = 0; i < measured_.size(); ++i) {
-      record_.row[i].add(numbers[i]);
-      record_.epoch[i].add(numbers[i]);
+  /// Waits for the steps so far, and takes what they measured.
+  void read_numbers() {
+    double const parts = double(options_.accumulate) * double(ranks_.size());
+    for (auto& [step, numbers, norm] : step_numbers_.take(ctx_)) {
+      shared_.add_numbers(numbers);
+      check_finite(step, numbers.at(0), norm);
+      norm_ = norm;
+      for (std::size_t i = 0; i < measured_.size(); ++i) {
+        double const number = numbers.at(i) * (measured_[i].second / parts);
+        record_.row[i].add(number);
+        record_.epoch[i].add(number);
+      }
     }
     progress_->label(options_.label + "  epoch " + std::to_string(epoch()) + "/" + std::to_string(options_.epochs));
     progress_->update(items(record_.step), {{measured_[0].first, record_.epoch[0].value()}});
-    if (!logs) return {};
+  }
+
+  /// What is logged of the step that was read last.
+  Metrics row_of_metrics() {
     double const seconds_of_row = progress_->seconds() - row_began_seconds_;
     Metrics row = {{"step", static_cast<double>(record_.step)},
                    {"epoch", static_cast<double>(record_.step) / static_cast<double>(steps_per_epoch_)},
                    {"learning_rate", optimizer_.learning_rate},
-                   {"gradient_norm", norm},
+                   {"gradient_norm", norm_},
                    {"items_per_second", static_cast<double>(items(record_.step - row_began_step_)) / seconds_of_row}};
     for (auto const& metric : take_means(record_.row)) row.push_back(metric);
     for (auto const& metric : task_.observations()) row.push_back(metric);
@@ -231,12 +256,12 @@ class FitRun {
     return metrics;
   }
 
-  void check_finite(double loss, double norm) const {
+  void check_finite(std::uint64_t step, double loss, double norm) const {
     if (std::isfinite(loss) && std::isfinite(norm)) return;
     std::string message =
         std::isfinite(loss) ? "the gradient's norm became " : "the " + measured_[0].first + " became ";
-    message += std::to_string(std::isfinite(loss) ? norm : loss) + " in step " + std::to_string(record_.step) +
-               " (epoch " + std::to_string(epoch()) + "); lower the learning rate or clip the gradients";
+    message += std::to_string(std::isfinite(loss) ? norm : loss) + " in step " + std::to_string(step) + " (epoch " +
+               std::to_string(epoch_of(step)) + "); lower the learning rate or clip the gradients";
     if (files_.has_checkpoint()) message += "; the last good checkpoint is '" + files_.checkpoint().string() + "'";
     throw io::FailedRun(message);
   }
@@ -304,6 +329,7 @@ class FitRun {
   RunFiles files_;
   Metrics measured_;  // names and factors
   Accumulator<Ctx> accumulator_;
+  StepNumbers<Ctx> step_numbers_;
   optim::GradientClip<typename Ctx::Real, typename Ctx::MemorySpace> clip_;
   SharedStep<Ctx, Optimizer, C> shared_;
   RankTrace<C> trace_;
@@ -312,6 +338,7 @@ class FitRun {
   FitRecord record_;
   Best best_;
   Progress* progress_ = nullptr;
+  double norm_ = 0;  // of the gradient in the step that was read last
   double seconds_before_ = 0;
   double row_began_seconds_ = 0;
   std::uint64_t row_began_step_ = 0;
