@@ -129,7 +129,7 @@ TEST(AdamW, WithoutParameters_DoesNothing) {
   Ctx ctx;
   AdamW adamw(ctx);
   adamw.step(ctx);
-  EXPECT_EQ(*adamw.state(ctx).steps, 1u);
+  EXPECT_EQ(adamw.state(ctx).steps.get(), 1u);
 }
 
 }  // namespace

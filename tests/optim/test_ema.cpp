@@ -53,7 +53,7 @@ TEST(Ema, StateRestoredIntoAnotherObject_ContinuesToTheSameBits) {
   auto const from = first.state(ctx), to = second.state(ctx);
   ASSERT_EQ(from.arrays.size(), 1u);
   Kokkos::deep_copy(to.arrays[0].values.view(), from.arrays[0].values.view());
-  *to.steps = *from.steps;
+  to.steps.set(from.steps.get());
   set_values(ctx, "adamw_weights_2.safetensors");
   first.update(ctx);
   second.update(ctx);

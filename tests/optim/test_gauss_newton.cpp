@@ -191,7 +191,7 @@ TEST(GaussNewton, ARestoredCheckpointContinuesToTheSameBits) {
   a.step(one.ctx, one);
   two.ctx.parameters.assign<double>(two.entry, one.values());
   b.restore(a.numbers());
-  *b.state(two.ctx).steps = a.steps();
+  b.state(two.ctx).steps.set(a.steps());
   for (int step = 0; step < 3; ++step) {
     EXPECT_EQ(a.step(one.ctx, one).loss, b.step(two.ctx, two).loss);
   }

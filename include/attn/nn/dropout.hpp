@@ -11,20 +11,34 @@ template <Real R>
 struct DropoutMask {
   RandomKey key = {};
   R keep = 1;
+  std::uint64_t const* step = nullptr;  ///< where the number of the step lies, if `key` is not yet that of a step
 
   /// 1 / keep with probability `keep`, else 0.
-  ATTN_FUNCTION R operator()(std::uint64_t index) const {
-    return attn::uniform<R>(key, index) < keep ? R(1) / keep : R(0);
-  }
+  ATTN_FUNCTION R operator()(std::uint64_t index) const { return factor(key_of_step(), index); }
   /// The factors of the elements from `index` on, in lanes.
   template <class Lanes>
   ATTN_FUNCTION auto factors(Lanes lanes, Index index) const {
-    return lanes.generate([&](int lane) { return (*this)(std::uint64_t(index + lane)); });
+    RandomKey const now = key_of_step();
+    return lanes.generate([&](int lane) { return factor(now, std::uint64_t(index + lane)); });
   }
   ATTN_FUNCTION bool is_off() const { return keep >= R(1); }
+
+ private:
+  ATTN_FUNCTION RandomKey key_of_step() const { return step == nullptr ? key : subkey(key, *step); }
+  ATTN_FUNCTION R factor(RandomKey now, std::uint64_t index) const {
+    return attn::uniform<R>(now, index) < keep ? R(1) / keep : R(0);
+  }
 };
 
 namespace detail {
+
+/// What a site keeps in this step of `ctx`.
+template <class Ctx>
+DropoutMask<typename Ctx::Real> mask_of_step(Ctx const& ctx, std::uint64_t site, double rate) {
+  RandomKey const key = subkey(ctx.random, site);
+  bool const counts = ctx.step_there != nullptr;
+  return {counts ? key : subkey(key, ctx.step), typename Ctx::Real(1 - rate), ctx.step_there};
+}
 
 inline void check_rate(char const* module, double rate) {
   ATTN_CHECK(rate >= 0 && rate < 1, module, ": give a rate from 0 to less than 1, got ", rate);
@@ -68,7 +82,7 @@ class Dropout {
   template <class Ctx>
   DropoutMask<typename Ctx::Real> mask(Ctx const& ctx) const {
     if (!ctx.training || rate_ == 0) return {};
-    return {subkey(subkey(ctx.random, site_), ctx.step), typename Ctx::Real(1 - rate_)};
+    return detail::mask_of_step(ctx, site_, rate_);
   }
 
   /// x (...), contiguous. Without dropout, y is x itself.
@@ -114,7 +128,7 @@ class StochasticDepth {
     using R = typename Ctx::Real;
     if (!ctx.training || rate_ == 0) return {};
     auto const factor = ctx.template tensor<R>(samples);
-    DropoutMask<R> const mask{subkey(subkey(ctx.random, site_), ctx.step), R(1 - rate_)};
+    auto const mask = detail::mask_of_step(ctx, site_, rate_);
     attn::launch("attn::StochasticDepth",
                  Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, samples),
                  detail::DrawSamples<R>{mask, factor.data()});

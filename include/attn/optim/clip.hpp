@@ -122,7 +122,7 @@ class GradientClip {
         attn::launch(label, parts, detail::SumStrided<T, Rates>{g, sums_.data(), rates, extent});
       }
     });
-    attn::launch(label, Policy(ctx.exec, 0, 1), detail::FinishNorm{sums_.data(), result_.data(), limit_});
+    attn::detail::run_once(ctx.exec, label, detail::FinishNorm{sums_.data(), result_.data(), limit_});
     if (limit_ > 0) {
       detail::for_each_element<T>(ctx.exec, label, extent,
                                   detail::ScaleGradient<T>{gradients.data(), result_.data() + 1});

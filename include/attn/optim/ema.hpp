@@ -4,8 +4,7 @@
 #include "attn/optim/detail/elementwise.hpp"
 #include "attn/optim/optimizer.hpp"
 
-#include <algorithm>
-#include <cmath>
+#include <cstdint>
 
 namespace attn::optim {
 
@@ -20,18 +19,44 @@ struct EmaOptions {
 
 namespace detail {
 
+/// The decay of update number 1, 2, ...
+struct EmaDecay {
+  EmaOptions options;
+
+  ATTN_FUNCTION double operator()(std::uint64_t update) const {
+    if (options.start == EmaOptions::Start::average) return options.decay;
+    if (update <= 1) return 0;
+    if (options.start == EmaOptions::Start::copy) return options.decay;
+    return attn::min(options.decay, 1 - Kokkos::pow(static_cast<double>(update), -2.0 / 3.0));
+  }
+};
+
+/// What changes from update to update, where the kernels are: so that all updates are the same launches.
+template <class T>
+struct EmaMemory {
+  std::uint64_t updates;  // so far
+  T rest;                 // 1 - decay of this update, which float would round away
+};
+
+template <class T>
+struct BeginEmaUpdate {
+  EmaMemory<T>* memory;
+  EmaDecay decay;
+  ATTN_FUNCTION void operator()(Index) const { memory->rest = T(1 - decay(++memory->updates)); }
+};
+
 template <class T>
 struct AverageUpdate {
   T* average;
   T const* value;
-  T rest;  // 1 - decay, which float would round away
+  EmaMemory<T> const* memory;
 
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
     using S = typename Lanes::Value;
     Index const i = row * granule + column;
     S const a = lanes.load(average + i);
-    lanes.store(average + i, a + S(rest) * (lanes.load(value + i) - a));
+    lanes.store(average + i, a + S(memory->rest) * (lanes.load(value + i) - a));
   }
 };
 
@@ -68,22 +93,18 @@ class Ema {
   }
 
   /// The decay of update number `update` = 1, 2, ...
-  double decay(std::uint64_t update) const {
-    if (options_.start == EmaOptions::Start::average) return options_.decay;
-    if (update <= 1) return 0;
-    if (options_.start == EmaOptions::Start::copy) return options_.decay;
-    return std::min(options_.decay, 1 - std::pow(static_cast<double>(update), -2.0 / 3.0));
-  }
+  double decay(std::uint64_t update) const { return detail::EmaDecay{options_}(update); }
 
   /// Asynchronous on `ctx.exec`.
   template <class Ctx>
   void update(Ctx& ctx) {
     ProfilingRegion const region("attn::optim::Ema");
     prepare(ctx);
-    T const rest = T(1 - decay(++updates_));
+    attn::detail::run_once(ctx.exec, "attn::optim::Ema::begin",
+                           detail::BeginEmaUpdate<T>{memory_.data(), detail::EmaDecay{options_}});
     for_each_kind(ctx, [&](auto const& average, auto const& values) {
       detail::for_each_element<T>(ctx.exec, "attn::optim::Ema", values.extent(0),
-                                  detail::AverageUpdate<T>{average.data(), values.data(), rest});
+                                  detail::AverageUpdate<T>{average.data(), values.data(), memory_.data()});
     });
   }
 
@@ -110,7 +131,7 @@ class Ema {
   template <class Ctx>
   State<T, Memory> state(Ctx& ctx) {
     prepare(ctx);
-    State<T, Memory> state{{{"average", average_}}, &updates_};
+    State<T, Memory> state{{{"average", average_}}, StepCount<Memory>::there(&memory_.data()->updates)};
     if (ctx.parameters.buffer_extent() > 0) state.arrays.push_back({"average", buffer_average_, /*of_buffers=*/true});
     return state;
   }
@@ -121,6 +142,7 @@ class Ema {
   template <class Ctx>
   void prepare(Ctx& ctx) {
     auto& parameters = ctx.parameters;
+    if (memory_.extent(0) == 0) memory_ = Kokkos::View<detail::EmaMemory<T>*, Memory>("attn::optim::Ema", 1);
     if (Index(average_.extent(0)) < parameters.extent()) grow(ctx, average_, parameters.values());
     if (Index(buffer_average_.extent(0)) < parameters.buffer_extent()) grow(ctx, buffer_average_, parameters.buffers());
   }
@@ -151,7 +173,7 @@ class Ema {
   }
 
   EmaOptions options_;
-  std::uint64_t updates_ = 0;
+  Kokkos::View<detail::EmaMemory<T>*, Memory> memory_;
   Average average_, buffer_average_;
 };
 

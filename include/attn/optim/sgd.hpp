@@ -5,6 +5,8 @@
 #include "attn/optim/detail/elementwise.hpp"
 #include "attn/optim/optimizer.hpp"
 
+#include <cstdint>
+#include <optional>
 #include <type_traits>
 
 namespace attn::optim {
@@ -19,6 +21,23 @@ struct SgdOptions {
 
 namespace detail {
 
+/// What changes from step to step, where the kernels are: so that all steps are the same launches.
+struct SgdMemory {
+  std::uint64_t steps;   // so far
+  double learning_rate;  // of the step to come
+};
+
+struct SetSgdRate {
+  SgdMemory* memory;
+  double learning_rate;
+  ATTN_FUNCTION void operator()(Index) const { memory->learning_rate = learning_rate; }
+};
+
+struct CountSgdStep {
+  SgdMemory* memory;
+  ATTN_FUNCTION void operator()(Index) const { ++memory->steps; }
+};
+
 template <class T, class Rates>
 struct SgdUpdate {
   T* value;
@@ -26,7 +45,8 @@ struct SgdUpdate {
   T* velocity;
   T const* decays;
   Rates rates;
-  T rate, momentum, decay;
+  SgdMemory const* memory;
+  T momentum, decay;
   bool nesterov;
 
   /// g' = g + decay p;  u = momentum u + g';  p -= rate u, or rate (g' + momentum u) after Nesterov
@@ -39,7 +59,7 @@ struct SgdUpdate {
     S const g = lanes.load(gradient + i) + S(decay * decays[row]) * p;
     S const u = S(momentum) * lanes.load(velocity + i) + g;
     lanes.store(velocity + i, u);
-    lanes.store(value + i, p - S(rate * rates.factor(row)) * (nesterov ? g + S(momentum) * u : u));
+    lanes.store(value + i, p - S(T(memory->learning_rate) * rates.factor(row)) * (nesterov ? g + S(momentum) * u : u));
   }
 };
 
@@ -64,14 +84,15 @@ class Sgd {
     ProfilingRegion const region("attn::optim::Sgd");
     auto& parameters = ctx.parameters;
     prepare(parameters);
-    ++steps_;
+    write_rates(ctx);
+    attn::detail::run_once(ctx.exec, "attn::optim::Sgd::begin", detail::CountSgdStep{memory_.data()});
     attributes_.with_rates([&](auto const& rates) {
       detail::SgdUpdate<T, std::decay_t<decltype(rates)>> const update{.value = parameters.values().data(),
                                                                        .gradient = parameters.gradients().data(),
                                                                        .velocity = velocity_.data(),
                                                                        .decays = attributes_.decays(),
                                                                        .rates = rates,
-                                                                       .rate = T(learning_rate),
+                                                                       .memory = memory_.data(),
                                                                        .momentum = T(options_.momentum),
                                                                        .decay = T(options_.weight_decay),
                                                                        .nesterov = options_.nesterov};
@@ -79,21 +100,33 @@ class Sgd {
     });
   }
 
+  /// Puts `learning_rate` where the next step reads it, by a launch, if it changed. `step` does so by itself; whoever
+  /// replays it from a graph calls this before, since a graph repeats what it recorded.
+  template <class Ctx>
+  void write_rates(Ctx& ctx) {
+    prepare(ctx.parameters);
+    if (written_ == learning_rate) return;
+    written_ = learning_rate;
+    attn::detail::run_once(ctx.exec, "attn::optim::Sgd::rates", detail::SetSgdRate{memory_.data(), learning_rate});
+  }
+
   template <class Ctx>
   State<T, Memory> state(Ctx& ctx) {
     prepare(ctx.parameters);
-    return {{{"velocity", velocity_}}, &steps_};
+    return {{{"velocity", velocity_}}, StepCount<Memory>::there(&memory_.data()->steps)};
   }
 
  private:
   template <class Parameters>
   void prepare(Parameters const& parameters) {
     attributes_.prepare(parameters);
+    if (memory_.extent(0) == 0) memory_ = Kokkos::View<detail::SgdMemory*, Memory>("attn::optim::Sgd", 1);
     detail::fit_to(velocity_, parameters.extent(), "attn::optim::Sgd::velocity");
   }
 
   SgdOptions options_;
-  std::uint64_t steps_ = 0;
+  std::optional<double> written_;
+  Kokkos::View<detail::SgdMemory*, Memory> memory_;
   Kokkos::View<T*, Memory> velocity_;
   detail::GranuleAttributes<T, Memory> attributes_;
 };
