@@ -1,4 +1,7 @@
+#include "attn/optim/adamw.hpp"
 #include "attn/optim/clip.hpp"
+#include "attn/optim/loss_scale.hpp"
+#include "attn/optim/sgd.hpp"
 
 #include <cstring>
 #include <limits>
@@ -93,6 +96,61 @@ TEST(GradientClip, AGradientThatIsNotFinite_ShowsInTheNorm) {
   clip(ctx);
   EXPECT_TRUE(std::isnan(host_norm(ctx, clip)));
   EXPECT_THROW(GradientClip(ctx, -1.0), Error);
+}
+
+TEST(LossScale, GradientsAndNormLoseItAgain) {
+  Ctx plain, scaled;
+  LossScale const scale(scaled, {.initial = 1024});
+  for (Ctx* const ctx : {&plain, &scaled}) {
+    golden::load(*ctx, "weights.safetensors");
+    golden::load_gradients(*ctx, "gradients_1.safetensors", ctx == &scaled ? 1024 : 1);
+    GradientClip clip(*ctx, golden::number("clip_hard_limit"));
+    clip(*ctx);
+    EXPECT_NEAR(host_norm(*ctx, clip), golden::number("clip_hard_norm"), 1e-6 * golden::number("clip_hard_norm"));
+  }
+  EXPECT_EQ(host_copy(scaled.parameters.gradients()), host_copy(plain.parameters.gradients())) << "powers of two";
+}
+
+/// Steps with gradients of 1, of which some are infinite.
+template <class Optimizer>
+void expect_left_out(Optimizer optimizer) {
+  Ctx ctx;
+  nn::Builder(ctx).add<1>("p", {40}, nn::ones());
+  LossScale const scale(ctx, {.initial = 8, .interval = 3});
+  GradientClip clip(ctx);
+  auto const numbers = [&] {
+    std::vector<std::vector<float>> all = {host_copy(ctx.parameters.values())};
+    auto const state = optimizer.state(ctx);
+    for (auto const& array : state.arrays) all.push_back(host_copy(array.values));
+    all.push_back({float(state.steps.get())});
+    return all;
+  };
+  std::vector<double> scales;
+  for (int step = 0; step < 8; ++step) {
+    Kokkos::deep_copy(ctx.parameters.gradients().view(), 1.0f);
+    bool const breaks = step == 1 || step == 5;
+    if (breaks) Kokkos::deep_copy(Kokkos::subview(ctx.parameters.gradients().view(), 7), HUGE_VALF);
+    auto const before = numbers();
+    clip(ctx);
+    optimizer.step(ctx);
+    EXPECT_EQ(numbers() == before, breaks) << step;
+    scales.push_back(scale.get().first);
+  }
+  EXPECT_EQ(scales, (std::vector<double>{8, 4, 4, 4, 8, 4, 4, 4}));
+  EXPECT_EQ(optimizer.state(ctx).steps.get(), 6u);
+}
+
+TEST(LossScale, AStepWhoseGradientOverflows_IsLeftOutAndHalvesIt) {
+  expect_left_out(AdamW<float, Ctx::MemorySpace>(AdamWOptions{.weight_decay = 0.1}));
+  expect_left_out(Sgd<float, Ctx::MemorySpace>(SgdOptions{.momentum = 0.9, .weight_decay = 0.1}));
+}
+
+TEST(LossScale, IsAPowerOfTwo) {
+  Ctx ctx;
+  EXPECT_THROW(LossScale(ctx, {.initial = 3}), Error);
+  EXPECT_THROW(LossScale(ctx, {.initial = 0}), Error);
+  EXPECT_THROW(LossScale(ctx, {.initial = HUGE_VAL}), Error);
+  EXPECT_THROW(LossScale(ctx, {.interval = 0}), Error);
 }
 
 }  // namespace

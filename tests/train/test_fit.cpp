@@ -128,6 +128,56 @@ TEST(Fit, InterruptedAnywhere_ResumesToTheSameBits) {
   }
 }
 
+TEST(Fit, WithAScaledLoss_LeavesOutWhatOverflows_AndResumesToTheSameBits) {
+  auto const prepare = [](ToyRun& run, Folder const& folder) {
+    run.options.out = folder.path;
+    run.options.loss_scale = optim::LossScaleOptions{.initial = 0x1p18, .interval = 2};
+    run.options.log_every = 1;
+  };
+  Folder const whole_folder("fit_scaled"), folder("fit_scaled_interrupted");
+  ToyRun whole;
+  prepare(whole, whole_folder);
+  double const before = value_of(whole.task.evaluate((whole.ctx.training = false, whole.ctx)), "distance");
+  EXPECT_LT(value_of(whole.fit().evaluation, "distance"), 0.9 * before);
+  int left_out = 0;
+  for (auto const& row : rows(whole_folder)) left_out += row.at(3) == "inf" || row.at(3) == "nan" ? 1 : 0;
+  EXPECT_GT(left_out, 3) << "a scale that is doubled after two good steps overflows again and again";
+  EXPECT_LT(left_out, 20);
+  EXPECT_EQ(read_checkpoint_record(checkpoint_path(whole_folder.path)).at("step"), 24);
+  EXPECT_EQ(whole.adamw.state(whole.ctx).steps.get(), std::uint64_t(24 - left_out));
+
+  StopRequest const stop;
+  ToyRun first;
+  prepare(first, folder);
+  first.options.stop = &stop;
+  first.task.interrupt_before = 10;
+  EXPECT_TRUE(first.fit().interrupted);
+  ToyRun second;
+  prepare(second, folder);
+  second.options.resume = true;
+  second.fit();
+  EXPECT_EQ(weights(folder), weights(whole_folder));
+  EXPECT_EQ(rows(folder), rows(whole_folder));
+}
+
+TEST(Fit, WithAScaledLoss_AGradientThatNoScaleMends_EndsTheRun) {
+  struct Broken : toy::Task {
+    using toy::Task::Task;
+    Tensor<float const, 1> step(Ctx& ctx, bool observe) {
+      gradient_breaks_in = next;
+      return toy::Task::step(ctx, observe);
+    }
+  };
+  Ctx ctx(5);
+  Broken broken(ctx);
+  optim::AdamW adamw(ctx);
+  std::ostringstream printed;
+  FitOptions const options{
+      .epochs = 20, .loss_scale = optim::LossScaleOptions{}, .progress = {.stream = &printed, .terminal = false}};
+  EXPECT_THROW(fit(ctx, broken, adamw, optim::Constant{}, options), io::FailedRun);
+  EXPECT_EQ(broken.steps.size(), 40u);
+}
+
 TEST(Fit, RowsAfterTheLastCheckpoint_AreWrittenAnewOnResume) {
   Folder const folder("fit_killed"), whole_folder("fit_not_killed");
   ToyRun whole;

@@ -1,6 +1,7 @@
 // A task for `fit` that needs no network: a linear map is fitted to another one. Its data depend on the step alone.
 #pragma once
 
+#include "attn/core/narrow.hpp"
 #include "attn/nn/context.hpp"
 #include "attn/train/metrics.hpp"
 
@@ -19,19 +20,22 @@ namespace attn::train::toy {
 using Ctx = nn::Context<Kokkos::DefaultExecutionSpace>;
 
 /// loss = |(w - target) x|^2 / 2 for a random x, with w (outputs, inputs); one thread does it all.
+/// Where losses are scaled, gradients of y are numbers of fp16, which overflow.
 struct LinearStep {
   float const* w;
   float* d_w;
   float* loss;
   RandomKey key;
   Index outputs, inputs;
+  nn::LossScaleNumbers const* loss_scale;
 
   ATTN_FUNCTION void operator()(int) const {
     *loss = 0;
     for (Index i = 0; i < outputs; ++i) {
       float y = 0;
       for (Index j = 0; j < inputs; ++j) y += (w[i * inputs + j] - 1.0f) * x(j);
-      for (Index j = 0; j < inputs; ++j) d_w[i * inputs + j] += y * x(j);
+      float const scaled = loss_scale == nullptr ? y : float(Float16(y * float(loss_scale->scale)));
+      for (Index j = 0; j < inputs; ++j) d_w[i * inputs + j] += scaled * x(j);
       *loss += 0.5f * y * y;
     }
     loss[1] = *loss;
@@ -71,7 +75,8 @@ struct Task {
                             loss.data(),
                             subkey(ctx.random, next),
                             outputs,
-                            inputs};
+                            inputs,
+                            ctx.loss_scale};
     Kokkos::parallel_for(Kokkos::RangePolicy<Ctx::Space>(ctx.exec, 0, 1), kernel);
     float const nan = std::numeric_limits<float>::quiet_NaN();
     if (next == loss_breaks_in) Kokkos::deep_copy(ctx.exec, loss.view(), nan);

@@ -16,6 +16,14 @@
 
 namespace attn::nn {
 
+/// By what losses are multiplied, where kernels are: `optim::LossScale` makes it, losses and optimizers read it.
+struct LossScaleNumbers {
+  double scale;              ///< of this step's losses: a power of two
+  std::uint64_t good_steps;  ///< since it changed
+  std::uint64_t interval;    ///< of as many good steps it is doubled
+  std::uint64_t skips;       ///< 1 while the step that runs is left out, else 0
+};
+
 /// One model in training or use. `T` is the scalar of the computation: a real, or a jet that carries derivatives; the
 /// parameters are real in either case.
 ///
@@ -62,6 +70,7 @@ class Context {
         random(other.random),
         step(other.step),
         step_there(other.step_there),
+        loss_scale(other.loss_scale),
         training(other.training),
         keep_tape(other.keep_tape),
         sequences(other.sequences) {}
@@ -77,6 +86,8 @@ class Context {
   /// Where kernels read that number instead, in MemorySpace, if it is not null: for steps that a graph of launches
   /// repeats, whose arguments stay. Who sets it counts (`StepThere`).
   std::uint64_t const* step_there = nullptr;
+  /// By what the gradients of losses are multiplied, in MemorySpace; null: by nothing.
+  LossScaleNumbers* loss_scale = nullptr;
   /// Whether dropout and stochastic depth act.
   bool training = true;
   /// Whether `forward` keeps what `backward` needs although `training` is off: gradients or attention maps of a model

@@ -183,6 +183,17 @@ struct SumLosses {
   }
 };
 
+/// d = scale d, so that small numbers of two bytes stay numbers.
+template <class T>
+struct ScaleLossGradient {
+  T* d;
+  LossScaleNumbers const* by;
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index, Index i) const {
+    lanes.store(d + i, lanes.load(d + i) * typename Lanes::Value(T(by->scale)));
+  }
+};
+
 /// The loss of contiguous predictions, rows x columns, and its gradient. `count(numbers)` is a functor that fills the
 /// last two of the four numbers of a `LossValue`; `of_row(x, d_x, losses, numbers)` is a kernel for `for_rows` that
 /// writes gradients and (rows, 2) losses. Of narrow predictions, all but the result is computed in fp32.
@@ -208,6 +219,9 @@ std::pair<LossValue<Ctx>, Like<Ctx, X>> loss_of_rows(Ctx& ctx, char const* name,
   attn::launch("attn::loss::count", once, count(numbers.data()));
   for_rows<T>(ctx.exec, name, rows, columns, of_row(x.data(), d_x.data(), losses.data(), numbers.data()));
   attn::launch("attn::loss::sum", once, SumLosses<T>{losses.data(), numbers.data(), rows});
+  if (ctx.loss_scale != nullptr) {
+    elementwise<T>(ctx.exec, "attn::loss::scale", 1, d_x.size(), ScaleLossGradient<T>{d_x.data(), ctx.loss_scale});
+  }
   if constexpr (!std::same_as<Scalar, T>) linalg::convert(ctx.exec, d_x.rows(), d_predictions.rows());
   return {LossValue<Ctx>(ctx.exec, numbers), d_predictions};
 }

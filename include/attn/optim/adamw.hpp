@@ -29,6 +29,7 @@ struct AdamWMemory {
   std::uint64_t steps;                                   // so far
   double learning_rate, beta1;                           // of the step to come
   T momentum, rest, step_size, root_factor, decay_rate;  // of the step that runs
+  bool skips;                                            // it
 };
 
 template <class T>
@@ -46,8 +47,11 @@ template <class T>
 struct BeginAdamWStep {
   AdamWMemory<T>* memory;
   double beta2, weight_decay;
+  nn::LossScaleNumbers const* loss_scale;
   ATTN_FUNCTION void operator()(Index) const {
     AdamWMemory<T>& m = *memory;
+    m.skips = loss_scale != nullptr && loss_scale->skips != 0;
+    if (m.skips) return;
     double const steps = static_cast<double>(++m.steps);
     double const correction1 = 1 - Kokkos::pow(m.beta1, steps), correction2 = 1 - Kokkos::pow(beta2, steps);
     m.momentum = T(m.beta1);
@@ -77,6 +81,7 @@ struct AdamWUpdate {
     using S = typename Lanes::Value;
     if (!rates.trained(row)) return;
     AdamWMemory<T> const now = *memory;
+    if (now.skips) return;
     T const rate = rates.factor(row);
     Index const i = row * granule + column;
     S const g = lanes.load(gradient + i);
@@ -116,8 +121,9 @@ class AdamW {
     auto& parameters = ctx.parameters;
     prepare(parameters);
     write_rates(ctx);
-    attn::detail::run_once(ctx.exec, "attn::optim::AdamW::begin",
-                           detail::BeginAdamWStep<T>{memory_.data(), options_.beta2, options_.weight_decay});
+    attn::detail::run_once(
+        ctx.exec, "attn::optim::AdamW::begin",
+        detail::BeginAdamWStep<T>{memory_.data(), options_.beta2, options_.weight_decay, detail::loss_scale_of(ctx)});
     attributes_.with_rates([&](auto const& rates) {
       detail::AdamWUpdate<T, std::decay_t<decltype(rates)>> const update{.value = parameters.values().data(),
                                                                          .gradient = parameters.gradients().data(),

@@ -59,14 +59,26 @@ struct FinishNorm {
   double const* sums;
   double* norm_and_factor;
   double limit;
+  nn::LossScaleNumbers* loss_scale;
 
   ATTN_FUNCTION void operator()(Index) const {
     double sum = 0;
     for (Index i = 0; i < NormParts::parts; ++i) sum += sums[i];
+    double const scale = loss_scale == nullptr ? 1 : loss_scale->scale;
     constexpr double epsilon = 1e-6;  // as the common frameworks have it
-    double const norm = Kokkos::sqrt(sum), factor = limit / (norm + epsilon);
+    double const norm = Kokkos::sqrt(sum) / scale, factor = limit / (norm + epsilon);
     norm_and_factor[0] = norm;
-    norm_and_factor[1] = limit > 0 && factor < 1 ? factor : 1;
+    norm_and_factor[1] = (limit > 0 && factor < 1 ? factor : 1) / scale;
+    if (loss_scale != nullptr) adapt(*loss_scale, norm - norm == 0);
+  }
+  /// Half of it where it was too much; twice as much after many steps where it was not.
+  static ATTN_FUNCTION void adapt(nn::LossScaleNumbers& s, bool finite) {
+    s.skips = finite ? 0 : 1;
+    s.good_steps = finite ? s.good_steps + 1 : 0;
+    if (!finite) s.scale /= 2;
+    if (s.good_steps < s.interval) return;
+    s.scale *= 2;
+    s.good_steps = 0;
   }
 };
 
@@ -87,6 +99,9 @@ struct ScaleGradient {
 
 /// g = g min(1, limit / (|g| + 1e-6)), |g| the norm over all parameters together that are trained. The norm is summed
 /// in double, in an order that does not depend on the number of threads, and stays on the device: nothing waits for it.
+///
+/// Where losses of `ctx` are scaled, gradients and norm lose the scale again, and it adapts: gradients that are not
+/// finite have the optimizer leave out the step.
 template <Real T, class Memory>
 class GradientClip {
  public:
@@ -108,6 +123,7 @@ class GradientClip {
       result_ = Kokkos::View<double*, Memory>("attn::optim::GradientClip::result", 2);
     }
     attributes_.prepare(ctx.parameters);
+    nn::LossScaleNumbers* const loss_scale = detail::loss_scale_of(ctx);
     auto const gradients = ctx.parameters.gradients();
     Index const extent = ctx.parameters.extent();
     char const* const label = "attn::optim::GradientClip";
@@ -122,8 +138,8 @@ class GradientClip {
         attn::launch(label, parts, detail::SumStrided<T, Rates>{g, sums_.data(), rates, extent});
       }
     });
-    attn::detail::run_once(ctx.exec, label, detail::FinishNorm{sums_.data(), result_.data(), limit_});
-    if (limit_ > 0) {
+    attn::detail::run_once(ctx.exec, label, detail::FinishNorm{sums_.data(), result_.data(), limit_, loss_scale});
+    if (limit_ > 0 || loss_scale != nullptr) {
       detail::for_each_element<T>(ctx.exec, label, extent,
                                   detail::ScaleGradient<T>{gradients.data(), result_.data() + 1});
     }

@@ -35,6 +35,8 @@ struct State {
 ///  4. Attributes hold (nn/attributes.hpp): a parameter that is not trained keeps its bits, and so does what the state
 ///     remembers of it; one with a factor of the learning rate moves as all do at that factor times the rate.
 ///
+///  5. While `ctx.loss_scale` says that the step is left out, nothing changes, and it is not counted.
+///
 /// `attn::testing::check_optimizer` tells whether a type keeps these promises.
 template <class O, class Ctx>
 concept Optimizer = requires(O& optimizer, Ctx& ctx) {

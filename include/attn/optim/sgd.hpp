@@ -25,6 +25,7 @@ namespace detail {
 struct SgdMemory {
   std::uint64_t steps;   // so far
   double learning_rate;  // of the step to come
+  bool skips;            // the step that runs
 };
 
 struct SetSgdRate {
@@ -35,7 +36,11 @@ struct SetSgdRate {
 
 struct CountSgdStep {
   SgdMemory* memory;
-  ATTN_FUNCTION void operator()(Index) const { ++memory->steps; }
+  nn::LossScaleNumbers const* loss_scale;
+  ATTN_FUNCTION void operator()(Index) const {
+    memory->skips = loss_scale != nullptr && loss_scale->skips != 0;
+    if (!memory->skips) ++memory->steps;
+  }
 };
 
 template <class T, class Rates>
@@ -53,7 +58,7 @@ struct SgdUpdate {
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
     using S = typename Lanes::Value;
-    if (!rates.trained(row)) return;
+    if (!rates.trained(row) || memory->skips) return;
     Index const i = row * granule + column;
     S const p = lanes.load(value + i);
     S const g = lanes.load(gradient + i) + S(decay * decays[row]) * p;
@@ -85,7 +90,8 @@ class Sgd {
     auto& parameters = ctx.parameters;
     prepare(parameters);
     write_rates(ctx);
-    attn::detail::run_once(ctx.exec, "attn::optim::Sgd::begin", detail::CountSgdStep{memory_.data()});
+    attn::detail::run_once(ctx.exec, "attn::optim::Sgd::begin",
+                           detail::CountSgdStep{memory_.data(), detail::loss_scale_of(ctx)});
     attributes_.with_rates([&](auto const& rates) {
       detail::SgdUpdate<T, std::decay_t<decltype(rates)>> const update{.value = parameters.values().data(),
                                                                        .gradient = parameters.gradients().data(),

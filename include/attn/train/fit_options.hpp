@@ -4,6 +4,7 @@
 #include "attn/core/tensor.hpp"
 #include "attn/io/safetensors.hpp"
 #include "attn/optim/ema.hpp"
+#include "attn/optim/loss_scale.hpp"
 #include "attn/train/best.hpp"
 #include "attn/train/distributed/sharing_options.hpp"
 #include "attn/train/every.hpp"
@@ -62,9 +63,10 @@ Tensor<typename Ctx::Real const, 1, typename Ctx::MemorySpace> nothing_measured(
 /// What `fit` can be told.
 struct FitOptions {
   std::uint64_t epochs = 1;
-  double clip = 0;                            ///< limit of the global norm of the gradients; 0: none
-  std::uint64_t accumulate = 1;               ///< parts of a step, on each rank: it follows the mean of their gradients
-  std::optional<optim::EmaOptions> ema = {};  ///< average the weights
+  double clip = 0;               ///< limit of the global norm of the gradients; 0: none
+  std::uint64_t accumulate = 1;  ///< parts of a step, on each rank: it follows the mean of their gradients
+  std::optional<optim::LossScaleOptions> loss_scale = {};  ///< for numbers of fp16 between layers
+  std::optional<optim::EmaOptions> ema = {};               ///< average the weights
   bool judge_averages = true;  ///< averages are what is evaluated and kept; else they go to average.safetensors, beside
                                ///< the weights
   std::uint64_t log_every = 20;  ///< steps between rows of metrics; the first step and an evaluation have one too

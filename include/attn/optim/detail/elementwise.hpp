@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attn/core/elementwise.hpp"
+#include "attn/nn/context.hpp"
 #include "attn/nn/parameters.hpp"
 
 #include <string>
@@ -16,6 +17,16 @@ inline constexpr Index granule = nn::ParameterRegistry::granule;
 template <class T, ExecutionSpace Exec, class Update>
 void for_each_element(Exec const& exec, char const* label, Index extent, Update const& update) {
   elementwise<T>(exec, label, extent / granule, granule, update);
+}
+
+/// By what losses are scaled; null where they are not, or `ctx` knows of no losses.
+template <class Ctx>
+nn::LossScaleNumbers* loss_scale_of(Ctx const& ctx) {
+  if constexpr (requires { ctx.loss_scale; }) {
+    return ctx.loss_scale;
+  } else {
+    return nullptr;
+  }
 }
 
 /// A buffer laid out as the parameters, zero where it is new. Grows with the registry; allocates nothing otherwise.

@@ -61,6 +61,7 @@ class FitRun {
       check_agreement(ranks, identity());
       check_shared_disk(ranks, options.out);
     }
+    if (options.loss_scale) loss_scale_.emplace(ctx, *options.loss_scale);
     if (options.ema) {
       ema_.emplace(ctx, *options.ema);
       parts_.push_back({"average", ema_->state(ctx)});
@@ -118,6 +119,7 @@ class FitRun {
   }
 
  private:
+  using LossScale = optim::LossScale<Ctx>;
   using EmaOfRun = optim::Ema<typename Ctx::Real, typename Ctx::MemorySpace>;
 
   /// What must be the same on all ranks.
@@ -171,6 +173,10 @@ class FitRun {
     record_ = FitRecord::read(files_.checkpoint(), record, total_, measured_.size());
     best_ = Best::read(record.value("best", io::Json(nullptr)), record_.step, files_.checkpoint().string());
     files_.load(ctx_, parts_);
+    if (loss_scale_) {
+      RecordFields const fields(files_.checkpoint(), record);
+      loss_scale_->set(fields.number("loss_scale", LossScale::least), fields.count("loss_scale_steps", record_.step));
+    }
     shared_.after_load();
   }
 
@@ -256,8 +262,16 @@ class FitRun {
     return metrics;
   }
 
-  void check_finite(std::uint64_t step, double loss, double norm) const {
-    if (std::isfinite(loss) && std::isfinite(norm)) return;
+  /// With a scaled loss, steps whose gradient overflows are left out; where no scale is small enough, that is no
+  /// remedy.
+  bool may_be_left_out(double norm) {
+    left_out_ = std::isfinite(norm) ? 0 : left_out_ + 1;
+    return loss_scale_ && left_out_ < 40;
+  }
+
+  void check_finite(std::uint64_t step, double loss, double norm) {
+    bool const goes_on = may_be_left_out(norm) || std::isfinite(norm);
+    if (std::isfinite(loss) && goes_on) return;
     std::string message =
         std::isfinite(loss) ? "the gradient's norm became " : "the " + measured_[0].first + " became ";
     message += std::to_string(std::isfinite(loss) ? norm : loss) + " in step " + std::to_string(step) + " (epoch " +
@@ -311,6 +325,10 @@ class FitRun {
     record_.seconds = seconds();
     io::Json record = record_.to_json(options_.settings);
     record["best"] = best_.to_json();
+    if (loss_scale_) {
+      auto const [scale, good_steps] = loss_scale_->get();
+      record.update({{"loss_scale", scale}, {"loss_scale_steps", good_steps}});
+    }
     try {
       files_.save(ctx_, parts_, std::move(record), options_.metadata);
     } catch (io::FailedRun const& error) {
@@ -333,6 +351,8 @@ class FitRun {
   optim::GradientClip<typename Ctx::Real, typename Ctx::MemorySpace> clip_;
   SharedStep<Ctx, Optimizer, C> shared_;
   RankTrace<C> trace_;
+  std::optional<LossScale> loss_scale_;
+  int left_out_ = 0;  // steps in a row, because of their gradient
   std::optional<EmaOfRun> ema_;
   CheckpointParts<Ctx> parts_;
   FitRecord record_;

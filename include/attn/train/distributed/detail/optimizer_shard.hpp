@@ -2,7 +2,7 @@
 /// this stretch alone (the first stage of ZeRO: Rajbhandari et al. 2020).
 #pragma once
 
-#include "attn/nn/parameters.hpp"
+#include "attn/nn/context.hpp"
 #include "attn/optim/optimizer.hpp"
 #include "attn/train/checkpoint.hpp"
 #include "attn/train/distributed/communicator.hpp"
@@ -55,6 +55,7 @@ class ShardContext {
   Space exec;
   Parameters parameters;
   std::uint64_t step = 0;
+  nn::LossScaleNumbers* loss_scale = nullptr;
 };
 
 /// The state of an optimizer of which each rank has a stretch, as one part of a checkpoint: the same as that of an

@@ -61,6 +61,7 @@ class SharedStep {
       optimizer_.step(ctx_);
     } else {
       shard_->step = ctx_.step;
+      shard_->loss_scale = ctx_.loss_scale;
       optimizer_.step(*shard_);
       ranks_.gather_slices(ctx_.exec, ctx_.parameters.values());
     }
