@@ -57,13 +57,14 @@ void add_parts(Exec const& exec, T const* partial, Index parts, Index stride, In
   });
 }
 
-/// One team sums `team_columns` columns of term(row, column): its threads take every team_rows-th row, then the team
-/// adds up in order.
-template <class T, class Memory, class Exec, class Terms>
+/// One team sums `team_columns` columns of term(row, column), which reads numbers of `Stored`: its threads take every
+/// team_rows-th row, then the team adds up in order.
+template <class T, class Stored, class Memory, class Exec, class Terms>
 struct TeamColumnSums {
   using Policy = Kokkos::TeamPolicy<Exec>;
   using Scratch = Kokkos::View<T*, typename Exec::scratch_memory_space, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
-  static constexpr int team_columns = 8;  // 32 bytes, the least that GPUs fetch; narrow teams are many
+  static constexpr int team_columns = int(32 / sizeof(Stored));  // the bytes that GPUs fetch; narrow teams are many
+  static_assert(team_columns > 0);
   static constexpr int team_rows = 64;
 
   Terms term;
@@ -134,11 +135,12 @@ double ordered_sum(Exec const& exec, char const* name, Index n, Functor const& t
 
 }  // namespace detail
 
-/// out_j = beta out_j + sum_i term(i, j) over `rows` rows, for device spaces: term is a functor of (row, column).
-template <class T, ExecutionSpace Exec, class Terms, class Memory>
+/// out_j = beta out_j + sum_i term(i, j) over `rows` rows, for device spaces: term is a functor of (row, column) that
+/// reads numbers of `Stored`.
+template <class T, class Stored, ExecutionSpace Exec, class Terms, class Memory>
 void column_sums_of(Exec const& exec, Index rows, Index columns, Terms const& term, std::type_identity_t<T> beta,
                     Tensor<T, 1, Memory> const& out) {
-  using Kernel = detail::TeamColumnSums<T, Memory, Exec, Terms>;
+  using Kernel = detail::TeamColumnSums<T, Stored, Memory, Exec, Terms>;
   Kernel const kernel{term, rows, columns, beta, out};
   int const teams = static_cast<int>((columns + Kernel::team_columns - 1) / Kernel::team_columns);
   typename Kernel::Policy policy(exec, teams, Kokkos::AUTO);
@@ -165,7 +167,7 @@ void column_sums(Exec const& exec, Tensor<X, 2, Memory> const& x, std::type_iden
     for_blocks(exec, "attn::column_sums", parts, detail::HostColumnSums<S, T>{x, partial, rows_of_part});
     detail::add_parts(exec, partial, parts, n, n, out, beta);
   } else {
-    column_sums_of<T>(exec, m, n, detail::Element<S, T, Memory>{x}, beta, out);
+    column_sums_of<T, S>(exec, m, n, detail::Element<S, T, Memory>{x}, beta, out);
   }
 }
 

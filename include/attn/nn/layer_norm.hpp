@@ -178,7 +178,7 @@ class LayerNorm {
       backward_on_host(ctx, kernel, rows, d_weight, d_bias);
     } else {
       // Sums over columns want other threads than sums over rows.
-      linalg::column_sums_of<AccumulatorOf<T>>(ctx.exec, rows, width, detail::LayerNormTerm<T>{kernel}, 1, d_weight);
+      linalg::column_sums_of<AccumulatorOf<T>, T>(ctx.exec, rows, width, detail::LayerNormTerm<T>{kernel}, 1, d_weight);
       linalg::column_sums(ctx.exec, Tensor<T const, 2, typename Ctx::MemorySpace>(d_y.data(), {rows, width}), 1,
                           d_bias);
       for_rows<T>(ctx.exec, "attn::LayerNorm::backward", rows, width, kernel);

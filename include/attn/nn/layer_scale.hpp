@@ -140,7 +140,8 @@ class LayerScale {
       backward_on_host(ctx, kernel, rows, d_gamma);
     } else {
       elementwise<T>(ctx.exec, "attn::LayerScale::backward", rows, width, kernel);
-      linalg::column_sums_of<AccumulatorOf<T>>(ctx.exec, rows, width, detail::ScaleGradientTerm<T>{kernel}, 1, d_gamma);
+      linalg::column_sums_of<AccumulatorOf<T>, T>(ctx.exec, rows, width, detail::ScaleGradientTerm<T>{kernel}, 1,
+                                                  d_gamma);
     }
     return d_x;
   }
