@@ -73,7 +73,7 @@ struct Gradient {
         take_out_what_is_not_finite(block, buffer(2 * stage), buffer(2 * stage + 1), facts_of(stage));
         block.barrier();
       }
-      typename Rows::template Pair<16 * m_tiles> const pair(rows, at, first + warp_row, tile);
+      typename Rows::template Pair<16 * m_tiles> const pair(rows.x, at, first + warp_row, tile);
       if (pair.any(rows.x.mask)) {
         float s[m_tiles][n_tiles][4], y[m_tiles][n_tiles][4];
         set_zero(s);

@@ -15,16 +15,9 @@
 #pragma once
 
 #include "attn/attention/detail/cuda/score_gradient.hpp"
+#include "attn/attention/detail/cuda/tile_pair.hpp"
 
 namespace attn::detail::cuda {
-
-/// What a launch makes. Keys and values are made apart where both sums do not fit into registers.
-enum class Part { queries, keys_and_values, keys, values };
-
-/// A tile of streamed rows of a head; none where `count` is 0.
-struct Streamed {
-  int head, first, count;
-};
 
 /// A warp has 16 m_tiles own rows; `streamed` rows pass at a time. `x.saved` holds statistics (B, H, N); `row_facts`
 /// (B, H, N, 2) gets delta and the inverse normalizer of each row from the launch for queries, which comes first.
@@ -120,36 +113,8 @@ struct Gradients {
     return tile;
   }
 
-  /// The meeting of `own` rows with a tile of streamed ones.
   template <int own>
-  struct Pair {
-    Query query;  ///< the first
-    int queries, k0;
-    Row row;
-
-    ATTN_FUNCTION Pair(Gradients const& g, TeamPlace const& at, int own_row, Streamed const& tile)
-        : query{at.batch, of_queries ? own_row : tile.first, int(g.x.q.extent(2)), int(g.x.k.extent(2))},
-          queries(of_queries ? clamp_to(query.n_queries - own_row, 0, own) : tile.count),
-          k0(of_queries ? tile.first : own_row),
-          row{g.x.mask.length(at.batch, query.n_keys), of_queries ? at.head : tile.head} {}
-
-    template <class M>
-    ATTN_FUNCTION bool any(M const& mask) const {
-      return WarpKeys(mask, query, queries).any(k0, of_queries ? streamed : own);
-    }
-    /// Whether every query, none of them behind the last, sees every key.
-    template <class M>
-    ATTN_FUNCTION bool every(M const& mask) const {
-      return queries == (of_queries ? own : streamed) &&
-             WarpKeys(mask, query, queries).every(k0, of_queries ? streamed : own);
-    }
-    /// The keys that the query `offset` behind the first sees.
-    template <class M>
-    ATTN_FUNCTION KeyRange keys(M const& mask, int offset) const {
-      if (offset >= queries) return {};
-      return mask.keys({query.batch, query.index + offset, query.n_queries, query.n_keys});
-    }
-  };
+  using Pair = TilePair<of_queries, own, streamed>;
 
   /// Whether a mask hides some of a tile from some own rows; `keys` rows of it are there.
   ATTN_FUNCTION bool is_cut(TeamPlace const& at, int first, int count, Streamed const& tile, int keys) const {

@@ -228,14 +228,14 @@ struct HopperGradient {
       }
     };
     auto const take_gradients_of = [&](Streamed const& tile, unsigned i) {
-      typename Rows::template Pair<16> const pair(rows, work.at, first + 16 * warp, tile);
+      typename Rows::template Pair<16> const pair(rows.x, work.at, first + 16 * warp, tile);
       bool const is_cut = rows.is_cut(work.at, work.first, work.count, tile, streamed);
       rows.take_gradients(block, pair, is_cut, facts_of(i), own_facts, s, y, d_parameters);
       for (int p = 0; p < Rows::n_parameters; ++p) block.settle(d_parameters[p]);
     };
     Streamed tile = rows.begin(work.at, work.first, work.count);
     auto const is_seen = [&] {
-      return tile.count > 0 && typename Rows::template Pair<64>(rows, work.at, first, tile).any(rows.x.mask);
+      return tile.count > 0 && typename Rows::template Pair<64>(rows.x, work.at, first, tile).any(rows.x.mask);
     };
 
     while (tile.count > 0) {
