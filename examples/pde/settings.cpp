@@ -65,6 +65,16 @@ void describe(io::SettingList& list, Settings& s) {
   list("ntk-every", s.ntk_every,
        {.help = "Weigh the terms by the traces of their tangent kernels anew every so many steps; 0: never",
         .range = {0, 1000000}});
+  list("causal", s.causal,
+       {.help = "Weigh the equation at each time by exp(-this times the sum of its mean squares before), anew in each "
+                "step; 0: all times alike",
+        .range = {0, 1e9},
+        .decides = false});
+  list("spectrum", s.spectrum,
+       {.help = "Compute the eigenvalues of the tangent kernel of so many points of each term, before and after "
+                "training; 0: none",
+        .range = {0, 1000},
+        .decides = false});
   list("scale-keys", s.scale_keys,
        {.help = "N of the factor 1/sqrt(N) of --scale fixed and dynamic", .range = {1, 1000000}, .model = true});
   list("chunk", s.chunk, {.help = "Points that pass the network at once", .range = {1, 100000}});
@@ -108,6 +118,7 @@ io::Json results_of(Settings s) {
     run["damping"] = s.damping;
     run["step_points"] = s.step_points;
   }
+  if (s.causal > 0) run["causal"] = s.causal;
   return run;
 }
 
@@ -141,6 +152,7 @@ io::MemoryPlan memory_of(Settings const& s) {
   plan.add("points", sizeof(double) * ((newton ? 11 + 5 * double(std::max(s.sequence, 1)) : 7) * grid + 15 * judged));
   plan.add("activations of a chunk",
            real * std::min(double(s.chunk), grid) * double(std::max(s.sequence, 1)) * planes * step);
+  plan.add("gradients of the spectrum", real * parameters * 4 * s.spectrum * double(std::max(s.sequence, 1)));
   return plan;
 }
 

@@ -38,6 +38,8 @@ struct Settings {
   double weight_boundary = 1;
   double weight_initial = 1;
   int ntk_every = 0;
+  double causal = 0;  // 0: all times weigh the same
+  int spectrum = 0;   // points of each term
   int scale_keys = 51;
   attn::Index chunk = attn::pde::default_chunk;
   int samples = 2500;

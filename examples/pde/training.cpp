@@ -23,6 +23,7 @@
 #include <type_traits>
 
 #include "pde/output.hpp"
+#include "pde/spectrum.hpp"
 
 namespace train_pde {
 
@@ -63,6 +64,7 @@ class Training {
     if (s_.optimizer.use("gauss-newton")) {
       columns.insert(columns.end(), {"products", "damping", "gain", "fraction", "mismatch"});
     }
+    if (s_.causal > 0) columns.push_back("least_causal_weight");
     begin_stage();
     if (s_.resume) {
       files_.continue_log(columns, restore());
@@ -79,6 +81,7 @@ class Training {
     attn::train::Progress progress(s_.problem, s_.steps, "steps", outcome_.steps, shown);
     progress_ = &progress;
     attn::train::Rhythm checkpoint(s_.checkpoint_every);
+    if (s_.spectrum > 0 && !s_.resume && world_.leads()) add_spectrum(s_, ctx_, loss_, "before");
     trace_.begin();
     try {
       bool flat = false;
@@ -97,6 +100,7 @@ class Training {
       save();
       save_weights();
       trace_.end();
+      if (s_.spectrum > 0 && world_.leads()) add_spectrum(s_, ctx_, loss_, "after");
     } catch (attn::Error const& error) {
       if (!evaluated_) throw;  // not the run, what it was given is at fault
       if (good_.extent(0) > 0) Kokkos::deep_copy(values(), good_);
@@ -228,6 +232,8 @@ class Training {
       ATTN_CHECK(std::isfinite(weights_[0] + weights_[1] + weights_[2]), "the traces of the tangent kernels became ",
                  weights_[0], ", ", weights_[1], " and ", weights_[2]);
     }
+    double const least_weight =
+        s_.causal > 0 ? timed(Work::residuals, [&] { return loss_.weigh_by_time(s_.causal); }) : 1;
     Step const step = optimizer() == "gauss-newton" ? step_of_residuals()
                       : optimizer() == "adam"       ? step_of_adam()
                       : optimizer() == "broyden"    ? step_of_line_search(broyden_)
@@ -243,6 +249,7 @@ class Training {
     auto const numbers = attn::train::trained_numbers(ctx_);
     row.insert(row.end(), numbers.begin(), numbers.end());
     row.insert(row.end(), step.more.begin(), step.more.end());
+    if (s_.causal > 0) row.emplace_back("least_causal_weight", least_weight);
     files_.log(row);
     progress_->update(outcome_.steps, {{"loss", step.value.total}, {"evaluations", double(outcome_.evaluations)}});
     if (stage() != stage_of_step) {

@@ -2,12 +2,14 @@
 // networks and equations, so it is compiled once.
 #pragma once
 
+#include "attn/pde/causal_weights.hpp"
 #include "attn/pde/predict.hpp"
 #include "attn/pde/residuals.hpp"
 #include "attn/pde/share.hpp"
 #include "attn/train/distributed/world.hpp"
 #include "attn/train/metrics.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -37,6 +39,7 @@ struct Loss {
   /// The same as an `optim::LeastSquares` problem.
   struct Squares {
     std::function<std::size_t()> size;
+    std::function<std::vector<std::size_t>()> sizes;  // of each term
     std::function<void(std::vector<double>& r)> residuals;
     std::function<void(std::vector<double> const& w)> pull_back;
     std::function<std::string(std::size_t i)> describe;
@@ -52,6 +55,9 @@ struct Loss {
   /// The weights with which no term's tangent kernel dominates: trace of all over trace of the term. The residual's
   /// trace is estimated from 300 points that are drawn for the given step.
   std::function<Weights(int step)> tangent_kernel_weights;
+  /// From now on the equation's points have the weights of pde/causal_weights.hpp, by the network as it is. Returns the
+  /// least of them.
+  std::function<double(double epsilon)> weigh_by_time;
 };
 
 /// How a run went.
@@ -127,11 +133,13 @@ Loss make_loss(Settings const& s, Context& ctx, Model const& model, Terms terms,
     return all;
   };
   std::apply([&](auto const&... term) { ((loss.identity[term.name] = detail::identity_of(term.points)), ...); }, terms);
-  auto const share = [&](auto const&... term) {
-    return Terms{pde::share<Ord>(term, std::size_t(world.rank()), std::size_t(world.size()))...};
-  };
-  loss.evaluate = [&ctx, &world, s, model, weighted, shares = std::apply(share, terms)](Loss::Weights const& weights) {
-    auto const value = pde::loss_and_gradient<Ord>(ctx, model, weighted(shares, weights), s.loss_options());
+  auto const shared = std::make_shared<Terms>(std::move(terms));
+  loss.evaluate = [&ctx, &world, s, model, weighted, shared](Loss::Weights const& weights) {
+    auto const share = [&](auto const&... term) {
+      return Terms{pde::share<Ord>(term, std::size_t(world.rank()), std::size_t(world.size()))...};
+    };
+    auto const shares = weighted(std::apply(share, *shared), weights);
+    auto const value = pde::loss_and_gradient<Ord>(ctx, model, shares, s.loss_options());
     world.start(ctx.exec, ctx.parameters.gradients());
     world.finish(ctx.exec);
     Loss::Value all{0, {value.terms.begin(), value.terms.end()}};
@@ -139,12 +147,16 @@ Loss make_loss(Settings const& s, Context& ctx, Model const& model, Terms terms,
     for (double const term : all.terms) all.total += term;
     return all;
   };
-  loss.squares = [&ctx, s, model, weighted, terms](Loss::Weights const& weights, int points, int step) {
-    using Problem = decltype(pde::residuals_of<Ord>(ctx, model, terms, s.loss_options()));
-    auto const problem = std::make_shared<Problem>(ctx, model, weighted(terms, weights), s.loss_options());
+  loss.squares = [&ctx, s, model, weighted, shared](Loss::Weights const& weights, int points, int step) {
+    using Problem = decltype(pde::residuals_of<Ord>(ctx, model, *shared, s.loss_options()));
+    auto const problem = std::make_shared<Problem>(ctx, model, weighted(*shared, weights), s.loss_options());
     attn::RandomKey const key = attn::subkey({.seed = s.common.seed}, std::string_view("points of a step"));
     problem->draw(std::size_t(points), attn::subkey(key, std::uint64_t(step)));
     return Loss::Squares{[problem] { return problem->size(); },
+                         [problem] {
+                           auto const sizes = problem->sizes();
+                           return std::vector<std::size_t>(sizes.begin(), sizes.end());
+                         },
                          [problem](std::vector<double>& r) { problem->residuals(r); },
                          [problem](std::vector<double> const& w) { problem->pull_back(w); },
                          [problem](std::size_t i) { return problem->describe(i); },
@@ -153,8 +165,18 @@ Loss make_loss(Settings const& s, Context& ctx, Model const& model, Terms terms,
                            return std::vector<double>(value.terms.begin(), value.terms.end());
                          }};
   };
-  loss.tangent_kernel_weights = [&ctx, s, model, terms](int step) {
-    return detail::tangent_kernel_weights<Ord>(s, ctx, model, terms, step);
+  loss.tangent_kernel_weights = [&ctx, s, model, shared](int step) {
+    return detail::tangent_kernel_weights<Ord>(s, ctx, model, *shared, step);
+  };
+  loss.weigh_by_time = [&ctx, s, model, shared](double epsilon) {
+    double least = 1;
+    auto const weigh = [&](auto& term) {
+      if (term.name != "residual") return;
+      term.weights = pde::causal_weights<Ord>(ctx, model, term, s.loss_options(), epsilon);
+      least = std::min(least, *std::min_element(term.weights.begin(), term.weights.end()));
+    };
+    std::apply([&](auto&... term) { (weigh(term), ...); }, *shared);
+    return least;
   };
   return loss;
 }

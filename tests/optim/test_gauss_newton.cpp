@@ -1,5 +1,6 @@
 #include "attn/nn/context.hpp"
 #include "attn/optim/gauss_newton.hpp"
+#include "attn/optim/tangent_kernel.hpp"
 
 #include <gtest/gtest.h>
 
@@ -218,6 +219,23 @@ TEST(GaussNewton, BadOptionsAreRefused) {
   EXPECT_THROW(Newton({.tolerance = std::nan("")}), attn::Error);
   EXPECT_THROW(Newton({.damping = -1}), attn::Error);
   EXPECT_THROW(Newton({.difference = {.order = 3}}), attn::Error);
+}
+
+TEST(TangentKernel, IsTheJacobianTimesItself) {
+  Problem problem({1, 2, -1}, rosenbrock);
+  auto const jacobian = problem.evaluate().second;
+  auto const kernel = attn::optim::tangent_kernel(problem.ctx, problem);
+  std::size_t const n = jacobian.size();
+  ASSERT_EQ(kernel.size(), n * n);
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j < n; ++j) {
+      double expected = 0;
+      for (std::size_t k = 0; k < 3; ++k) expected += jacobian[i][k] * jacobian[j][k];
+      EXPECT_EQ(kernel[i * n + j], expected);
+    }
+  }
+  Problem nothing({1}, [](Numbers const&, Numbers&, std::vector<Numbers>&) {});
+  EXPECT_THROW(attn::optim::tangent_kernel(nothing.ctx, nothing), attn::Error);
 }
 
 }  // namespace

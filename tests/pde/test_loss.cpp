@@ -1,4 +1,6 @@
 #include "attn/optim/gauss_newton.hpp"
+#include "attn/optim/tangent_kernel.hpp"
+#include "attn/pde/causal_weights.hpp"
 
 #include "pde/check_loss.hpp"
 
@@ -105,6 +107,105 @@ TEST(PdeResiduals, ARandomPartHasTheSizesAndThePlacesOfTheWhole) {
   residuals.residuals(again);
   EXPECT_EQ(all, again);
   EXPECT_THROW(residuals.draw(12, {}), attn::Error);
+}
+
+/// A term's points with weights are so many terms of one point each.
+template <class Residual>
+void expect_sum_of_points(Derivative derivative, attn::pde::Points const& points, std::size_t groups) {
+  using Ord = typename Residual::Orders;
+  Ctx ctx(7);
+  attn::models::PinnsFormer<attn::Softmax> const model(ctx, small);
+  auto const options = some_options(derivative);
+  attn::pde::Term<Residual> whole{"equation", {}, points, false, 0.7};
+  auto const evaluate = [&](auto const& term) {
+    double const loss = attn::pde::loss_and_gradient<Ord>(ctx, model, std::tuple(term), options).total;
+    return std::pair(loss, attn::host_copy(ctx.parameters.gradients()));
+  };
+  double loss = 0;
+  std::vector<double> gradient;
+  for (std::size_t i = 0; i < groups; ++i) {
+    whole.weights.push_back(std::sin(1.0 + double(i)) + 1);
+    auto const [one, d_one] = evaluate(attn::pde::detail::selected<Ord>(
+        attn::pde::Term<Residual>{"equation", {}, points, false, 0.7 * whole.weights[i] / double(groups)}, {i}));
+    loss += one;
+    gradient.resize(d_one.size());
+    for (std::size_t k = 0; k < d_one.size(); ++k) gradient[k] += d_one[k];
+  }
+  auto const [all, d_all] = evaluate(whole);
+  EXPECT_NEAR(all, loss, 1e-13 * loss);
+  double apart = 0, length = 0;
+  for (std::size_t k = 0; k < gradient.size(); ++k) {
+    apart += std::pow(d_all[k] - gradient[k], 2);
+    length += std::pow(gradient[k], 2);
+  }
+  EXPECT_LT(apart, 1e-24 * length);
+  std::vector<double> r;
+  auto problem = attn::pde::residuals_of<Ord>(ctx, model, std::tuple(whole), options);
+  problem.residuals(r);
+  EXPECT_NEAR(problem.value(r).total, all, 1e-13 * all);
+  problem.pull_back(r);
+  auto const half = attn::host_copy(ctx.parameters.gradients());
+  for (std::size_t k = 0; k < half.size(); k += 17) EXPECT_NEAR(2 * half[k], d_all[k], 1e-12 * std::sqrt(length));
+  whole.weights.back() = -1;
+  EXPECT_THROW(evaluate(whole), attn::Error);
+  whole.weights.pop_back();
+  EXPECT_THROW(evaluate(whole), attn::Error);
+}
+
+TEST(PdeLoss, PointsMayHaveWeights) {
+  expect_sum_of_points<FirstOrder>(Derivative::total, some_points(), 11);
+  expect_sum_of_points<FirstOrder>(Derivative::column, some_points(), 11);
+}
+
+TEST(CausalWeights, FallWithTheResidualsOfEarlierTimes) {
+  MeasuredProblem problem;
+  auto term = std::get<0>(problem.terms);
+  term.points = attn::pde::grid({.x_low = -1, .x_high = 1, .t_low = 0, .t_high = 2}, 3, 4);
+  std::swap_ranges(&term.points.coordinates[0], &term.points.coordinates[2], &term.points.coordinates[20]);  // no order
+  auto const options = some_options(Derivative::total);
+  using Ord = FirstOrder::Orders;
+  std::vector<double> r;
+  attn::pde::residuals_of<Ord>(problem.ctx, problem.model, std::tuple(term), options).residuals(r);
+  ASSERT_EQ(r.size(), 12u * 3);
+  auto const mean_at = [&](double time) {  // over three points and three steps, of which r has the root
+    double sum = 0;
+    for (std::size_t i = 0; i < r.size(); ++i) sum += term.points[i / 3][1] == time ? r[i] * r[i] : 0;
+    return sum * 36 / 9;
+  };
+  term.weight = 3;  // matters no more than weights that are there already
+  term.weights.assign(12, 0.5);
+  auto const weights = attn::pde::causal_weights<Ord>(problem.ctx, problem.model, term, options, 2.0);
+  auto const times = attn::pde::linspace(0, 2, 4);
+  for (std::size_t i = 0; i < 12; ++i) {
+    double before = 0;
+    for (double const time : times) before += time < term.points[i][1] ? mean_at(time) : 0;
+    EXPECT_NEAR(weights[i], std::exp(-2 * before), 1e-13) << i;
+  }
+  EXPECT_EQ(*std::max_element(weights.begin(), weights.end()), 1);
+  EXPECT_LT(*std::min_element(weights.begin(), weights.end()), 0.9);
+  EXPECT_THROW(attn::pde::causal_weights<Ord>(problem.ctx, problem.model, term, options, -1.0), attn::Error);
+  auto measured = std::get<1>(problem.terms);
+  measured.points.data[4] = std::nan("");
+  EXPECT_THROW(attn::pde::causal_weights<Ord>(problem.ctx, problem.model, measured, options, 1.0), attn::Error);
+}
+
+TEST(TangentKernel, OfANetworkHasTheLengthsOfItsPulledBackResiduals) {
+  MeasuredProblem problem;
+  auto residuals = problem.residuals();
+  residuals.draw(2, {.seed = 3});
+  auto const sizes = residuals.sizes();
+  EXPECT_EQ(sizes, (std::array<std::size_t, 2>{6, 2}));
+  auto const kernel = attn::optim::tangent_kernel(problem.ctx, residuals);
+  ASSERT_EQ(kernel.size(), 64u);
+  std::vector<double> w(8);
+  for (std::size_t i = 0; i < w.size(); ++i) w[i] = std::sin(1.0 + 7 * double(i));
+  residuals.pull_back(w);
+  double length = 0, expected = 0;
+  for (double const g : attn::host_copy(problem.ctx.parameters.gradients())) length += g * g;
+  for (std::size_t i = 0; i < 64; ++i) expected += w[i / 8] * kernel[i] * w[i % 8];
+  EXPECT_NEAR(length, expected, 1e-12 * expected);
+  problem.ctx.parameters.set("*", {.trained = false});
+  for (double const k : attn::optim::tangent_kernel(problem.ctx, residuals)) EXPECT_EQ(k, 0);
 }
 
 }  // namespace

@@ -131,6 +131,33 @@ TEST_F(TrainPde, ResumptionContinuesToTheSameBits) {
   expect_resumable({"--optimizer", "adam"});
 }
 
+TEST_F(TrainPde, TimesThatComeFirstMayBeLearnedFirst) {
+  double const plain = expect_trained({})["loss_residual"];
+  io::Json const causal = expect_trained({"--causal", "0.02"});
+  EXPECT_EQ(causal["causal"], 0.02);
+  EXPECT_LT(causal["loss_residual"].get<double>(), 0.9 * plain);  // points behind the first time weigh less than 1
+  auto const least = io::read_csv(folder / "run/metrics.csv").numbers("least_causal_weight");
+  EXPECT_GT(least.front(), 0);
+  EXPECT_LT(least.front(), 1);
+  expect_resumable({"--causal", "0.02", "--problem", "reaction"});
+}
+
+TEST_F(TrainPde, ShowsSpectraOfTheTangentKernel) {
+  expect_trained({"--spectrum", "3"});
+  auto const table = io::read_csv(folder / "run/spectrum.csv");
+  // Three points, or pairs, of each term, and five steps of a pseudo-sequence where the term looks at all of them.
+  double all = 0, terms = 0;
+  auto const values = table.numbers("eigenvalue");
+  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+    if (table.rows[i][0] == "after") (table.rows[i][1] == "all" ? all : terms) += values[i];
+  }
+  EXPECT_GT(all, 0);
+  EXPECT_NEAR(all, terms, 1e-6 * all);  // the trace
+  EXPECT_TRUE(std::filesystem::exists(folder / "run/spectrum.csv"));
+  EXPECT_EQ(table.rows.size() % 4, 0u);
+  expect_refused({"--spectrum", "21"}, {"at most 20 points"});
+}
+
 TEST_F(TrainPde, SequencesOfOptimizersResumeToTheSameBits) {
   // The part of four steps ends after two: in the middle of a stage, and at the end of one.
   expect_resumable({"--problem", "reaction", "--optimizer", "gauss-newton", "--products", "4", "--step-points", "6"});

@@ -21,7 +21,8 @@
 
 namespace attn::pde {
 
-/// A part of the loss: `weight` times the mean of the square of `residual` over points, steps and (summed) equations.
+/// A part of the loss: `weight` times the mean of the square of `residual` over points, steps and (summed) equations,
+/// each point with a weight of its own where `weights` holds them.
 template <class R>
 struct Term {
   std::string name;
@@ -29,6 +30,7 @@ struct Term {
   Points points;                 ///< of a functor of pairs: the first partners, then the second ones
   bool first_step_only = false;  ///< of a pseudo-sequence
   double weight = 1;
+  std::vector<double> weights = {};  ///< of the points, or pairs, not negative; empty: 1 each
 };
 
 namespace detail {

@@ -7,6 +7,7 @@
 #include "attn/pde/share.hpp"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <string>
 #include <string_view>
@@ -80,13 +81,20 @@ class Residuals {
   }
 
   std::size_t size() const {
-    auto passes = make_passes();
-    return for_each(passes, [](auto const&, std::size_t) {});
+    auto const all = sizes();
+    return std::accumulate(all.begin(), all.end(), std::size_t(0));
+  }
+
+  /// How many residuals each term has.
+  std::array<std::size_t, sizeof...(R)> sizes() const {
+    auto const passes = make_passes();
+    return std::apply([](auto const&... pass) { return std::array<std::size_t, sizeof...(R)>{pass.count()...}; },
+                      passes);
   }
 
   void residuals(std::vector<double>& r) {
     auto passes = make_passes();
-    r.resize(for_each(passes, [](auto const&, std::size_t) {}));
+    r.resize(size());
     for_each(passes, [&](auto& pass, std::size_t first) {
       JetCtx jets(ctx_);
       find_columns(pass, jets);

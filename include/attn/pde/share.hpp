@@ -26,7 +26,11 @@ Term<R> selected(Term<R> const& term, std::vector<std::size_t> const& groups) {
       points.data.insert(points.data.end(), data, data + points.columns);
     }
   }
-  return {term.name, term.residual, std::move(points), term.first_step_only, term.weight};
+  std::vector<double> weights;
+  for (std::size_t const group : groups) {
+    if (!term.weights.empty()) weights.push_back(term.weights[group]);
+  }
+  return {term.name, term.residual, std::move(points), term.first_step_only, term.weight, std::move(weights)};
 }
 
 }  // namespace detail

@@ -58,6 +58,12 @@ class TermPass {
     std::size_t const columns = term.points.size() * std::size_t(term.points.columns);
     ATTN_CHECK(term.points.data.size() == columns, "pde::Loss: give the term \"", term.name, "\" ", columns,
                " numbers of data, got ", term.points.data.size());
+    ATTN_CHECK(term.weights.empty() || term.weights.size() == std::size_t(groups()), "pde::Loss: give the term \"",
+               term.name, "\" ", groups(), " weights of points, or none, got ", term.weights.size());
+    for (double const w : term.weights) {
+      ATTN_CHECK(w >= 0, "pde::Loss: give points of the term \"", term.name, "\" weights that are not negative, got ",
+                 w);
+    }
   }
 
   bool needs_columns() const {
@@ -91,7 +97,7 @@ class TermPass {
     });
   }
 
-  /// Numbers whose squares, times `factor`, are the weighted term.
+  /// Numbers whose squares, times `factor` and the weights of their points, are the weighted term.
   std::size_t count() const { return std::size_t(groups()) * std::size_t(used_steps() * Eval::equations); }
   double factor() const { return term_.weight / (static_cast<double>(groups()) * used_steps()); }
 
@@ -112,7 +118,7 @@ class TermPass {
     return text;
   }
 
-  /// The residuals, each times the root of `factor`, to `to`: forward passes alone.
+  /// The residuals, each times the root of `factor` and of its point's weight, to `to`: forward passes alone.
   template <class Model>
   void evaluate(JetCtx& ctx, Model const& model, double* to) {
     out_ = to;
@@ -261,12 +267,14 @@ class TermPass {
     std::vector<Real> d(by_column || only_residuals ? 0 : values.size(), Real(0));
     int const steps = options_.sequence.length, outputs = static_cast<int>(u.extent(2)), dimensions = Ord::coordinates;
     if (by_column) slopes->assign(plane * std::size_t(dimensions + 1), Real(0));
-    double const root = std::sqrt(factor()), slope_factor = cotangents_ != nullptr ? root : 2 * factor();
 
     Eval evaluation(term_.residual, outputs);
     std::vector<std::array<double, Ord::coordinates>> at(partners);
     double squares = 0;
     for (Index group = 0; group < count; ++group) {
+      double const weight = term_.weights.empty() ? 1 : term_.weights[std::size_t(first + group)];
+      double const root = std::sqrt(weight * factor());
+      double const slope_factor = cotangents_ != nullptr ? root : 2 * weight * factor();
       for (int i = 0; i < used_steps(); ++i) {
         std::array<double const*, partners> coordinates{}, data{};
         auto const token_of = [&](std::size_t p) { return (group + Index(p) * count) * steps + i; };
@@ -298,7 +306,7 @@ class TermPass {
           for (std::size_t e = 0; e < r.size(); ++e) out_[number + e] = root * r[e];
           continue;
         }
-        squares += evaluation(coordinates, data, cotangents_ != nullptr ? cotangents_ + number : nullptr);
+        squares += weight * evaluation(coordinates, data, cotangents_ != nullptr ? cotangents_ + number : nullptr);
         for (std::size_t p = 0; p < partners; ++p) {
           for (int o = 0; o < outputs; ++o) {
             std::size_t const element = std::size_t(token_of(p) * outputs + o);
