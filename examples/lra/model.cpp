@@ -2,25 +2,39 @@
 // the program runs.
 #include "lra/model.hpp"
 
+#include "attn/nn/precision.hpp"
+
 #include "lra/activations.hpp"
 #include "power_name.hpp"
 
 namespace lra {
 namespace {
 
-template <class Core>
+/// With numbers of T between the layers of the model.
+template <class Core, class T = float>
 class ModelOf final : public SequenceModel {
+  using In = std::conditional_t<std::same_as<T, Context::Scalar>, Context&, attn::nn::Context<Context::Space, T>>;
+
  public:
   ModelOf(Context& ctx, typename attn::models::SequenceClassifier<Core>::Config const& config) : model_(ctx, config) {}
 
   attn::nn::LossValue<Context> train(Context& ctx, Sequences const& sequences, Ids ids, Labels labels) const override {
-    auto [logits, tape] = model_.forward(ctx, sequences, ids);
-    auto const [loss, d_logits] = attn::nn::cross_entropy(ctx, logits, labels);
-    model_.backward(ctx, std::move(tape), d_logits);
+    In typed(ctx);
+    auto [logits, tape] = model_.forward(typed, sequences, ids);
+    auto const [loss, d_logits] = attn::nn::cross_entropy(ctx, attn::nn::converted<float>(ctx, logits), labels);
+    model_.backward(typed, std::move(tape), attn::nn::converted<T>(typed, d_logits));
     return loss;
   }
   Logits logits(Context& ctx, Sequences const& sequences, Ids ids) const override {
-    return model_.forward(ctx, sequences, ids).value;
+    In typed(ctx);
+    auto const logits = model_.forward(typed, sequences, ids).value;
+    if constexpr (std::same_as<T, float>) {
+      return logits;
+    } else {
+      Logits const wide = ctx.tensor(logits.extents());
+      attn::linalg::convert(ctx.exec, logits, wide);
+      return wide;
+    }
   }
 
  private:
@@ -47,6 +61,7 @@ std::unique_ptr<SequenceModel> make_full(Context& ctx, ModelSettings const& s, T
   using Core = attn::nn::SequenceAttention<Activation>;
   auto config = config_of<Core>(s, sizes);
   config.attention.activation = activation;
+  if (s.precision == "bf16") return std::make_unique<ModelOf<Core, attn::BFloat16>>(ctx, config);
   return std::make_unique<ModelOf<Core>>(ctx, config);
 }
 

@@ -70,6 +70,12 @@ void describe(io::SettingList& list, ModelSettings& m) {
   list("depth", m.depth, {.help = "Layers", .range = {0, 1000}, .model = true});
   list("hidden", m.hidden, {.help = "Width of the hidden layers", .range = {1, 1 << 20}, .model = true});
   list("dropout", m.dropout, {.help = "Dropout rate", .range = {0, 0.99}});
+  list("precision", m.precision,
+       {.help =
+            "Numbers between layers: fp32, or, with full attention, bf16 with sums, weights, losses and optimizer in "
+            "fp32",
+        .words = {"fp32", "bf16"},
+        .model = true});
 }
 
 void describe(io::SettingList& list, Recipe& r) {
@@ -217,6 +223,8 @@ void check(Settings const& settings) {
   complete(settings);
   ModelSettings const& m = settings.model;
   ATTN_CHECK(m.width % m.heads == 0, "--heads: give a divisor of the width ", m.width, ", got ", m.heads);
+  ATTN_CHECK(m.precision == "fp32" || m.attention == "full",
+             "--precision: give --attention full with bf16; the pseudo-inverse of nystrom needs the digits of fp32");
   ATTN_CHECK(m.taps == 0 || m.taps % 2 == 1, "--conv: give an odd number of taps, or 0 for none, got ", m.taps);
 }
 

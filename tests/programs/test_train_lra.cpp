@@ -53,6 +53,28 @@ class TrainLra : public ::testing::Test {
   Folder folder;
 };
 
+TEST_F(TrainLra, InBf16_TrainsNearlyAsInFp32_AndWeightsSayThePrecision) {
+  auto const losses = [&](char const* precision) {
+    Exit const exit = run({"--attention", "full", "--steps", "4", "--dropout", "0", "--precision", precision});
+    EXPECT_EQ(exit.code, 0) << exit.err;
+    EXPECT_EQ(only_run(folder / "run")["precision"], precision);
+    auto const table = io::read_csv(folder / "run" / "metrics.csv");
+    auto const column = std::ranges::find(table.columns, "loss") - table.columns.begin();
+    std::vector<double> all;
+    for (auto const& row : table.rows) all.push_back(std::stod(row.at(std::size_t(column))));
+    return all;
+  };
+  auto const wide = losses("fp32"), narrow = losses("bf16");
+  ASSERT_EQ(narrow.size(), 4u);
+  EXPECT_NE(narrow, wide);
+  for (std::size_t i = 0; i < wide.size(); ++i) EXPECT_NEAR(narrow[i], wide[i], 0.02 * wide[i]) << i;
+  Exit const judged = run({"--attention", "full", "--evaluate", "--weights",
+                           (folder / "run/weights.safetensors").string(), "--out", (folder / "judged").string()});
+  EXPECT_EQ(judged.code, 0) << judged.err;
+  EXPECT_EQ(only_run(folder / "judged")["precision"], "bf16");
+  expect_refused({"--precision", "bf16"}, {"--precision: give --attention full with bf16"});
+}
+
 TEST_F(TrainLra, ListopsGeneratesItself) {
   expect_trained({}, "listops");
   expect_trained({"--activation", "poly", "--scale", "dynamic", "--factors", "outer"}, "listops");

@@ -15,13 +15,14 @@ namespace detail {
 /// y_r = dropout(words[id_r] + positions[position_r]).
 template <class T>
 struct EmbedRows {
-  T const* words;
-  T const* positions;
+  using R = RealOf<T>;
+  R const* words;
+  R const* positions;
   int const* ids;
   int const* position_of;
   T* y;
   Index width;
-  DropoutMask<T> mask;
+  DropoutMask<R> mask;
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
     Index const at = row * width + column;

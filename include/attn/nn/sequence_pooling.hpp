@@ -15,11 +15,11 @@ struct PoolRows {
   int const* offsets;
   T* y;
   Index width;
-  T factor;
+  RealOf<T> factor;
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index sequence, Index column) const {
     using Value = typename Lanes::Value;
-    Value sum(T(0));
+    Value sum(RealOf<T>(0));
     for (int r = offsets[sequence]; r < offsets[sequence + 1]; ++r) sum += lanes.load(x + r * width + column);
     lanes.store(y + sequence * width + column, sum * Value(factor));
   }
@@ -31,7 +31,7 @@ struct UnpoolRows {
   int const* sequence_of;
   T* d_x;
   Index width;
-  T factor;
+  RealOf<T> factor;
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index row, Index column) const {
     using Value = typename Lanes::Value;
@@ -47,10 +47,11 @@ template <class Ctx>
 TensorOf<Ctx, 2> pool_sequences(Ctx& ctx, PackedSequences<typename Ctx::MemorySpace> const& sequences,
                                 ConstTensorOf<Ctx, 2> x) {
   using T = typename Ctx::Scalar;
+  using R = typename Ctx::Real;
   auto const y = ctx.tensor(sequences.batch(), x.extent(1));
   elementwise<T>(
       ctx.exec, "attn::pool_sequences", y.extent(0), y.extent(1),
-      detail::PoolRows<T>{x.data(), sequences.offsets.data(), y.data(), y.extent(1), T(1) / T(sequences.length)});
+      detail::PoolRows<T>{x.data(), sequences.offsets.data(), y.data(), y.extent(1), R(1) / R(sequences.length)});
   return y;
 }
 
@@ -59,10 +60,11 @@ template <class Ctx>
 TensorOf<Ctx, 2> unpool_sequences(Ctx& ctx, PackedSequences<typename Ctx::MemorySpace> const& sequences,
                                   ConstTensorOf<Ctx, 2> d_y) {
   using T = typename Ctx::Scalar;
+  using R = typename Ctx::Real;
   auto const d_x = ctx.tensor(sequences.rows(), d_y.extent(1));
   elementwise<T>(ctx.exec, "attn::unpool_sequences", d_x.extent(0), d_x.extent(1),
                  detail::UnpoolRows<T>{d_y.data(), sequences.sequence_of.data(), d_x.data(), d_x.extent(1),
-                                       T(1) / T(sequences.length)});
+                                       R(1) / R(sequences.length)});
   return d_x;
 }
 
