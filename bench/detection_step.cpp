@@ -9,15 +9,12 @@
 // and what the model's tensors took of it. With a peer, timm's XCiT in torchvision's Mask R-CNN takes the same step in
 // PyTorch, on the same number of threads and all processors, in turns with ours. --profile prints where our time goes.
 #include "attn/activation/softmax.hpp"
-#include "attn/io/options.hpp"
 #include "attn/models/mask_rcnn_names.hpp"
 #include "attn/optim/adamw.hpp"
 
 #include <sys/resource.h>
 
-#include "peak.hpp"
-#include "peers.hpp"
-#include "profile.hpp"
+#include "timed_steps.hpp"
 
 namespace {
 
@@ -135,14 +132,12 @@ class Trainer {
 
 struct Arguments {
   std::vector<std::string> cases = {"tiny/8/128/160/64", "small_12_p16/1/800/1333/512"};
-  double seconds = 10;
-  bool profile = false;
+  bench::TimedSteps timed;
 };
 
 void describe(attn::io::SettingList& list, Arguments& a) {
   list("cases", a.cases, {.help = "NAME/BATCH/HEIGHT/WIDTH/REGIONS, separated by commas"});
-  list("seconds", a.seconds, {.help = "That our steps are timed for, at least", .range = {0, 3600}});
-  list("profile", a.profile, {.help = "Print where our time goes"});
+  bench::describe(list, a.timed);
 }
 
 double most_gigabytes() {
@@ -156,34 +151,18 @@ void measure(Arguments const& a, std::string const& name, bench::Peers& peers) {
   Trainer trainer(c);
   auto const step = [&] { trainer(); };
   step();  // takes the memory
-  double const seconds = bench::turn(bench::by_clock(step), a.seconds);
-  std::printf("%-32s %td parameters %10.1f ms %8.2f images/s, %.2f GB, tensors %.2f GB\n", name.c_str(),
-              trainer.parameters(), seconds * 1e3, double(c.batch) / seconds, most_gigabytes(),
-              double(trainer.bytes()) * 1e-9);
-  std::fflush(stdout);
-  peers.compare("detection_step/" + name, bench::by_clock(step));
-  if (!a.profile) return;
-  constexpr int steps = 3;
-  bench::Profile profile;
-  for (int i = 0; i < steps; ++i) step();
-  profile.print(name, steps);
+  char memory[96];
+  std::snprintf(memory, sizeof memory, ", %td parameters, %.2f GB, tensors %.2f GB", trainer.parameters(),
+                most_gigabytes(), double(trainer.bytes()) * 1e-9);
+  bench::time_steps(a.timed, "detection_step/" + name, c.batch, step, peers, memory);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   bench::Peers peers(argc, argv, "detection_step.py");
-  Arguments a;
-  attn::io::SettingList settings;
-  describe(settings, a);
-  CLI::App app("Training steps of Mask R-CNN", "detection_step");
-  attn::io::add_options(app, settings);
-  CLI11_PARSE(app, argc, argv);
-  Kokkos::ScopeGuard const kokkos;
-  peers.use({"--threads", std::to_string(Exec().concurrency())});
-  std::printf("%s, commit %s, %d threads; the same number for PyTorch\n", attn::io::describe_machine().c_str(),
-              built_from_commit, Exec().concurrency());
-  for (std::string const& name : a.cases) measure(a, name, peers);
-  peers.print();
-  return 0;
+  return bench::step_program<Arguments>(argc, argv, peers, "detection_step", "Training steps of Mask R-CNN",
+                                        [&](Arguments const& a) {
+                                          for (std::string const& name : a.cases) measure(a, name, peers);
+                                        });
 }

@@ -7,7 +7,6 @@
 // steps within --seconds. With a peer, timm's model takes the same step in PyTorch, eager and compiled, on the same
 // number of threads and all processors, in turns with ours. --profile prints where our time goes.
 #include "attn/activation/softmax.hpp"
-#include "attn/io/options.hpp"
 #include "attn/models/swin_names.hpp"
 #include "attn/models/vit_names.hpp"
 #include "attn/models/xcit_names.hpp"
@@ -17,9 +16,7 @@
 #include <functional>
 #include <memory>
 
-#include "peak.hpp"
-#include "peers.hpp"
-#include "profile.hpp"
+#include "timed_steps.hpp"
 
 namespace {
 
@@ -80,15 +77,13 @@ std::function<void()> step_of(std::string const& name, Index batch) {
 struct Arguments {
   std::vector<std::string> models = {"deit_small_patch16_224", "swin_tiny_patch4_window7_224", "xcit_small_12_p16_224"};
   Index batch = 8;
-  double seconds = 10;
-  bool profile = false;
+  bench::TimedSteps timed;
 };
 
 void describe(attn::io::SettingList& list, Arguments& a) {
   list("models", a.models, {.help = "timm's names, separated by commas"});
   list("batch", a.batch, {.help = "Images of a step", .range = {1, 1e6}});
-  list("seconds", a.seconds, {.help = "That our steps are timed for, at least", .range = {0, 3600}});
-  list("profile", a.profile, {.help = "Print where our time goes"});
+  bench::describe(list, a.timed);
 }
 
 void measure(Arguments const& a, std::string const& model, bench::Peers& peers) {
@@ -98,33 +93,15 @@ void measure(Arguments const& a, std::string const& model, bench::Peers& peers) 
     return;
   }
   step();  // takes the memory
-  double const seconds = bench::turn(bench::by_clock(step), a.seconds);
-  std::printf("%-36s batch %td %10.1f ms %8.2f images/s\n", model.c_str(), a.batch, seconds * 1e3,
-              double(a.batch) / seconds);
-  std::fflush(stdout);
-  peers.compare("vision_step/" + model + "/" + std::to_string(a.batch), bench::by_clock(step));
-  if (!a.profile) return;
-  constexpr int steps = 3;
-  bench::Profile profile;
-  for (int i = 0; i < steps; ++i) step();
-  profile.print(model, steps);
+  bench::time_steps(a.timed, "vision_step/" + model + "/" + std::to_string(a.batch), a.batch, step, peers);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   bench::Peers peers(argc, argv, "vision_step.py");
-  Arguments a;
-  attn::io::SettingList settings;
-  describe(settings, a);
-  CLI::App app("Training steps of published vision models", "vision_step");
-  attn::io::add_options(app, settings);
-  CLI11_PARSE(app, argc, argv);
-  Kokkos::ScopeGuard const kokkos;
-  peers.use({"--threads", std::to_string(Exec().concurrency())});
-  std::printf("%s, commit %s, %d threads; the same number for PyTorch\n", attn::io::describe_machine().c_str(),
-              built_from_commit, Exec().concurrency());
-  for (std::string const& model : a.models) measure(a, model, peers);
-  peers.print();
-  return 0;
+  return bench::step_program<Arguments>(argc, argv, peers, "vision_step", "Training steps of published vision models",
+                                        [&](Arguments const& a) {
+                                          for (std::string const& model : a.models) measure(a, model, peers);
+                                        });
 }
