@@ -1,6 +1,7 @@
 #include "detection/training.hpp"
 
 #include "attn/data/image_files.hpp"
+#include "attn/detection/coco_json.hpp"
 #include "attn/detection/coco_writer.hpp"
 #include "attn/io/curve.hpp"
 #include "attn/io/output_directory.hpp"

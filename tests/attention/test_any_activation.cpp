@@ -118,7 +118,6 @@ void expect_same_bits_for_every_call(A const& a) {
 
 TEST(AnyActivation, GivesTheBitsOfWhatItHolds) {
   expect_same_bits_for_every_call(Softmax{});
-  expect_same_bits<float>(Sigmoid{.log_n = 1});
   expect_same_bits<J>(Poly<any_power, FixedScale>{{0.5}, {2}});
 }
 
@@ -157,7 +156,7 @@ TEST(AnyActivation, TrainsTheNumbersThatItIsBoundTo) {
 }
 
 TEST(AnyActivation, SaysWhichNumbersAreTrained) {
-  Any const softmax = Softmax{}, poly = Poly<3, DynamicScale>{}, none = Poly<3>{};
+  Any const softmax = Softmax{}, poly = Poly<3, DynamicScale>{}, none = Relu{};
   EXPECT_EQ(softmax.n_parameters(), 0);
   EXPECT_EQ(none.n_parameters(), 0);
   ASSERT_EQ(poly.n_parameters(), 1);

@@ -3,7 +3,7 @@
 
 #include "attn/data/file_images.hpp"
 #include "attn/data/fitted_image.hpp"
-#include "attn/detection/coco_json.hpp"
+#include "attn/detection/coco.hpp"
 #include "attn/detection/picture_plan.hpp"
 
 #include <filesystem>
