@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
       LayerNorm(ctx / "norm", {.width = 32}),
       Pooling(Pooled::mean, /*prefix=*/0),
       Linear(ctx / "head", {.inputs = 32, .outputs = 2})};
-  attn::optim::AdamW optimizer(ctx, {.learning_rate = 2e-3});
+  attn::optim::AdamW optimizer(ctx, {.learning_rate = 1e-3});
   Kokkos::View<int**, Kokkos::HostSpace> const tokens("tokens", 128, 8);
   Kokkos::View<int*, Kokkos::HostSpace> const labels("labels", 128);
 

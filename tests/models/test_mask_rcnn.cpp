@@ -63,19 +63,6 @@ TEST(MaskRcnn, HasThePublishedNumberOfParameters) {
   }
 }
 
-TEST(MaskRcnn, HasSizesByName) {
-  auto const names = models::mask_rcnn_names();
-  EXPECT_EQ(names.size(), 15u);
-  for (std::string const& name : names) {
-    auto const config = models::mask_rcnn_config<AnyActivation>(name, Softmax{});
-    ASSERT_TRUE(config) << name;
-    EXPECT_EQ(config->backbone.taps[3], config->backbone.depth - 1) << name;
-    EXPECT_EQ(config->backbone.width % config->backbone.heads, 0) << name;
-  }
-  EXPECT_EQ(models::xcit_taps(12), (std::array<Index, 4>{3, 5, 7, 11}));
-  EXPECT_FALSE(models::mask_rcnn_config<AnyActivation>("small_12_p17", Softmax{}));
-}
-
 TEST(MaskRcnn, HasTheLossesAndGradientsOfAnIndependentImplementation) {
   Ctx ctx;
   Model const model(ctx, small());
