@@ -118,6 +118,7 @@ void expect_same_bits_for_every_call(A const& a) {
 
 TEST(AnyActivation, GivesTheBitsOfWhatItHolds) {
   expect_same_bits_for_every_call(Softmax{});
+  expect_same_bits<float>(Sigmoid{.log_n = 1});
   expect_same_bits<J>(Poly<any_power, FixedScale>{{0.5}, {2}});
 }
 
@@ -156,7 +157,7 @@ TEST(AnyActivation, TrainsTheNumbersThatItIsBoundTo) {
 }
 
 TEST(AnyActivation, SaysWhichNumbersAreTrained) {
-  Any const softmax = Softmax{}, poly = Poly<3, DynamicScale>{}, none = Relu{};
+  Any const softmax = Softmax{}, poly = Poly<3, DynamicScale>{}, none = Poly<3>{};
   EXPECT_EQ(softmax.n_parameters(), 0);
   EXPECT_EQ(none.n_parameters(), 0);
   ASSERT_EQ(poly.n_parameters(), 1);
