@@ -1,5 +1,6 @@
 // train_detection: the figures of results that are given as files; bad input.
 #include "attn/io/json.hpp"
+#include "attn/io/safetensors.hpp"
 
 #include "programs/program.hpp"
 
@@ -147,6 +148,59 @@ TEST_F(TrainDetection, TrainsJudgesAndLooksAtPictures) {
   EXPECT_NE(most.err.find("1 pictures could not be read, the first because: "), std::string::npos) << most.err;
   EXPECT_NE(most.err.find("000000000002.jpg"), std::string::npos) << most.err;
   EXPECT_TRUE(std::filesystem::exists(folder / "most/pictures/000000000003.jpg"));
+}
+
+TEST_F(TrainDetection, TakesTheBackboneOfAClassifier) {
+  generate("6", "1");
+  ASSERT_EQ(train({"--epochs", "1"}).code, 0);
+  Path const weights = folder / "detector/weights.safetensors";
+  std::string const prefix = "backbone.";
+  auto const is_backbone = [&](std::string const& name) {
+    return name.starts_with(prefix) && !name.starts_with(prefix + "fpn");
+  };
+  // The names of a classifier of timm: no prefix, and another word for the embedding of positions.
+  auto const write_classifier = [&](Path const& path, std::string const& left_out) {
+    io::Safetensors const file(weights);
+    std::vector<io::Array> arrays;
+    arrays.reserve(file.tensors().size());
+    io::SafetensorsWriter classifier;
+    for (auto const& [name, _] : file.tensors()) {
+      std::string own = name.substr(std::min(prefix.size(), name.size()));
+      if (own.starts_with("pos_embeder.")) own = "pos_embed." + own.substr(12);
+      if (!is_backbone(name) || own == left_out) continue;
+      classifier.add(own, arrays.emplace_back(file.array(name)));
+    }
+    classifier.write(path);
+  };
+  Path const classifier = folder / "classifier.safetensors";
+  write_classifier(classifier, "");
+
+  // Without learning, parameters stay as they were read; what is no backbone begins anew.
+  std::filesystem::rename(weights, folder / "first.safetensors");
+  Exit const exit = train({"--epochs", "1", "--lr", "0", "--seed", "1", "--backbone-weights", classifier.string()});
+  ASSERT_EQ(exit.code, 0) << exit.err;
+  io::Safetensors const first(folder / "first.safetensors"), second(weights);
+  int same = 0, other = 0;
+  for (auto const& [name, entry] : first.tensors()) {
+    bool const is_buffer = name.find("running_") != std::string::npos || name.ends_with("num_batches_tracked");
+    if (is_buffer) continue;
+    bool const equal = first.array(name).bytes == second.array(name).bytes;
+    EXPECT_TRUE(equal || !is_backbone(name)) << name;
+    (is_backbone(name) ? same : other) += equal == is_backbone(name) ? 1 : 0;
+  }
+  EXPECT_GT(same, 30);
+  EXPECT_GT(other, 5);
+
+  std::filesystem::rename(weights, folder / "again.safetensors");
+  std::filesystem::copy_file(folder / "first.safetensors", weights);
+  write_classifier(classifier, "blocks.1.mlp.fc1.weight");
+  Exit const incomplete = train({"--backbone-weights", classifier.string()});
+  EXPECT_EQ(incomplete.code, 2);
+  EXPECT_NE(incomplete.err.find("has no blocks.1.mlp.fc1.weight"), std::string::npos) << incomplete.err;
+  write_classifier(classifier, "");
+  Exit const wide = train({"--width", "32", "--backbone-weights", classifier.string()});
+  EXPECT_EQ(wide.code, 2);
+  EXPECT_NE(wide.err.find("of the shape "), std::string::npos) << wide.err;
 }
 
 TEST_F(TrainDetection, RefusesBadInputOfADetector) {

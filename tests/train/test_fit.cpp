@@ -59,6 +59,7 @@ TEST(Fit, WithADirectory_LeavesMetricsCheckpointAndWeights) {
   Folder const folder("fit_files");
   ToyRun run;
   run.options.out = folder.path;
+  run.options.progress.line_seconds = 0;
   FitResult const result = run.fit();
   auto const table = io::read_csv(metrics_path(folder.path));
   EXPECT_EQ(table.columns, (std::vector<std::string>{"step", "epoch", "learning_rate", "gradient_norm",
@@ -79,6 +80,7 @@ TEST(Fit, WithADirectory_LeavesMetricsCheckpointAndWeights) {
   load_weights(weights_path(folder.path), other.ctx);
   EXPECT_EQ(value_of(other.task.evaluate((other.ctx.training = false, other.ctx)), "distance"), distance.back());
   EXPECT_NE(run.printed.str().find("epoch 4/4"), std::string::npos);
+  EXPECT_EQ(run.printed.str().find("nan"), std::string::npos) << "a mean of no step: " << run.printed.str();
 }
 
 TEST(Fit, WithoutADirectory_WritesNothing) {

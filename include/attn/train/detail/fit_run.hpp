@@ -224,10 +224,12 @@ class FitRun {
     step_numbers_.keep(ctx_, ++record_.step, numbers_there, clip_.norm());
   }
 
-  /// Waits for the steps so far, and takes what they measured.
+  /// Waits for the steps so far, and takes what they measured; nothing where they were read before.
   void read_numbers() {
+    auto steps = step_numbers_.take(ctx_);
+    if (steps.empty()) return;  // their means may have begun anew
     double const parts = double(options_.accumulate) * double(ranks_.size());
-    for (auto& [step, numbers, norm] : step_numbers_.take(ctx_)) {
+    for (auto& [step, numbers, norm] : steps) {
       shared_.add_numbers(numbers);
       check_finite(step, numbers.at(0), norm);
       norm_ = norm;
