@@ -115,6 +115,7 @@ struct Gradient {
   template <class Block>
   ATTN_FUNCTION void load_facts(Block const& block, int batch, Streamed const& tile, int stage) const {
     if constexpr (Rows::streams_facts) {
+      ATTN_ROLLED
       for (int i = block.thread(); i < streamed * Rows::fact_words; i += TileShape::threads) {
         int const row = i / Rows::fact_words, word = i % Rows::fact_words;
         bool const is_there = row < tile.count;
@@ -123,6 +124,7 @@ struct Gradient {
       }
     }
     if constexpr (Rows::marks_queries) {
+      ATTN_ROLLED
       for (int i = block.thread(); i < streamed; i += TileShape::threads) {
         block.write(Rows::mark_place(facts_of(stage), i), 0.0f);
       }
