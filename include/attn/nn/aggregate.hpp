@@ -94,7 +94,8 @@ struct Cross {
   Tensor<T, 3, Memory> x, memory;
   static constexpr auto tensors = std::tuple(&Cross::x, &Cross::memory);
 
-  operator Cross<T const, Memory>() const requires(!std::is_const_v<T>) { return {x, memory}; }
+  template <std::same_as<T const> U>
+  requires(!std::is_const_v<T>) operator Cross<U, Memory>() const { return {x, memory}; }
 };
 
 /// Queries and a memory, as tensors of a context.
