@@ -101,6 +101,17 @@ TEST(ErrorLoss, ShowsANaN) {
   }
 }
 
+TEST(ErrorLoss, RefusesNumbersThatMakeNoLoss) {
+  Ctx ctx;
+  attn_test::Array<double, 1> const y({2}, {1, 2});
+  for (double const delta : {-1.0, 0.0, std::nan("")}) {
+    EXPECT_NE(attn_test::error_of([&] {
+                mean_error(ctx, HuberError{.delta = delta}, y.tensor(), y.tensor());
+              }).find("HuberError: give a positive delta, got "),
+              std::string::npos);
+  }
+}
+
 TEST(ErrorLoss, RefusesShapesThatDoNotFit) {
   Ctx ctx;
   attn_test::Array<double, 1> const y({3}, {1, 2, 3}), t({2}, {1, 2}), none({0}, {});

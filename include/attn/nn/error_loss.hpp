@@ -8,7 +8,8 @@
 namespace attn::nn {
 
 /// A loss of one number: `f(prediction, target)` is a `ValueAndSlope`, its value and d value / d prediction. Optional:
-/// `f.right(prediction, target)`, 1 where a prediction counts as right and 0 elsewhere.
+/// `f.right(prediction, target)`, 1 where a prediction counts as right and 0 elsewhere; and `f.check()`, which throws
+/// where the numbers of `f` make no loss.
 template <class F, class T>
 concept ErrorFunction = std::copyable<F> && requires(F const f, T x) {
   { f(x, x) } -> std::same_as<ValueAndSlope<T>>;
@@ -45,6 +46,7 @@ struct HuberError {
     T const slope = attn::max(-bound, attn::min(bound, difference));
     return {slope * (difference - half * slope), slope};
   }
+  void check() const { ATTN_CHECK(delta > 0, "HuberError: give a positive delta, got ", delta); }
 };
 
 /// Of a logit z and the probability t that it stands for, t = 0 or 1 of classes:
@@ -145,6 +147,7 @@ auto mean_error(Ctx& ctx, F const& error, Y const& predictions,
       ErrorFunction<F, T>,
       "mean_error: write template <class T> ATTN_FUNCTION attn::nn::ValueAndSlope<T> operator()(T prediction, "
       "T target) const");
+  if constexpr (requires { error.check(); }) error.check();
   ATTN_CHECK(predictions.extents() == targets.extents() && predictions.size() > 0,
              "mean_error: give predictions, at least one, and targets of the same shape; got ", predictions.size(),
              " and ", targets.size(), " numbers");
