@@ -6,6 +6,7 @@
 #include <span>
 
 namespace train_detection {
+namespace {
 
 namespace models = attn::models;
 
@@ -40,6 +41,21 @@ models::MaskRcnnConfig<attn::AnyActivation> config_of(ModelSettings const& m, Re
     proposals->of_map = std::min(proposals->of_map, Index(2 * r.proposals));
   }
   return c;
+}
+
+}  // namespace
+
+Detector::Detector(Context& ctx, ModelSettings const& model, Recipe const& recipe)
+    : model_(ctx, config_of(model, recipe)), bf16_(model.precision == "bf16") {}
+
+std::array<double, 5> Detector::add_gradients(Context& ctx, Images const& images, Truths const& truths,
+                                              attn::RandomKey key) const {
+  return bf16_ ? add_gradients_in<attn::BFloat16>(ctx, images, truths, key)
+               : add_gradients_in<float>(ctx, images, truths, key);
+}
+
+std::vector<std::vector<attn::detection::Detection>> Detector::detect(Context& ctx, Images const& images) const {
+  return bf16_ ? detect_in<attn::BFloat16>(ctx, images) : detect_in<float>(ctx, images);
 }
 
 void load_backbone(io::Path const& path, Context& ctx) {

@@ -1,10 +1,10 @@
-/// The detector of train_detection: its sizes, and the activations that it may have.
+/// The detector of train_detection: its sizes, its precision, and the activations that it may have.
 #pragma once
 
 #include "attn/attention/activation_registry.hpp"
 #include "attn/models/mask_rcnn.hpp"
 
-#include <string>
+#include <array>
 #include <vector>
 
 #include "detection/settings.hpp"
@@ -13,13 +13,38 @@ namespace train_detection {
 
 using attn::Index;
 using Context = attn::nn::Context<Kokkos::DefaultExecutionSpace>;
-using Model = attn::models::MaskRcnn<attn::AnyActivation>;
+using Images = attn::models::DetectionImages<Context>;
+using Truths = attn::detection::Truths<Context::MemorySpace>;
 
 /// All that common trainers offer, and off: no attention.
 attn::ActivationRegistry<attn::AnyActivation> const& activations();
 
-/// The sizes and rules of what was chosen.
-attn::models::MaskRcnnConfig<attn::AnyActivation> config_of(ModelSettings const& model, Recipe const& recipe);
+/// A detector with the sizes, the rules and the precision that were chosen. Its parameters, and what it is given and
+/// returns, are fp32 in either precision.
+class Detector {
+ public:
+  /// Registers its parameters. Throws `attn::Error` where the sizes do not fit.
+  Detector(Context& ctx, ModelSettings const& model, Recipe const& recipe);
+
+  /// Adds the gradients of the losses to those of `ctx`; returns the losses, in the order of
+  /// `attn::detection::DetectorLosses`. `key` decides what is sampled. Waits.
+  std::array<double, 5> add_gradients(Context& ctx, Images const& images, Truths const& truths,
+                                      attn::RandomKey key) const;
+
+  /// What is found in each image, with masks. Waits.
+  std::vector<std::vector<attn::detection::Detection>> detect(Context& ctx, Images const& images) const;
+
+ private:
+  // The same with numbers of T between the layers: compiled in fp32.cpp and bf16.cpp.
+  template <class T>
+  std::array<double, 5> add_gradients_in(Context& ctx, Images const& images, Truths const& truths,
+                                         attn::RandomKey key) const;
+  template <class T>
+  std::vector<std::vector<attn::detection::Detection>> detect_in(Context& ctx, Images const& images) const;
+
+  attn::models::MaskRcnn<attn::AnyActivation> model_;
+  bool bf16_;
+};
 
 /// Weights of a classifier, XCiT with a head, into the backbone of a detector; what only detectors have stays as it was
 /// drawn. Throws where the file lacks a number of the backbone.

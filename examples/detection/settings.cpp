@@ -46,6 +46,10 @@ void describe(io::SettingList& list, ModelSettings& m) {
         .range = {0.1, 1e6},
         .model = true});
   list("drop-path", m.drop_path, {.help = "Rate at which branches of layers are left out", .range = {0, 0.99}});
+  list("precision", m.precision,
+       {.help = "Numbers between layers: fp32, or bf16 with sums, weights, losses, boxes and optimizer in fp32",
+        .words = {"fp32", "bf16"},
+        .model = true});
 }
 
 void describe(io::SettingList& list, Recipe& r) {

@@ -25,7 +25,8 @@ struct ModelSettings {
   std::optional<int> width, depth, heads, patch, pyramid, hidden, mask_depth;
   std::optional<double> anchor_scale, finest;
   double drop_path = 0.05;
-  int classes = 0;  // of the data, or of the weights
+  std::string precision = "fp32";  // of numbers between layers
+  int classes = 0;                 // of the data, or of the weights
 
   bool is_poly() const { return activation == "poly"; }
 };

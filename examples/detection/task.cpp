@@ -18,7 +18,7 @@ attn::Tensor<T, Rank, Memory> on_device(Context& ctx, std::vector<T> const& numb
   return tensor;
 }
 
-attn::models::DetectionImages<Context> images_of(Context& ctx, detection::DetectionBatch const& batch) {
+Images images_of(Context& ctx, detection::DetectionBatch const& batch) {
   auto const pixels =
       on_device<float, 4>(ctx, batch.pixels, {Index(batch.samples.size()), 3, batch.size.height, batch.size.width});
   return {pixels, batch.sizes()};
@@ -53,8 +53,8 @@ detection::CocoResult result_of(detection::Detection const& found, detection::De
 
 }  // namespace
 
-detection::CocoResults find(Context& ctx, Model const& model, detection::CocoImages const& images, std::size_t begin,
-                            std::size_t end, attn::data::UnreadableImages* unreadable) {
+detection::CocoResults find(Context& ctx, Detector const& detector, detection::CocoImages const& images,
+                            std::size_t begin, std::size_t end, attn::data::UnreadableImages* unreadable) {
   ctx.training = false;
   detection::CocoResults results;
   results.has_masks = true;
@@ -70,7 +70,7 @@ detection::CocoResults find(Context& ctx, Model const& model, detection::CocoIma
     }
     detection::collate(batch, /*with_masks=*/false);
     ctx.begin_step();
-    auto const found = model.detect<Context>(ctx, images_of(ctx, batch));
+    auto const found = detector.detect(ctx, images_of(ctx, batch));
     for (auto const& detection : found[0]) {
       results.results.push_back(result_of(detection, batch.samples[0], images.annotations()));
     }
@@ -78,10 +78,10 @@ detection::CocoResults find(Context& ctx, Model const& model, detection::CocoIma
   return results;
 }
 
-DetectionTask::DetectionTask(Context& ctx, Model const& model, Pictures const& train, Pictures const& val,
+DetectionTask::DetectionTask(Context& ctx, Detector const& detector, Pictures const& train, Pictures const& val,
                              Settings const& settings)
     : ctx_(ctx),
-      model_(model),
+      detector_(detector),
       train_(train),
       val_(val),
       settings_(settings),
@@ -112,11 +112,11 @@ attn::Tensor<float const, 1> DetectionTask::step(Context& ctx, bool) {
   detection::DetectionBatch const& batch = stream_->next();
   auto const images = images_of(ctx, batch);
   Index const objects = Index(batch.labels.size());
-  detection::Truths<Memory> const truths{
+  Truths const truths{
       on_device<float, 2>(ctx, batch.boxes, {objects, 4}), on_device<std::int32_t, 1>(ctx, batch.labels, {objects}),
       on_device<std::uint8_t, 3>(ctx, batch.masks, {objects, batch.size.height, batch.size.width}), batch.first};
   auto const key = attn::subkey(attn::subkey(ctx.random, "samples"), ctx.step);
-  auto const parts = model_.accumulate_gradients<Context>(ctx, images, truths, key).values();
+  auto const parts = detector_.add_gradients(ctx, images, truths, key);
   std::vector<float> numbers = {0};
   for (double const part : parts) {
     numbers[0] += float(part);
@@ -131,7 +131,7 @@ attn::train::Metrics DetectionTask::measured() const {
 }
 
 attn::train::Metrics DetectionTask::evaluate(Context& ctx) {
-  results_ = find(ctx, model_, *val_.images, 0, val_.images->size());
+  results_ = find(ctx, detector_, *val_.images, 0, val_.images->size());
   auto const boxes = detection::evaluate_coco(*val_.coco, results_, detection::CocoRegion::box).figures;
   auto const masks = detection::evaluate_coco(*val_.coco, results_, detection::CocoRegion::mask).figures;
   return {{"box_ap", boxes[0]}, {"box_ap50", boxes[1]}, {"mask_ap", masks[0]}, {"mask_ap50", masks[1]}};

@@ -23,14 +23,15 @@ struct Pictures {
   std::unique_ptr<attn::data::UnreadableImages> unreadable = std::make_unique<attn::data::UnreadableImages>();
 };
 
-/// What a model finds in pictures `begin` to `end` of a source: results with ids, boxes and masks of the files. One
+/// What a detector finds in pictures `begin` to `end` of a source: results with ids, boxes and masks of the files. One
 /// that cannot be read stops everything, or is noted in `unreadable`.
-detection::CocoResults find(Context& ctx, Model const& model, detection::CocoImages const& images, std::size_t begin,
-                            std::size_t end, attn::data::UnreadableImages* unreadable = nullptr);
+detection::CocoResults find(Context& ctx, Detector const& detector, detection::CocoImages const& images,
+                            std::size_t begin, std::size_t end, attn::data::UnreadableImages* unreadable = nullptr);
 
 class DetectionTask {
  public:
-  DetectionTask(Context& ctx, Model const& model, Pictures const& train, Pictures const& val, Settings const& settings);
+  DetectionTask(Context& ctx, Detector const& detector, Pictures const& train, Pictures const& val,
+                Settings const& settings);
 
   std::uint64_t steps_per_epoch() const { return batches_ / settings_.recipe.accumulate; }
   std::uint64_t items_per_step() const { return settings_.recipe.batch; }
@@ -49,7 +50,7 @@ class DetectionTask {
   using Batches = detection::DetectionBatches<detection::CocoImages>;
 
   Context& ctx_;
-  Model const& model_;
+  Detector const& detector_;
   Pictures const& train_;
   Pictures const& val_;
   Settings const& settings_;

@@ -191,10 +191,10 @@ int train(Settings& s, io::SettingList& list) {
   }
   ATTN_CHECK(same, "--data: train2017 and val2017 list other categories");
   Context ctx(s.seed);
-  Model const model(ctx, config_of(s.model, s.recipe));
+  Detector const detector(ctx, s.model, s.recipe);
   if (!s.weights.empty()) load_whole(s.weights, ctx);
   if (!s.backbone_weights.empty()) load_backbone(s.backbone_weights, ctx);
-  DetectionTask task(ctx, model, train, val, s);
+  DetectionTask task(ctx, detector, train, val, s);
 
   io::Json run = {{"name", title_of(s.model)}, {"parameters", ctx.parameters.count()}};
   io::Json decides = io::Json::object(), description = io::Json::object();
@@ -205,6 +205,7 @@ int train(Settings& s, io::SettingList& list) {
   description["classes"] = s.model.classes;
   description["categories"] = categories_of(*train.coco);
   run.update(decides);
+  if (s.model.precision == "fp32") decides.erase("precision");  // as checkpoints have it that are older than the choice
   auto const steps = Index(task.steps_per_epoch());
   StepDecay schedule{s.recipe.lr, Index(s.recipe.warmup), {}};
   for (std::uint64_t const epoch : s.recipe.decay_epochs) schedule.decays.push_back(Index(epoch) * steps);
@@ -252,9 +253,9 @@ void judge(Settings& s, io::SettingList& list) {
   if (s.model.classes == 0) s.model.classes = int(val.coco->categories.size());
   check_categories(*val.coco, description, s.weights);
   Context ctx(s.seed);
-  Model const model(ctx, config_of(s.model, s.recipe));
+  Detector const detector(ctx, s.model, s.recipe);
   load_whole(s.weights, ctx);
-  auto const results = find(ctx, model, *val.images, 0, val.images->size());
+  auto const results = find(ctx, detector, *val.images, 0, val.images->size());
   io::Json run = {{"name", title_of(s.model)}, {"weights", s.weights.string()}, {"parameters", ctx.parameters.count()}};
   figures_of(*val.coco, results, run);
   detection::write_coco_results(out / "detections.json", results.results);
@@ -286,13 +287,13 @@ void predict(Settings& s, io::SettingList& list) {
     coco.categories.push_back({i + 1, "class " + std::to_string(i + 1)});
   }
   Context ctx(s.seed);
-  Model const model(ctx, config_of(s.model, s.recipe));
+  Detector const detector(ctx, s.model, s.recipe);
   load_whole(s.weights, ctx);
   detection::CocoImages const images(
       coco, s.predict,
       {.sizes = detection::evaluation_sizes(s.data.test_side, s.data.test_most_side), .for_training = false});
   attn::data::UnreadableImages unreadable;
-  auto const results = find(ctx, model, images, 0, images.size(), &unreadable);
+  auto const results = find(ctx, detector, images, 0, images.size(), &unreadable);
   detection::write_coco_results(out / "predictions.json", results.results);
   draw_some(coco, results, s.predict, out / "pictures", s.score, images.size());
   say_unreadable(unreadable);

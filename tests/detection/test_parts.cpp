@@ -216,6 +216,28 @@ TEST(RegionAlign, AgreesWithTorchvisionForwardAndBackward) {
   }
 }
 
+/// In bf16 a sum of ones would end at 256.
+TEST(RegionAlign, OfNarrowMaps_SumsManyRegionsInFp32) {
+  Index const regions = 600;
+  std::vector<double> corners;
+  for (Index r = 0; r < regions; ++r) corners.insert(corners.end(), {0, 0, 12, 12});
+  attn_test::Array<float, 2> const boxes({regions, 4}, corners);
+  attn_test::Array<std::int32_t, 1> const images({regions});
+  RegionAlign const align({.size = 3, .strides = {4}, .finest = 20});
+  auto const gradients = [&](auto& ctx) {
+    using T = typename std::remove_cvref_t<decltype(ctx)>::Scalar;
+    auto const map = attn_test::random_array<T, 4>({1, 3, 3, 8}, 1);
+    auto [y, tape] = align.forward(ctx, RegionsOnMaps<T, Memory>{{map.tensor()}, boxes, images});
+    auto all = numbers(y);
+    attn_test::Array<T, 4> const d_y(y.extents(), std::vector<double>(std::size_t(y.size()), 1.0));
+    for (double const d : numbers(align.backward(ctx, std::move(tape), d_y.tensor())[0])) all.push_back(d);
+    return all;
+  };
+  Ctx<float> wide;
+  Ctx<BFloat16> narrow(wide);
+  EXPECT_SOUND(allclose(gradients(narrow), gradients(wide), 0x1p-6));
+}
+
 TEST(RegionAlign, IsAModule) {
   Ctx<double> ctx;
   RegionsOnMaps<double, Memory> in;

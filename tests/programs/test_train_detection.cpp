@@ -1,6 +1,9 @@
 // train_detection: the figures of results that are given as files; bad input.
+#include "attn/io/csv.hpp"
 #include "attn/io/json.hpp"
 #include "attn/io/safetensors.hpp"
+
+#include <algorithm>
 
 #include "programs/program.hpp"
 
@@ -201,6 +204,31 @@ TEST_F(TrainDetection, TakesTheBackboneOfAClassifier) {
   Exit const wide = train({"--width", "32", "--backbone-weights", classifier.string()});
   EXPECT_EQ(wide.code, 2);
   EXPECT_NE(wide.err.find("of the shape "), std::string::npos) << wide.err;
+}
+
+TEST_F(TrainDetection, InBf16_TrainsNearlyAsInFp32_AndWeightsSayThePrecision) {
+  generate("6", "2");
+  auto const losses = [&](std::string const& precision) {
+    Path const out = folder / precision;
+    Exit const exit = train({"--epochs", "1", "--precision", precision, "--out", out.string()});
+    EXPECT_EQ(exit.code, 0) << exit.err;
+    EXPECT_EQ(io::Json::parse(text_of(out / "results.json"))["precision"], precision);
+    auto const table = io::read_csv(out / "metrics.csv");
+    std::vector<double> first;
+    for (char const* const name : {"loss_anchor_class", "loss_anchor_box", "loss_class"}) {
+      auto const column = std::ranges::find(table.columns, name) - table.columns.begin();
+      first.push_back(std::stod(table.rows.at(0).at(std::size_t(column))));
+    }
+    return first;
+  };
+  auto const wide = losses("fp32"), narrow = losses("bf16");
+  EXPECT_NE(narrow, wide);
+  for (std::size_t i = 0; i < wide.size(); ++i) EXPECT_NEAR(narrow[i], wide[i], 0.03 * wide[i]) << i;
+  Exit const judged =
+      detect({"--data", (folder / "data").string(), "--weights", (folder / "bf16/weights.safetensors").string(),
+              "--evaluate", "--out", (folder / "judged").string()});
+  ASSERT_EQ(judged.code, 0) << judged.err;
+  EXPECT_TRUE(text_of(folder / "judged/detections.json") == text_of(folder / "bf16/detections.json"));
 }
 
 TEST_F(TrainDetection, RefusesBadInputOfADetector) {

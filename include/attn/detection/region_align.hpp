@@ -4,6 +4,7 @@
 #include "attn/core/rows.hpp"
 #include "attn/detection/corner_boxes.hpp"
 #include "attn/detection/detail/region_plan.hpp"
+#include "attn/linalg/convert.hpp"
 #include "attn/nn/feature_maps.hpp"
 
 #include <vector>
@@ -26,6 +27,7 @@ namespace detail {
 /// that of columns, and so is the mean: each pixel is read once for a bin, with the sum of its weights.
 template <class T>
 struct AlignRegions {
+  using S = AccumulatorOf<T>;
   static constexpr Index chunk = 8;
   PyramidOf<T const> maps;
   RegionPlan const* plans;
@@ -40,7 +42,7 @@ struct AlignRegions {
     T* const out = y + i * channels;
     BinPixels const down = plan.rows.pixels(bin / bins), across = plan.columns.pixels(bin % bins);
     if (down.begin >= down.end || across.begin >= across.end) {
-      row.for_columns(channels, [&](auto lanes, Index c) { lanes.store(out + c, row.value(T(0))); });
+      row.for_columns(channels, [&](auto lanes, Index c) { lanes.store(out + c, row.value(S(0))); });
       return;
     }
     PyramidMapOf<T const> const& map = maps.map[std::size_t(plan.level)];
@@ -50,15 +52,15 @@ struct AlignRegions {
         bool const is_first = top == down.begin && left == across.begin;
         Index const height = down.end - top < chunk ? down.end - top : chunk;
         Index const width = across.end - left < chunk ? across.end - left : chunk;
-        T of_row[chunk], of_column[chunk];
-        for (Index v = 0; v < height; ++v) of_row[v] = T(plan.rows.weight(bin / bins, top + v));
-        for (Index u = 0; u < width; ++u) of_column[u] = T(plan.columns.weight(bin % bins, left + u));
+        S of_row[chunk], of_column[chunk];
+        for (Index v = 0; v < height; ++v) of_row[v] = S(plan.rows.weight(bin / bins, top + v));
+        for (Index u = 0; u < width; ++u) of_column[u] = S(plan.columns.weight(bin % bins, left + u));
         T const* const corner = image + (top * map.width + left) * channels;
         Index const line = map.width * channels;
         row.for_columns(channels, [&](auto lanes, Index c) {
-          Value sum = is_first ? row.value(T(0)) : lanes.load(out + c);
+          Value sum = is_first ? row.value(S(0)) : lanes.load(out + c);
           for (Index v = 0; v < height; ++v) {
-            Value of_line(T(0));
+            Value of_line(S(0));
             for (Index u = 0; u < width; ++u) {
               of_line += Value(of_column[u]) * lanes.load(corner + v * line + u * channels + c);
             }
@@ -72,10 +74,12 @@ struct AlignRegions {
 };
 
 /// forward: y_rb += w_bp x_p; hence d_x_p = sum over r and b of w_bp d_y_rb. A row of a map adds up the regions that
-/// reach it, in their order: no two threads add to one number.
+/// reach it, in their order: no two threads add to one number. Sums are those of `AccumulatorOf<T>`, since many regions
+/// may reach a pixel.
 template <class T>
 struct AlignRegionsBackward {
-  PyramidOf<T> maps;
+  using S = AccumulatorOf<T>;
+  PyramidOf<S> maps;
   RegionPlan const* plans;
   Index regions, bins, images;
   T const* d_y;
@@ -84,18 +88,18 @@ struct AlignRegionsBackward {
   ATTN_FUNCTION void operator()(Row const& row, Index i) const {
     std::int32_t level = 0;
     while (i >= images * maps.map[std::size_t(level)].height) i -= images * maps.map[std::size_t(level++)].height;
-    PyramidMapOf<T> const& map = maps.map[std::size_t(level)];
+    PyramidMapOf<S> const& map = maps.map[std::size_t(level)];
     Index const channels = maps.channels, image = i / map.height, line = i % map.height;
-    T* const to = map.data + i * map.width * channels;
+    S* const to = map.data + i * map.width * channels;
     for (Index x = 0; x < map.width; ++x) {
-      row.for_columns(channels, [&](auto lanes, Index c) { lanes.store(to + x * channels + c, row.value(T(0))); });
+      row.for_columns(channels, [&](auto lanes, Index c) { lanes.store(to + x * channels + c, row.value(S(0))); });
     }
     for (Index r = 0; r < regions; ++r) {
       RegionPlan const& plan = plans[r];
       if (plan.level != level || plan.image != image || line < plan.first_row || line >= plan.end_row) continue;
       for (Index b = 0; b < bins; ++b) {
-        T const of_row = T(plan.rows.weight(b, line));
-        if (of_row != T(0)) add(row, plan, of_row, d_y + (r * bins + b) * bins * channels, to);
+        S const of_row = S(plan.rows.weight(b, line));
+        if (of_row != S(0)) add(row, plan, of_row, d_y + (r * bins + b) * bins * channels, to);
       }
     }
   }
@@ -103,15 +107,15 @@ struct AlignRegionsBackward {
  private:
   /// One line of bins to one row of the map.
   template <class Row>
-  ATTN_FUNCTION void add(Row const& row, RegionPlan const& plan, T of_row, T const* d_bins, T* to) const {
+  ATTN_FUNCTION void add(Row const& row, RegionPlan const& plan, S of_row, T const* d_bins, S* to) const {
     using Value = typename Row::Value;
     Index const channels = maps.channels;
     for (Index b = 0; b < bins; ++b) {
       BinPixels const across = plan.columns.pixels(b);
       for (Index x = across.begin; x < across.end; ++x) {
-        Value const weight = row.value(of_row * T(plan.columns.weight(b, x)));
+        Value const weight = row.value(of_row * S(plan.columns.weight(b, x)));
         row.for_columns(channels, [&](auto lanes, Index c) {
-          T* const at = to + x * channels + c;
+          S* const at = to + x * channels + c;
           lanes.store(at, lanes.load(at) + weight * lanes.load(d_bins + b * channels + c));
         });
       }
@@ -126,7 +130,7 @@ struct AlignRegionsBackward {
 /// four pixels, whose centres lie at halves ("aligned", with an adaptive ratio). A box of side s = sqrt(width height)
 /// is looked up on level floor(log2(s / finest + 1e-6)), 0 at least and the last at most (Lin et al. 2017).
 ///
-/// The gradient of the maps is summed in the order of the boxes; boxes have none.
+/// The gradient of the maps is summed in the order of the boxes, that of narrow maps in fp32; boxes have none.
 class RegionAlign {
  public:
   struct Config {
@@ -184,18 +188,24 @@ class RegionAlign {
     Index const regions = tape.plans.extent(0), channels = tape.maps[0][3], images = tape.maps[0][0];
     ATTN_CHECK(d_y.extents() == (Extents<4>{regions, config_.size, config_.size, channels}) && d_y.is_contiguous(),
                "RegionAlign::backward: give d_y the shape of y");
+    using S = AccumulatorOf<T>;
     std::vector<nn::MapsOf<Ctx>> d_maps;
+    for (auto const& extents : tape.maps) d_maps.push_back(ctx.tensor(extents));
+    typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
+    auto const sums = sums_for<S>(ctx, d_maps);
     Index rows = 0, elements = 0;
-    for (auto const& extents : tape.maps) {
-      d_maps.push_back(ctx.tensor(extents));
-      rows += extents[0] * extents[1];
-      elements += d_maps.back().size();
+    for (auto const& map : sums) {
+      rows += map.extent(0) * map.extent(1);
+      elements += map.size();
     }
     detail::AlignRegionsBackward<T> const kernel{
-        detail::pyramid_of<T>(d_maps, config_.strides), tape.plans.data(), regions, config_.size, images, d_y.data()};
+        detail::pyramid_of<S>(sums, config_.strides), tape.plans.data(), regions, config_.size, images, d_y.data()};
     Index const columns = std::max(Index(1), 16 * elements / std::max(Index(1), rows));  // a row is much work
     for_rows<T>(ctx.exec, "attn::RegionAlign::backward", rows,
                 HostExecutionSpace<typename Ctx::Space> ? columns : channels, kernel);
+    if constexpr (!std::same_as<S, T>) {
+      for (std::size_t l = 0; l < sums.size(); ++l) linalg::convert(ctx.exec, sums[l].rows(), d_maps[l].rows());
+    }
     tape = {};
     return d_maps;
   }
@@ -203,6 +213,19 @@ class RegionAlign {
   Config const& config() const { return config_; }
 
  private:
+  /// Where the gradients of the maps are summed: there, or where they are narrow, in wider memory.
+  template <class S, class Ctx>
+  static std::vector<Tensor<S, 4, typename Ctx::MemorySpace>> sums_for(Ctx& ctx,
+                                                                       std::vector<nn::MapsOf<Ctx>> const& d_maps) {
+    if constexpr (std::same_as<S, typename Ctx::Scalar>) {
+      return d_maps;
+    } else {
+      std::vector<Tensor<S, 4, typename Ctx::MemorySpace>> sums;
+      for (auto const& map : d_maps) sums.push_back(ctx.template tensor<S>(map.extents()));
+      return sums;
+    }
+  }
+
   template <class In>
   void check(char const* function, In const& in) const {
     ATTN_CHECK(in.maps.size() == config_.strides.size(), function, ": give ", config_.strides.size(), " maps, got ",

@@ -41,13 +41,14 @@ struct TakeSelected {
 /// x(row_i, ...) = scale d(i, ...); a row and column that are selected twice get the last.
 template <class T, class Memory>
 struct PutSelected {
+  using S = AccumulatorOf<T>;
   TakeSelected<T, Memory> selected;
   T const* d;
-  T scale;
+  S scale;
   T* x;
   ATTN_FUNCTION void operator()(Index i) const {
     Index const at = selected.place(i), count = selected.which.count;
-    for (Index k = 0; k < count; ++k) x[at + k] = scale * d[count * i + k];
+    for (Index k = 0; k < count; ++k) x[at + k] = T(scale * S(d[count * i + k]));
   }
 };
 
@@ -83,8 +84,9 @@ RegionLoss<Ctx> selected_error(Ctx& ctx, F const& error, nn::ConstTensorOf<Ctx, 
   detail::TakeSelected<T, Memory> const take{selection, x.data(), x.extent(1), taken.data()};
   detail::for_each(ctx.exec, "attn::selected_error::take", selection.size, take);
   auto const [loss, d_taken] = nn::mean_error(ctx, error, taken, targets);
-  detail::for_each(ctx.exec, "attn::selected_error::put", selection.size,
-                   detail::PutSelected<T, Memory>{take, d_taken.data(), T(factor), result.gradient.data()});
+  detail::for_each(
+      ctx.exec, "attn::selected_error::put", selection.size,
+      detail::PutSelected<T, Memory>{take, d_taken.data(), typename Ctx::Real(factor), result.gradient.data()});
   result.of_selected = loss;
   return result;
 }
