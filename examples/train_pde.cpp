@@ -63,6 +63,9 @@ class TrainPde {
     }
     Settings s = chosen_;
     s.common = common;
+    ATTN_CHECK(
+        s.precision == "fp32",
+        "--precision: leave it at fp32; derivatives of a network need more digits than numbers of two bytes have");
     Recipe const& recipe = recipes.at(s.problem);
     if (s.coefficient == 0) s.coefficient = recipe.coefficient;
     if (s.steps == 0) s.steps = recipe.steps;

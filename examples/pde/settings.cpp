@@ -77,6 +77,10 @@ void describe(io::SettingList& list, Settings& s) {
         .decides = false});
   list("scale-keys", s.scale_keys,
        {.help = "N of the factor 1/sqrt(N) of --scale fixed and dynamic", .range = {1, 1000000}, .model = true});
+  list("precision", s.precision,
+       {.help = "Numbers between layers: fp32 alone, for derivatives need more digits than numbers of two bytes have",
+        .words = {"fp32", "bf16", "fp16"},
+        .decides = false});
   list("chunk", s.chunk, {.help = "Points that pass the network at once", .range = {1, 100000}});
   list("samples", s.samples, {.help = "Measured points of a flow that are trained on", .range = {1, 10000000}});
   list("solution", s.solution,

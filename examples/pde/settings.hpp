@@ -44,6 +44,7 @@ struct Settings {
   attn::Index chunk = attn::pde::default_chunk;
   int samples = 2500;
   int watch_every = 0;  // 0: 1, and 100 for adam
+  std::string precision = "fp32";
   attn::train::SharingOptions sharing;
   attn::train::Every checkpoint_every = {.steps = 20};
   bool resume = false;

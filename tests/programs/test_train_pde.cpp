@@ -156,6 +156,7 @@ TEST_F(TrainPde, ShowsSpectraOfTheTangentKernel) {
   EXPECT_TRUE(std::filesystem::exists(folder / "run/spectrum.csv"));
   EXPECT_EQ(table.rows.size() % 4, 0u);
   expect_refused({"--spectrum", "21"}, {"at most 20 points"});
+  expect_refused({"--precision", "bf16"}, {"--precision: leave it at fp32; derivatives of a network need more digits"});
 }
 
 TEST_F(TrainPde, SequencesOfOptimizersResumeToTheSameBits) {
