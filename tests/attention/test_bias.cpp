@@ -155,6 +155,16 @@ TEST(Bias, IsInTheNorms) {
   }
 }
 
+// One query behind a block of 48, as windows of 49 have it, whose bias lies in lanes for the block alone.
+TEST(Bias, OfFewQueriesAtTheEnd_IsInTheNorms) {
+  auto const in = biased_inputs<float>({.queries = 49, .keys = 49, .width = 16, .value_width = 16});
+  auto const norms = run<Chosen, true, true>(in, plain(attn::Softmax{}), full());
+  auto const portable = run<Portable, true, true>(in, plain(attn::Softmax{}), full());
+  EXPECT_TRUE(bool(attn::testing::allclose(norms.frobenius, portable.frobenius, 1e-5)));
+  EXPECT_TRUE(bool(attn::testing::allclose(norms.jacobian, portable.jacobian, 1e-5)));
+  EXPECT_TRUE(bool(attn::testing::allclose(norms.out, portable.out, 1e-5)));
+}
+
 /// The host's kernels on one thread of several.
 struct Alone {
   using Exec = Kokkos::DefaultHostExecutionSpace;

@@ -54,9 +54,10 @@ struct BiasLanes<T, ScoreBias<T, Memory>> {
     std::fill_n(data + biases * bias_heads * blocks * n_keys * lanes, lanes, T(0));
   }
 
-  /// The rows of keys from `key` on, the lanes of queries from `query` on; without data where there is no such array.
+  /// The rows of keys from `key` on, the lanes of queries from `query` on; without data where they are not there: norms
+  /// take few queries at the end as a block, too.
   RowsOf<T> rows(Index b, Index h, int query, int key) const {
-    if (data == nullptr) return {nullptr, 0};
+    if (data == nullptr || query / lanes >= blocks) return {nullptr, 0};
     Index const block = (b % biases * bias_heads + h % bias_heads) * blocks + query / lanes;
     return {data + (block * n_keys + key) * lanes + query % lanes, lanes};
   }
