@@ -39,6 +39,47 @@ TEST(RandomBits, AreSetHalfOfTheTimeAtEveryPosition) {
   }
 }
 
+TEST(RandomRows, HaveWordsThatDifferByKeySequenceRowAndNumber) {
+  std::set<std::uint32_t> words;
+  for (std::uint64_t seed = 0; seed < 2; ++seed) {
+    for (std::uint64_t sequence = 0; sequence < 4; ++sequence) {
+      auto const rows = attn::random_rows({.seed = seed}, sequence);
+      for (std::uint32_t i = 0; i < 16; ++i) {
+        for (std::uint32_t n = 0; n < 16; ++n) words.insert(rows.row(i).word(n));
+      }
+    }
+  }
+  EXPECT_GE(words.size(), 2045u) << "two of 2048 draws are the same once in two thousand times";
+}
+
+// Each bit of a word is set half of the time, and no bit goes with one of its neighbours': of the next word, row or
+// sequence, or the word 8 before in the next row, as rows that start nearby would have it.
+TEST(RandomRows, HaveBitsThatGoWithNoNeighbours) {
+  constexpr std::uint32_t n_rows = 128, n_words = 256;
+  double const deviation = std::sqrt(double(n_rows * n_words)) / 2, half = n_rows * n_words / 2.0;
+  auto const rows = attn::random_rows({.seed = 5}, 1), others = attn::random_rows({.seed = 5}, 2);
+  int set[32] = {}, word[32] = {}, row[32] = {}, sequence[32] = {}, shifted[32] = {}, bit[32] = {};
+  for (std::uint32_t i = 0; i < n_rows; ++i) {
+    for (std::uint32_t n = 0; n < n_words; ++n) {
+      std::uint32_t const x = rows.row(i).word(n);
+      auto const count = [&](int(&to)[32], std::uint32_t y) {
+        for (int b = 0; b < 32; ++b) to[b] += int(y >> b & 1U);
+      };
+      count(set, x);
+      count(word, x ^ rows.row(i).word(n + 1));
+      count(row, x ^ rows.row(i + 1).word(n));
+      count(sequence, x ^ others.row(i).word(n));
+      count(shifted, x ^ rows.row(i + 1).word(n - 8));
+      count(bit, x ^ (x << 16 | x >> 16));
+    }
+  }
+  for (int b = 0; b < 32; ++b) {
+    for (int const* const counted : {set, word, row, sequence, shifted, bit}) {
+      EXPECT_NEAR(counted[b], half, 5 * deviation) << "bit " << b;
+    }
+  }
+}
+
 TEST(Subkeys, DifferByUseAndByName) {
   RandomKey const key{.seed = 9};
   std::set<std::uint64_t> streams = {key.stream};
