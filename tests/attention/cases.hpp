@@ -193,9 +193,9 @@ inline auto groups(int queries, int keys, attn::Window const& w = {.before = 1 <
 /// Runs forward and, unless told otherwise, backward. `make_activation` and `make_mask` are given the Arrays of the
 /// kernel's memory.
 template <class Kernel, bool with_norms = false, bool with_bias = false, bool with_backward = true, class T,
-          class MakeActivation, class MakeMask>
+          class MakeActivation, class MakeMask, class Dropout = attn::NoDropout>
 Outputs<T> run(Inputs<T> const& in, MakeActivation const& make_activation, MakeMask const& make_mask,
-               double score_scale = 0) {
+               double score_scale = 0, Dropout const& dropout = {}) {
   using Memory = typename Kernel::Exec::memory_space;
   using X = attn::Tensor<T, 4, Memory>;
   using R = attn::RealOf<T>;
@@ -242,15 +242,15 @@ Outputs<T> run(Inputs<T> const& in, MakeActivation const& make_activation, MakeM
     }
   }();
   using Bias = std::remove_const_t<decltype(bias)>;
-  attn::AttentionOptions<M, attn::NoNorms, attn::Fp32Products, Bias> const options{
-      .mask = mask, .score_scale = score_scale, .bias = bias};
+  attn::AttentionOptions<M, attn::NoNorms, attn::Fp32Products, Bias, Dropout> const options{
+      .mask = mask, .score_scale = score_scale, .bias = bias, .dropout = dropout};
   if constexpr (with_norms) {
     std::size_t const n = std::size_t(s.batch * s.heads);
     T *const frobenius = unset(n), *const jacobian = unset(n);
     attn::AttentionNorms<T, Memory> const norms{{frobenius, {s.batch, s.heads}}, {jacobian, {s.batch, s.heads}}};
     Kernel::forward(exec, a, q, k, v, out, saved,
-                    attn::AttentionOptions<M, attn::AttentionNorms<T, Memory>, attn::Fp32Products, Bias>{
-                        mask, score_scale, norms, bias});
+                    attn::AttentionOptions<M, attn::AttentionNorms<T, Memory>, attn::Fp32Products, Bias, Dropout>{
+                        .mask = mask, .score_scale = score_scale, .norms = norms, .bias = bias, .dropout = dropout});
     exec.fence();
     result.frobenius = arrays.get(frobenius, n);
     result.jacobian = arrays.get(jacobian, n);

@@ -130,8 +130,10 @@ struct Spoilt {
   }
 };
 
-template <class A>
+template <class A, class Dropout_ = attn::NoDropout>
 struct EmulatedInputs {
+  using Dropout = Dropout_;
+
   A activation;
   Shape shape;
   AnyMask mask;
@@ -139,6 +141,7 @@ struct EmulatedInputs {
   double score_scale = 0;
   bool padding_is_nan = false;  ///< keys and values behind a sequence's length
   Spoilt spoilt = {};
+  Dropout dropout = {};
 
   Index rows() const { return shape.batch * shape.heads * shape.queries; }
   float scale() const {
@@ -152,8 +155,8 @@ template <class X>
 struct StoredInputs {
   Stored<X> q, k, v, d_out;
 
-  template <class A>
-  explicit StoredInputs(EmulatedInputs<A> const& in)
+  template <class A, class Dropout>
+  explicit StoredInputs(EmulatedInputs<A, Dropout> const& in)
       : q({in.shape.batch, in.shape.heads, in.shape.queries, in.shape.width}, in.layout,
           random_numbers(in.shape.q_size(), 1)),
         k({in.shape.batch, in.shape.kv_heads, in.shape.keys, in.shape.width}, in.layout,
@@ -186,18 +189,19 @@ struct EmulatedOutputs {
 };
 
 /// What a backward pass is given, and what it makes.
-template <class X, class A>
+template <class X, class A, class Dropout = attn::NoDropout>
 struct EmulatedBackward {
   using T = attn::Tensor<X, 4, Kokkos::HostSpace>;
   using Stats = attn::detail::StatsOf<A, float>;
-  using Inputs = attn::detail::TeamBackwardInputs<A, T, T, T, T, T, AnyMask, attn::NoBias, Stats, float>;
+  using Inputs = attn::detail::TeamBackwardInputs<A, T, T, T, T, T, AnyMask, attn::NoBias, Stats, float, Dropout>;
   static constexpr int n_parameters = attn::detail::parameter_count<A, float>;
 
   Inputs inputs;
   std::vector<float> facts, parts;
   Stored<X> d_q, d_k, d_v;
 
-  EmulatedBackward(EmulatedInputs<A> const& in, StoredInputs<X> const& stored, Stored<X> const& out, Stats* saved)
+  EmulatedBackward(EmulatedInputs<A, Dropout> const& in, StoredInputs<X> const& stored, Stored<X> const& out,
+                   Stats* saved)
       : inputs{in.activation,
                stored.q.tensor(),
                stored.k.tensor(),
@@ -207,7 +211,8 @@ struct EmulatedBackward {
                saved,
                in.mask,
                attn::NoBias(),
-               in.scale()},
+               in.scale(),
+               in.dropout},
         facts(std::size_t(2 * in.rows())),
         parts(std::size_t(in.rows() * n_parameters + 1)),
         d_q({in.shape.batch, in.shape.heads, in.shape.queries, in.shape.width}, in.layout),
@@ -230,7 +235,7 @@ template <class A>
 struct EmulatedStats {
   std::vector<attn::detail::StatsOf<A, float>> rows;
 
-  explicit EmulatedStats(EmulatedInputs<A> const& in) : rows(std::size_t(in.rows())) {}
+  explicit EmulatedStats(auto const& in) : rows(std::size_t(in.rows())) {}
   auto* saved() { return attn::RowActivation<A, float> ? rows.data() : nullptr; }
   std::vector<double> normalizers(A const& a) const {
     std::vector<double> all;
@@ -242,8 +247,8 @@ struct EmulatedStats {
 };
 
 /// Forward and backward by the kernels that CUDA would run.
-template <class K, class A>
-EmulatedOutputs run_emulated(EmulatedInputs<A> const& in, bool backward = true) {
+template <class K, class A, class Dropout>
+EmulatedOutputs run_emulated(EmulatedInputs<A, Dropout> const& in, bool backward = true) {
   using X = typename K::X;
   using T = attn::Tensor<X, 4, Kokkos::HostSpace>;
   constexpr cuda::Format F = K::format;
@@ -257,17 +262,18 @@ EmulatedOutputs run_emulated(EmulatedInputs<A> const& in, bool backward = true) 
 
   using ForwardTileShape = cuda::ForwardTileShape<F, K::width, K::length>;
   EmulatedOutputs result;
-  result.conflicts = emulate(cuda::Forward<F, K::width, ForwardTileShape, A, T, T, T, T, AnyMask>{
-      in.activation, q.tensor(), k.tensor(), v.tensor(), out.tensor(), stats.saved(), in.mask, in.scale(), aligned});
+  result.conflicts = emulate(cuda::Forward<F, K::width, ForwardTileShape, A, T, T, T, T, AnyMask, Dropout>{
+      in.activation, q.tensor(), k.tensor(), v.tensor(), out.tensor(), stats.saved(), in.mask, in.scale(), aligned,
+      in.dropout});
   result.out = out.numbers();
   result.gaps_are_untouched = out.gaps_are_untouched();
   result.stats = stats.normalizers(in.activation);
   if (!backward) return result;
 
-  EmulatedBackward<X, A> b(in, stored, out, stats.saved());
+  EmulatedBackward<X, A, Dropout> b(in, stored, out, stats.saved());
   auto const gradient = [&](auto part, T const& first, T const& second) {
     using TileShape = cuda::BackwardTileShape<F, K::width, part(), K::length>;
-    using Kernel = cuda::Gradient<F, K::width, TileShape, part(), typename EmulatedBackward<X, A>::Inputs, T, T>;
+    using Kernel = cuda::Gradient<F, K::width, TileShape, part(), decltype(b.inputs), T, T>;
     result.conflicts += emulate(Kernel{{b.inputs, b.facts.data(), b.parts.data()}, first, second, aligned});
   };
   using cuda::Part;
@@ -283,8 +289,8 @@ EmulatedOutputs run_emulated(EmulatedInputs<A> const& in, bool backward = true) 
 }
 
 /// The same by the reference, in double, for inputs rounded to X.
-template <class X, class A>
-EmulatedOutputs run_reference(EmulatedInputs<A> const& in) {
+template <class X, class A, class Dropout>
+EmulatedOutputs run_reference(EmulatedInputs<A, Dropout> const& in) {
   Shape const& s = in.shape;
   auto const rounded = [](attn::Extents<4> const& extents, Index n, std::uint64_t stream) {
     return Stored<double>(extents, {}, Stored<X>(extents, {}, random_numbers(n, stream)).numbers());
@@ -299,7 +305,8 @@ EmulatedOutputs run_reference(EmulatedInputs<A> const& in) {
   in.spoilt.spoil(2, v);
   in.spoilt.spoil(3, d_out);
   Stored<double> const out(out_extents, {}), d_q(q_extents, {}), d_k(k_extents, {}), d_v(v_extents, {});
-  attn::AttentionOptions<AnyMask> const options{.mask = in.mask, .score_scale = in.score_scale};
+  attn::AttentionOptions<AnyMask, attn::NoNorms, attn::Fp32Products, attn::NoBias, Dropout> const options{
+      .mask = in.mask, .score_scale = in.score_scale, .dropout = in.dropout};
   EmulatedOutputs result;
   auto const with = [&](auto const& a) {
     attn::reference::attention(a, q.tensor(), k.tensor(), v.tensor(), out.tensor(), options);
@@ -347,8 +354,8 @@ inline attn::testing::Verdict are_right(EmulatedOutputs const& got, EmulatedOutp
   if (!got.gaps_are_untouched) verdict &= attn::testing::Verdict("memory between the rows was written");
   return verdict;
 }
-template <class K, class A>
-attn::testing::Verdict emulated_is_right(EmulatedInputs<A> const& in) {
+template <class K, class A, class Dropout>
+attn::testing::Verdict emulated_is_right(EmulatedInputs<A, Dropout> const& in) {
   return are_right(run_emulated<K>(in), run_reference<typename K::X>(in), in.shape, promised_error(K::format));
 }
 

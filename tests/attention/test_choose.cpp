@@ -58,6 +58,7 @@ bool holds(std::string const& condition, Pass pass, CallTraits const& t) {
       {"norms, if wanted, from sums over a row", !gathers || t.sums_give_norms},
       {"no norms", !gathers},
       {"no bias", !t.has_bias},
+      {"no dropout", !t.drops},
       {"a polynomial whose sums over tokens cost less than its weights", t.is_linear},
       {"many sequences of fewer tokens than half a vector has lanes", t.is_short},
       {"tensor cores for these numbers and widths", t.has_tensor_cores},
@@ -93,9 +94,10 @@ TEST(Choose, IsWhatTheDocumentationSays_RowByRow) {
   ASSERT_EQ(rows.size(), 7u);
   std::map<std::string, int> served;
   for (Pass const pass : {Pass::forward, Pass::backward}) {
-    for (unsigned bits = 0; bits < 1u << 11; ++bits) {
+    for (unsigned bits = 0; bits < 1u << 12; ++bits) {
       auto const bit = [&](int i) { return (bits >> i & 1u) != 0; };
-      CallTraits const t{bit(0), bit(1), bit(2), bit(3), bit(4), bit(5), bit(6), bit(7), bit(8), bit(9), bit(10)};
+      CallTraits const t{bit(0), bit(1), bit(2), bit(3), bit(4),  bit(5),
+                         bit(6), bit(7), bit(8), bit(9), bit(10), bit(11)};
       for (Row const& row : rows) {
         bool fits = true;
         for (auto const& condition : row.conditions) fits = fits && holds(condition, pass, t);

@@ -39,15 +39,15 @@ cuda::WorkOrder order_of(Index count, Index heads, Index rows, int own) {
 }
 
 /// Forward and, for widths that have kernels for it, backward.
-template <class K, class A>
-EmulatedOutputs run_hopper(EmulatedInputs<A> const& in, bool in_turns = false) {
+template <class K, class A, class Dropout>
+EmulatedOutputs run_hopper(EmulatedInputs<A, Dropout> const& in, bool in_turns = false) {
   using X = typename K::X;
   Shape const& s = in.shape;
   StoredInputs<X> const stored(in);
   Stored<X> const out({s.batch, s.heads, s.queries, s.value_width}, in.layout);
   EmulatedStats<A> stats(in);
   using TileShape = cuda::HopperTileShape<K::width, K::consumers>;
-  cuda::HopperForward<K::format, K::width, TileShape, A, EmulatedMap, AnyMask> const forward{
+  cuda::HopperForward<K::format, K::width, TileShape, A, EmulatedMap, AnyMask, Dropout> const forward{
       in.activation,
       {stored.q.tensor(), 64},
       {stored.k.tensor(), TileShape::streamed},
@@ -58,7 +58,8 @@ EmulatedOutputs run_hopper(EmulatedInputs<A> const& in, bool in_turns = false) {
       {int(s.batch), int(s.heads), int(s.kv_heads), int(s.queries), int(s.keys)},
       in.scale(),
       order_of(s.batch, s.heads, s.queries, TileShape::own),
-      nullptr};
+      nullptr,
+      in.dropout};
   run_blocks(forward, in_turns);
   EmulatedOutputs result;
   result.out = out.numbers();
@@ -66,13 +67,13 @@ EmulatedOutputs run_hopper(EmulatedInputs<A> const& in, bool in_turns = false) {
   result.stats = stats.normalizers(in.activation);
   if constexpr (cuda::has_hopper_backward<K::format, K::width>) {
     using cuda::Part;
-    EmulatedBackward<X, A> b(in, stored, out, stats.saved());
+    EmulatedBackward<X, A, Dropout> b(in, stored, out, stats.saved());
     auto const map = [](Stored<X> const& x) { return EmulatedMap(x.tensor(), 64); };
     auto const gradient = [&](auto part, auto consumers, EmulatedMap const& own1, EmulatedMap const& own2,
                               EmulatedMap const& streamed1, EmulatedMap const& streamed2, EmulatedMap const& first,
                               EmulatedMap const& second) {
       using BackwardTileShape = cuda::HopperBackwardTileShape<K::width, consumers()>;
-      using Inputs = typename EmulatedBackward<X, A>::Inputs;
+      using Inputs = decltype(b.inputs);
       cuda::HopperGradient<K::format, K::width, BackwardTileShape, part(), Inputs, EmulatedMap> const kernel{
           {b.inputs, b.facts.data(), b.parts.data()},
           own1,
@@ -96,13 +97,22 @@ EmulatedOutputs run_hopper(EmulatedInputs<A> const& in, bool in_turns = false) {
   return result;
 }
 
-template <class K, class A>
-void expect_right(EmulatedInputs<A> const& in) {
+template <class K, class A, class Dropout = attn::NoDropout>
+void expect_right(EmulatedInputs<A, Dropout> const& in) {
   SCOPED_TRACE(name_of(in.shape));
   auto const got = run_hopper<K>(in);
   auto want = run_reference<typename K::X>(in);
   if constexpr (!cuda::has_hopper_backward<K::format, K::width>) want.d_q = want.d_k = want.d_v = want.parts = {};
   EXPECT_SOUND(are_right(got, want, in.shape, promised_error(K::format)));
+}
+
+TEST(CudaHopper, AgreesWithTheReference_WhereWeightsAreDropped) {
+  using K = HopperKernels<Bf16, 64>;
+  attn::AttentionDropout const dropout{.rate = 0.3, .key = {.seed = 4}};
+  for (AnyMask const& mask : {full(), window(9, 50)}) {
+    expect_right<K>(EmulatedInputs<attn::Softmax, attn::AttentionDropout>{
+        .activation = {}, .shape = square(150, 64), .mask = mask, .dropout = dropout});
+  }
 }
 
 TEST(CudaHopper, KeepsItsBits_WhicheverBlockTakesATile) {

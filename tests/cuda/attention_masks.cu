@@ -1,4 +1,4 @@
-// Every mask, an activation of a user, biases, and norms.
+// Every mask, an activation of a user, biases, dropout, and norms.
 #include "attn/attention/norms.hpp"
 
 #include "attention_calls.hpp"
@@ -43,6 +43,11 @@ void biases(View<float> const& x) {
   attn::ScoreBias<float> const bias{attn::Tensor(x), x};
   attend<float>(attn::Softmax{}, x, attn::with_bias(attn::AttentionOptions<>{}, bias));
   attend<float>(SquaredRelu{}, x, attn::with_bias(attn::AttentionOptions<attn::Causal>{}, bias));
+}
+
+void dropout(View<float> const& x) {
+  attend<float>(attn::Softmax{}, x,
+                attn::with_dropout(attn::AttentionOptions<>{}, attn::AttentionDropout{.rate = 0.1}));
 }
 
 void norms(View<float> const& x, View<Kokkos::Experimental::half_t> const& narrow, View<double> const& wide) {

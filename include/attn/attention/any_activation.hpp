@@ -76,41 +76,46 @@ class BasicAnyActivation {
   template <class Exec, class T, class Options>
   static constexpr bool names_call() {
     return ((std::same_as<Exec, typename Calls::Exec> && std::same_as<T, typename Calls::Scalar> &&
-             std::same_as<Options, typename Calls::Options>) ||
+             (std::same_as<Options, typename Calls::Options> ||
+              std::same_as<decltype(with_dropout(std::declval<Options>(), AttentionDropout{})),
+                           typename Calls::Options>)) ||
             ...);
   }
 
   // What `attention`, `attention_backward`, `describe` and `Saved` call.
 
-  template <class Exec, class X, class T, class Memory, class M, class Norms, class Products, class Bias>
+  template <class Exec, class X, class T, class Memory, class M, class Norms, class Products, class Bias, class Dropout>
   void attend(Exec const& exec, X const& q, auto const& k, auto const& v, auto const& out,
               Saved<BasicAnyActivation, T, Memory> const& saved,
-              AttentionOptions<M, Norms, Products, Bias> const& options) const {
-    using Call = AttentionCall<Exec, std::remove_const_t<typename X::Scalar>, M, Norms, Products, Bias>;
-    if constexpr (is_named<Call>()) call<Call>().forward(held_, exec, q, k, v, out, saved.memory(), options);
-  }
-
-  template <class Exec, class X, class T, class Memory, class M, class Norms, class Products, class Bias>
-  void attend_backward(Exec const& exec, X const& q, auto const& k, auto const& v, auto const& out,
-                       Saved<BasicAnyActivation, T, Memory> const& saved, auto const& d_out, auto const& d_q,
-                       auto const& d_k, auto const& d_v,
-                       AttentionOptions<M, Norms, Products, Bias> const& options) const {
-    using Call = AttentionCall<Exec, std::remove_const_t<typename X::Scalar>, M, NoNorms, Products, Bias>;
+              AttentionOptions<M, Norms, Products, Bias, Dropout> const& options) const {
+    using Call =
+        Serving<AttentionCall<Exec, std::remove_const_t<typename X::Scalar>, M, Norms, Products, Bias, Dropout>>;
     if constexpr (is_named<Call>()) {
-      call<Call>().backward(held_, exec, q, k, v, out, saved.memory(), d_out, d_q, d_k, d_v,
-                            {.mask = options.mask,
-                             .score_scale = options.score_scale,
-                             .norms = {},
-                             .bias = options.bias,
-                             .path = options.path});
+      call<Call>().forward(held_, exec, q, k, v, out, saved.memory(), options_of<Call>(options, options.norms));
     }
   }
 
-  template <class Exec, class X, class M, class Norms, class Products, class Bias>
+  template <class Exec, class X, class T, class Memory, class M, class Norms, class Products, class Bias, class Dropout>
+  void attend_backward(Exec const& exec, X const& q, auto const& k, auto const& v, auto const& out,
+                       Saved<BasicAnyActivation, T, Memory> const& saved, auto const& d_out, auto const& d_q,
+                       auto const& d_k, auto const& d_v,
+                       AttentionOptions<M, Norms, Products, Bias, Dropout> const& options) const {
+    using Call =
+        Serving<AttentionCall<Exec, std::remove_const_t<typename X::Scalar>, M, NoNorms, Products, Bias, Dropout>>;
+    if constexpr (is_named<Call>()) {
+      call<Call>().backward(held_, exec, q, k, v, out, saved.memory(), d_out, d_q, d_k, d_v,
+                            options_of<Call>(options, NoNorms()));
+    }
+  }
+
+  template <class Exec, class X, class M, class Norms, class Products, class Bias, class Dropout>
   std::string describe(Pass pass, Exec const& exec, X const& q, auto const& k, auto const& v, auto const& out,
-                       AttentionOptions<M, Norms, Products, Bias> const& options) const {
-    using Call = AttentionCall<Exec, std::remove_const_t<typename X::Scalar>, M, Norms, Products, Bias>;
-    if constexpr (is_named<Call>()) return call<Call>().describe(held_, pass, exec, q, k, v, out, options);
+                       AttentionOptions<M, Norms, Products, Bias, Dropout> const& options) const {
+    using Call =
+        Serving<AttentionCall<Exec, std::remove_const_t<typename X::Scalar>, M, Norms, Products, Bias, Dropout>>;
+    if constexpr (is_named<Call>()) {
+      return call<Call>().describe(held_, pass, exec, q, k, v, out, options_of<Call>(options, options.norms));
+    }
   }
 
   /// What a forward pass with scores of type T in that memory keeps.
@@ -128,13 +133,32 @@ class BasicAnyActivation {
 
  private:
   template <class Call>
+  static constexpr bool is_listed = (std::same_as<Call, Calls> || ...);
+  /// The call of the list that serves one: itself, or the one that may drop weights besides.
+  template <class Call>
+  using Serving =
+      std::conditional_t<!is_listed<Call> && is_listed<typename Call::Dropping>, typename Call::Dropping, Call>;
+
+  template <class Call>
   static constexpr bool is_named() {
-    constexpr bool named = (std::same_as<Call, Calls> || ...);
-    static_assert(named,
-                  "AnyActivation: name this call of attention, attn::AttentionCall<execution space, scalar, mask, "
-                  "norms, products, bias>, in the list of attn::BasicAnyActivation<...>: its kernels are compiled for "
-                  "the calls of the list alone");
-    return named;
+    static_assert(
+        is_listed<Call>,
+        "AnyActivation: name this call of attention, attn::AttentionCall<execution space, scalar, mask, "
+        "norms, products, bias, dropout>, in the list of attn::BasicAnyActivation<...>: its kernels are compiled for "
+        "the calls of the list alone");
+    return is_listed<Call>;
+  }
+
+  /// The options of a call, in the types of the one that serves it.
+  template <class Call>
+  static typename Call::Options options_of(auto const& options, auto const& norms) {
+    typename Call::Options result{.mask = options.mask,
+                                  .score_scale = options.score_scale,
+                                  .norms = norms,
+                                  .bias = options.bias,
+                                  .path = options.path};
+    if constexpr (requires { result.dropout = options.dropout; }) result.dropout = options.dropout;
+    return result;
   }
 
   detail::ActivationTable<Calls...> const& table() const {

@@ -1,7 +1,7 @@
 /// Attention with any activation, forward and backward.
 ///
 ///   out_i = sum_j a(s_ij) v_j     with s_ij = score_scale q_i.k_j (+ bias_ij) over the keys j that the mask shows to
-///                                 query i
+///                                 query i; in training, weights a(s_ij) may be dropped (attention/dropout.hpp)
 #pragma once
 
 #include "attn/attention/build_advice.hpp"
@@ -18,9 +18,10 @@ namespace attn {
 /// zero. O(B H N M (D + E)) less what the mask skips; no N x M matrix is stored. Asynchronous on `exec`. `saved` is
 /// filled with what `attention_backward` needs. Throws `attn::Error` where the shapes do not fit.
 template <ExecutionSpace Exec, class A, class Q, class K, class V, class O, class T, class Memory, Mask M = Full,
-          class Norms = NoNorms, class Products = Fp32Products, class Bias = NoBias>
+          class Norms = NoNorms, class Products = Fp32Products, class Bias = NoBias, class Dropout = NoDropout>
 void attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
-               Saved<A, T, Memory> const& saved, AttentionOptions<M, Norms, Products, Bias> const& options = {}) {
+               Saved<A, T, Memory> const& saved,
+               AttentionOptions<M, Norms, Products, Bias, Dropout> const& options = {}) {
   ProfilingRegion const region("attn::attention");
   Tensor const q_(q);
   Tensor const k_(k);
@@ -29,6 +30,7 @@ void attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v,
   detail::check_activation_concept<A, T>();
   detail::check_attention("attention", q_, k_, v_, out_);
   detail::check_bias<T, Memory>("attention", options.bias, q_, k_);
+  detail::check_dropout<T>("attention", options.dropout);
   detail::check_saved("attention", a, saved, q_, false);
   detail::check_norms("attention", options.norms, q_);
   detail::check_apart("attention", "out", out_, detail::Named{"q", q_}, detail::Named{"k", k_}, detail::Named{"v", v_});
@@ -45,9 +47,9 @@ void attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v,
 
 /// The same, with memory of its own for what is saved: `auto saved = attention(exec, Softmax{}, q, k, v, out);`
 template <ExecutionSpace Exec, class A, class Q, class K, class V, class O, Mask M = Full, class Norms = NoNorms,
-          class Products = Fp32Products, class Bias = NoBias>
+          class Products = Fp32Products, class Bias = NoBias, class Dropout = NoDropout>
 auto attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
-               AttentionOptions<M, Norms, Products, Bias> const& options = {}) {
+               AttentionOptions<M, Norms, Products, Bias, Dropout> const& options = {}) {
   using Out = decltype(Tensor(out));
   using T = AccumulatorOf<typename Out::Scalar>;
   detail::check_activation_concept<A, T>();
@@ -64,10 +66,11 @@ auto attention(Exec const& exec, A const& a, Q const& q, K const& k, V const& v,
 /// `out` and `saved` come from the forward pass, `options` are the same. Deterministic: the same bits for any number of
 /// threads. Weights are computed anew; no N x M matrix is stored.
 template <ExecutionSpace Exec, class A, class Q, class K, class V, class O, class T, class Memory, class DO, class DQ,
-          class DK, class DV, Mask M = Full, class Norms = NoNorms, class Products = Fp32Products, class Bias = NoBias>
+          class DK, class DV, Mask M = Full, class Norms = NoNorms, class Products = Fp32Products, class Bias = NoBias,
+          class Dropout = NoDropout>
 void attention_backward(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
                         Saved<A, T, Memory> const& saved, DO const& d_out, DQ const& d_q, DK const& d_k, DV const& d_v,
-                        AttentionOptions<M, Norms, Products, Bias> const& options = {}) {
+                        AttentionOptions<M, Norms, Products, Bias, Dropout> const& options = {}) {
   ProfilingRegion const region("attn::attention_backward");
   Tensor const q_(q);
   Tensor const k_(k);
@@ -80,6 +83,7 @@ void attention_backward(Exec const& exec, A const& a, Q const& q, K const& k, V 
   detail::check_activation_concept<A, T>();
   detail::check_attention("attention_backward", q_, k_, v_, out_);
   detail::check_bias<T, Memory>("attention_backward", options.bias, q_, k_);
+  detail::check_dropout<T>("attention_backward", options.dropout);
   detail::check_attention("attention_backward (gradients)", d_q_, d_k_, d_v_, d_out_);
   ATTN_CHECK(d_q_.extents() == q_.extents() && d_k_.extents() == k_.extents() && d_v_.extents() == v_.extents(),
              "attention_backward: give d_q, d_k and d_v the shapes of q, k and v");

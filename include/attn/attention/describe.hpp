@@ -13,9 +13,9 @@ namespace attn {
 /// q, k, v and out do. For an activation that is chosen at run time, what it holds is named behind that: "... of
 /// attn::Softmax". Where the program's own flags make it slow, it ends with `build_advice()`.
 template <Pass pass = Pass::forward, ExecutionSpace Exec, class A, class Q, class K, class V, class O, Mask M = Full,
-          class Norms = NoNorms, class Products = Fp32Products, class Bias = NoBias>
+          class Norms = NoNorms, class Products = Fp32Products, class Bias = NoBias, class Dropout = NoDropout>
 std::string describe(Exec const& exec, [[maybe_unused]] A const& a, Q const& q, K const& k, V const& v, O const& out,
-                     AttentionOptions<M, Norms, Products, Bias> const& options = {}) {
+                     AttentionOptions<M, Norms, Products, Bias, Dropout> const& options = {}) {
   Tensor const q_(q);
   Tensor const k_(k);
   Tensor const v_(v);

@@ -1,6 +1,7 @@
 /// AttentionOptions: mask, score scale and by-products of one call of attention.
 #pragma once
 
+#include "attn/attention/dropout.hpp"
 #include "attn/attention/mask.hpp"
 #include "attn/core/tensor.hpp"
 
@@ -74,7 +75,8 @@ struct ScoreBias {
 enum class AttentionPath { automatic, quadratic, linear };
 
 /// `AttentionOptions<Causal>{.score_scale = 0.125f}`. The types choose code, the values choose numbers.
-template <class M = Full, class Norms = NoNorms, class Products_ = Fp32Products, class Bias = NoBias>
+template <class M = Full, class Norms = NoNorms, class Products_ = Fp32Products, class Bias = NoBias,
+          class Dropout = NoDropout>
 struct AttentionOptions {
   using Products = Products_;
   static_assert(Mask<M>,
@@ -86,13 +88,21 @@ struct AttentionOptions {
   Norms norms = {};
   Bias bias = {};
   AttentionPath path = AttentionPath::automatic;
+  Dropout dropout = {};  ///< of weights, in training
 };
 
 /// `options` with a bias: `with_bias(AttentionOptions<Causal>{}, ScoreBias<float>{values, gradient})`.
-template <class M, class Norms, class Products, class Bias>
-AttentionOptions<M, Norms, Products, Bias> with_bias(AttentionOptions<M, Norms, Products> const& options,
-                                                     Bias const& bias) {
-  return {options.mask, options.score_scale, options.norms, bias, options.path};
+template <class M, class Norms, class Products, class Bias, class Dropout>
+AttentionOptions<M, Norms, Products, Bias, Dropout> with_bias(
+    AttentionOptions<M, Norms, Products, NoBias, Dropout> const& options, Bias const& bias) {
+  return {options.mask, options.score_scale, options.norms, bias, options.path, options.dropout};
+}
+/// `options` with another dropout: `with_dropout(AttentionOptions<Causal>{}, AttentionDropout{.rate = 0.1, .key =
+/// key})`.
+template <class M, class Norms, class Products, class Bias, class Before, class Dropout>
+AttentionOptions<M, Norms, Products, Bias, Dropout> with_dropout(
+    AttentionOptions<M, Norms, Products, Bias, Before> const& options, Dropout const& dropout) {
+  return {options.mask, options.score_scale, options.norms, options.bias, options.path, dropout};
 }
 
 }  // namespace attn

@@ -5,6 +5,7 @@
 ///   forward   w_ij = a(s_ij)           out_i = sum_j w_ij v_j
 ///   backward  d_w_ij = d_out_i.v_j     d_v_j += w_ij d_out_i     d_s_ij = pullback of d_w_i     d_bias_ij += d_s_ij
 ///             d_q_i = score_scale sum_j d_s_ij k_j               d_k_j += score_scale d_s_ij q_i
+/// Where weights are dropped, what passes between w_ij and v_j, either way, is multiplied by m_ij / (1 - rate).
 /// Query head h uses key head h / (H / H_kv).
 #pragma once
 
@@ -65,7 +66,8 @@ void add_bias_gradient(ScoreBias<R, Memory> const& bias, Index b, Index h, Index
 
 }  // namespace detail
 
-/// q (B, H, N, D), k (B, H_kv, M, D) -> weights (B, H, N, M); zero where the mask hides a key. O(B H N M D).
+/// q (B, H, N, D), k (B, H_kv, M, D) -> weights (B, H, N, M) before any is dropped; zero where the mask hides a key.
+/// O(B H N M D).
 template <class A, class Q, class K, class W, class Options = AttentionOptions<>>
 void attention_weights(A const& a, Q const& q, K const& k, W const& weights, Options const& options = {}) {
   using T = std::remove_const_t<typename W::Scalar>;
@@ -91,12 +93,14 @@ void attention(A const& a, Q const& q, K const& k, V const& v, O const& out, Opt
   for (Index b = 0; b < q.extent(0); ++b) {
     for (Index h = 0; h < q.extent(1); ++h) {
       Index const key_head = h / (q.extent(1) / k.extent(1));
+      attn::detail::HeadDropout<RealOf<T>, decltype(Options::dropout)> const drop(options.dropout, b * q.extent(1) + h);
       for (Index i = 0; i < q.extent(2); ++i) {
         auto const row = detail::weight_row<T>(a, q, k, options, scale, b, h, i);
         for (Index e = 0; e < v.extent(3); ++e) {
           T sum(0);
           for (int j = row.keys.begin; j < row.keys.end; ++j) {
-            sum += row.weights[static_cast<std::size_t>(j - row.keys.begin)] * T(v(b, key_head, j, e));
+            T const& w = row.weights[static_cast<std::size_t>(j - row.keys.begin)];
+            sum += drop(w, static_cast<int>(i), j) * T(v(b, key_head, j, e));
           }
           out(b, h, i, e) = static_cast<typename O::Scalar>(sum);
         }
@@ -120,6 +124,8 @@ void attention_backward(A const& a, Q const& q, K const& k, V const& v, DO const
       std::vector<T> sum_d_v(static_cast<std::size_t>(m * value_width), T(0));
       for (Index h = key_head * group; h < (key_head + 1) * group; ++h) {
         Row const a_row{options.mask.length(static_cast<int>(b), static_cast<int>(m)), static_cast<int>(h)};
+        attn::detail::HeadDropout<RealOf<T>, decltype(Options::dropout)> const drop(options.dropout,
+                                                                                    b * q.extent(1) + h);
         for (Index i = 0; i < q.extent(2); ++i) {
           auto const row = detail::weight_row<T>(a, q, k, options, scale, b, h, i);
           std::size_t const visible = row.weights.size();
@@ -127,11 +133,14 @@ void attention_backward(A const& a, Q const& q, K const& k, V const& v, DO const
           T delta(0);
           for (std::size_t r = 0; r < visible; ++r) {
             Index const j = row.keys.begin + static_cast<Index>(r);
+            auto const kept = [&](T const& x) { return drop(x, static_cast<int>(i), static_cast<int>(j)); };
+            T const w = kept(row.weights[r]);
             for (Index e = 0; e < value_width; ++e) {
               // forward: out_i += w_ij v_j; hence d_w_ij += d_out_i.v_j and d_v_j += w_ij d_out_i
               d_w[r] += T(d_out(b, h, i, e)) * T(v(b, key_head, j, e));
-              sum_d_v[static_cast<std::size_t>(j * value_width + e)] += row.weights[r] * T(d_out(b, h, i, e));
+              sum_d_v[static_cast<std::size_t>(j * value_width + e)] += w * T(d_out(b, h, i, e));
             }
+            d_w[r] = kept(d_w[r]);
             delta += row.weights[r] * d_w[r];
           }
           for (std::size_t r = 0; r < visible; ++r) {

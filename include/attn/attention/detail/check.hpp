@@ -80,6 +80,15 @@ void check_bias(char const* function, ScoreBias<R, BiasMemory> const& bias, Q co
              ": give the bias's gradient the shape of its values");
 }
 
+template <class T>
+void check_dropout(char const*, NoDropout const&) {}
+template <class T>
+void check_dropout(char const* function, AttentionDropout const& dropout) {
+  ATTN_CHECK(dropout.rate >= 0 && dropout.rate < 1, function, ": give a dropout a rate from 0 to less than 1, got ",
+             dropout.rate);
+  ATTN_CHECK(Real<T> || !dropout.is_on(), function, ": drop weights of real numbers alone; jets take no dropout");
+}
+
 template <class A, class T>
 constexpr void check_activation_concept() {
   static_assert(Activation<A, T> || ErasedActivation<A>,

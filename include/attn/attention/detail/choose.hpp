@@ -21,7 +21,8 @@ enum class AttentionKernel {
   team                   ///< team/
 };
 
-/// What the choice depends on. Types decide on all of them but the last four, which sizes and the device decide on.
+/// What the choice depends on. Types decide on all of them but the last five, on which numbers, sizes and the device
+/// do.
 struct CallTraits {
   bool on_host = false;           ///< the execution space is one of the host
   bool has_packs = false;         ///< the compiler takes vectors in functions that also run on devices: all but nvcc do
@@ -30,6 +31,7 @@ struct CallTraits {
   bool wants_norms = false;       ///< of the forward pass, norms or statistics of rows
   bool sums_give_norms = false;   ///< norms follow from sums over a row that is not complete yet
   bool has_bias = false;          ///< something is added to scores
+  bool drops = false;             ///< some weights are dropped
   bool is_linear = false;         ///< a polynomial of the score, whose sums over tokens cost less than its weights
   bool is_short = false;          ///< many sequences of fewer tokens than half a pack has lanes
   bool has_tensor_cores = false;  ///< the device has tensor cores for these numbers and widths
@@ -40,7 +42,7 @@ constexpr AttentionKernel choose(Pass pass, CallTraits const& t) {
   bool const gathers = pass == Pass::forward && t.wants_norms;
   if (t.on_host && t.has_packs && t.is_jet) return AttentionKernel::host_jets;
   if (t.on_host && t.has_packs && t.takes_packs && (!gathers || t.sums_give_norms)) {
-    if (t.is_linear && !gathers && !t.has_bias) return AttentionKernel::host_linear;
+    if (t.is_linear && !gathers && !t.has_bias && !t.drops) return AttentionKernel::host_linear;
     bool const in_lanes = t.is_short && !gathers && !t.has_bias;
     return in_lanes ? AttentionKernel::host_short_sequences : AttentionKernel::host;
   }

@@ -57,6 +57,11 @@ std::string host_region_name(Pass pass, AttentionKernel kernel) {
   return region_name(pass, "host, " + blocks + ", " + (sizeof(T) == 4 ? "fp32" : "fp64"));
 }
 
+/// Whether kernels of devices, where a dropout costs registers, are compiled twice for a call: with it and without.
+template <class Exec, class Options>
+inline constexpr bool leaves_out_dropout =
+    !HostExecutionSpace<Exec> && !std::same_as<decltype(Options::dropout), NoDropout>;
+
 /// The kernel that serves a call, and the name of its region.
 struct Choice {
   AttentionKernel kernel;
@@ -68,13 +73,18 @@ template <Pass pass, class A, class Exec, class Options, class Q, class K, class
 Choice choice_of([[maybe_unused]] Exec const& exec, [[maybe_unused]] A const& a, Options const& options,
                  [[maybe_unused]] Q const& q, [[maybe_unused]] K const& k, [[maybe_unused]] V const& v,
                  [[maybe_unused]] O const& out, [[maybe_unused]] Others const&... others) {
+  if constexpr (leaves_out_dropout<Exec, Options>) {
+    if (!options.dropout.is_on()) {
+      return choice_of<pass>(exec, a, with_dropout(options, NoDropout()), q, k, v, out, others...);
+    }
+  }
   constexpr CallTraits types = traits_of_types<Exec, A, Options, O, Q, K, V, Others...>();
   constexpr AttentionKernel by_types = choose(pass, types);
   constexpr bool may_be_linear = linear::may_serve<pass, Exec, A, Options, typename O::Scalar, Q, K, V, O, Others...>();
   ATTN_CHECK(
-      may_be_linear || options.path != AttentionPath::linear,
+      (may_be_linear && !options.dropout.is_on()) || options.path != AttentionPath::linear,
       "attention: take the linear path on hosts, in fp32 or fp64, with an activation that states its polynomial, "
-      "a mask that is Full, Causal, KeyPadding or Both of them, without bias and norms; got another call");
+      "a mask that is Full, Causal, KeyPadding or Both of them, without bias, norms and dropout; got another call");
   if constexpr (is_packed_host(by_types)) {
     using T = AccumulatorOf<typename O::Scalar>;
     static std::string const blocks = host_region_name<T>(pass, AttentionKernel::host),
@@ -82,6 +92,7 @@ Choice choice_of([[maybe_unused]] Exec const& exec, [[maybe_unused]] A const& a,
     CallTraits t = types;
     host::Shape const shape(q, k, v);
     t.is_short = host::are_short<T>(shape);
+    t.drops = options.dropout.is_on();
     if constexpr (may_be_linear) t.is_linear = linear::serves<T>(pass, a, options, shape);
     AttentionKernel const kernel = choose(pass, t);
     if constexpr (may_be_linear) {
@@ -111,6 +122,11 @@ Choice choice_of([[maybe_unused]] Exec const& exec, [[maybe_unused]] A const& a,
 template <class Exec, class A, class Q, class K, class V, class O, class Saved, class Options>
 void attention_forward(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
                        Saved const& saved, Options const& options) {
+  if constexpr (leaves_out_dropout<Exec, Options>) {
+    if (!options.dropout.is_on()) {
+      return attention_forward(exec, a, q, k, v, out, saved, with_dropout(options, NoDropout()));
+    }
+  }
   constexpr AttentionKernel by_types = kernel_by_types<Pass::forward, Exec, A, Options, O, Q, K, V>;
   Choice const choice = choice_of<Pass::forward>(exec, a, options, q, k, v, out);
   ProfilingRegion const region(choice.region);
@@ -149,6 +165,12 @@ template <class Exec, class A, class Q, class K, class V, class O, class Saved, 
 void attention_gradients(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
                          Saved const& saved, DO const& d_out, DQ const& d_q, DK const& d_k, DV const& d_v,
                          Options const& options) {
+  if constexpr (leaves_out_dropout<Exec, Options>) {
+    if (!options.dropout.is_on()) {
+      return attention_gradients(exec, a, q, k, v, out, saved, d_out, d_q, d_k, d_v,
+                                 with_dropout(options, NoDropout()));
+    }
+  }
   constexpr AttentionKernel by_types = kernel_by_types<Pass::backward, Exec, A, Options, O, Q, K, V, DO, DQ, DK, DV>;
   Choice const choice = choice_of<Pass::backward>(exec, a, options, q, k, v, out, d_out, d_q, d_k, d_v);
   ProfilingRegion const region(choice.region);

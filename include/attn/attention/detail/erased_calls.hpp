@@ -15,19 +15,22 @@
 namespace attn {
 
 /// The types of one call of attention: where it runs, what its tensors are of, and its options. With `Norms`, a forward
-/// pass alone: a backward pass has none.
+/// pass alone: a backward pass has none. One that drops weights also serves calls that drop none.
 template <ExecutionSpace Exec_ = Kokkos::DefaultExecutionSpace, class Scalar_ = float, Mask Mask_ = Full,
-          class Norms_ = NoNorms, class Products_ = Fp32Products, class Bias_ = NoBias>
+          class Norms_ = NoNorms, class Products_ = Fp32Products, class Bias_ = NoBias, class Dropout_ = NoDropout>
 struct AttentionCall {
   using Exec = Exec_;
   using Scalar = Scalar_;
   using Memory = typename Exec::memory_space;
   using Accumulator = AccumulatorOf<Scalar>;
   using Real = RealOf<Accumulator>;
-  using Options = AttentionOptions<Mask_, Norms_, Products_, Bias_>;
+  using Options = AttentionOptions<Mask_, Norms_, Products_, Bias_, Dropout_>;
   using Read = Tensor<Scalar const, 4, Memory>;
   using Written = Tensor<Scalar, 4, Memory>;
   static constexpr bool has_backward = std::same_as<Norms_, NoNorms>;
+
+  /// The call of the same types that drops weights.
+  using Dropping = AttentionCall<Exec_, Scalar_, Mask_, Norms_, Products_, Bias_, AttentionDropout>;
 };
 
 namespace detail {

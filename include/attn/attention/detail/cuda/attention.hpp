@@ -92,15 +92,15 @@ void forward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec, 
     if constexpr (has_hopper_kernel<F, width()>) {
       if (kernel == AttentionKernel::hopper) {
         return forward_on_hopper<F, width()>(exec, a, Input<Q>(q), Input<K>(k), Input<V>(v), Output<O>(out),
-                                             saved_rows(saved), options.mask, score_scale);
+                                             saved_rows(saved), options.mask, options.dropout, score_scale);
       }
     }
 #endif
     bool const aligned = has_aligned_rows(q) && has_aligned_rows(k) && has_aligned_rows(v) && has_aligned_rows(out);
     with_length(q.extent(2), k.extent(2), [&](auto length) {
       using Kernel = Forward<F, width(), ForwardTileShape<F, width(), length()>, A, Input<Q>, Input<K>, Input<V>,
-                             Output<O>, decltype(options.mask)>;
-      launch(exec, Kernel{a, q, k, v, out, saved_rows(saved), options.mask, score_scale, aligned});
+                             Output<O>, decltype(options.mask), decltype(options.dropout)>;
+      launch(exec, Kernel{a, q, k, v, out, saved_rows(saved), options.mask, score_scale, aligned, options.dropout});
     });
   });
 }
@@ -114,7 +114,7 @@ void backward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec,
   constexpr Format F = format_for<typename O::Scalar, typename Options::Products>;
   with_width(std::max(q.extent(3), v.extent(3)), [&](auto width) {
     using Inputs = TeamBackwardInputs<A, Input<Q>, Input<K>, Input<V>, Input<O>, Input<DO>, decltype(options.mask),
-                                      NoBias, StatsOf<A, float>, float>;
+                                      NoBias, StatsOf<A, float>, float, decltype(options.dropout)>;
     Inputs const inputs{a,
                         q,
                         k,
@@ -124,7 +124,8 @@ void backward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec,
                         saved_rows(saved),
                         options.mask,
                         NoBias(),
-                        reference::detail::score_scale<float>(options, q.extent(3))};
+                        reference::detail::score_scale<float>(options, q.extent(3)),
+                        options.dropout};
     float* const parts = parameter_parts<float>(a, saved, out.size() == 0);
     float* const row_facts = saved_facts(saved);
 #if defined(ATTN_CUDA_HOPPER)

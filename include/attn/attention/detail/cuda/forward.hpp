@@ -8,6 +8,7 @@
 ///     out (own, width) v (streamed, width)      out += w v       w is a left operand as it lies
 #pragma once
 
+#include "attn/attention/detail/cuda/dropout.hpp"
 #include "attn/attention/detail/cuda/products.hpp"
 #include "attn/attention/detail/team/forward.hpp"
 
@@ -192,7 +193,8 @@ ATTN_FUNCTION void scale_row(float (&sum)[n_tiles][4], int half, float factor) {
 }
 
 /// A block computes `own` rows of out (B, H, N, E), E and D at most `width`. Statistics are saved as TeamForward does.
-template <Format F, int width, class TileShape, class A, class Q, class K, class V, class O, class M>
+template <Format F, int width, class TileShape, class A, class Q, class K, class V, class O, class M,
+          class Dropout = NoDropout>
 struct Forward {
   using Stats = StatsOf<A, float>;
   using Shape = TileShape;
@@ -212,6 +214,7 @@ struct Forward {
   M mask;
   float score_scale;
   bool aligned;  ///< all rows start at multiples of 16 bytes
+  Dropout dropout = {};
 
   ATTN_FUNCTION Index blocks() const { return q.extent(0) * q.extent(1) * tiles_of(q.extent(2), own); }
 
@@ -224,10 +227,12 @@ struct Forward {
     int const count = n - first < own ? n - first : own;
     Row const row{mask.length(at.batch, m), at.head};
     auto const weigh = weights_of_products<F>(a, row, score_scale);
+    HeadDropout<float, Dropout> const drop(dropout, Index(at.batch) * heads + at.head);
     int const warp_row = block.thread() / 32 * 16 * m_tiles;
     Query const query{at.batch, first, n, m}, warp_query{at.batch, first + warp_row, n, m};
     WarpKeys const keys(mask, warp_query, count - warp_row < 16 * m_tiles ? count - warp_row : 16 * m_tiles);
-    KeyRange const all = hull(mask, query, count);
+    KeyRange all = hull(mask, query, count);
+    all.begin = first_of_tiles<Dropout>(all.begin);
     WarpKeys const block_keys(mask, query, count);
 
     Tile const q_tile{0};
@@ -266,8 +271,10 @@ struct Forward {
         ATTN_UNROLL
         for (int half = 0; half < 2; ++half) {
           RowScores<n_tiles, Block> const scores{block, s[tile], half};
-          float const factor = take_weights(a, weigh, row, mask, query_of(block, rows_of(warp_query, tile), half), k0,
-                                            all_visible, score_scale, scores, stats[tile][half]);
+          Query const of_row = query_of(block, rows_of(warp_query, tile), half);
+          float const factor =
+              take_weights(a, weigh, row, mask, of_row, k0, all_visible, score_scale, scores, stats[tile][half]);
+          drop_weights(drop, scores, of_row.index, k0);
           if constexpr (is_row) scale_row(sum[tile], half, factor);
         }
       }
@@ -278,8 +285,8 @@ struct Forward {
     block.barrier();  // the place of the queries is free for the result
     Index const head_row = (Index(at.batch) * heads + at.head) * n;
     put_sum<typename O::Scalar>(block, sum, q_tile, warp_row, [&](int tile, int half) {
-      return finish_row(block, a, weigh, mask, stats[tile][half], query_of(block, rows_of(warp_query, tile), half),
-                        saved, head_row);
+      return drop.factor * finish_row(block, a, weigh, mask, stats[tile][half],
+                                      query_of(block, rows_of(warp_query, tile), half), saved, head_row);
     });
     block.barrier();
     store_rows<own, TileShape::threads>(block, q_tile, head_rows(out, at.batch, at.head), first, count,

@@ -38,6 +38,7 @@ struct Gradients {
   /// Of own queries.
   static constexpr bool finds_facts = is_row && of_queries;
   using OwnFacts = RowFacts<A>[m_tiles][2];
+  using Dropout = decltype(Inputs::dropout);
 
   Inputs x;
   float* row_facts;
@@ -78,7 +79,8 @@ struct Gradients {
     return shares_factor(row(at)) ? score().gradient_factor(row(at)) : 1.0f;
   }
   ATTN_FUNCTION float weight_factor(TeamPlace const& at) const {
-    return shares_factor(row(at)) ? score().weight_factor(row(at)) : 1.0f;
+    float const kept = x.dropout_of(at.batch, at.head).factor;
+    return kept * (shares_factor(row(at)) ? score().weight_factor(row(at)) : 1.0f);
   }
 
   /// The keys that a tile of queries sees, or the first tile of queries, of any head, that sees a tile of keys.
@@ -86,7 +88,8 @@ struct Gradients {
     if constexpr (of_queries) {
       Query const query{at.batch, first, int(x.q.extent(2)), int(x.k.extent(2))};
       KeyRange const all = hull(x.mask, query, count);
-      return {at.head / group(), all.begin, clamp_to(all.end - all.begin, 0, streamed)};
+      int const key = first_of_tiles<Dropout>(all.begin);
+      return {at.head / group(), key, clamp_to(all.end - key, 0, streamed)};
     } else {
       return seek({at.head * group(), 0, 0}, at, first, count);
     }
@@ -229,9 +232,15 @@ struct Gradients {
                                     OwnFacts const& own_facts, float (&s)[m_tiles][n_tiles][4],
                                     float (&d_w)[m_tiles][n_tiles][4],
                                     Kokkos::Array<float, n_parameters>& d_parameters) const {
+    auto const drop = x.dropout_of(pair.query.batch, pair.row.head);
     ATTN_UNROLL
     for (int i = 0; i < Lane::queries; ++i) {
       int const query = Lane::query(block, i);
+      [[maybe_unused]] std::uint32_t draws[Lane::keys];
+      if constexpr (drops_weights<Dropout>) {
+        auto const key_of = [&](int j) { return Lane::key(block, j); };
+        draw<Lane::key_partner>(drop, pair.query.index + query, pair.k0, key_of, draws);
+      }
       RowFacts<A> facts;
       if constexpr (streams_facts) {
         facts = read_facts(block, facts_place(facts_start, query));
@@ -244,11 +253,16 @@ struct Gradients {
       for (int j = 0; j < Lane::keys; ++j) {
         float &score = Lane::score(s, i, j), &gradient = Lane::score(d_w, i, j);
         bool const visible = all_visible || sees(seen, pair.k0 + Lane::key(block, j));
+        bool kept = true;
+        if constexpr (drops_weights<Dropout>) {
+          kept = draws[j] >= drop.limit;
+          gradient = kept ? gradient * drop.factor : 0.0f;
+        }
         auto const g = this->score()(score, gradient, pair.row, facts);
         if constexpr (n_parameters > 0) {
           if (visible) this->score().add_parameters(d_parameters, score, gradient, g.d_score, pair.row);
         }
-        if constexpr (takes_weights) score = visible ? g.weight : 0.0f;
+        if constexpr (takes_weights) score = visible && kept ? g.weight : 0.0f;
         gradient = visible ? g.d_score : 0.0f;
       }
     }

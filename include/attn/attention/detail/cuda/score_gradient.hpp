@@ -88,6 +88,8 @@ struct LaneScores {
   using Tiles = float[m_tiles][n_tiles][4];
   static constexpr int rows = 2 * m_tiles, columns = 2 * n_tiles;
   static constexpr int queries = rows_are_queries ? rows : columns, keys = rows_are_queries ? columns : rows;
+  /// So many further, in the order of `key`, lies the key that is 8 behind.
+  static constexpr int key_partner = rows_are_queries ? 2 : 1;
 
   static ATTN_FUNCTION float& score(Tiles& tiles, int query, int key) {
     int const row = rows_are_queries ? query : key, column = rows_are_queries ? key : query;

@@ -32,7 +32,7 @@ struct HopperTileShape : HopperThreads<consumers> {
 
 /// A block computes tiles of `own` rows of out (B, H, N, E), E and D at most `width`. `Map`: what TMA knows of a
 /// tensor; boxes are of 64 columns, and of 64 rows, or `streamed` for keys and values.
-template <Format F, int width, class TileShape, class A, class Map, class M>
+template <Format F, int width, class TileShape, class A, class Map, class M, class Dropout = NoDropout>
 struct HopperForward {
   using Stats = StatsOf<A, float>;
   using Shape = TileShape;
@@ -63,6 +63,7 @@ struct HopperForward {
   float score_scale;
   WorkOrder order;
   unsigned* counter;  ///< see WorkSource
+  Dropout dropout = {};
 
   template <class Block>
   ATTN_FUNCTION void operator()(Block const& block) const {
@@ -107,7 +108,8 @@ struct HopperForward {
     TeamPlace const at = order.place(index, size.heads);
     int const first = (all - 1 - at.tile) * own;  // causal masks make late tiles dear: start with them
     int const count = size.queries - first < own ? size.queries - first : own;
-    KeyRange const keys = hull(mask, {at.batch, first, size.queries, size.keys}, count);
+    KeyRange keys = hull(mask, {at.batch, first, size.queries, size.keys}, count);
+    keys.begin = first_of_tiles<Dropout>(keys.begin);
     int const n_keys = keys.end - keys.begin;
     return {at, first, at.head / (size.heads / size.kv_heads), n_keys > 0 ? tiles_of(n_keys, streamed) : 0, keys};
   }
@@ -194,6 +196,7 @@ struct HopperForward {
     int const end = any ? tiles_of(seen.some.end - work.keys.begin, streamed) : 0;
     Row const row{mask.length(work.at.batch, size.keys), work.at.head};
     auto const weigh = weights_of_products<F>(a, row, score_scale);
+    HeadDropout<float, Dropout> const drop(dropout, Index(work.at.batch) * size.heads + work.at.head);
     Query warp_query = first;
     warp_query.index += block.thread() % warpgroup / 32 * 16;
     Panels<64> const own_rows = rows_of_group(query_use, group);
@@ -237,8 +240,10 @@ struct HopperForward {
       bool const all_visible = seen.every(k0, streamed);
       ATTN_UNROLL
       for (int half = 0; half < 2; ++half) {
-        factor[half] = take_weights(a, weigh, row, mask, query_of(block, warp_query, half), k0, all_visible,
-                                    score_scale, RowScores<n_tiles, Block>{block, s, half}, stats[half]);
+        RowScores<n_tiles, Block> const scores{block, s, half};
+        Query const of_row = query_of(block, warp_query, half);
+        factor[half] = take_weights(a, weigh, row, mask, of_row, k0, all_visible, score_scale, scores, stats[half]);
+        drop_weights(drop, scores, of_row.index, k0);
       }
     };
     auto const skip = [&](int from, int to) {
@@ -295,7 +300,8 @@ struct HopperForward {
     for (int half = 0; half < 2; ++half) {
       factor[half] = finish_row(block, a, weigh, mask, stats[half], query_of(block, warp_query, half), saved, head_row);
     }
-    put_panels<F>(block, sum, rows, [&](int half) { return factor[half]; });
+    float const kept = HeadDropout<float, Dropout>(dropout, 0).factor;
+    put_panels<F>(block, sum, rows, [&](int half) { return factor[half] * kept; });
     block.publish_writes();
     block.group_barrier(group);
     if (block.thread() % warpgroup == 0) {

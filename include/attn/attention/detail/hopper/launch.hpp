@@ -132,12 +132,12 @@ void launch_on_hopper(Kokkos::Cuda const& exec, Kernel const& kernel) {
 }
 
 /// See `attention`, for tensors that `serves_hopper` is true for.
-template <Format F, int width, class A, class Q, class K, class V, class O, class M>
+template <Format F, int width, class A, class Q, class K, class V, class O, class M, class Dropout>
 void forward_on_hopper(Kokkos::Cuda const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
-                       StatsOf<A, float>* saved, M const& mask, float score_scale) {
+                       StatsOf<A, float>* saved, M const& mask, Dropout const& dropout, float score_scale) {
   with_consumers<width>(q.extent(2), [&](auto consumers) {
     using TileShape = HopperTileShape<width, consumers()>;
-    HopperForward<F, width, TileShape, A, CUtensorMap, M> const kernel{
+    HopperForward<F, width, TileShape, A, CUtensorMap, M, Dropout> const kernel{
         a,
         tensor_map(q, 64),
         tensor_map(k, TileShape::streamed),
@@ -148,7 +148,8 @@ void forward_on_hopper(Kokkos::Cuda const& exec, A const& a, Q const& q, K const
         {int(q.extent(0)), int(q.extent(1)), int(k.extent(1)), int(q.extent(2)), int(k.extent(2))},
         score_scale,
         work_order(exec, q, TileShape::own, k.extent(2), width),
-        work_counter(exec)};
+        work_counter(exec),
+        dropout};
     launch_on_hopper(exec, kernel);
   });
 }

@@ -1,13 +1,16 @@
 /// The fused backward pass of a block of queries on the host. Nothing of size N x M was saved: scores are computed
 /// again, tile by tile, and each tile gives its share of all gradients before it is forgotten:
 ///
-///   S^T = K Q^T, dW^T = V dO^T        then, score by score: W^T = a(S^T), dS^T = pullback of dW^T
+///   S^T = K Q^T, dW^T = V dO^T        then, score by score: W^T = a(S^T), dS^T = pullback of dW^T, less what is
+///   dropped
+///                                     of both W^T and dW^T
 ///   dQ^T += K^T dS^T                  in L1, written when the block is done
 ///   dK += dS^T Q, dV += W^T dO        in memory of the thread, written when all queries of the key head are done
 #pragma once
 
 #include "attn/attention/detail/host/bias.hpp"
 #include "attn/attention/detail/host/bias_lanes.hpp"
+#include "attn/attention/detail/host/dropout.hpp"
 #include "attn/attention/detail/host/few_queries.hpp"
 #include "attn/attention/detail/host/short_sequences.hpp"
 
@@ -42,6 +45,7 @@ struct BackwardBlock {
 
   using Bias = decltype(Options::bias);
   using Sums = typename BiasGradient<T, Bias>::Sums;
+  using Dropout = TileDropout<T, decltype(Options::dropout)>;
 
   /// Where a piece of work gathers.
   struct Gradients {
@@ -57,7 +61,7 @@ struct BackwardBlock {
   Index gradient_numbers() const { return Index(shape.n_keys) * (padded_width() + padded_value_width()); }
 
   struct Tiles {
-    T *q_lanes, *d_out_lanes, *d_q_lanes, *weights, *d_scores, *q_rows, *d_out_rows, *keys, *values;
+    T *q_lanes, *d_out_lanes, *d_q_lanes, *weights, *d_scores, *q_rows, *d_out_rows, *keys, *values, *factors;
     std::size_t bytes;
   };
   Tiles cut_tiles(Arena arena) const {
@@ -72,6 +76,7 @@ struct BackwardBlock {
     t.d_out_rows = arena.take<T>(padded_value_width() * lanes);
     t.keys = arena.take<T>(must_widen<T, K> ? Index(last_key_tile) * shape.width : 0);
     t.values = arena.take<T>(must_widen<T, V> ? Index(last_key_tile) * shape.value_width : 0);
+    t.factors = arena.take<T>(Dropout::numbers(last_key_tile * lanes));
     t.bytes = arena.used();
     return t;
   }
@@ -128,6 +133,7 @@ struct BackwardBlock {
     Rows<P, Columns> rows;
     if constexpr (normalised) load_rows<P, Columns>(weigh, at, tiles, rows);
 
+    Dropout const dropout(options.dropout, tiles.factors);
     [[maybe_unused]] P ones[Columns];
     std::fill_n(ones, Columns, P(T(1)));
     int const hidden = visible.are_cut() ? n : 0;  // of the queries, so many may not see what another does
@@ -147,7 +153,9 @@ struct BackwardBlock {
           bias = {tiles.weights, lanes};
         }
       }
-      gradient_tile(weigh, k_rows, v_rows, bias, tiles, key, n_keys, row, visible, rows, parameters, soon);
+      T const* const factors = dropout.template of_block<P, Columns>(b * shape.heads + h, query, key, n_keys);
+      gradient_tile(weigh, k_rows, v_rows, bias, factors, tiles, key, n_keys, row, visible, rows, parameters, soon);
+      if (factors != nullptr) multiply(tiles.weights, factors, n_keys * lanes);
       if constexpr (biased) {
         if (to.bias.data() != nullptr) {
           unpack_lanes<P, Columns, true>(tiles.d_scores, ones, bias_of(to.bias, b, h, key, n_keys), 0, 0, query, n);
@@ -195,6 +203,7 @@ struct BackwardBlock {
     Row const row{options.mask.length(int(b), shape.n_keys), int(h)};
     auto const weigh = for_row(a, row);
     KeysOfFew<T> const keys(options.mask, {int(b), query, shape.n_queries, shape.n_keys}, n);
+    Dropout const dropout(options.dropout, tiles.factors);
     P parameters[n_parameters + 1][most];
     transform_block(parameters, [](P, int, int) { return P(T(0)); });
 
@@ -225,6 +234,8 @@ struct BackwardBlock {
         }
         multiply_by_rows(tiles.q_rows + i * width, k_rows, n_keys, width, weights);
         multiply_by_rows(tiles.d_out_rows + i * value_width, v_rows, n_keys, value_width, d_scores);
+        T const* const factors = dropout.of_row(b * shape.heads + h, query + i, key, n_keys);
+        if (factors != nullptr) multiply(d_scores, factors, n_keys);
         for (int j = 0; j < n_keys; j += W) {
           P s = P::load(weights + j);
           P const d_w = P::load(d_scores + j);
@@ -240,6 +251,7 @@ struct BackwardBlock {
             for (int p = 0; p < n_parameters; ++p) parameters[p][i] += shown(shares[std::size_t(p)]);
           }
         }
+        if (factors != nullptr) multiply(weights, factors, n_keys);
       }
       SoundRows<T> const key_rows(k_rows, n_keys, width, keys.all_first - key, keys.all_last - key);
       accumulate_rows(tiles.d_scores, step, UnitStep(), n, key_rows.sound(), n_keys, d_q_rows, width);
@@ -300,8 +312,9 @@ struct BackwardBlock {
   /// S^T = K Q^T and dW^T = V dO^T for the keys of a tile, and from them W^T and dS^T.
   template <class Weigh, class P, int Columns>
   void gradient_tile(Weigh const& weigh, RowsOf<T> k_rows, RowsOf<T> v_rows, [[maybe_unused]] RowsOf<T> bias,
-                     Tiles const& tiles, int key, int n_keys, Row row, VisibleKeys<P, Columns> const& visible,
-                     Rows<P, Columns> const& rows, P (&parameters)[n_parameters + 1][Columns], Prefetcher& soon) const {
+                     T const* factors, Tiles const& tiles, int key, int n_keys, Row row,
+                     VisibleKeys<P, Columns> const& visible, Rows<P, Columns> const& rows,
+                     P (&parameters)[n_parameters + 1][Columns], Prefetcher& soon) const {
     constexpr int lanes = Columns * P::width;
     bool const all = visible.all_visible(key, key + n_keys);
     in_groups<block_rows(Columns)>(n_keys, [&](int j, auto size) {
@@ -318,6 +331,10 @@ struct BackwardBlock {
       transform_block(x, [](P, int, int) { return P(T(0)); });
       multiply_add(x, v_rows.data + j * v_rows.step, v_rows.step, UnitStep(), tiles.d_out_lanes, lanes,
                    shape.value_width);
+      if (factors != nullptr) {
+        transform_block(x,
+                        [&](P d_w, int i, int c) { return d_w * P::load(factors + (j + i) * lanes + c * P::width); });
+      }
       transform_block(x, [&](P d_w, int i, int c) {
         T* const at = weights + i * lanes + c * P::width;
         P const s = P::load(at);

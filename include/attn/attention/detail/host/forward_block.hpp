@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attn/attention/detail/host/bias_lanes.hpp"
+#include "attn/attention/detail/host/dropout.hpp"
 #include "attn/attention/detail/host/few_queries.hpp"
 #include "attn/attention/detail/host/norm_gatherer.hpp"
 
@@ -15,7 +16,7 @@ namespace attn::detail::host {
 ///   2. W^T = a(S^T)       in registers where the activation is pointwise; otherwise, when the tile of scores is
 ///   complete,
 ///                         its statistics are updated and what has been summed up so far is rescaled ("online softmax")
-///   3. O^T += V^T W^T     in L1
+///   3. O^T += V^T W^T     in L1, of the weights that are not dropped
 ///
 /// At the end O^T is divided by the normalizers and transposed into `out`.
 template <class T, class A, class Q, class K, class V, class O, class Saved, class Options>
@@ -35,11 +36,12 @@ struct ForwardBlock {
   static constexpr bool norms = wants_norms<decltype(Options::norms)>;
   static constexpr bool row_norms = wants_rows<decltype(Options::norms)>;
   using Gatherer = NormGatherer<T, A, Options>;
+  using Dropout = TileDropout<T, decltype(Options::dropout)>;
 
   Gatherer gatherer(OfRow<A> const& weigh) const { return {weigh, options}; }
 
   struct Tiles {
-    T *q_lanes, *out_lanes, *weights, *keys, *values;
+    T *q_lanes, *out_lanes, *weights, *keys, *values, *factors;
     std::size_t bytes;
   };
   Tiles cut_tiles(Arena arena) const {
@@ -49,6 +51,7 @@ struct ForwardBlock {
     t.weights = arena.take<T>(Index(last_key_tile) * block_queries<T>);
     t.keys = arena.take<T>(must_widen<T, K> ? Index(last_key_tile) * shape.width : 0);
     t.values = arena.take<T>(must_widen<T, V> ? Index(last_key_tile) * shape.value_width : 0);
+    t.factors = arena.take<T>(Dropout::numbers(Index(last_key_tile) * block_queries<T>));
     t.bytes = arena.used();
     return t;
   }
@@ -87,6 +90,7 @@ struct ForwardBlock {
     RowStatistics<A, P, Columns> statistics;
     NormSums<P> sums[Columns];
     [[maybe_unused]] RowSums<P> of_rows[Columns];
+    Dropout const dropout(options.dropout, tiles.factors);
 
     pack_lanes<P, Columns>(q, b, h, query, n, score_scale<T>(options, shape.width), tiles.q_lanes);
     soon.spread(keys_in_tile(visible.last - visible.first) / block_rows(Columns));
@@ -128,6 +132,8 @@ struct ForwardBlock {
         }
       }
       if constexpr (row_norms) gatherer(weigh).add_rows(tiles.weights, key, n_keys, visible, of_rows);
+      T const* const factors = dropout.template of_block<P, Columns>(b * shape.heads + h, query, key, n_keys);
+      if (factors != nullptr) multiply(tiles.weights, factors, n_keys * lanes);
       SoundRows<T> const values(v_rows, n_keys, shape.value_width, visible.all_first - key, visible.all_last - key);
       accumulate_over_keys<P, Columns>(values.sound(), shape.value_width, tiles.weights, n_keys, first,
                                        tiles.out_lanes);
@@ -150,6 +156,7 @@ struct ForwardBlock {
     auto const weigh = for_row(a, row);
     KeysOfFew<T> const keys(options.mask, {int(b), query, shape.n_queries, shape.n_keys}, n);
     RowStatistics<A, P, few_queries<T>> statistics;
+    Dropout const dropout(options.dropout, tiles.factors);
     T *const q_rows = tiles.q_lanes, *const out_rows = tiles.out_lanes;
 
     soon.spread(n);
@@ -180,6 +187,8 @@ struct ForwardBlock {
             }
           }
         }
+        T const* const factors = dropout.of_row(b * shape.heads + h, query + i, key, n_keys);
+        if (factors != nullptr) multiply(weights, factors, n_keys);
       }
       SoundRows<T> const values(v_rows, n_keys, value_width, keys.all_first - key, keys.all_last - key);
       accumulate_rows(tiles.weights, step, UnitStep(), n, values.sound(), n_keys, out_rows, value_width);

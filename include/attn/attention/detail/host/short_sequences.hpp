@@ -12,7 +12,7 @@
 /// The matrix of weights lies in L1, as W N M numbers.
 #pragma once
 
-#include "attn/attention/detail/host/call.hpp"
+#include "attn/attention/detail/host/dropout.hpp"
 
 namespace attn::detail::host {
 
@@ -44,6 +44,7 @@ class ShortSequences {
     int const n = shape_.n_queries, m = shape_.n_keys, lanes = lanes_of(group);
     Row const row{call_.options.mask.length(int(first), m), int(head)};
     auto const weigh = for_row(call_.a, row);
+    typename Call::Dropout const dropout(call_.options.dropout, t.factors);
     load(call_.q, first, lanes, head, scale(), t.q);
     load(call_.k, first, lanes, key_head, T(1), t.k);
     load(call_.v, first, lanes, key_head, T(1), t.v);
@@ -62,6 +63,8 @@ class ShortSequences {
       } else {
         for (int j = 0; j < visible.size(); ++j) visible.set(j, weigh(visible[j], row));
       }
+      T const* const factors = dropout.of_sequences(first * shape_.heads + head, shape_.heads, i, 0, m);
+      if (factors != nullptr) host::multiply(weights, factors, m * W);
       multiply(visible.data, W, t.v + keys.begin * shape_.value_width * W, W, shape_.value_width * W,
                shape_.value_width, visible.size(), out);
     }
@@ -75,6 +78,7 @@ class ShortSequences {
     Index const first = group * W;
     int const n = shape_.n_queries, m = shape_.n_keys, lanes = lanes_of(group);
     int const width = shape_.width, value_width = shape_.value_width;
+    typename Call::Dropout const dropout(call_.options.dropout, t.factors);
     load(call_.k, first, lanes, key_head, T(1), t.k);
     load(call_.v, first, lanes, key_head, T(1), t.v);
     for (Index head = key_head * shape_.group(); head < (key_head + 1) * shape_.group(); ++head) {
@@ -87,7 +91,10 @@ class ShortSequences {
         T *const weights = t.weights + i * m * W, *const d_scores = t.d_scores + i * m * W;
         multiply(t.q + i * width * W, W, t.k, width * W, W, m, width, weights);
         multiply(t.d_out + i * value_width * W, W, t.v, value_width * W, W, m, value_width, d_scores);
+        T const* const factors = dropout.of_sequences(first * shape_.heads + head, shape_.heads, i, 0, m);
+        if (factors != nullptr) host::multiply(d_scores, factors, m * W);
         take_gradients(t, first, lanes, head, i, d_parameters);
+        if (factors != nullptr) host::multiply(weights, factors, m * W);
         // forward: s_ij = scale q_i.k_j; hence d_q_i = scale sum_j d_s_ij k_j
         KeyRange const keys = keys_of(int(first), i);
         multiply(d_scores + keys.begin * W, W, t.k + keys.begin * width * W, W, width * W, width, keys.end - keys.begin,
@@ -116,7 +123,7 @@ class ShortSequences {
   Shape const& shape_;
 
   struct Arrays {  // (tokens, width), or (N, M), of packs
-    T *q, *k, *v, *out, *d_out, *d_q, *d_k, *d_v, *weights, *d_scores;
+    T *q, *k, *v, *out, *d_out, *d_q, *d_k, *d_v, *weights, *d_scores, *factors;
     std::size_t bytes;
   };
   Arrays cut(Arena arena) const {
@@ -127,6 +134,7 @@ class ShortSequences {
     t.v = arena.take<T>(m * e);
     t.out = arena.take<T>(n * e);
     t.weights = arena.take<T>(n * shape_.n_keys);
+    t.factors = arena.take<T>(Call::Dropout::numbers(m));
     if constexpr (requires { Call::n_parameters; }) {  // backward
       t.d_q = arena.take<T>(n * d);
       t.d_k = arena.take<T>(m * d);

@@ -84,10 +84,12 @@ auto quadratic_options(Options const& options, bool chunked) {
     return options;
   } else {
     using M = FromChunk<decltype(Options::mask)>;
-    return AttentionOptions<M, decltype(Options::norms), typename Options::Products>{
+    return AttentionOptions<M, decltype(Options::norms), typename Options::Products, NoBias,
+                            decltype(Options::dropout)>{
         .mask = {options.mask, chunked ? 2 * host::block_queries<T> : 0},
         .score_scale = options.score_scale,
-        .norms = options.norms};
+        .norms = options.norms,
+        .dropout = options.dropout};
   }
 }
 

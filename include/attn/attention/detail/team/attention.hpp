@@ -46,8 +46,8 @@ void team_attention_forward(Exec const& exec, A const& a, Q const& q, K const& k
   RealOf<T> const scale = reference::detail::score_scale<T>(options, q.extent(3));
   Index const n = q.extent(2), m = k.extent(2);
   launch_teams(exec, "attn::attention (team)", n, m,
-               TeamForward<Exec, T, A, Q, K, V, O, M, decltype(options.bias)>{a, q, k, v, out, saved_rows(saved),
-                                                                              options.mask, options.bias, scale});
+               TeamForward<Exec, T, A, Q, K, V, O, M, decltype(options.bias), decltype(options.dropout)>{
+                   a, q, k, v, out, saved_rows(saved), options.mask, options.bias, options.dropout, scale});
   team_attention_norms(exec, a, q, k, saved, options);
 }
 
@@ -87,7 +87,7 @@ void team_attention_backward(Exec const& exec, A const& a, Q const& q, K const& 
   using R = RealOf<T>;
   using M = decltype(options.mask);
   using Bias = decltype(options.bias);
-  using Inputs = TeamBackwardInputs<A, Q, K, V, O, DO, M, Bias, StatsOf<A, T>, R>;
+  using Inputs = TeamBackwardInputs<A, Q, K, V, O, DO, M, Bias, StatsOf<A, T>, R, decltype(options.dropout)>;
   Index const n = q.extent(2), m = k.extent(2);
   Inputs const inputs{a,
                       q,
@@ -98,7 +98,8 @@ void team_attention_backward(Exec const& exec, A const& a, Q const& q, K const& 
                       saved_rows(saved),
                       options.mask,
                       options.bias,
-                      reference::detail::score_scale<T>(options, q.extent(3))};
+                      reference::detail::score_scale<T>(options, q.extent(3)),
+                      options.dropout};
   R* const parts = parameter_parts<T>(a, saved, out.size() == 0);
   TeamQueryGradient<Exec, T, Inputs, DQ> d_q_kernel{inputs, d_q, parts};
   int const tile = launch_teams(exec, "attn::attention_backward of queries (team)", n, m, d_q_kernel);

@@ -60,7 +60,8 @@ struct QueryFacts {
 };
 
 /// The tensors of a backward pass.
-template <class A, class Q, class K, class V, class O, class DO, class M, class Bias, class Stats, class R>
+template <class A, class Q, class K, class V, class O, class DO, class M, class Bias, class Stats, class R,
+          class Dropout = NoDropout>
 struct TeamBackwardInputs {
   A a;
   Q q;
@@ -72,6 +73,10 @@ struct TeamBackwardInputs {
   M mask;
   Bias bias;
   R score_scale;
+  Dropout dropout = {};
+
+  /// What becomes of the weights of a head, and of their gradients.
+  ATTN_FUNCTION HeadDropout<R, Dropout> dropout_of(int b, int h) const { return {dropout, Index(b) * q.extent(1) + h}; }
 };
 
 }  // namespace attn::detail

@@ -55,6 +55,7 @@ struct TeamBiasGradient {
           Index const head_row = (Index(b) * heads + h) * n;
           Row const row{x.mask.length(b, m), h};
           auto const weigh = for_row(x.a, row);
+          auto const drop = x.dropout_of(b, h);
           team.team_barrier();
           load_rows(team, t.q, head_rows(x.q, b, h), first, count, own, width);
           load_rows(team, t.d_out, head_rows(x.d_out, b, h), first, count, own, value_width);
@@ -65,9 +66,10 @@ struct TeamBiasGradient {
           team.team_barrier();
           team_product(team, own, streamed, width, t.q, t.k,
                        [&](int i, int j, T const& dot) { t.s(i, j) = dot * x.score_scale; });
-          team_product(team, own, streamed, value_width, t.d_out, t.v, [&](int i, int j, T const& d_w) {
+          team_product(team, own, streamed, value_width, t.d_out, t.v, [&](int i, int j, T const& dot) {
             if (!sees(t.facts.keys[i], k0 + j)) return;
             T const s = x.bias.add(t.s(i, j), b, h, first + i, k0 + j);
+            T const d_w = drop(dot, first + i, k0 + j);
             // forward: s_ij += bias_ij; hence d_bias_ij += d_s_ij
             t.sum(i, j) += weight_and_score_gradient(weigh, s, d_w, row, t.facts.stats[i], t.facts.delta[i]).d_score;
           });

@@ -24,7 +24,7 @@ struct TeamPlace {
 
 /// A team computes a tile of rows of out (B, H, N, E): it keeps the queries and streams the keys and values.
 /// O(D + E) scratch memory for each row; no N x M matrix.
-template <class Exec, class T, class A, class Q, class K, class V, class O, class M, class Bias>
+template <class Exec, class T, class A, class Q, class K, class V, class O, class M, class Bias, class Dropout>
 struct TeamForward {
   using Team = typename Kokkos::TeamPolicy<Exec>::member_type;
   using Stats = StatsOf<A, T>;
@@ -37,6 +37,7 @@ struct TeamForward {
   Stats* saved;  ///< (B, H, N), or null
   M mask;
   Bias bias;
+  Dropout dropout;
   RealOf<T> score_scale;
   TileSizes sizes = {};
   int level = 0;
@@ -64,6 +65,7 @@ struct TeamForward {
     int const first = at.tile * own, count = n - first < own ? n - first : own;
     Row const row{mask.length(at.batch, m), at.head};
     [[maybe_unused]] auto const weigh = for_row(a, row);
+    HeadDropout<RealOf<T>, Dropout> const drop(dropout, Index(at.batch) * heads + at.head);
     Query const query{at.batch, first, n, m};
     auto const k_rows = head_rows(k, at.batch, key_head);
     auto const v_rows = head_rows(v, at.batch, key_head);
@@ -87,12 +89,12 @@ struct TeamForward {
         if constexpr (RowActivation<A, T>) {
           t.weights(i, j) = s;
         } else {
-          t.weights(i, j) = weigh(s, row);
+          t.weights(i, j) = drop(weigh(s, row), first + i, k0 + j);
         }
       });
       team.team_barrier();
       load_rows(team, t.kv, v_rows, k0, keys, streamed, value_width);
-      if constexpr (RowActivation<A, T>) take_numerators(team, weigh, t, k0, keys);
+      if constexpr (RowActivation<A, T>) take_numerators(team, weigh, drop, t, first, k0, keys);
       team.team_barrier();
       team_product_where(
           team, cuts(mask, query, count, k0, keys), own, round_up(value_width, micro<T>), keys, t.weights,
@@ -125,8 +127,9 @@ struct TeamForward {
   }
 
  private:
-  /// The statistics absorb the scores of a tile of keys, which then become numerators.
-  ATTN_FUNCTION void take_numerators(Team const& team, auto const& weigh, Scratch const& t, int k0, int keys) const {
+  /// The statistics absorb the scores of a tile of keys, which then become numerators, less those that are dropped.
+  ATTN_FUNCTION void take_numerators(Team const& team, auto const& weigh, HeadDropout<RealOf<T>, Dropout> const& drop,
+                                     Scratch const& t, int first, int k0, int keys) const {
     for (int i = team.team_rank(); i < sizes.own; i += team.team_size()) {
       T factor(1);
       for (int j = 0; j < keys; ++j) {
@@ -137,7 +140,8 @@ struct TeamForward {
     team.team_barrier();
     for (int entry = team.team_rank(); entry < sizes.own * keys; entry += team.team_size()) {
       int const i = entry / keys, j = entry % keys;
-      t.weights(i, j) = sees(t.keys[i], k0 + j) ? weigh.numerator(t.weights(i, j), t.stats[i]) : T(0);
+      bool const visible = sees(t.keys[i], k0 + j);
+      t.weights(i, j) = visible ? drop(weigh.numerator(t.weights(i, j), t.stats[i]), first + i, k0 + j) : T(0);
     }
   }
 };

@@ -54,6 +54,7 @@ struct TeamKeyGradient {
       Index const head_row = (Index(at.batch) * heads + h) * n;
       Row const row{x.mask.length(at.batch, m), h};
       auto const weigh = for_row(x.a, row);
+      auto const drop = x.dropout_of(at.batch, h);
       for (int first = 0; first < n && value_width > 0; first += streamed) {
         int const count = n - first < streamed ? n - first : streamed;
         Query const query{at.batch, first, n, m};
@@ -67,13 +68,14 @@ struct TeamKeyGradient {
         team.team_barrier();
         team_product(team, own, streamed, width, t.k, t.q,
                      [&](int j, int i, T const& dot) { t.d_s(j, i) = dot * x.score_scale; });
-        team_product(team, own, streamed, value_width, t.v, t.d_out, [&](int j, int i, T const& d_w) {
+        team_product(team, own, streamed, value_width, t.v, t.d_out, [&](int j, int i, T const& dot) {
           WeightAndScoreGradient<T> g{T(0), T(0)};
           if (sees(t.facts.keys[i], k0 + j)) {
             T const s = x.bias.add(t.d_s(j, i), at.batch, h, first + i, k0 + j);
+            T const d_w = drop(dot, first + i, k0 + j);
             g = weight_and_score_gradient(weigh, s, d_w, row, t.facts.stats[i], t.facts.delta[i]);
           }
-          t.weights(j, i) = g.weight;
+          t.weights(j, i) = drop(g.weight, first + i, k0 + j);
           t.d_s(j, i) = g.d_score;
         });
         team.team_barrier();

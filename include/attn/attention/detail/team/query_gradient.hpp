@@ -43,6 +43,7 @@ struct TeamQueryGradient {
     Index const head_row = (Index(at.batch) * heads + at.head) * n;
     Row const row{x.mask.length(at.batch, m), at.head};
     auto const weigh = for_row(x.a, row);
+    auto const drop = x.dropout_of(at.batch, at.head);
     Query const query{at.batch, first, n, m};
     auto const k_rows = head_rows(x.k, at.batch, key_head);
     auto const v_rows = head_rows(x.v, at.batch, key_head);
@@ -66,13 +67,15 @@ struct TeamQueryGradient {
       team.team_barrier();
       team_product(team, own, streamed, width, t.q, t.k,
                    [&](int i, int j, T const& dot) { t.d_s(i, j) = dot * x.score_scale; });
-      // forward: out_i += w_ij v_j; hence d_w_ij = d_out_i.v_j. The thread that made s_ij also makes d_w_ij.
-      team_product(team, own, streamed, value_width, t.d_out, t.v, [&](int i, int j, T const& d_w) {
+      // forward: out_i += w_ij v_j; hence d_w_ij = d_out_i.v_j, if the weight is not dropped. The thread that made s_ij
+      // also makes d_w_ij.
+      team_product(team, own, streamed, value_width, t.d_out, t.v, [&](int i, int j, T const& dot) {
         if (!sees(t.facts.keys[i], k0 + j)) {
           t.d_s(i, j) = T(0);
           return;
         }
         T const s = x.bias.add(t.d_s(i, j), at.batch, at.head, first + i, k0 + j);
+        T const d_w = drop(dot, first + i, k0 + j);
         auto const g = weight_and_score_gradient(weigh, s, d_w, row, t.facts.stats[i], t.facts.delta[i]);
         t.d_s(i, j) = g.d_score;
         if constexpr (n_parameters > 0 && RowActivation<A, T>) {
