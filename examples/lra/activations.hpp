@@ -6,9 +6,10 @@
 
 namespace lra {
 
-/// For packed sequences of floats.
+/// For packed sequences of floats, with weights dropped or not.
 using Activation =
-    attn::BasicAnyActivation<attn::AttentionCall<Kokkos::DefaultExecutionSpace, float, attn::nn::Grouped>>;
+    attn::BasicAnyActivation<attn::AttentionCall<Kokkos::DefaultExecutionSpace, float, attn::nn::Grouped, attn::NoNorms,
+                                                 attn::Fp32Products, attn::NoBias, attn::AttentionDropout>>;
 
 attn::ActivationRegistry<Activation> const& activations();
 

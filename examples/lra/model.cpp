@@ -53,12 +53,12 @@ typename attn::models::SequenceClassifier<Core>::Config config_of(ModelSettings 
           .depth = s.depth,
           .hidden = s.hidden,
           .dropout = s.dropout,
-          .attention = {.scale_per_head = s.scale_per_head}};
+          .attention = {.attention_dropout = s.attention_dropout, .scale_per_head = s.scale_per_head}};
 }
 
 std::unique_ptr<SequenceModel> make_full(Context& ctx, ModelSettings const& s, TaskSizes const& sizes,
                                          Activation const& activation) {
-  using Core = attn::nn::SequenceAttention<Activation>;
+  using Core = attn::nn::SequenceAttention<Activation, attn::AttentionDropout>;
   auto config = config_of<Core>(s, sizes);
   config.attention.activation = activation;
   if (s.precision == "bf16") return std::make_unique<ModelOf<Core, attn::BFloat16>>(ctx, config);

@@ -44,6 +44,7 @@ struct ModelSettings {
   attn::Index depth = 2;
   attn::Index hidden = 128;
   double dropout = 0.1;
+  double attention_dropout = 0;    // of full attention
   std::string precision = "fp32";  // of numbers between layers
 
   bool is_poly() const { return activation == "poly"; }

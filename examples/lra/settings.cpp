@@ -70,6 +70,8 @@ void describe(io::SettingList& list, ModelSettings& m) {
   list("depth", m.depth, {.help = "Layers", .range = {0, 1000}, .model = true});
   list("hidden", m.hidden, {.help = "Width of the hidden layers", .range = {1, 1 << 20}, .model = true});
   list("dropout", m.dropout, {.help = "Dropout rate", .range = {0, 0.99}});
+  list("attention-dropout", m.attention_dropout,
+       {.help = "Dropout rate of the weights of full attention; the published one is 0.1", .range = {0, 0.99}});
   list("precision", m.precision,
        {.help =
             "Numbers between layers: fp32, or, with full attention, bf16 with sums, weights, losses and optimizer in "
@@ -225,6 +227,8 @@ void check(Settings const& settings) {
   ATTN_CHECK(m.width % m.heads == 0, "--heads: give a divisor of the width ", m.width, ", got ", m.heads);
   ATTN_CHECK(m.precision == "fp32" || m.attention == "full",
              "--precision: give --attention full with bf16; the pseudo-inverse of nystrom needs the digits of fp32");
+  ATTN_CHECK(m.attention_dropout == 0 || m.attention == "full",
+             "--attention-dropout: give --attention full with it; nystrom has no weights of its own to drop");
   ATTN_CHECK(m.taps == 0 || m.taps % 2 == 1, "--conv: give an odd number of taps, or 0 for none, got ", m.taps);
 }
 

@@ -92,6 +92,40 @@ TEST(FullAttention, NormsAndWeightsAreThoseOfTheMask) {
   }
 }
 
+TEST(FullAttention, DropsWeightsInTrainingAlone_AndTheSameInBothPasses) {
+  Ctx<double> ctx(1), plain(1);
+  using Dropping = nn::Attention<nn::FusedQkv, FullAttention<Softmax, Full, AttentionDropout>>;
+  Dropping const attention(ctx / "attn", {.width = 6, .heads = 2, .attention_dropout = 0.4});
+  With<nn::FusedQkv> const without(plain / "attn", {.width = 6, .heads = 2});
+  auto const x = attn_test::random_array<double, 3>({2, 5, 6}, 1);
+  auto const y = [&](auto& c, auto const& module) { return on_host(module.forward(c, x.tensor()).value); };
+  ctx.step = 7;
+  auto const once = y(ctx, attention);
+  EXPECT_EQ(once, y(ctx, attention)) << "a step that is resumed draws the same";
+  {
+    nn::StepThere const step_there(ctx);
+    EXPECT_EQ(once, y(ctx, attention)) << "and so does one whose number lies in memory";
+  }
+  auto const forward = attention.forward(ctx, x.tensor());
+  auto const w = on_host(attention.weights(ctx, forward.tape, 1));
+  for (double const weight : w) EXPECT_GT(weight, 0) << "weights are those before any is dropped";
+  ctx.step = 8;
+  EXPECT_NE(once, y(ctx, attention));
+  ctx.training = false;
+  EXPECT_EQ(y(ctx, attention), y(plain, without));
+  ctx.training = true;
+  EXPECT_SOUND(attn::testing::check_module(ctx, attention, {2, 5, 6}, {.noisy = true}));
+}
+
+TEST(FullAttention, SaysThatItDropsNoWeights) {
+  Ctx<float> ctx;
+  auto const error = attn_test::error_of(
+      [&] { With<nn::FusedQkv> const full(ctx / "a", {.width = 6, .heads = 2, .attention_dropout = 0.1}); });
+  EXPECT_EQ(error,
+            "Attention: for an attention_dropout of 0.1 write a core that drops weights, attn::nn::FullAttention<A, "
+            "Mask, attn::AttentionDropout>");
+}
+
 TEST(FullAttention, SaysWhatACallLacks) {
   Ctx<float> ctx;
   auto const x = attn_test::random_array<float, 3>({2, 5, 6}, 1);

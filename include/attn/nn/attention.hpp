@@ -28,6 +28,12 @@ concept HasWeights = requires(Core const& core, Ctx& ctx, typename Core::templat
   core.norms(ctx, call, x, x, x);
 };
 
+/// Whether a core drops weights in training.
+template <class Core>
+inline constexpr bool drops_weights = requires {
+  requires Core::drops_weights;
+};
+
 }  // namespace detail
 
 /// `Projections` (nn/projections.hpp) make q, k and v of tokens, and the output of what the `Core` attends to
@@ -45,7 +51,8 @@ class Attention {
     Index heads = 1;
     Index tokens = 1;  ///< keys that an activation's trained numbers are initialised for
     bool qkv_bias = true;
-    double dropout = 0;  ///< after the output projection
+    double dropout = 0;            ///< after the output projection
+    double attention_dropout = 0;  ///< of weights, by a core that drops some
     Activation activation = {};
     bool scale_per_head = false;  ///< trained numbers of the activation: one set for each head
     Settings core = {};           ///< what the core wants besides: a mask, landmarks, windows
@@ -88,7 +95,8 @@ class Attention {
                                                             .heads = config.heads,
                                                             .tokens = config.tokens,
                                                             .activation = config.activation,
-                                                            .scale_per_head = config.scale_per_head},
+                                                            .scale_per_head = config.scale_per_head,
+                                                            .dropout = config.attention_dropout},
                                      config.core);
                      }),
         dropout_(dropout) {}
@@ -185,6 +193,9 @@ class Attention {
     ATTN_CHECK(c.width > 0 && c.heads > 0 && c.width % c.heads == 0,
                "Attention: make the width a multiple of the heads, got width ", c.width, " and ", c.heads, " heads");
     ATTN_CHECK(c.tokens > 0, "Attention: give a positive number of tokens, got ", c.tokens);
+    ATTN_CHECK(detail::drops_weights<Core> || c.attention_dropout == 0, "Attention: for an attention_dropout of ",
+               c.attention_dropout,
+               " write a core that drops weights, attn::nn::FullAttention<A, Mask, attn::AttentionDropout>");
     return c;
   }
 

@@ -1,6 +1,7 @@
 /// Dropout and stochastic depth: noise of training, drawn by (seed, step, site, index), so nothing is stored.
 #pragma once
 
+#include "attn/attention/dropout.hpp"
 #include "attn/core/elementwise.hpp"
 #include "attn/nn/module.hpp"
 
@@ -83,6 +84,14 @@ class Dropout {
   DropoutMask<typename Ctx::Real> mask(Ctx const& ctx) const {
     if (!ctx.training || rate_ == 0) return {};
     return detail::mask_of_step(ctx, site_, rate_);
+  }
+
+  /// What this step keeps of attention's weights.
+  template <class Ctx>
+  AttentionDropout of_weights(Ctx const& ctx) const {
+    auto const now = mask(ctx);
+    if (now.is_off()) return {};
+    return {.rate = rate_, .key = now.key, .step = now.step};
   }
 
   /// x (...), contiguous. Without dropout, y is x itself.

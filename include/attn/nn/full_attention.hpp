@@ -9,7 +9,7 @@
 ///     and a tape. `backward(ctx, call, tape, q, k, v, y, d_y, d_q, d_k, d_v)` overwrites the last three.
 ///  4. `takes_memory`: whether queries and keys may come from different tokens.
 ///  5. Optional: `arrange` and `restore`, which put tokens into another order before the projections and back behind
-///     attention.
+///     attention. `drops_weights`, which is true of a core that drops weights at the rate `CoreConfig::dropout`.
 #pragma once
 
 #include "attn/attention/attention.hpp"
@@ -17,6 +17,7 @@
 #include "attn/nn/detail/call_mask.hpp"
 #include "attn/nn/detail/heads.hpp"
 #include "attn/nn/detail/module_activation.hpp"
+#include "attn/nn/dropout.hpp"
 #include "attn/nn/precision.hpp"
 
 #include <utility>
@@ -31,6 +32,7 @@ struct CoreConfig {
   Index tokens = 1;  ///< keys that an activation's trained numbers are initialised for
   A activation = {};
   bool scale_per_head = false;
+  double dropout = 0;  ///< of weights
 };
 
 namespace detail {
@@ -130,8 +132,9 @@ ConstTensorOf<Ctx, 4> unit_values(Ctx& ctx, Index batch, Index heads, Index m) {
 }  // namespace detail
 
 /// The mask's lengths come with the call: `KeyPadding` takes them from the context. Tokens of packed sequences see
-/// those of their sequence with the mask `Grouped`. 4 B N M C flops.
-template <class A, Mask M = Full>
+/// those of their sequence with the mask `Grouped`. In training, weights are dropped if `Dropped` is
+/// `AttentionDropout`. 4 B N M C flops.
+template <class A, Mask M = Full, class Dropped = NoDropout>
 class FullAttention {
  public:
   using Activation = A;
@@ -141,15 +144,22 @@ class FullAttention {
   };
 
   static constexpr bool takes_memory = !std::same_as<M, Grouped>;
+  static constexpr bool drops_weights = std::same_as<Dropped, AttentionDropout>;
 
   template <class Ctx>
   using Call = M;
 
   template <class Ctx>
-  using Tape = detail::SavedIn<Ctx, A>;
+  struct Tape {
+    detail::SavedIn<Ctx, A> saved;
+    Dropped dropped;
+  };
 
   FullAttention(Builder const& builder, CoreConfig<A> const& config, Settings const& settings)
-      : config_(config), settings_(settings), activation_(detail::module_activation(builder, config)) {}
+      : config_(config),
+        settings_(settings),
+        dropout_(builder / "attn_drop", config.dropout),
+        activation_(detail::module_activation(builder, config)) {}
 
   template <class Ctx, class X>
   M call(Ctx& ctx, X const& x) const {
@@ -160,15 +170,17 @@ class FullAttention {
   Forward<TensorOf<Ctx, 3>, Tape<Ctx>> forward(Ctx& ctx, M const& mask, ConstTensorOf<Ctx, 3> q,
                                                ConstTensorOf<Ctx, 3> k, ConstTensorOf<Ctx, 3> v) const {
     auto const y = ctx.tensor(q.extents());
-    return {y, detail::attend(ctx, activation_, config_.heads, q, k, v, y, AttentionOptions<M>{.mask = mask})};
+    Dropped const dropped = dropped_in(ctx);
+    auto const saved = detail::attend(ctx, activation_, config_.heads, q, k, v, y, options(mask, dropped));
+    return {y, {saved, dropped}};
   }
 
   template <class Ctx>
-  void backward(Ctx& ctx, M const& mask, Tape<Ctx> const& saved, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k,
+  void backward(Ctx& ctx, M const& mask, Tape<Ctx> const& tape, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k,
                 ConstTensorOf<Ctx, 3> v, ConstTensorOf<Ctx, 3> y, ConstTensorOf<Ctx, 3> d_y, TensorOf<Ctx, 3> d_q,
                 TensorOf<Ctx, 3> d_k, TensorOf<Ctx, 3> d_v) const {
-    detail::attend_backward(ctx, activation_, config_.heads, q, k, v, y, saved, d_y, d_q, d_k, d_v,
-                            AttentionOptions<M>{.mask = mask});
+    detail::attend_backward(ctx, activation_, config_.heads, q, k, v, y, tape.saved, d_y, d_q, d_k, d_v,
+                            options(mask, tape.dropped));
   }
 
   /// Squared norms of the attention matrix of each sample and head, and of its Jacobian: (B, H) each.
@@ -186,7 +198,7 @@ class FullAttention {
     return norms;
   }
 
-  /// The attention matrices of one sample: (H, N, M), query by key.
+  /// The attention matrices of one sample: (H, N, M), query by key, before any weight is dropped.
   template <class Ctx>
   TensorOf<Ctx, 3> weights(Ctx& ctx, M const& mask, ConstTensorOf<Ctx, 3> q, ConstTensorOf<Ctx, 3> k,
                            Index sample) const {
@@ -197,19 +209,32 @@ class FullAttention {
     detail::attend(ctx, activation_, detail::heads_to_read(q.slice(0, sample, sample + 1), h),
                    detail::heads_to_read(k.slice(0, sample, sample + 1), h), values,
                    TensorOf<Ctx, 4>(result.data(), {1, h, n, m}),
-                   AttentionOptions<M>{.mask = detail::of_sequence(mask, sample)});
+                   options(detail::of_sequence(mask, sample), Dropped()));
     return result;
   }
 
  private:
+  using Options = AttentionOptions<M, NoNorms, Fp32Products, NoBias, Dropped>;
+
+  static Options options(M const& mask, Dropped const& dropped) { return {.mask = mask, .dropout = dropped}; }
+  template <class Ctx>
+  Dropped dropped_in([[maybe_unused]] Ctx const& ctx) const {
+    if constexpr (drops_weights) {
+      return dropout_.of_weights(ctx);
+    } else {
+      return {};
+    }
+  }
+
   CoreConfig<A> config_;
   Settings settings_;
+  Dropout dropout_;
   detail::ModuleActivation<A> activation_;
 };
 
 /// Every token of a packed sequence to every other one of it. To the activation a sequence has `tokens` keys, hidden
 /// ones included.
-template <class A>
-using SequenceAttention = FullAttention<A, Grouped>;
+template <class A, class Dropped = NoDropout>
+using SequenceAttention = FullAttention<A, Grouped, Dropped>;
 
 }  // namespace attn::nn

@@ -73,6 +73,7 @@ class Rotary {
   };
 
   static constexpr bool takes_memory = true;
+  static constexpr bool drops_weights = Core::drops_weights;
 
   template <class Ctx>
   using Call = typename Core::template Call<Ctx>;

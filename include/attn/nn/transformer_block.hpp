@@ -40,10 +40,11 @@ class TransformerBlock {
     Index hidden = 0;  ///< of the MLP
     Index tokens = 1;  ///< keys that an activation's trained numbers are initialised for
     bool qkv_bias = true;
-    double dropout = 0;           ///< after the attention's projection and in the MLP
-    double stochastic_depth = 0;  ///< of each of the two branches
-    double epsilon = 1e-6;        ///< of the norms
-    double layer_scale = 0;       ///< what a factor for each channel of a branch starts from; 0: there is none
+    double dropout = 0;            ///< after the attention's projection and in the MLP
+    double attention_dropout = 0;  ///< of attention's weights, where `Attention` drops some
+    double stochastic_depth = 0;   ///< of each of the two branches
+    double epsilon = 1e-6;         ///< of the norms
+    double layer_scale = 0;        ///< what a factor for each channel of a branch starts from; 0: there is none
     Activation activation = {};
     bool scale_per_head = false;
     Initializer initial = truncated_normal(0.02);
@@ -104,6 +105,7 @@ class TransformerBlock {
                                       .activation = c.activation,
                                       .scale_per_head = c.scale_per_head};
     config.initial = c.initial;
+    config.attention_dropout = c.attention_dropout;
     if constexpr (requires { config.core = c.core; }) config.core = c.core;
     return config;
   }
