@@ -21,16 +21,19 @@
 
 namespace attn_test {
 
-/// What TMA knows of a tensor (B, H, N, D) of numbers of 16 bits: boxes are of 64 columns and `rows` rows.
+/// What TMA knows of a tensor (B, H, N, D) of numbers of 16 bits: boxes are of `columns` columns, 64 or 32, and `rows`
+/// rows.
 struct EmulatedMap {
   std::uint16_t* data = nullptr;
   attn::Extents<4> extents = {}, strides = {};
-  int rows = 0;
+  int rows = 0, columns = 64;
 
   EmulatedMap() = default;
   template <class X, class Memory>
-  EmulatedMap(attn::Tensor<X, 4, Memory> const& x, int box_rows)
-      : data(const_cast<std::uint16_t*>(reinterpret_cast<std::uint16_t const*>(x.data()))), rows(box_rows) {
+  EmulatedMap(attn::Tensor<X, 4, Memory> const& x, int box_rows, int box_columns = 64)
+      : data(const_cast<std::uint16_t*>(reinterpret_cast<std::uint16_t const*>(x.data()))),
+        rows(box_rows),
+        columns(box_columns) {
     for (int r = 0; r < 4; ++r) {
       extents[std::size_t(r)] = x.extent(r);
       strides[std::size_t(r)] = x.stride(r);
@@ -39,6 +42,9 @@ struct EmulatedMap {
                  "EmulatedHopper: TMA wants rows at multiples of 16 bytes");
     }
   }
+  int bytes() const { return rows * columns * 2; }
+  /// The swizzle's pattern repeats after so many bytes.
+  unsigned alignment() const { return unsigned(columns * 16); }
   /// The element that many rows and columns behind the first of a box; null outside of the tensor.
   std::uint16_t* element(cuda::BoxPlace const& first, int row, int column) const {
     attn::Index const at[] = {first.batch, first.head, first.row + row, first.column + column};
@@ -175,10 +181,11 @@ class HopperEmulator : public EmulatedThreads {
   // TMA.
 
   void load_box(int t, unsigned to, EmulatedMap const& map, cuda::BoxPlace const& place, unsigned at) {
-    ATTN_CHECK(to % 1024 == 0, "EmulatedHopper: a swizzled box at ", to, ", not a multiple of 1024");
+    ATTN_CHECK(to % map.alignment() == 0, "EmulatedHopper: a swizzled box at ", to, ", not a multiple of ",
+               map.alignment());
     Barrier& b = barrier(t, at);
     ATTN_CHECK(is_published(b.made_by, b.made_at), "EmulatedHopper: TMA does not know of the barrier at ", at);
-    int const bytes = map.rows * 128;
+    int const bytes = map.bytes();
     for (unsigned w = to / 4; w < (to + unsigned(bytes)) / 4; ++w) {
       check_overwrite(t, w, true);
       words_[w] = {b.agent, b.phase + 1, false};
@@ -187,10 +194,11 @@ class HopperEmulator : public EmulatedThreads {
     b.copies.push_back({to, map, place});
   }
   void store_box(int t, EmulatedMap const& map, cuda::BoxPlace const& place, unsigned from) {
-    ATTN_CHECK(from % 1024 == 0, "EmulatedHopper: a swizzled box at ", from, ", not a multiple of 1024");
+    ATTN_CHECK(from % map.alignment() == 0, "EmulatedHopper: a swizzled box at ", from, ", not a multiple of ",
+               map.alignment());
     int const engine = n_warps_ + t / 32;
     unsigned const time = ++engine_time_[std::size_t(engine)];
-    for (unsigned w = from / 4; w < (from + unsigned(map.rows * 128)) / 4; ++w) {
+    for (unsigned w = from / 4; w < (from + unsigned(map.bytes())) / 4; ++w) {
       check_seen(t, w);
       reader(w, engine) = time;
     }
@@ -322,7 +330,7 @@ class HopperEmulator : public EmulatedThreads {
         std::uint16_t const bits = outside ? *outside : std::uint16_t(0);
         std::memcpy(memory.data() + inside, &bits, 2);
       });
-      b.bytes -= c.map.rows * 128;
+      b.bytes -= c.map.bytes();
     }
     for (WordCopy const& c : b.words) {
       std::memset(memory.data() + c.to, 0, std::size_t(c.size));
@@ -336,14 +344,15 @@ class HopperEmulator : public EmulatedThreads {
     advance(b);
     progress();
   }
-  /// work(element in the tensor or null, its place in shared memory): the 16-byte chunks of 8 rows of 128 bytes are
-  /// exchanged by the number of the row.
+  /// work(element in the tensor or null, its place in shared memory): the 16-byte chunks of 8 lines of 128 bytes, each
+  /// of one row or of two, are exchanged by the number of the line.
   template <class Work>
   static void for_box(Copy const& c, Work const& work) {
+    unsigned const chunks = unsigned(c.map.columns / 8);
     for (int row = 0; row < c.map.rows; ++row) {
-      for (int column = 0; column < 64; ++column) {
-        unsigned const straight = c.inside + unsigned(row * 128 + column * 2);
-        work(c.map.element(c.place, row, column), straight ^ (straight / 128 % 8 * 16));
+      for (int column = 0; column < c.map.columns; ++column) {
+        unsigned const straight = c.inside + unsigned((row * c.map.columns + column) * 2);
+        work(c.map.element(c.place, row, column), straight ^ (straight / 128 % chunks * 16));
       }
     }
   }

@@ -3,7 +3,7 @@
 ///
 /// Sums are not numbers from the start of a product until it was waited for. The emulator throws where a kernel writes
 /// the registers of a product meanwhile, starts products without a fence after a wait, or describes operands without a
-/// swizzle over 128 bytes.
+/// swizzle over 128 or 64 bytes.
 #pragma once
 
 #include <deque>
@@ -143,22 +143,26 @@ class WarpgroupEmulator : public HopperEmulator {
   Member& member(int t) { return members_[std::size_t(t)]; }
 
   // "Matrix descriptor": start in bits 0 ... 13, leading offset in 16 ... 29, stride in 32 ... 45, in units of 16
-  // bytes; bits 62 and 63 are 1 for a swizzle over 128 bytes, 49 to 51 are 0 where its pattern starts at a multiple of
-  // 1024.
+  // bytes; bits 62 and 63 are 1 for a swizzle over 128 bytes and 2 for one over 64, 49 to 51 are 0 where its pattern
+  // starts at a multiple of those of 8 rows.
   static unsigned field(std::uint64_t descriptor, int bit) { return unsigned(descriptor >> bit & 0x3fffu) * 16; }
+  static int row_bytes(std::uint64_t descriptor) { return descriptor >> 62 == 1 ? 128 : 64; }
   static unsigned swizzled(std::uint64_t descriptor, unsigned offset) {
-    ATTN_CHECK(descriptor >> 62 == 1 && (descriptor >> 49 & 7u) == 0, "EmulatedHopper: a descriptor without a swizzle");
-    unsigned const straight = field(descriptor, 0) + offset;
-    return (straight ^ (straight >> 7 & 7u) << 4) - window;
+    bool const has_swizzle = descriptor >> 62 == 1 || descriptor >> 62 == 2;
+    ATTN_CHECK(has_swizzle && (descriptor >> 49 & 7u) == 0, "EmulatedHopper: a descriptor without a swizzle");
+    unsigned const straight = field(descriptor, 0) + offset, exchanged = unsigned(row_bytes(descriptor) / 16 - 1);
+    return (straight ^ (straight >> 7 & exchanged) << 4) - window;
   }
   /// Chunk c (0, 1) of the 16 columns of a row: the layout that the PTX ISA calls K-major.
   static unsigned chunk(std::uint64_t descriptor, int row, int c) {
-    return swizzled(descriptor, unsigned(row / 8) * field(descriptor, 32) + unsigned(row % 8 * 128 + c * 16));
+    return swizzled(descriptor,
+                    unsigned(row / 8) * field(descriptor, 32) + unsigned(row % 8 * row_bytes(descriptor) + c * 16));
   }
   /// Chunk c of one of 16 rows, each chunk 8 columns: the layout that it calls MN-major.
   static unsigned row_chunk(std::uint64_t descriptor, int row, int c) {
-    return swizzled(descriptor, unsigned(row / 8) * field(descriptor, 32) + unsigned(row % 8 * 128) +
-                                    unsigned(c / 8) * field(descriptor, 16) + unsigned(c % 8 * 16));
+    int const bytes = row_bytes(descriptor), chunks = bytes / 16;
+    return swizzled(descriptor, unsigned(row / 8) * field(descriptor, 32) + unsigned(row % 8 * bytes) +
+                                    unsigned(c / chunks) * field(descriptor, 16) + unsigned(c % chunks * 16));
   }
   float number(bool is_bf16, unsigned at, int element) const {
     std::uint16_t bits;

@@ -18,6 +18,11 @@ struct HopperKernels {
   using X = X_;
   static constexpr Format format = cuda::format_of<X>;
   static constexpr int width = width_, consumers = consumers_;
+  /// What TMA knows of a tensor.
+  template <class Tensor>
+  static EmulatedMap map(Tensor const& x, int rows = 64) {
+    return {x, rows, cuda::panel_columns<width>};
+  }
 };
 
 /// Two blocks take the tiles of a kernel: one after the other, so that the first gets all but the second's first, or in
@@ -49,10 +54,10 @@ EmulatedOutputs run_hopper(EmulatedInputs<A, Dropout> const& in, bool in_turns =
   using TileShape = cuda::HopperTileShape<K::width, K::consumers>;
   cuda::HopperForward<K::format, K::width, TileShape, A, EmulatedMap, AnyMask, Dropout> const forward{
       in.activation,
-      {stored.q.tensor(), 64},
-      {stored.k.tensor(), TileShape::streamed},
-      {stored.v.tensor(), TileShape::streamed},
-      {out.tensor(), 64},
+      K::map(stored.q.tensor()),
+      K::map(stored.k.tensor(), TileShape::streamed),
+      K::map(stored.v.tensor(), TileShape::streamed),
+      K::map(out.tensor()),
       stats.saved(),
       in.mask,
       {int(s.batch), int(s.heads), int(s.kv_heads), int(s.queries), int(s.keys)},
@@ -68,7 +73,7 @@ EmulatedOutputs run_hopper(EmulatedInputs<A, Dropout> const& in, bool in_turns =
   if constexpr (cuda::has_hopper_backward<K::format, K::width>) {
     using cuda::Part;
     EmulatedBackward<X, A, Dropout> b(in, stored, out, stats.saved());
-    auto const map = [](Stored<X> const& x) { return EmulatedMap(x.tensor(), 64); };
+    auto const map = [](Stored<X> const& x) { return K::map(x.tensor()); };
     auto const gradient = [&](auto part, auto consumers, EmulatedMap const& own1, EmulatedMap const& own2,
                               EmulatedMap const& streamed1, EmulatedMap const& streamed2, EmulatedMap const& first,
                               EmulatedMap const& second) {
@@ -225,6 +230,23 @@ TEST(CudaHopper, AgreesWithTheReference_InRowsWithGapsOfAnyWidth) {
   }
 }
 
+// TMA fills narrower rows up with zeros.
+TEST(CudaHopper, AgreesWithTheReference_InNarrowHeads) {
+  using K = HopperKernels<Bf16, 32, 2>;
+  for (Index const n : {1, 64, 197}) expect_right<K, attn::Softmax>({{}, square(n, 32), full()});
+  for (AnyMask const& mask : {causal(-3), window(3, 5), window(-100, 120), groups(130, 70)}) {
+    expect_right<K, attn::Softmax>({{}, square(300, 32), mask});
+    expect_right<HopperKernels<Bf16, 32, 3>, Dynamic>({dynamic(), square(200, 32), mask});
+  }
+  Shape grouped = shape(130, 203, 16, 32);
+  grouped.batch = 2;
+  grouped.heads = 4;
+  std::array<int, 2> const n_keys{70, 129};
+  expect_right<K, attn::Softmax>({{}, grouped, lengths(n_keys), {}, 0, true});
+  expect_right<K, attn::Softmax>({{}, shape(70, 67, 24, 16), causal(), {true, 8, 16}});
+  expect_indifference<HopperKernels<Bf16, 32, 3>, Dynamic>({dynamic(), square(140, 32), causal()});
+}
+
 TEST(CudaHopper, AgreesWithTheReference_InWideHeadsAndInFp16) {
   expect_right<HopperKernels<Bf16, 128>, attn::Softmax>({{}, square(150, 128), causal()});
   expect_right<HopperKernels<Fp16, 128>, Dynamic>({dynamic(), shape(70, 300, 104, 128), full()});
@@ -258,7 +280,7 @@ TEST(CudaHopper, SavesTheStatisticsThatTheOtherKernelsSave) {
 TEST(CudaHopper, ServesLongSequencesInRowsThatTmaCanCopy) {
   using X = attn::Tensor<Bf16, 4, Kokkos::HostSpace>;
   std::vector<Bf16> memory(1 << 16);
-  auto const serves = [&](X const& q, X const& k) { return cuda::serves_hopper<Format::bf16, 64>(q, k, k, q); };
+  auto const serves = [&](X const& q, X const& k) { return cuda::serves_hopper<Format::bf16>(q, k, k, q); };
   X const q(memory.data(), {1, 2, 65, 64}), k(memory.data(), {1, 1, 5, 64});
   EXPECT_TRUE(serves(q, k));
   EXPECT_TRUE(serves(X(memory.data(), {1, 2, 65, 40}, {7, 64, 128, 1}), k)) << "no step of 7 is taken";
@@ -266,8 +288,7 @@ TEST(CudaHopper, ServesLongSequencesInRowsThatTmaCanCopy) {
   EXPECT_FALSE(serves(q, X(memory.data(), {1, 1, 0, 64}))) << "TMA has no boxes of nothing";
   EXPECT_FALSE(serves(X(memory.data(), {1, 2, 65, 63}), k)) << "rows of 126 bytes";
   EXPECT_FALSE(serves(X(memory.data(), {1, 2, 65, 64}, {0, 0, 64, 1}), k)) << "heads that share memory";
-  EXPECT_FALSE((cuda::serves_hopper<Format::bf16, 32>(q, k, k, q)));
-  EXPECT_FALSE((cuda::serves_hopper<Format::fp32, 64>(q, k, k, q)));
+  EXPECT_FALSE(cuda::serves_hopper<Format::fp32>(q, k, k, q));
 }
 
 TEST(CudaHopper, TakesThreeWarpgroupsWhereTheyWasteFewRows) {
@@ -276,6 +297,7 @@ TEST(CudaHopper, TakesThreeWarpgroupsWhereTheyWasteFewRows) {
   EXPECT_EQ(cuda::hopper_consumers(64, 192), 3);
   EXPECT_EQ(cuda::hopper_consumers(64, 1024), 3);
   EXPECT_EQ(cuda::hopper_consumers(64, 16384), 3);
+  EXPECT_EQ(cuda::hopper_consumers(32, 16384), 3);
   EXPECT_EQ(cuda::hopper_consumers(128, 16384), 2);
 }
 

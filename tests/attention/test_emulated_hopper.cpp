@@ -46,7 +46,7 @@ void copy(EmulatedHopperBlock const& block, Matrix const& matrix) {
   }
   block.barrier();
   if (block.thread() == 0) {
-    block.arrive_expecting(landed, int(bytes));
+    block.arrive_expecting(landed, matrix.map.bytes());
     block.load_box(place, matrix.map, {}, landed);
   }
 }
@@ -54,22 +54,27 @@ std::uint64_t descriptor(unsigned step, unsigned leading = 16) {
   return matrix_descriptor(attn_test::HopperEmulator::window + place + step, leading, 1024);
 }
 
-// CUDA driver API, CU_TENSOR_MAP_SWIZZLE_128B: in each 1024 bytes, chunk c of row r lies where c xor r is.
+// CUDA driver API, CU_TENSOR_MAP_SWIZZLE_128B: in each 1024 bytes, chunk c of row r lies where c xor r is; of rows of
+// 64 bytes (CU_TENSOR_MAP_SWIZZLE_64B), two of which make a line of 128, where c xor the line is.
 TEST(EmulatedHopper, CopiesBoxesSwizzledAndFillsThemUpWithZeros) {
-  Matrix matrix(2048);
-  matrix.map.extents = {1, 1, 100, 60};
-  WarpgroupEmulator emulator(8, 64 * 1024);
-  emulator.run([&](int thread) {
-    EmulatedHopperBlock const block(emulator, thread, 0, 1);
-    copy(block, matrix);
-    block.wait(landed, 0);
-  });
-  for (int row = 0; row < 128; ++row) {
-    for (int column = 0; column < 64; ++column) {
-      attn::Float16 got;
-      int const chunk = (column / 8) ^ (row % 8);
-      std::memcpy(&got, &emulator.memory[place + std::size_t(row * 128 + chunk * 16 + column % 8 * 2)], 2);
-      EXPECT_EQ(double(float(got)), row < 100 && column < 60 ? matrix(row, column) : 0) << row << ", " << column;
+  for (int const columns : {64, 32}) {
+    Matrix matrix(2048);
+    matrix.map.extents = {1, 1, 100, columns - 4};
+    matrix.map.columns = columns;
+    WarpgroupEmulator emulator(8, 64 * 1024);
+    emulator.run([&](int thread) {
+      EmulatedHopperBlock const block(emulator, thread, 0, 1);
+      copy(block, matrix);
+      block.wait(landed, 0);
+    });
+    for (int row = 0; row < 128; ++row) {
+      for (int column = 0; column < columns; ++column) {
+        attn::Float16 got;
+        int const chunk = (column / 8) ^ (columns == 64 ? row % 8 : row / 2 % 4);
+        std::memcpy(&got, &emulator.memory[place + std::size_t(row * columns * 2 + chunk * 16 + column % 8 * 2)], 2);
+        double const want = row < 100 && column < columns - 4 ? matrix(row, column) : 0;
+        EXPECT_EQ(double(float(got)), want) << columns << ": " << row << ", " << column;
+      }
     }
   }
 }

@@ -1,5 +1,5 @@
 // The kernels that matter most, whose machine code a test looks at (test_machine_code.cpp): bf16, heads of 64, forward
-// and backward, a row-normalised and a trained pointwise activation; on Hopper also wide heads.
+// and backward, a row-normalised and a trained pointwise activation; on Hopper also narrow and wide heads.
 #undef ATTN_CUDA_WIDTHS
 #define ATTN_CUDA_WIDTHS 64
 #include "attention_calls.hpp"
@@ -16,10 +16,19 @@ void tensor_cores(View<Kokkos::Experimental::bhalf_t> const& x, float const* sca
 #if defined(ATTN_CUDA_HOPPER)
 namespace attn::detail::cuda {
 
-template <int width>
-using Wide = HopperForward<Format::bf16, width, HopperTileShape<width, 2>, Softmax, CUtensorMap, Full>;
-template __global__ void run_hopper_kernel(__grid_constant__ Wide<128> const);
-template __global__ void run_hopper_kernel(__grid_constant__ Wide<256> const);
+template <int width, int consumers = 2>
+using OfWidth = HopperForward<Format::bf16, width, HopperTileShape<width, consumers>, Softmax, CUtensorMap, Full>;
+template __global__ void run_hopper_kernel(__grid_constant__ OfWidth<32, 3> const);
+template __global__ void run_hopper_kernel(__grid_constant__ OfWidth<128> const);
+template __global__ void run_hopper_kernel(__grid_constant__ OfWidth<256> const);
+
+using Rows = Tensor<Kokkos::Experimental::bhalf_t const, 4, Kokkos::CudaSpace>;
+using Inputs = TeamBackwardInputs<Softmax, Rows, Rows, Rows, Rows, Rows, Full, NoBias, StatsOf<Softmax, float>, float>;
+template <int consumers, Part part>
+using NarrowGradient =
+    HopperGradient<Format::bf16, 32, HopperBackwardTileShape<32, consumers>, part, Inputs, CUtensorMap>;
+template __global__ void run_hopper_kernel(__grid_constant__ NarrowGradient<3, Part::queries> const);
+template __global__ void run_hopper_kernel(__grid_constant__ NarrowGradient<2, Part::keys_and_values> const);
 
 }  // namespace attn::detail::cuda
 #endif

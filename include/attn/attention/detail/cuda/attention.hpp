@@ -46,9 +46,9 @@ CallTraits with_device_traits(CallTraits types, Kokkos::Cuda const& exec, Q cons
     t.has_tensor_cores = types.has_tensor_cores && has_tensor_cores(exec, most_shared_bytes<F, w()>);
 #if defined(ATTN_CUDA_HOPPER)
     if constexpr (pass == Pass::forward) {
-      t.has_warpgroups = has_wgmma(exec) && serves_hopper<F, w()>(q, k, v, out);
+      t.has_warpgroups = has_wgmma(exec) && serves_hopper<F>(q, k, v, out);
     } else {
-      t.has_warpgroups = has_hopper_backward<F, w()> && has_wgmma(exec) && serves_hopper<F, w()>(q, k, v, others...);
+      t.has_warpgroups = has_hopper_backward<F, w()> && has_wgmma(exec) && serves_hopper<F>(q, k, v, others...);
     }
 #endif
   });
@@ -61,7 +61,7 @@ std::string const& region_of(AttentionKernel kernel, Index columns) {
   std::string const* name = nullptr;
   with_width(columns, [&](auto w) {
     static std::string const tiles = region_name(pass, cores_name("tensor cores", F, w())),
-                             warpgroups = region_name(pass, cores_name("Hopper's tensor cores", F, w()));
+                             warpgroups = region_name(pass, cores_name("Hopper's tensor cores", F, hopper_width<w()>));
     name = kernel == AttentionKernel::hopper ? &warpgroups : &tiles;
   });
   return *name;
@@ -89,10 +89,11 @@ void forward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec, 
   with_width(std::max(q.extent(3), v.extent(3)), [&](auto width) {
     float const score_scale = reference::detail::score_scale<float>(options, q.extent(3));
 #if defined(ATTN_CUDA_HOPPER)
-    if constexpr (has_hopper_kernel<F, width()>) {
+    if constexpr (has_hopper_kernel<F>) {
       if (kernel == AttentionKernel::hopper) {
-        return forward_on_hopper<F, width()>(exec, a, Input<Q>(q), Input<K>(k), Input<V>(v), Output<O>(out),
-                                             saved_rows(saved), options.mask, options.dropout, score_scale);
+        return forward_on_hopper<F, hopper_width<width()>>(exec, a, Input<Q>(q), Input<K>(k), Input<V>(v),
+                                                           Output<O>(out), saved_rows(saved), options.mask,
+                                                           options.dropout, score_scale);
       }
     }
 #endif
@@ -131,8 +132,8 @@ void backward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec,
 #if defined(ATTN_CUDA_HOPPER)
     if constexpr (has_hopper_backward<F, width()>) {
       if (kernel == AttentionKernel::hopper) {
-        backward_on_hopper<F, width()>(exec, inputs, row_facts, parts, Output<DQ>(d_q), Output<DK>(d_k),
-                                       Output<DV>(d_v));
+        backward_on_hopper<F, hopper_width<width()>>(exec, inputs, row_facts, parts, Output<DQ>(d_q), Output<DK>(d_k),
+                                                     Output<DV>(d_v));
         return add_parameter_parts<float>(exec, a, parts, out, tiles_of(q.extent(2), hopper_part));
       }
     }

@@ -17,7 +17,7 @@ struct HopperBackwardTileShape : HopperThreads<consumers> {
   static constexpr int own_bytes = own * width * 2, streamed_bytes = streamed * width * 2;
 };
 
-/// Results: d_q, or d_k and d_v. `Map`: what TMA knows of a tensor, in boxes of 64 columns and rows.
+/// Results: d_q, or d_k and d_v. `Map`: what TMA knows of a tensor, in boxes of 64 rows of a panel.
 template <Format F, int width, class TileShape, Part part, class Inputs, class Map>
 struct HopperGradient {
   using Rows = Gradients<part, 1, TileShape::streamed, Inputs>;
@@ -26,8 +26,8 @@ struct HopperGradient {
   static_assert(part == Part::queries || part == Part::keys_and_values);
   static constexpr bool has_second = !Rows::of_queries;
   static constexpr int own = TileShape::own, streamed = TileShape::streamed, n_tiles = streamed / 8,
-                       panels = width / 64;
-  static constexpr int part_tiles = width == 64 ? 8 : 16, parts = width / 8 / part_tiles;
+                       columns = panel_columns<width>, panels = width / columns;
+  static constexpr int part_tiles = width < 128 ? width / 8 : 16, parts = width / 8 / part_tiles;
   static constexpr int facts_bytes = round_up(streamed * Rows::words * 4, 1024);
   // A stage holds both tiles, one behind the other; that of streamed rows also the facts of queries.
   using Own = Pipeline<1, 2 * TileShape::own_bytes>;
@@ -38,7 +38,7 @@ struct HopperGradient {
   static constexpr unsigned work_place = landed + 8, shared_bytes = work_place + 4;
   using Sum = float[parts][1][part_tiles][4];
   /// Whether registers hold the next tile's scores beside the operands of this one's sums.
-  static constexpr bool overlaps = !has_second || width == 64;
+  static constexpr bool overlaps = !has_second || width <= 64;
 
   Rows rows;
   Map own_first, own_second, streamed_first, streamed_second, d_first, d_second;
@@ -90,10 +90,10 @@ struct HopperGradient {
   };
 
   /// The 64 own rows of a warpgroup in the first or second tile of their place.
-  static ATTN_FUNCTION Panels<64> rows_of_group(unsigned use, int which, int group) {
+  static ATTN_FUNCTION Panels<64, columns> rows_of_group(unsigned use, int which, int group) {
     return {own_pipeline().stage(use) + unsigned(which * TileShape::own_bytes + group * 64 * width * 2)};
   }
-  static ATTN_FUNCTION Panels<streamed> streamed_tile(unsigned use, int which) {
+  static ATTN_FUNCTION Panels<streamed, columns> streamed_tile(unsigned use, int which) {
     return {tile_pipeline().stage(use) + unsigned(which * TileShape::streamed_bytes)};
   }
   static ATTN_FUNCTION unsigned facts_of(unsigned use) {
@@ -174,12 +174,12 @@ struct HopperGradient {
   template <class Block>
   ATTN_FUNCTION void take_out_what_is_not_finite(Block const& block, unsigned use) const {
     int const lane = block.thread() % 32;
-    Panels<streamed> const tile1 = streamed_tile(use, 0), tile2 = streamed_tile(use, 1);
+    Panels<streamed, columns> const tile1 = streamed_tile(use, 0), tile2 = streamed_tile(use, 1);
     if constexpr (has_second) {
-      make_both_finite<F, streamed, 8 * panels, 32>(block, lane, tile1, tile2,
-                                                    [&](int row) { return Rows::mark_place(facts_of(use), row); });
+      make_both_finite<F, streamed, width / 8, 32>(block, lane, tile1, tile2,
+                                                   [&](int row) { return Rows::mark_place(facts_of(use), row); });
     } else {
-      make_finite<F, streamed, 8 * panels, 32>(block, lane, tile1, tile2);
+      make_finite<F, streamed, width / 8, 32>(block, lane, tile1, tile2);
     }
   }
 
@@ -189,7 +189,7 @@ struct HopperGradient {
                                  unsigned use) const {
     Tiles const tiles = tile_pipeline();
     int const first = work.first + 64 * group, warp = block.thread() % warpgroup / 32;
-    Panels<64> const own1 = rows_of_group(own_use, 0, group), own2 = rows_of_group(own_use, 1, group);
+    Panels<64, columns> const own1 = rows_of_group(own_use, 0, group), own2 = rows_of_group(own_use, 1, group);
 
     typename Rows::OwnFacts own_facts;
     if constexpr (Rows::finds_facts) rows.find_facts(block, work.at, first + 16 * warp, own_facts);
@@ -279,7 +279,7 @@ struct HopperGradient {
   template <class Block>
   ATTN_FUNCTION void store(Block const& block, Work const& work, int group, unsigned own_use, Sum const& sum1,
                            Sum const& sum2) const {
-    Panels<64> const place1 = rows_of_group(own_use, 0, group), place2 = rows_of_group(own_use, 1, group);
+    Panels<64, columns> const place1 = rows_of_group(own_use, 0, group), place2 = rows_of_group(own_use, 1, group);
     put_panels<F>(block, sum1, place1, [&](int) { return rows.gradient_factor(work.at); });
     if constexpr (has_second) put_panels<F>(block, sum2, place2, [&](int) { return rows.weight_factor(work.at); });
     block.publish_writes();

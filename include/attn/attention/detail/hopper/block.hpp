@@ -38,11 +38,11 @@ inline constexpr int warpgroup = 128;
 // ... are the places of its other operands.
 #define ATTN_TILE(i) "+f"(sum[i][0]), "+f"(sum[i][1]), "+f"(sum[i][2]), "+f"(sum[i][3])
 #define ATTN_TILES(i) ATTN_TILE(i), ATTN_TILE(i + 1), ATTN_TILE(i + 2), ATTN_TILE(i + 3)
-#define ATTN_SUM_64 ATTN_TILES(0), ATTN_TILES(4)
+#define ATTN_SUM_32 ATTN_TILES(0)
+#define ATTN_SUM_64 ATTN_SUM_32, ATTN_TILES(4)
 #define ATTN_SUM_128 ATTN_SUM_64, ATTN_TILES(8), ATTN_TILES(12)
-#define ATTN_PLACES_64                                                                                                 \
-  "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30," \
-  "%31"
+#define ATTN_PLACES_32 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
+#define ATTN_PLACES_64 ATTN_PLACES_32 ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
 #define ATTN_PLACES_128                                                                                               \
   ATTN_PLACES_64                                                                                                      \
   ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59," \
@@ -187,8 +187,12 @@ class HopperBlock : public CudaBlock<warps> {
   /// b as its descriptor says.
   template <Format F, int n_tiles>
   ATTN_FUNCTION void multiply_by_columns(float (&sum)[n_tiles][4], std::uint32_t const (&a)[4], std::uint64_t b) const {
-    static_assert(is_narrow<F> && (n_tiles == 8 || n_tiles == 16));
-    if constexpr (n_tiles == 8 && F == Format::bf16) {
+    static_assert(is_narrow<F> && (n_tiles == 4 || n_tiles == 8 || n_tiles == 16));
+    if constexpr (n_tiles == 4 && F == Format::bf16) {
+      ATTN_HOPPER(ATTN_BY_COLUMNS(32, "bf16", 16, 17, 18, 19, 20))
+    } else if constexpr (n_tiles == 4) {
+      ATTN_HOPPER(ATTN_BY_COLUMNS(32, "f16", 16, 17, 18, 19, 20))
+    } else if constexpr (n_tiles == 8 && F == Format::bf16) {
       ATTN_HOPPER(ATTN_BY_COLUMNS(64, "bf16", 32, 33, 34, 35, 36))
     } else if constexpr (n_tiles == 8) {
       ATTN_HOPPER(ATTN_BY_COLUMNS(64, "f16", 32, 33, 34, 35, 36))
@@ -208,8 +212,10 @@ class HopperBlock : public CudaBlock<warps> {
 #undef ATTN_HOPPER
 #undef ATTN_TILE
 #undef ATTN_TILES
+#undef ATTN_SUM_32
 #undef ATTN_SUM_64
 #undef ATTN_SUM_128
+#undef ATTN_PLACES_32
 #undef ATTN_PLACES_64
 #undef ATTN_PLACES_128
 #undef ATTN_WGMMA

@@ -31,14 +31,14 @@ struct HopperTileShape : HopperThreads<consumers> {
 };
 
 /// A block computes tiles of `own` rows of out (B, H, N, E), E and D at most `width`. `Map`: what TMA knows of a
-/// tensor; boxes are of 64 columns, and of 64 rows, or `streamed` for keys and values.
+/// tensor; boxes are of the columns of a panel, and of 64 rows, or `streamed` for keys and values.
 template <Format F, int width, class TileShape, class A, class Map, class M, class Dropout = NoDropout>
 struct HopperForward {
   using Stats = StatsOf<A, float>;
   using Shape = TileShape;
   static constexpr int own = TileShape::own, streamed = TileShape::streamed, n_tiles = streamed / 8,
-                       panels = width / 64;
-  static constexpr int part_tiles = width == 64 ? 8 : 16, parts = width / 8 / part_tiles;
+                       columns = panel_columns<width>, panels = width / columns;
+  static constexpr int part_tiles = width < 128 ? width / 8 : 16, parts = width / 8 / part_tiles;
   using Queries = Pipeline<TileShape::query_stages, TileShape::query_bytes>;
   using Tiles = Pipeline<TileShape::stages, TileShape::key_bytes>;
   static constexpr unsigned barriers = Queries::all_bytes + Tiles::all_bytes;
@@ -49,7 +49,7 @@ struct HopperForward {
 
   /// Whether warpgroups start their products in turns, so that tensor cores are done with those of one before those of
   /// the next, rather than with all together when all wait for them. Cheap weights leave the cores no pause.
-  static constexpr bool takes_turns = RowActivation<A, float> && width == 64;
+  static constexpr bool takes_turns = RowActivation<A, float> && width <= 64;
 
   struct Sizes {
     int batch, heads, kv_heads, queries, keys;
@@ -153,7 +153,7 @@ struct HopperForward {
         if (is_cut) {
           block.wait(landed, cuts++ % 2);
           // also behind the last key that any query sees; behind the last of all keys TMA fills up with zeros
-          make_finite<F, streamed, 8 * panels, 32>(block, block.thread() % 32, tile(use + 1), tile(use));
+          make_finite<F, streamed, width / 8, 32>(block, block.thread() % 32, tile(use + 1), tile(use));
           block.publish_writes();
           block.warp_barrier();
           if (issues) {
@@ -168,10 +168,10 @@ struct HopperForward {
   }
 
   /// The 64 rows of a warpgroup among the queries in a stage of their pipeline.
-  static ATTN_FUNCTION Panels<64> rows_of_group(unsigned use, int group) {
+  static ATTN_FUNCTION Panels<64, columns> rows_of_group(unsigned use, int group) {
     return {query_pipeline().stage(use) + unsigned(group * 64 * width * 2)};
   }
-  static ATTN_FUNCTION Panels<streamed> tile(unsigned use) { return {tile_pipeline().stage(use)}; }
+  static ATTN_FUNCTION Panels<streamed, columns> tile(unsigned use) { return {tile_pipeline().stage(use)}; }
 
   template <class Block>
   ATTN_FUNCTION void consume(Block const& block, int group) const {
@@ -199,7 +199,7 @@ struct HopperForward {
     HeadDropout<float, Dropout> const drop(dropout, Index(work.at.batch) * size.heads + work.at.head);
     Query warp_query = first;
     warp_query.index += block.thread() % warpgroup / 32 * 16;
-    Panels<64> const own_rows = rows_of_group(query_use, group);
+    Panels<64, columns> const own_rows = rows_of_group(query_use, group);
     Tiles const tiles = tile_pipeline();
 
     float s[n_tiles][4], sum[parts][1][part_tiles][4];
@@ -293,7 +293,7 @@ struct HopperForward {
   ATTN_FUNCTION void store(Block const& block, Work const& work, int group, unsigned query_use, Query const& warp_query,
                            float const (&sum)[parts][1][part_tiles][4], Stats const (&stats)[2],
                            Weigh const& weigh) const {
-    Panels<64> const rows = rows_of_group(query_use, group);
+    Panels<64, columns> const rows = rows_of_group(query_use, group);
     Index const head_row = (Index(work.at.batch) * size.heads + work.at.head) * size.queries;
     float factor[2];
     ATTN_UNROLL

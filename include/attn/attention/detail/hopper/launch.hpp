@@ -21,29 +21,33 @@ bool has_boxes(Tensor<X, 4, Memory> const& x) {
   return fits;
 }
 
-template <Format F, int width>
-inline constexpr bool has_hopper_kernel = is_narrow<F> && (width >= 64);
+template <Format F>
+inline constexpr bool has_hopper_kernel = is_narrow<F>;
+/// The width of the kernels for heads of `width`: the narrowest serve all up to 32, since rows that TMA fills up with
+/// zeros cost products alone, and these kernels are limited by what else they issue.
+template <int width>
+inline constexpr int hopper_width = width < 32 ? 32 : width;
 /// Two sums of 256 columns do not fit into the registers of a warpgroup.
 template <Format F, int width>
-inline constexpr bool has_hopper_backward = has_hopper_kernel<F, width> && (width <= 128);
+inline constexpr bool has_hopper_backward = has_hopper_kernel<F> && (width <= 128);
 
 /// Whether these kernels serve a call on a GPU that has their instructions. Up to 64 queries are better served by the
 /// small tiles of mma.sync.
-template <Format F, int width, class Q, class K, class... Others>
+template <Format F, class Q, class K, class... Others>
 bool serves_hopper(Q const& q, K const& k, Others const&... others) {
-  return has_hopper_kernel<F, width> && length_of(q.extent(2), k.extent(2)) == Length::any && has_boxes(q) &&
-         has_boxes(k) && (has_boxes(others) && ...);
+  return has_hopper_kernel<F> && length_of(q.extent(2), k.extent(2)) == Length::any && has_boxes(q) && has_boxes(k) &&
+         (has_boxes(others) && ...);
 }
 
 /// How many consumer warpgroups a block has. Three read a tile of keys and values for 192 queries, two for 128; three
 /// are better unless tiles of 192 leave an eighth more rows empty at the end of a sequence.
 constexpr int hopper_consumers(int width, Index queries) {
   auto const rows = [&](int own) { return Index(own) * tiles_of(queries, own); };
-  return width == 64 && 8 * rows(192) <= 9 * rows(128) ? 3 : 2;
+  return width <= 64 && 8 * rows(192) <= 9 * rows(128) ? 3 : 2;
 }
 template <int width, class Work>
 void with_consumers(Index queries, Work const& work) {
-  if constexpr (width == 64) {
+  if constexpr (width <= 64) {
     if (hopper_consumers(width, queries) == 3) return work(std::integral_constant<int, 3>());
   }
   work(std::integral_constant<int, 2>());
@@ -59,8 +63,8 @@ inline bool has_wgmma(Kokkos::Cuda const& exec) {
 
 #if defined(__CUDACC__)
 
-/// What TMA has to know of a tensor whose boxes are of 64 columns and `rows` rows.
-template <class X, class Memory>
+/// What TMA has to know of a tensor whose boxes are of `rows` rows of a panel for heads of `width`.
+template <int width, class X, class Memory>
 CUtensorMap tensor_map(Tensor<X, 4, Memory> const& x, int rows) {
   static auto const encode = [] {  // of the driver, which nobody links
     void* function = nullptr;
@@ -77,14 +81,16 @@ CUtensorMap tensor_map(Tensor<X, 4, Memory> const& x, int rows) {
     cuuint64_t const dense = r == 0 ? (extents[0] * sizeof(X) + 15) / 16 * 16 : steps[r - 1] * extents[r];
     steps[r] = x.extent(2 - r) > 1 ? cuuint64_t(x.stride(2 - r)) * sizeof(X) : dense;
   }
-  cuuint32_t const box[] = {64, cuuint32_t(rows), 1, 1}, every[] = {1, 1, 1, 1};
+  constexpr int columns = panel_columns<width>;
+  cuuint32_t const box[] = {columns, cuuint32_t(rows), 1, 1}, every[] = {1, 1, 1, 1};
   CUtensorMap map;
-  CUresult const status = encode(&map,
-                                 format_of<std::remove_const_t<X>> == Format::bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
-                                                                                   : CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
-                                 4, const_cast<std::remove_const_t<X>*>(x.data()), extents, steps, box, every,
-                                 CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-                                 CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  CUresult const status =
+      encode(&map,
+             format_of<std::remove_const_t<X>> == Format::bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
+                                                               : CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
+             4, const_cast<std::remove_const_t<X>*>(x.data()), extents, steps, box, every,
+             CU_TENSOR_MAP_INTERLEAVE_NONE, columns == 64 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
+             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   ATTN_CHECK(status == CUDA_SUCCESS, "attention: CUDA takes no tensor map of these strides, error ", int(status));
   return map;
 }
@@ -139,10 +145,10 @@ void forward_on_hopper(Kokkos::Cuda const& exec, A const& a, Q const& q, K const
     using TileShape = HopperTileShape<width, consumers()>;
     HopperForward<F, width, TileShape, A, CUtensorMap, M, Dropout> const kernel{
         a,
-        tensor_map(q, 64),
-        tensor_map(k, TileShape::streamed),
-        tensor_map(v, TileShape::streamed),
-        tensor_map(out, 64),
+        tensor_map<width>(q, 64),
+        tensor_map<width>(k, TileShape::streamed),
+        tensor_map<width>(v, TileShape::streamed),
+        tensor_map<width>(out, 64),
         saved,
         mask,
         {int(q.extent(0)), int(q.extent(1)), int(k.extent(1)), int(q.extent(2)), int(k.extent(2))},
@@ -161,8 +167,8 @@ inline constexpr int hopper_part = 16;
 template <Format F, int width, class Inputs, class DQ, class DK, class DV>
 void backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, float* row_facts, float* parts, DQ const& d_q,
                         DK const& d_k, DV const& d_v) {
-  CUtensorMap const q = tensor_map(x.q, 64), k = tensor_map(x.k, 64), v = tensor_map(x.v, 64),
-                    d_out = tensor_map(x.d_out, 64);
+  CUtensorMap const q = tensor_map<width>(x.q, 64), k = tensor_map<width>(x.k, 64), v = tensor_map<width>(x.v, 64),
+                    d_out = tensor_map<width>(x.d_out, 64);
   with_consumers<width>(x.q.extent(2), [&](auto consumers) {
     using TileShape = HopperBackwardTileShape<width, consumers()>;
     HopperGradient<F, width, TileShape, Part::queries, Inputs, CUtensorMap> const kernel{
@@ -171,7 +177,7 @@ void backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, float* row_fa
         d_out,
         k,
         v,
-        tensor_map(d_q, 64),
+        tensor_map<width>(d_q, 64),
         {},
         work_order(exec, x.q, TileShape::own, x.k.extent(2), width),
         work_counter(exec)};
@@ -184,8 +190,8 @@ void backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, float* row_fa
       v,
       q,
       d_out,
-      tensor_map(d_k, 64),
-      tensor_map(d_v, 64),
+      tensor_map<width>(d_k, 64),
+      tensor_map<width>(d_v, 64),
       work_order(exec, x.k, TileShape::own, x.q.extent(2) * (x.q.extent(1) / x.k.extent(1)), width),
       work_counter(exec)};
   launch_on_hopper(exec, kernel);

@@ -15,39 +15,48 @@ struct HopperThreads {
   static constexpr int consumer_registers = consumers == 2 ? 232 : 160;
 };
 
-/// An operand in shared memory ("Matrix descriptor" in the PTX ISA) whose 16-byte chunks are swizzled over 128 bytes:
-/// where it starts, `offset` behind `start`, and how far apart its parts lie, all multiples of 16 bytes. Shared memory
-/// ends before the 2^18 bytes that 14 bits of a descriptor reach: operands of one start cost one addition each.
+/// An operand in shared memory ("Matrix descriptor" in the PTX ISA) whose 16-byte chunks are swizzled over rows of
+/// 128 or 64 bytes: where it starts, `offset` behind `start`, and how far apart its parts lie, all multiples of 16
+/// bytes. Shared memory ends before the 2^18 bytes that 14 bits of a descriptor reach: operands of one start cost one
+/// addition each.
+template <int row_bytes = 128>
 ATTN_FUNCTION constexpr std::uint64_t matrix_descriptor(unsigned start, unsigned leading, unsigned stride,
                                                         unsigned offset = 0) {
   auto const encode = [](unsigned bytes) { return (bytes & 0x3ffff) / 16; };
-  constexpr std::uint64_t swizzled_over_128_bytes = 1;
+  constexpr std::uint64_t swizzle = row_bytes == 128 ? 1 : 2;
   unsigned const low = (encode(start) | encode(leading) << 16) + offset / 16;
-  return low | std::uint64_t(encode(stride)) << 32 | swizzled_over_128_bytes << 62;
+  return low | std::uint64_t(encode(stride)) << 32 | swizzle << 62;
 }
 
-/// `rows` rows, a multiple of 8, of numbers of 16 bits, from a multiple of 1024 bytes on: one panel of 64 columns after
-/// the other. In a panel of 128 bytes a row, the chunks of SharedTile<128> lie where TMA puts them and wgmma finds
-/// them.
-template <int rows>
+/// How many columns of heads of `width` lie together: what TMA and wgmma swizzle is of 128 bytes at most.
+template <int width>
+inline constexpr int panel_columns = width < 64 ? width : 64;
+
+/// `rows` rows, a multiple of 8, of numbers of 16 bits: one panel of `panel_columns` columns, 64 or 32, after the
+/// other, from a multiple of the bytes of 8 rows of a panel on. In a panel, the chunks of SharedTile lie where TMA puts
+/// them and wgmma finds them.
+template <int rows, int columns_ = 64>
 struct Panels {
-  static constexpr int panel_bytes = rows * 128;
+  static constexpr int row_bytes = 2 * columns_, panel_bytes = rows * row_bytes;
+  static constexpr int chunks = row_bytes / 16, steps = row_bytes / 32;
   unsigned start;
 
   ATTN_FUNCTION unsigned panel(int p) const { return start + unsigned(p * panel_bytes); }
   ATTN_FUNCTION unsigned chunk(int row, int chunk) const {
-    return SharedTile<128>{panel(chunk / 8)}.chunk(row, chunk % 8);
+    return SharedTile<row_bytes>{panel(chunk / chunks)}.chunk(row, chunk % chunks);
   }
-  /// Columns 16 `step` ... 16 `step` + 15 of all rows, to sum over the columns. Eight rows lie 1024 bytes before the
-  /// next eight; the other distance has no meaning here.
+  /// Columns 16 `step` ... 16 `step` + 15 of all rows, to sum over the columns. Eight rows lie before the next eight;
+  /// the other distance has no meaning here.
   template <class Block>
   ATTN_FUNCTION std::uint64_t columns(Block const& block, int step) const {
-    return matrix_descriptor(block.address(start), 16, 1024, unsigned(step / 4 * panel_bytes + step % 4 * 32));
+    return matrix_descriptor<row_bytes>(block.address(start), 16, 8 * row_bytes,
+                                        unsigned(step / steps * panel_bytes + step % steps * 32));
   }
   /// Rows 16 `step` ... 16 `step` + 15 of panels from `p` on, to sum over the rows.
   template <class Block>
   ATTN_FUNCTION std::uint64_t rows_of(Block const& block, int step, int p) const {
-    return matrix_descriptor(block.address(start), panel_bytes, 1024, unsigned(p * panel_bytes + step * 16 * 128));
+    return matrix_descriptor<row_bytes>(block.address(start), panel_bytes, 8 * row_bytes,
+                                        unsigned(p * panel_bytes + step * 16 * row_bytes));
   }
 };
 
@@ -87,19 +96,21 @@ constexpr int pipeline_stages(int others, int bytes) {
   return n < 8 ? n : 8;
 }
 
-/// Starts to copy boxes of 64 columns from `place` on to panels, or back.
-template <int panels, int rows, class Block, class Map>
-ATTN_FUNCTION void load_panels(Block const& block, Map const& map, Panels<rows> to, BoxPlace place, unsigned barrier) {
-  for (int p = 0; p < panels; ++p, place.column += 64) block.load_box(to.panel(p), map, place, barrier);
+/// Starts to copy boxes of the columns of a panel from `place` on to panels, or back.
+template <int panels, int rows, int columns, class Block, class Map>
+ATTN_FUNCTION void load_panels(Block const& block, Map const& map, Panels<rows, columns> to, BoxPlace place,
+                               unsigned barrier) {
+  for (int p = 0; p < panels; ++p, place.column += columns) block.load_box(to.panel(p), map, place, barrier);
 }
-template <int panels, int rows, class Block, class Map>
-ATTN_FUNCTION void store_panels(Block const& block, Map const& map, BoxPlace place, Panels<rows> from) {
-  for (int p = 0; p < panels; ++p, place.column += 64) block.store_box(map, place, from.panel(p));
+template <int panels, int rows, int columns, class Block, class Map>
+ATTN_FUNCTION void store_panels(Block const& block, Map const& map, BoxPlace place, Panels<rows, columns> from) {
+  for (int p = 0; p < panels; ++p, place.column += columns) block.store_box(map, place, from.panel(p));
 }
 
 /// Starts s (64, 8 n) = q k^T over `width` columns.
-template <Format F, int width, int n_tiles, int q_rows, int k_rows, class Block>
-ATTN_FUNCTION void start_scores(Block const& block, float (&s)[n_tiles][4], Panels<q_rows> q, Panels<k_rows> k) {
+template <Format F, int width, int n_tiles, int q_rows, int k_rows, int columns, class Block>
+ATTN_FUNCTION void start_scores(Block const& block, float (&s)[n_tiles][4], Panels<q_rows, columns> q,
+                                Panels<k_rows, columns> k) {
   ATTN_UNROLL
   for (int step = 0; step < width / 16; ++step) {
     block.template multiply_by_rows<F>(s, q.columns(block, step), k.columns(block, step), step > 0);
@@ -107,14 +118,15 @@ ATTN_FUNCTION void start_scores(Block const& block, float (&s)[n_tiles][4], Pane
 }
 
 /// Starts sum (64, width) += w (64, rows) v; the sum in parts of 8 n_tiles columns.
-template <Format F, int parts, int n_tiles, int steps, int rows, class Block>
+template <Format F, int parts, int n_tiles, int steps, int rows, int columns, class Block>
 ATTN_FUNCTION void start_sums(Block const& block, float (&sum)[parts][1][n_tiles][4], Registers<F, 4> const (&w)[steps],
-                              Panels<rows> v) {
+                              Panels<rows, columns> v) {
   ATTN_UNROLL
   for (int step = 0; step < steps; ++step) {
     ATTN_UNROLL
     for (int part = 0; part < parts; ++part) {
-      block.template multiply_by_columns<F>(sum[part][0], w[step].bits, v.rows_of(block, step, part * n_tiles / 8));
+      block.template multiply_by_columns<F>(sum[part][0], w[step].bits,
+                                            v.rows_of(block, step, part * 8 * n_tiles / columns));
     }
   }
 }
@@ -127,13 +139,13 @@ ATTN_FUNCTION void take_operand(Registers<F, 4> (&left)[steps], float const (&su
 }
 
 /// Rounds a sum (64, width) in parts, times `factor(half)`, and puts it into panels.
-template <Format F, int parts, int n_tiles, class Block, class Factor>
-ATTN_FUNCTION void put_panels(Block const& block, float const (&sum)[parts][1][n_tiles][4], Panels<64> to,
+template <Format F, int parts, int n_tiles, int columns, class Block, class Factor>
+ATTN_FUNCTION void put_panels(Block const& block, float const (&sum)[parts][1][n_tiles][4], Panels<64, columns> to,
                               Factor const& factor) {
   using X = std::conditional_t<F == Format::bf16, BFloat16, Float16>;
   ATTN_UNROLL
   for (int part = 0; part < parts; ++part) {
-    put_sum<X>(block, sum[part], Panels<64>{to.panel(part * n_tiles / 8)},
+    put_sum<X>(block, sum[part], Panels<64, columns>{to.panel(part * 8 * n_tiles / columns)},
                block.anew(block.thread() % warpgroup / 32 * 16), [&](int, int half) { return factor(half); });
   }
 }
