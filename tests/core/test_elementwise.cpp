@@ -114,6 +114,36 @@ TEST(Elementwise, ComputesWithNarrowNumbersInFloat) {
   }
 }
 
+/// What a device runs, on the host: the same bits as one number at a time, for rows of any length and beginning.
+template <class T>
+void expect_neighbours_as_alone() {
+  for (Index const columns : {1, 3, 7, 8, 16, 37}) {
+    for (Index const shift : {0, 1, 4}) {
+      Index const rows = 5, stride = columns + 3;
+      auto const x = attn_test::random_array<T, 1>({rows * stride + shift}, 7);
+      Twice<T> const one{x.tensor().data() + shift, stride};
+      auto const before = x.numbers();
+      for (Index row = 0; row < rows; ++row) {
+        for (Index c = 0; c < columns; ++c) one(attn::OneLane<attn::AccumulatorOf<T>>{}, row, c);
+      }
+      auto const want = x.numbers();
+      attn_test::Array<T, 1> const again({rows * stride + shift}, before);
+      Twice<T> const many{again.tensor().data() + shift, stride};
+      attn::detail::NeighboursInRow<T, Twice<T>> const kernel(many, columns);
+      for (Index i = 0; i < kernel.threads(rows); ++i) kernel(i);
+      EXPECT_EQ(again.numbers(), want) << columns << " columns, " << shift << " behind a multiple of 16 bytes";
+    }
+  }
+}
+
+TEST(Elementwise, OnDevices_GivesNeighboursTheBitsThatEachHasAlone) {
+  expect_neighbours_as_alone<double>();
+  expect_neighbours_as_alone<float>();
+  expect_neighbours_as_alone<attn::BFloat16>();
+  EXPECT_EQ(attn::device_width<float>, 4);
+  EXPECT_EQ(attn::device_width<attn::BFloat16>, 8);
+}
+
 struct Unit {
   float* to;
   Index n;

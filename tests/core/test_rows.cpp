@@ -37,6 +37,13 @@ struct Statistics {
   }
 };
 
+/// What devices run, on teams of whatever the tests run on.
+template <class T, class Kernel>
+void for_rows_by_teams(Index rows, Kernel const& kernel) {
+  attn::launch("rows", Kokkos::TeamPolicy<Exec>(Exec(), int(rows), Kokkos::AUTO),
+               attn::detail::TeamOfRow<T, Exec, Kernel>{kernel});
+}
+
 template <class T>
 class Rows : public ::testing::Test {};
 using Reals = ::testing::Types<float, double>;
@@ -62,8 +69,14 @@ TYPED_TEST(Rows, SumAndMaximumCoverTheWholeRow) {
         for (Index j = 0; j < columns; ++j) squares += std::pow(in[std::size_t(i * columns + j)] - sum / columns, 2);
         want.insert(want.end(), {sum, largest, smallest, 1, squares});
       }
-      EXPECT_SOUND(attn::testing::allclose(to.tensor(), want, attn::testing::tolerance<T>(double(columns)))
-                       .about(std::to_string(rows) + " x " + std::to_string(columns)));
+      auto const about = std::to_string(rows) + " x " + std::to_string(columns);
+      auto const tolerance = attn::testing::tolerance<T>(double(columns));
+      EXPECT_SOUND(attn::testing::allclose(to.tensor(), want, tolerance).about(about));
+      attn_test::Array<T, 2> const by_teams({rows, 5});
+      if (rows > 0) {
+        for_rows_by_teams<T>(rows, Statistics<T>{x.tensor().data(), by_teams.tensor().data(), columns});
+      }
+      EXPECT_SOUND(attn::testing::allclose(by_teams.tensor(), want, tolerance).about(about + " by teams"));
     }
   }
 }

@@ -85,4 +85,30 @@ TEST(Pointwise, RefusesATapeThatWasNotKept) {
   EXPECT_NE(attn_test::error_of([&, &y = y, &tape = tape] { tanh.backward(ctx, std::move(tape), y); }), "");
 }
 
+/// What a device runs, on the host: the same bits as one number at a time.
+template <class T, class F>
+void expect_neighbours_as_alone(F const& f) {
+  for (attn::Index const n : {1, 5, 8, 37}) {
+    for (attn::Index const shift : {0, 1, 8}) {
+      auto const x = attn_test::random_array<T, 1>({n + shift}, 5);
+      attn_test::Array<T, 1> const alone({2 * (n + shift)}), together({2 * (n + shift)});
+      auto const apply = [&](attn_test::Array<T, 1> const& to) {
+        T* const at = to.tensor().data();
+        return attn::nn::detail::ApplyFunction<T, F>{f, x.tensor().data() + shift, at + shift, at + n + 2 * shift};
+      };
+      for (attn::Index i = 0; i < n; ++i) apply(alone)(attn::OneLane<attn::AccumulatorOf<T>>{}, 0, i);
+      attn::detail::NeighboursInRow<T, attn::nn::detail::ApplyFunction<T, F>> const kernel(apply(together), n);
+      for (attn::Index i = 0; i < kernel.threads(1); ++i) kernel(i);
+      EXPECT_EQ(together.numbers(), alone.numbers()) << n << " numbers, " << shift;
+    }
+  }
+}
+
+TEST(Function, OnDevices_GivesNeighboursTheBitsThatEachHasAlone) {
+  expect_neighbours_as_alone<float>(attn::nn::Gelu{});
+  expect_neighbours_as_alone<attn::BFloat16>(attn::nn::Gelu{});
+  expect_neighbours_as_alone<float>(attn::nn::Silu{});  // whose slope is that of a jet
+  expect_neighbours_as_alone<double>(attn::nn::Tanh{});
+}
+
 }  // namespace

@@ -84,6 +84,47 @@ TEST(LayerNorm, GivesTheSameBitsForOneThreadAndForAll) {
   EXPECT_SOUND(attn::testing::same_bits(results[1], results[0]));
 }
 
+/// The kernels of devices, on teams of whatever the tests run on.
+template <class T>
+void expect_teams_agree(Index width, Index shift) {
+  using namespace attn::nn::detail;
+  Index const rows = 9;
+  using Numbers = attn_test::Array<T, 1>;
+  auto const x = attn_test::random_array<T, 1>({rows * width + shift}, 1),
+             d_y = attn_test::random_array<T, 1>({rows * width + shift}, 2);
+  auto const weight = attn_test::random_array<float, 1>({width}, 3),
+             bias = attn_test::random_array<float, 1>({width}, 4);
+  auto const run = [&](auto const& launch) {
+    Numbers const y({rows * width + shift}), d_x({rows * width + shift}, d_y.numbers());
+    attn_test::Array<float, 1> const statistics({2 * rows});
+    float* const s = statistics.tensor().data();
+    float const* const w = weight.tensor().data();
+    launch(LayerNormForward<T>{x.tensor().data() + shift, w, bias.tensor().data(), y.tensor().data() + shift, s, width,
+                               1e-6f});
+    launch(LayerNormBackward<T>{x.tensor().data() + shift, d_y.tensor().data() + shift, w, s,
+                                d_x.tensor().data() + shift, width, true});
+    auto all = y.numbers();
+    for (double const d : d_x.numbers()) all.push_back(d);
+    return all;
+  };
+  auto const on_host = run([&](auto const& kernel) { attn::for_rows<T>(Exec(), "host", rows, width, kernel); });
+  auto const by_teams = run([&]<class Kernel>(Kernel const& kernel) {
+    attn::launch("teams", Kokkos::TeamPolicy<Exec>(Exec(), int(rows), Kokkos::AUTO),
+                 attn::detail::TeamOfRow<T, Exec, Kernel>{kernel});
+  });
+  double const tolerance = attn::is_narrow<T> ? 0x1p-7 : 1e-5;
+  EXPECT_SOUND(attn::testing::allclose(by_teams, on_host, tolerance).about(std::to_string(width)));
+}
+
+TEST(LayerNorm, ByTeams_IsThatOfHosts_ForRowsOfAnyLengthAndBeginning) {
+  for (Index const width : {1, 4, 13, 16, 64, 97}) {
+    for (Index const shift : {0, 1, 4}) {
+      expect_teams_agree<float>(width, shift);
+      expect_teams_agree<attn::BFloat16>(width, shift);
+    }
+  }
+}
+
 TEST(LayerNorm, SaysWhichShapesItWants) {
   Ctx<float> ctx;
   LayerNorm const norm(ctx / "norm", {.width = 4});

@@ -1,5 +1,5 @@
-/// Elementwise work: one functor over the rows and columns of matrices, in vector lanes on a host, in scalars
-/// elsewhere.
+/// Elementwise work: one functor over the rows and columns of matrices, in vector lanes on a host, and on a device as
+/// many numbers a thread as have 16 bytes.
 ///
 /// A functor is a named type with a template `operator()(lanes, row, column)`. It loads and stores its operands itself,
 /// `lanes.width` of them from `column` on, all in the same row:
@@ -20,12 +20,13 @@
 #include "attn/core/concepts.hpp"
 #include "attn/core/launch.hpp"
 #include "attn/core/pack.hpp"
+#include "attn/core/several.hpp"
 
 #include <algorithm>
 
 namespace attn {
 
-/// One scalar at a time: what a device thread works on.
+/// One scalar at a time: where there are no vectors, and on a device where a scalar is more than a number.
 template <class T>
 struct OneLane {
   using Value = T;
@@ -105,6 +106,22 @@ struct FirstLanes {
   static Value numbers(Index first) { return AllLanes<T>::numbers(first); }
 };
 
+/// How many neighbouring numbers stored as `T` a thread of a device takes: 16 bytes of them; of jets, one.
+template <class T>
+inline constexpr int device_width = Real<AccumulatorOf<T>> ? 16 / int(sizeof(T)) : 1;
+
+/// The lanes of a device's thread that has the first `left` of its numbers to do, or all.
+template <class T>
+ATTN_FUNCTION auto device_lanes(Index left) {
+  using S = AccumulatorOf<T>;
+  constexpr int width = device_width<T>;
+  if constexpr (Real<S>) {
+    return SeveralLanes<S, width>{left < width ? int(left) : width};
+  } else {
+    return OneLane<S>{};
+  }
+}
+
 /// The lanes of host kernels: full vectors, or single numbers where the compiler has no packs.
 template <class T>
 using HostLanes = std::conditional_t<has_packs, AllLanes<T>, OneLane<T>>;
@@ -151,11 +168,20 @@ Index elementwise_grain(Exec const& exec, Index elements) {
   return std::clamp(elements / (4 * Index(exec.concurrency())), Index(8192), Index(131072));
 }
 
+/// What one thread of a device does: neighbours in one row.
 template <class T, class Functor>
-struct ElementOfMatrix {
+struct NeighboursInRow {
+  static constexpr Index width = device_width<T>;
   Functor functor;
-  Index columns;
-  ATTN_FUNCTION void operator()(Index i) const { functor(OneLane<T>{}, i / columns, i % columns); }
+  Index columns, across;  // numbers of a row, and threads
+
+  NeighboursInRow(Functor const& f, Index n) : functor(f), columns(n), across((n + width - 1) / width) {}
+
+  Index threads(Index rows) const { return rows * across; }
+  ATTN_FUNCTION void operator()(Index i) const {
+    Index const column = i % across * width;
+    functor(device_lanes<T>(columns - column), i / across, column);
+  }
 };
 
 }  // namespace detail
@@ -164,9 +190,9 @@ struct ElementOfMatrix {
 /// is a number of two bytes.
 template <class T, ExecutionSpace Exec, class Functor>
 void elementwise(Exec const& exec, char const* name, Index rows, Index columns, Functor const& functor) {
-  using Lane = AccumulatorOf<T>;
   if (rows <= 0 || columns <= 0) return;
   if constexpr (HostExecutionSpace<Exec>) {
+    using Lane = AccumulatorOf<T>;
     // A long row is cut into blocks of columns, short ones are put together.
     Index const grain = detail::elementwise_grain(exec, rows * columns), width = std::min(columns, grain);
     Index const height = std::clamp(grain / width, Index(1), rows);
@@ -181,8 +207,8 @@ void elementwise(Exec const& exec, char const* name, Index rows, Index columns, 
     };
     for_blocks(exec, name, across * down, block);
   } else {
-    launch(name, Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, rows * columns),
-           detail::ElementOfMatrix<Lane, Functor>{functor, columns});
+    detail::NeighboursInRow<T, Functor> const kernel(functor, columns);
+    launch(name, Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, kernel.threads(rows)), kernel);
   }
 }
 

@@ -2,8 +2,8 @@
 ///
 /// A kernel is a named functor with a template `operator()(row, i)`, called once for each row. `row.sums(n, body)` adds
 /// up what `body(lanes, column)` returns over the columns, one value or a `Kokkos::Array` of several, in vector lanes
-/// on a host and spread over a team's threads on a device; `row.maxima` takes the largest, or NaN. `row.for_columns`
-/// only calls:
+/// on a host and spread over a team's threads on a device, 16 bytes each; `row.maxima` takes the largest, or NaN.
+/// `row.for_columns` only calls:
 ///
 ///     template <class Row>
 ///     ATTN_FUNCTION void operator()(Row const& row, attn::Index i) const {
@@ -105,6 +105,24 @@ T combine_lanes(Pack<T, W> a, Combine combine) {
 
 }  // namespace detail
 
+namespace detail {
+
+/// The same on a device: of one number, and of several.
+template <Real T, class Combine>
+ATTN_FUNCTION T combine_neighbours(T a, Combine const&) {
+  return a;
+}
+template <class T, int W, class Combine>
+ATTN_FUNCTION T combine_neighbours(Several<T, W> const& a, Combine const& combine) {
+  if constexpr (W == 1) {
+    return a[0];
+  } else {
+    return combine_neighbours(Several<T, W / 2>::of([&](int l) { return combine(a[l], a[l + W / 2]); }), combine);
+  }
+}
+
+}  // namespace detail
+
 /// A row that one thread of the host works on.
 template <Real T>
 class HostRow {
@@ -181,25 +199,29 @@ class HostRow {
   }
 };
 
-/// A row that a team of a device works on.
+/// A row of numbers stored as `T` that a team of a device works on.
 template <class T, class Team>
 struct TeamRow {
-  using Scalar = T;
-  using Value = T;
+  using Scalar = AccumulatorOf<T>;
+  using Lanes = decltype(device_lanes<T>(1));
+  using Value = typename Lanes::Value;
   Team const& team;
 
-  static ATTN_FUNCTION T value(T x) { return x; }
+  static ATTN_FUNCTION Value value(Scalar x) { return Value(x); }
   template <class Body>
   ATTN_FUNCTION void for_columns(Index n, Body const& body) const {
-    for (Index column = team.team_rank(); column < n; column += team.team_size()) body(OneLane<T>{}, column);
+    constexpr Index width = device_width<T>;
+    for (Index column = team.team_rank() * width; column < n; column += team.team_size() * width) {
+      body(device_lanes<T>(n - column), column);
+    }
   }
   template <class Body>
   ATTN_FUNCTION auto sums(Index n, Body const& body) const {
-    return reduce<Kokkos::Sum<T>>(n, T(0), detail::Add{}, body);
+    return reduce<Kokkos::Sum<Scalar>>(n, Scalar(0), detail::Add{}, body);
   }
   template <class Body>
   ATTN_FUNCTION auto maxima(Index n, Body const& body) const {
-    return reduce<detail::LargestOfTeam<T>>(n, attn::lowest<T>, detail::Larger{}, body);
+    return reduce<detail::LargestOfTeam<Scalar>>(n, attn::lowest<Scalar>, detail::Larger{}, body);
   }
   template <class Body>
   ATTN_FUNCTION void once(Body const& body) const {
@@ -208,16 +230,22 @@ struct TeamRow {
 
  private:
   template <class Reducer, class Combine, class Body>
-  ATTN_FUNCTION auto reduce(Index n, T identity, Combine const& combine, Body const& body) const {
-    using Terms = detail::TermsOf<decltype(body(OneLane<T>{}, Index(0)))>;
-    T totals[Terms::count];
-    for (T& total : totals) total = identity;
+  ATTN_FUNCTION auto reduce(Index n, Scalar identity, Combine const& combine, Body const& body) const {
+    using Terms = detail::TermsOf<decltype(body(device_lanes<T>(1), Index(0)))>;
+    Value totals[Terms::count];
+    for (Value& total : totals) total = Value(identity);
     for_columns(n, [&](auto lanes, Index column) {
       auto const terms = body(lanes, column);
-      for (int k = 0; k < Terms::count; ++k) totals[k] = combine(totals[k], Terms::get(terms, k));
+      for (int k = 0; k < Terms::count; ++k) {
+        totals[k] = combine(totals[k], lanes.select(Terms::get(terms, k), Value(identity)));
+      }
     });
-    for (T& total : totals) team.team_reduce(Reducer(total));
-    return Terms::result(totals);
+    Scalar results[Terms::count];
+    for (int k = 0; k < Terms::count; ++k) {
+      results[k] = detail::combine_neighbours(totals[k], combine);
+      team.team_reduce(Reducer(results[k]));
+    }
+    return Terms::result(results);
   }
 };
 
@@ -238,9 +266,9 @@ struct TeamOfRow {
 /// `float` where those are numbers of two bytes.
 template <class T, ExecutionSpace Exec, class Kernel>
 void for_rows(Exec const& exec, char const* name, Index rows, Index columns, Kernel const& kernel) {
-  using Lane = AccumulatorOf<T>;
   if (rows <= 0) return;
   if constexpr (HostExecutionSpace<Exec>) {
+    using Lane = AccumulatorOf<T>;
     Index const grain = detail::elementwise_grain(exec, rows * columns) / 2;
     Index const height = std::clamp(grain / std::max(columns, Index(1)), Index(1), rows);
     for_blocks(exec, name, (rows + height - 1) / height, [=](Index block) {
@@ -248,9 +276,9 @@ void for_rows(Exec const& exec, char const* name, Index rows, Index columns, Ker
     });
   } else {
     int threads = 32;
-    while (threads < 256 && threads < columns / 2) threads *= 2;
+    while (threads < 256 && threads < columns / (2 * device_width<T>)) threads *= 2;
     launch(name, Kokkos::TeamPolicy<Exec>(exec, static_cast<int>(rows), threads),
-           detail::TeamOfRow<Lane, Exec, Kernel>{kernel});
+           detail::TeamOfRow<T, Exec, Kernel>{kernel});
   }
 }
 

@@ -57,13 +57,6 @@ struct ScatterRows {
   }
 };
 
-template <class T, class Functor>
-struct ScatterColumn {
-  Functor functor;
-  Index width;
-  ATTN_FUNCTION void operator()(Index i) const { functor(OneLane<T>{}, i / width, i % width); }
-};
-
 /// gradient[index[r]] += dropout'(d_y_r) for all rows, in an order that does not depend on the number of threads: each
 /// part of the rows has a table of its own, and there are as many parts as do not cost more memory than d_y.
 template <class Ctx>
@@ -83,9 +76,7 @@ void scatter_rows(Ctx& ctx, ConstTensorOf<Ctx, 2> d_y, int const* index, Index e
       for_lanes<R>(0, width, [&](auto lanes, Index column) { scatter(lanes, part, column); });
     });
   } else {
-    attn::launch("attn::scatter_rows",
-                 Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, parts * width),
-                 ScatterColumn<R, Scatter>{scatter, width});
+    elementwise<R>(ctx.exec, "attn::scatter_rows", parts, width, scatter);
   }
   elementwise<R>(ctx.exec, "attn::scatter_rows::sum", 1, entries * width,
                  AddParts<R>{tables.data(), gradient, parts, entries * width});

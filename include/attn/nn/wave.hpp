@@ -103,9 +103,10 @@ struct ApplyWave {
   Pointer<T> y;
   template <class Lanes>
   ATTN_FUNCTION void operator()(Lanes lanes, Index, Index i) const {
-    T sine, cosine;
-    attn::sin_cos(lanes.load(x + i), sine, cosine);
-    lanes.store(y + i, sine * T(*w1) + cosine * T(*w2));
+    using Value = typename Lanes::Value;
+    Value sine, cosine;
+    attn::sin_cos(Value(lanes.load(x + i)), sine, cosine);
+    lanes.store(y + i, sine * Value(*w1) + cosine * Value(*w2));
   }
 };
 
