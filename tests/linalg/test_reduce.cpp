@@ -47,16 +47,15 @@ TEST(Reduce, ColumnSumsOfNarrowNumbersAreFloats) {
 /// What devices run, on whatever the tests run on: one team for as many columns as 32 bytes hold.
 template <class Stored, class T>
 void expect_sums_of_teams() {
-  for (Index const rows : {0, 1, 63, 64, 65, 331}) {
+  for (Index const rows : {0, 1, 63, 64, 65, 127, 128, 129, 331}) {
     for (Index const columns : {1, 4, 8, 15, 16, 17, 37}) {
       auto const x = attn_test::random_array<Stored, 2>({rows, columns}, 1);
       attn_test::Array<T, 1> const out({columns}, std::vector<double>(std::size_t(columns), 0.5));
       auto want = out.numbers();
       auto const in = x.numbers();
       for (std::size_t i = 0; i < in.size(); ++i) want[i % std::size_t(columns)] += in[i];
-      attn::linalg::column_sums_of<T, Stored>(Exec(), rows, columns,
-                                              attn::linalg::detail::Element<Stored, T, attn_test::Memory>{x.tensor()},
-                                              1, out.tensor());
+      attn::linalg::column_sums_of<T, Stored>(
+          Exec(), rows, columns, attn::linalg::detail::Element<Stored, attn_test::Memory>{x.tensor()}, 1, out.tensor());
       EXPECT_SOUND(attn::testing::allclose(out.tensor(), want, attn::testing::tolerance<T>(double(rows + 1))));
     }
   }

@@ -57,15 +57,16 @@ void add_parts(Exec const& exec, T const* partial, Index parts, Index stride, In
   });
 }
 
-/// One team sums `team_columns` columns of term(row, column), which reads numbers of `Stored`: its threads take every
-/// team_rows-th row, then the team adds up in order.
+/// One team sums `team_columns` columns of term(lanes, row, column), which reads numbers of `Stored`: its threads take
+/// every team_rows-th row, 16 bytes of it, then the team adds up in order.
 template <class T, class Stored, class Memory, class Exec, class Terms>
 struct TeamColumnSums {
   using Policy = Kokkos::TeamPolicy<Exec>;
   using Scratch = Kokkos::View<T*, typename Exec::scratch_memory_space, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
-  static constexpr int team_columns = int(32 / sizeof(Stored));  // the bytes that GPUs fetch; narrow teams are many
-  static_assert(team_columns > 0);
-  static constexpr int team_rows = 64;
+  static constexpr int width = device_width<Stored>;
+  static constexpr int team_columns = 2 * width;  // the 32 bytes that GPUs fetch; narrow teams are many
+  static constexpr int team_rows = 128;
+  static constexpr int threads = team_rows * team_columns / width;
 
   Terms term;
   Index rows, columns;
@@ -75,13 +76,14 @@ struct TeamColumnSums {
   KOKKOS_FUNCTION void operator()(typename Policy::member_type const& team) const {
     Scratch const partial(team.team_scratch(0), team_rows * team_columns);
     Index const first = Index(team.league_rank()) * team_columns;
-    for (int i = team.team_rank(); i < team_rows * team_columns; i += team.team_size()) {
-      Index const column = first + i % team_columns;
-      T sum = 0;
+    for (int i = team.team_rank(); i < threads; i += team.team_size()) {
+      Index const column = first + i % 2 * width;
+      auto const lanes = device_lanes<Stored>(columns - column);
+      auto sum = lanes.generate([](int) { return T(0); });
       if (column < columns) {
-        for (Index row = i / team_columns; row < rows; row += team_rows) sum += term(row, column);
+        for (Index row = i / 2; row < rows; row += team_rows) sum += term(lanes, row, column);
       }
-      partial(i) = sum;
+      for (int lane = 0; lane < width; ++lane) partial(i * width + lane) = sum[lane];
     }
     team.team_barrier();
     for (int i = team.team_rank(); i < team_columns; i += team.team_size()) {
@@ -94,10 +96,14 @@ struct TeamColumnSums {
   }
 };
 
-template <class S, class T, class Memory>
+/// Of a matrix whose rows have a unit stride.
+template <class S, class Memory>
 struct Element {
   Tensor<S const, 2, Memory> x;
-  ATTN_FUNCTION T operator()(Index i, Index j) const { return T(x(i, j)); }
+  template <class Lanes>
+  ATTN_FUNCTION auto operator()(Lanes lanes, Index i, Index j) const {
+    return lanes.load(x.data() + i * x.stride(0) + j);
+  }
 };
 
 template <class T, class Memory>
@@ -135,15 +141,22 @@ double ordered_sum(Exec const& exec, char const* name, Index n, Functor const& t
 
 }  // namespace detail
 
-/// out_j = beta out_j + sum_i term(i, j) over `rows` rows, for device spaces: term is a functor of (row, column) that
-/// reads numbers of `Stored`.
+/// out_j = beta out_j + sum_i term(i, j) over `rows` rows, for device spaces: term is a functor of (lanes, row, column)
+/// that reads numbers of `Stored`, and is computed in `T`.
 template <class T, class Stored, ExecutionSpace Exec, class Terms, class Memory>
 void column_sums_of(Exec const& exec, Index rows, Index columns, Terms const& term, std::type_identity_t<T> beta,
                     Tensor<T, 1, Memory> const& out) {
+  static_assert(std::same_as<T, AccumulatorOf<Stored>>, "column_sums_of: add up in the type that numbers compute in");
   using Kernel = detail::TeamColumnSums<T, Stored, Memory, Exec, Terms>;
   Kernel const kernel{term, rows, columns, beta, out};
   int const teams = static_cast<int>((columns + Kernel::team_columns - 1) / Kernel::team_columns);
-  typename Kernel::Policy policy(exec, teams, Kokkos::AUTO);
+  auto policy = [&] {
+    if constexpr (HostExecutionSpace<Exec>) {  // whose teams are small
+      return typename Kernel::Policy(exec, teams, Kokkos::AUTO);
+    } else {
+      return typename Kernel::Policy(exec, teams, Kernel::threads);
+    }
+  }();
   policy.set_scratch_size(0, Kokkos::PerTeam(Kernel::Scratch::shmem_size(Kernel::team_rows * Kernel::team_columns)));
   attn::launch("attn::column_sums", policy, kernel);
 }
@@ -167,7 +180,7 @@ void column_sums(Exec const& exec, Tensor<X, 2, Memory> const& x, std::type_iden
     for_blocks(exec, "attn::column_sums", parts, detail::HostColumnSums<S, T>{x, partial, rows_of_part});
     detail::add_parts(exec, partial, parts, n, n, out, beta);
   } else {
-    column_sums_of<T, S>(exec, m, n, detail::Element<S, T, Memory>{x}, beta, out);
+    column_sums_of<T, S>(exec, m, n, detail::Element<S, Memory>{x}, beta, out);
   }
 }
 

@@ -99,11 +99,13 @@ struct LayerNormBackward {
 /// Terms of the gradients of weight and bias: forward: y = n weight + bias; hence d_weight += d_y n, d_bias += d_y.
 template <class T>
 struct LayerNormTerm {
-  using S = AccumulatorOf<T>;
   LayerNormBackward<T> row;
-  ATTN_FUNCTION S operator()(Index i, Index j) const {
+  template <class Lanes>
+  ATTN_FUNCTION auto operator()(Lanes lanes, Index i, Index j) const {
+    using Value = typename Lanes::Value;
     Index const at = i * row.width + j;
-    return S(row.d_y[at]) * (S(row.x[at]) - row.statistics[2 * i]) * row.statistics[2 * i + 1];
+    Value const mean = Value(row.statistics[2 * i]), inverse = Value(row.statistics[2 * i + 1]);
+    return lanes.load(row.d_y + at) * (lanes.load(row.x + at) - mean) * inverse;
   }
 };
 

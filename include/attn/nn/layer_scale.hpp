@@ -67,10 +67,10 @@ struct ScaleChannelsBackward {
 template <class T>
 struct ScaleGradientTerm {
   ScaleChannelsBackward<T> from;
-  ATTN_FUNCTION AccumulatorOf<T> operator()(Index i, Index j) const {
-    using S = AccumulatorOf<T>;
+  template <class Lanes>
+  ATTN_FUNCTION auto operator()(Lanes lanes, Index i, Index j) const {
     Index const at = i * from.width + j;
-    return S(from.factor(i)) * S(from.d_y[at]) * S(from.x[at]);
+    return typename Lanes::Value(from.factor(i)) * lanes.load(from.d_y + at) * lanes.load(from.x + at);
   }
 };
 
