@@ -24,12 +24,15 @@ T number_at(std::string const& bytes, std::uint64_t place) {
 struct Instruction {
   std::uint64_t low, high;
   std::uint64_t name() const { return low & 0xfff; }
+  /// Whether a load or store of global memory moves 16 bytes.
+  bool moves_16_bytes() const { return (high >> 9 & 7) == 6; }
 };
 using Code = std::vector<Instruction>;
 
 // As nvdisasm names them. HGMMA: the left operand in shared memory, or in registers.
-constexpr std::uint64_t hmma = 0x23c, ldsm = 0x83b, hgmma = 0x9f0, hgmma_by_registers = 0xdf0, utmaldg = 0x5b4,
-                        utmastg = 0x3b5, usetmaxreg = 0x9c8, bra = 0x947, bssy = 0x945, bsync = 0x941, exit_ = 0x94d;
+constexpr std::uint64_t ldg = 0x981, stg = 0x986, hmma = 0x23c, ldsm = 0x83b, hgmma = 0x9f0, hgmma_by_registers = 0xdf0,
+                        utmaldg = 0x5b4, utmastg = 0x3b5, usetmaxreg = 0x9c8, bra = 0x947, bssy = 0x945, bsync = 0x941,
+                        exit_ = 0x94d;
 
 /// The code of each kernel.
 inline std::map<std::string, Code> code_of(std::string const& elf) {

@@ -1,8 +1,10 @@
 // The kernels that matter most, whose machine code a test looks at (test_machine_code.cpp): bf16, heads of 64, forward
-// and backward, a row-normalised and a trained pointwise activation; on Hopper also narrow and wide heads.
+// and backward, a row-normalised and a trained pointwise activation; on Hopper also narrow and wide heads; and what
+// surrounds them.
 #undef ATTN_CUDA_WIDTHS
 #define ATTN_CUDA_WIDTHS 64
 #include "attention_calls.hpp"
+#include "elementwise_calls.hpp"
 
 namespace attn_cuda {
 

@@ -119,6 +119,34 @@ TEST(MachineCode, LoopsOfKernelsForHopper_IssueFewInstructions) {
   }
 }
 
+// Of each operand, one load of 16 bytes for numbers stored as they are, and two of parameters in fp32 beside bf16; what
+// else there is serves ends of rows and those that begin elsewhere.
+TEST(MachineCode, WorkAroundAttention_Moves16BytesAtOnce) {
+  struct Wanted {
+    char const* kernel;
+    int loads, narrow_loads, stores;
+  };
+  for (Wanted const wanted :
+       {Wanted{"LayerNormForward", 5, 7, 1}, Wanted{"LayerNormBackward", 7, 9, 1}, Wanted{"LayerNormTerm", 2, 2, 0},
+        Wanted{"Hidden", 2, 3, 2}, Wanted{"FinishRow", 3, 4, 1}, Wanted{"AdamWUpdate", 4, 0, 3}}) {
+    for (std::string const& file : files()) {
+      int kernels = 0;
+      for (auto const& [kernel, code] : code_of(read_file(file + ".cubin"))) {
+        if (!contains(kernel, wanted.kernel) || code.empty()) continue;
+        ++kernels;
+        int loads = 0, stores = 0;
+        for (Instruction const& i : code) {
+          loads += i.name() == ldg && i.moves_16_bytes() ? 1 : 0;
+          stores += i.name() == stg && i.moves_16_bytes() ? 1 : 0;
+        }
+        EXPECT_GE(loads, contains(kernel, "Narrow") ? wanted.narrow_loads : wanted.loads) << file << ": " << kernel;
+        EXPECT_GE(stores, wanted.stores) << file << ": " << kernel;
+      }
+      EXPECT_EQ(kernels, wanted.narrow_loads > 0 ? 2 : 1) << file << ": " << wanted.kernel;
+    }
+  }
+}
+
 // ptxas has codes for what it makes of warpgroups: products one after the other, fences of its own, registers that
 // stay where they are.
 TEST(MachineCode, PtxasTakesKernelsForHopperAsTheyAre) {
