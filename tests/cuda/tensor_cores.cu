@@ -26,11 +26,14 @@ template __global__ void run_hopper_kernel(__grid_constant__ OfWidth<256> const)
 
 using Rows = Tensor<Kokkos::Experimental::bhalf_t const, 4, Kokkos::CudaSpace>;
 using Inputs = TeamBackwardInputs<Softmax, Rows, Rows, Rows, Rows, Rows, Full, NoBias, StatsOf<Softmax, float>, float>;
-template <int consumers, Part part>
-using NarrowGradient =
-    HopperGradient<Format::bf16, 32, HopperBackwardTileShape<32, consumers>, part, Inputs, CUtensorMap>;
-template __global__ void run_hopper_kernel(__grid_constant__ NarrowGradient<3, Part::queries> const);
-template __global__ void run_hopper_kernel(__grid_constant__ NarrowGradient<2, Part::keys_and_values> const);
+template <int width, Part part, int consumers = 2>
+using GradientOfWidth =
+    HopperGradient<Format::bf16, width, HopperBackwardTileShape<width, consumers>, part, Inputs, CUtensorMap>;
+template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<32, Part::queries, 3> const);
+template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<32, Part::keys_and_values> const);
+template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<256, Part::queries> const);
+template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<256, Part::keys> const);
+template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<256, Part::values> const);
 
 }  // namespace attn::detail::cuda
 #endif

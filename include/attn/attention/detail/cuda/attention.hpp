@@ -48,7 +48,7 @@ CallTraits with_device_traits(CallTraits types, Kokkos::Cuda const& exec, Q cons
     if constexpr (pass == Pass::forward) {
       t.has_warpgroups = has_wgmma(exec) && serves_hopper<F>(q, k, v, out);
     } else {
-      t.has_warpgroups = has_hopper_backward<F, w()> && has_wgmma(exec) && serves_hopper<F>(q, k, v, others...);
+      t.has_warpgroups = has_wgmma(exec) && serves_hopper<F>(q, k, v, others...);
     }
 #endif
   });
@@ -75,9 +75,6 @@ float* saved_facts(Saved const& saved) {
     return nullptr;
   }
 }
-
-template <Part part>
-using PartConstant = std::integral_constant<Part, part>;
 
 #if defined(__CUDACC__)
 
@@ -130,7 +127,7 @@ void backward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec,
     float* const parts = parameter_parts<float>(a, saved, out.size() == 0);
     float* const row_facts = saved_facts(saved);
 #if defined(ATTN_CUDA_HOPPER)
-    if constexpr (has_hopper_backward<F, width()>) {
+    if constexpr (has_hopper_kernel<F>) {
       if (kernel == AttentionKernel::hopper) {
         backward_on_hopper<F, hopper_width<width()>>(exec, inputs, row_facts, parts, Output<DQ>(d_q), Output<DK>(d_k),
                                                      Output<DV>(d_v));

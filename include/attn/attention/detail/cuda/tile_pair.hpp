@@ -7,6 +7,8 @@ namespace attn::detail::cuda {
 
 /// What a launch makes. Keys and values are made apart where both sums do not fit into registers.
 enum class Part { queries, keys_and_values, keys, values };
+template <Part part>
+using PartConstant = std::integral_constant<Part, part>;
 
 /// A tile of streamed rows of a head; none where `count` is 0.
 struct Streamed {

@@ -10,21 +10,22 @@
 
 namespace attn::detail::cuda {
 
-/// 64 streamed rows: scores, their gradients and two sums of up to 128 columns are what registers hold.
+/// 64 streamed rows: scores, their gradients and two sums of up to 128 columns are what registers hold. With one sum of
+/// 256 columns, and own rows of 128 KiB, shared memory has places for three times 32, or two with facts of queries.
 template <int width, int consumers>
 struct HopperBackwardTileShape : HopperThreads<consumers> {
-  static constexpr int own = 64 * consumers, streamed = 64;
+  static constexpr int own = 64 * consumers, streamed = width <= 128 ? 64 : 32;
   static constexpr int own_bytes = own * width * 2, streamed_bytes = streamed * width * 2;
 };
 
-/// Results: d_q, or d_k and d_v. `Map`: what TMA knows of a tensor, in boxes of 64 rows of a panel.
+/// Results: d_q, or d_k and d_v, or one of these. `Map`: what TMA knows of a tensor, in boxes of 64 rows of a panel, or
+/// `streamed`.
 template <Format F, int width, class TileShape, Part part, class Inputs, class Map>
 struct HopperGradient {
   using Rows = Gradients<part, 1, TileShape::streamed, Inputs>;
   using A = typename Rows::A;
   using Shape = TileShape;
-  static_assert(part == Part::queries || part == Part::keys_and_values);
-  static constexpr bool has_second = !Rows::of_queries;
+  static constexpr bool has_first = part != Part::values, has_second = part != Part::queries && part != Part::keys;
   static constexpr int own = TileShape::own, streamed = TileShape::streamed, n_tiles = streamed / 8,
                        columns = panel_columns<width>, panels = width / columns;
   static constexpr int part_tiles = width < 128 ? width / 8 : 16, parts = width / 8 / part_tiles;
@@ -38,7 +39,7 @@ struct HopperGradient {
   static constexpr unsigned work_place = landed + 8, shared_bytes = work_place + 4;
   using Sum = float[parts][1][part_tiles][4];
   /// Whether registers hold the next tile's scores beside the operands of this one's sums.
-  static constexpr bool overlaps = !has_second || width <= 64;
+  static constexpr bool overlaps = !(has_first && has_second) || width <= 64;
 
   Rows rows;
   Map own_first, own_second, streamed_first, streamed_second, d_first, d_second;
@@ -175,11 +176,13 @@ struct HopperGradient {
   ATTN_FUNCTION void take_out_what_is_not_finite(Block const& block, unsigned use) const {
     int const lane = block.thread() % 32;
     Panels<streamed, columns> const tile1 = streamed_tile(use, 0), tile2 = streamed_tile(use, 1);
-    if constexpr (has_second) {
+    if constexpr (has_first && has_second) {
       make_both_finite<F, streamed, width / 8, 32>(block, lane, tile1, tile2,
                                                    [&](int row) { return Rows::mark_place(facts_of(use), row); });
-    } else {
+    } else if constexpr (has_first) {
       make_finite<F, streamed, width / 8, 32>(block, lane, tile1, tile2);
+    } else {
+      make_finite<F, streamed, width / 8, 32>(block, lane, tile2, tile1);
     }
   }
 
@@ -197,9 +200,10 @@ struct HopperGradient {
     Registers<F, 4> left1[streamed / 16], left2[streamed / 16];
     float s[1][n_tiles][4], y[1][n_tiles][4];
     Kokkos::Array<float, Rows::n_parameters> d_parameters{};
+    if constexpr (!has_first) set_zero(y);
     ATTN_UNROLL
     for (int p = 0; p < parts; ++p) {
-      set_zero(sum1[p]);
+      if constexpr (has_first) set_zero(sum1[p]);
       if constexpr (has_second) set_zero(sum2[p]);
     }
     auto const release = [&](unsigned i) {
@@ -209,21 +213,21 @@ struct HopperGradient {
     auto const start_scores_of = [&](unsigned i) {
       block.begin_products();
       start_scores<F, width>(block, s[0], own1, streamed_tile(i, 0));
-      start_scores<F, width>(block, y[0], own2, streamed_tile(i, 1));
+      if constexpr (has_first) start_scores<F, width>(block, y[0], own2, streamed_tile(i, 1));
       block.commit_products();
     };
     // forward: s_ij = scale q_i.k_j, out_i += w_ij v_j; hence d_q_i += scale d_s_ij k_j, d_k_j += scale d_s_ij q_i,
     // d_v_j += w_ij d_out_i
     auto const start_sums_of = [&](unsigned i) {
       block.begin_products();
-      start_sums<F>(block, sum1, left1, streamed_tile(i, 0));
+      if constexpr (has_first) start_sums<F>(block, sum1, left1, streamed_tile(i, 0));
       if constexpr (has_second) start_sums<F>(block, sum2, left2, streamed_tile(i, 1));
       block.commit_products();
     };
     auto const wait_for_sums = [&] {
       ATTN_UNROLL
       for (int p = 0; p < parts; ++p) {
-        block.template wait_for_products<0>(sum1[p][0]);
+        if constexpr (has_first) block.template wait_for_products<0>(sum1[p][0]);
         if constexpr (has_second) block.template wait_for_products<0>(sum2[p][0]);
       }
     };
@@ -249,13 +253,13 @@ struct HopperGradient {
       if constexpr (overlaps) block.commit_products();  // nothing, where below the sums of the tile before are
       for (unsigned before = use;;) {
         block.template wait_for_products<overlaps ? 1 : 0>(s[0]);
-        block.template wait_for_products<overlaps ? 1 : 0>(y[0]);
+        if constexpr (has_first) block.template wait_for_products<overlaps ? 1 : 0>(y[0]);
         take_gradients_of(tile, use);
         if constexpr (overlaps) {
           wait_for_sums();  // also where there are none: ptxas wants to see that none is on its way
           if (before != use) release(before);
         }
-        take_operand<F>(left1, y[0]);
+        if constexpr (has_first) take_operand<F>(left1, y[0]);
         if constexpr (has_second) take_operand<F>(left2, s[0]);
         before = use++;
         tile = rows.next(tile, work.at, work.first, work.count);
@@ -280,13 +284,13 @@ struct HopperGradient {
   ATTN_FUNCTION void store(Block const& block, Work const& work, int group, unsigned own_use, Sum const& sum1,
                            Sum const& sum2) const {
     Panels<64, columns> const place1 = rows_of_group(own_use, 0, group), place2 = rows_of_group(own_use, 1, group);
-    put_panels<F>(block, sum1, place1, [&](int) { return rows.gradient_factor(work.at); });
+    if constexpr (has_first) put_panels<F>(block, sum1, place1, [&](int) { return rows.gradient_factor(work.at); });
     if constexpr (has_second) put_panels<F>(block, sum2, place2, [&](int) { return rows.weight_factor(work.at); });
     block.publish_writes();
     block.group_barrier(group);
     if (block.thread() % warpgroup == 0) {
       BoxPlace const place{0, work.first + 64 * group, work.at.head, work.at.batch};
-      store_panels<panels>(block, d_first, place, place1);
+      if constexpr (has_first) store_panels<panels>(block, d_first, place, place1);
       if constexpr (has_second) store_panels<panels>(block, d_second, place, place2);
       block.wait_for_stores();
       block.arrive(own_pipeline().empty(own_use));

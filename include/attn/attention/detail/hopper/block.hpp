@@ -172,8 +172,12 @@ class HopperBlock : public CudaBlock<warps> {
   /// sum (64, 8 n_tiles) = a (64, 16) b^T, plus its earlier value where `keep`; rows of a and b as descriptors say.
   template <Format F, int n_tiles>
   ATTN_FUNCTION void multiply_by_rows(float (&sum)[n_tiles][4], std::uint64_t a, std::uint64_t b, bool keep) const {
-    static_assert(is_narrow<F> && (n_tiles == 8 || n_tiles == 16));
-    if constexpr (n_tiles == 8 && F == Format::bf16) {
+    static_assert(is_narrow<F> && (n_tiles == 4 || n_tiles == 8 || n_tiles == 16));
+    if constexpr (n_tiles == 4 && F == Format::bf16) {
+      ATTN_HOPPER(ATTN_BY_ROWS(32, "bf16", 16, 17, 18))
+    } else if constexpr (n_tiles == 4) {
+      ATTN_HOPPER(ATTN_BY_ROWS(32, "f16", 16, 17, 18))
+    } else if constexpr (n_tiles == 8 && F == Format::bf16) {
       ATTN_HOPPER(ATTN_BY_ROWS(64, "bf16", 32, 33, 34))
     } else if constexpr (n_tiles == 8) {
       ATTN_HOPPER(ATTN_BY_ROWS(64, "f16", 32, 33, 34))

@@ -27,9 +27,6 @@ inline constexpr bool has_hopper_kernel = is_narrow<F>;
 /// zeros cost products alone, and these kernels are limited by what else they issue.
 template <int width>
 inline constexpr int hopper_width = width < 32 ? 32 : width;
-/// Two sums of 256 columns do not fit into the registers of a warpgroup.
-template <Format F, int width>
-inline constexpr bool has_hopper_backward = has_hopper_kernel<F> && (width <= 128);
 
 /// Whether these kernels serve a call on a GPU that has their instructions. Up to 64 queries are better served by the
 /// small tiles of mma.sync.
@@ -167,34 +164,38 @@ inline constexpr int hopper_part = 16;
 template <Format F, int width, class Inputs, class DQ, class DK, class DV>
 void backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, float* row_facts, float* parts, DQ const& d_q,
                         DK const& d_k, DV const& d_v) {
-  CUtensorMap const q = tensor_map<width>(x.q, 64), k = tensor_map<width>(x.k, 64), v = tensor_map<width>(x.v, 64),
-                    d_out = tensor_map<width>(x.d_out, 64);
+  auto const own = [](auto const& rows) { return tensor_map<width>(rows, 64); };
+  auto const streamed = [](auto const& rows) {
+    return tensor_map<width>(rows, HopperBackwardTileShape<width, 2>::streamed);
+  };
   with_consumers<width>(x.q.extent(2), [&](auto consumers) {
     using TileShape = HopperBackwardTileShape<width, consumers()>;
     HopperGradient<F, width, TileShape, Part::queries, Inputs, CUtensorMap> const kernel{
-        {x, row_facts, parts},
-        q,
-        d_out,
-        k,
-        v,
-        tensor_map<width>(d_q, 64),
-        {},
-        work_order(exec, x.q, TileShape::own, x.k.extent(2), width),
+        {x, row_facts, parts}, own(x.q), own(x.d_out), streamed(x.k),
+        streamed(x.v),         own(d_q), {},           work_order(exec, x.q, TileShape::own, x.k.extent(2), width),
         work_counter(exec)};
     launch_on_hopper(exec, kernel);
   });
-  using TileShape = HopperBackwardTileShape<width, 2>;
-  HopperGradient<F, width, TileShape, Part::keys_and_values, Inputs, CUtensorMap> const kernel{
-      {x, row_facts, nullptr},
-      k,
-      v,
-      q,
-      d_out,
-      tensor_map<width>(d_k, 64),
-      tensor_map<width>(d_v, 64),
-      work_order(exec, x.k, TileShape::own, x.q.extent(2) * (x.q.extent(1) / x.k.extent(1)), width),
-      work_counter(exec)};
-  launch_on_hopper(exec, kernel);
+  auto const of_keys = [&](auto part) {
+    using TileShape = HopperBackwardTileShape<width, 2>;
+    HopperGradient<F, width, TileShape, part(), Inputs, CUtensorMap> const kernel{
+        {x, row_facts, nullptr},
+        own(x.k),
+        own(x.v),
+        streamed(x.q),
+        streamed(x.d_out),
+        own(d_k),
+        own(d_v),
+        work_order(exec, x.k, TileShape::own, x.q.extent(2) * (x.q.extent(1) / x.k.extent(1)), width),
+        work_counter(exec)};
+    launch_on_hopper(exec, kernel);
+  };
+  if constexpr (joins_keys_and_values<width>) {
+    of_keys(PartConstant<Part::keys_and_values>());
+  } else {
+    of_keys(PartConstant<Part::keys>());
+    of_keys(PartConstant<Part::values>());
+  }
 }
 
 #endif
