@@ -1,45 +1,9 @@
-// The one file in which the models are compiled, one with each kind of attention, for activations that are chosen when
-// the program runs.
-#include "lra/model.hpp"
-
-#include "attn/nn/precision.hpp"
-
-#include "lra/activations.hpp"
+// The models in fp32, one with each kind of attention, for activations that are chosen when the program runs.
+#include "lra/model_of.hpp"
 #include "power_name.hpp"
 
 namespace lra {
 namespace {
-
-/// With numbers of T between the layers of the model.
-template <class Core, class T = float>
-class ModelOf final : public SequenceModel {
-  using In = std::conditional_t<std::same_as<T, Context::Scalar>, Context&, attn::nn::Context<Context::Space, T>>;
-
- public:
-  ModelOf(Context& ctx, typename attn::models::SequenceClassifier<Core>::Config const& config) : model_(ctx, config) {}
-
-  attn::nn::LossValue<Context> train(Context& ctx, Sequences const& sequences, Ids ids, Labels labels) const override {
-    In typed(ctx);
-    auto [logits, tape] = model_.forward(typed, sequences, ids);
-    auto const [loss, d_logits] = attn::nn::cross_entropy(ctx, attn::nn::converted<float>(ctx, logits), labels);
-    model_.backward(typed, std::move(tape), attn::nn::converted<T>(typed, d_logits));
-    return loss;
-  }
-  Logits logits(Context& ctx, Sequences const& sequences, Ids ids) const override {
-    In typed(ctx);
-    auto const logits = model_.forward(typed, sequences, ids).value;
-    if constexpr (std::same_as<T, float>) {
-      return logits;
-    } else {
-      Logits const wide = ctx.tensor(logits.extents());
-      attn::linalg::convert(ctx.exec, logits, wide);
-      return wide;
-    }
-  }
-
- private:
-  attn::models::SequenceClassifier<Core> model_;
-};
 
 template <class Core>
 typename attn::models::SequenceClassifier<Core>::Config config_of(ModelSettings const& s, TaskSizes const& sizes) {
@@ -58,11 +22,10 @@ typename attn::models::SequenceClassifier<Core>::Config config_of(ModelSettings 
 
 std::unique_ptr<SequenceModel> make_full(Context& ctx, ModelSettings const& s, TaskSizes const& sizes,
                                          Activation const& activation) {
-  using Core = attn::nn::SequenceAttention<Activation, attn::AttentionDropout>;
-  auto config = config_of<Core>(s, sizes);
+  auto config = config_of<FullCore>(s, sizes);
   config.attention.activation = activation;
-  if (s.precision == "bf16") return std::make_unique<ModelOf<Core, attn::BFloat16>>(ctx, config);
-  return std::make_unique<ModelOf<Core>>(ctx, config);
+  if (s.precision != "fp32") return make_narrow(ctx, config, s.precision);
+  return std::make_unique<ModelOf<FullCore>>(ctx, config);
 }
 
 std::unique_ptr<SequenceModel> make_nystrom(Context& ctx, ModelSettings const& s, TaskSizes const& sizes,

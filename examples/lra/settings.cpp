@@ -73,10 +73,9 @@ void describe(io::SettingList& list, ModelSettings& m) {
   list("attention-dropout", m.attention_dropout,
        {.help = "Dropout rate of the weights of full attention; the published one is 0.1", .range = {0, 0.99}});
   list("precision", m.precision,
-       {.help =
-            "Numbers between layers: fp32, or, with full attention, bf16 with sums, weights, losses and optimizer in "
-            "fp32",
-        .words = {"fp32", "bf16"},
+       {.help = "Numbers between layers: fp32, or, with full attention, bf16 or fp16 with sums, weights, losses and "
+                "optimizer in fp32",
+        .words = {"fp32", "bf16", "fp16"},
         .model = true});
 }
 
@@ -103,6 +102,11 @@ void describe(io::SettingList& list, Recipe& r) {
   list("lr", r.lr, {.help = "Highest learning rate of the cycle", .range = {0, 1e3}});
   list("weight-decay", r.weight_decay, {.help = "Weight decay", .range = {0, 1e3}});
   list("clip", r.clip, {.help = "Limit of the gradients' norm; 0: none", .range = {0, 1e9}});
+  list("loss-scale", r.loss_scale,
+       {.help = "With --precision fp16: by what gradients of losses are multiplied at first, a power of two (default: "
+                "65536). A step whose gradients overflow is left out and halves it, 2000 others double it",
+        .range = {attn::optim::LossScale<Context>::least, 0x1p126},
+        .decides = false});
 }
 
 /// The settings with every number that was not given.
@@ -221,12 +225,23 @@ CompleteRecipe complete(Settings const& settings) {
   return c;
 }
 
+std::optional<attn::optim::LossScaleOptions> loss_scale_of(Settings const& settings) {
+  if (settings.model.precision != "fp16") return {};
+  attn::optim::LossScaleOptions options;
+  options.initial = settings.recipe.loss_scale.value_or(options.initial);
+  return options;
+}
+
 void check(Settings const& settings) {
   complete(settings);
   ModelSettings const& m = settings.model;
   ATTN_CHECK(m.width % m.heads == 0, "--heads: give a divisor of the width ", m.width, ", got ", m.heads);
-  ATTN_CHECK(m.precision == "fp32" || m.attention == "full",
-             "--precision: give --attention full with bf16; the pseudo-inverse of nystrom needs the digits of fp32");
+  ATTN_CHECK(m.precision == "fp32" || m.attention == "full", "--precision: give --attention full with ", m.precision,
+             "; the pseudo-inverse of nystrom needs the digits of fp32");
+  std::optional<double> const scale = settings.recipe.loss_scale;
+  int exponent = 0;
+  ATTN_CHECK(!scale || m.precision == "fp16", "--loss-scale: belongs to --precision fp16, other precisions need none");
+  ATTN_CHECK(!scale || std::frexp(*scale, &exponent) == 0.5, "--loss-scale: give a power of two, got ", *scale);
   ATTN_CHECK(m.attention_dropout == 0 || m.attention == "full",
              "--attention-dropout: give --attention full with it; nystrom has no weights of its own to drop");
   ATTN_CHECK(m.taps == 0 || m.taps % 2 == 1, "--conv: give an odd number of taps, or 0 for none, got ", m.taps);
@@ -264,6 +279,7 @@ io::Json results_of(Settings settings, attn::data::SequenceSplits const& data) {
   io::SettingList list;
   describe(list, settings);
   list.write(run);
+  if (auto const scale = loss_scale_of(settings)) run["loss_scale"] = scale->initial;
   return run;
 }
 

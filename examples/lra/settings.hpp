@@ -5,6 +5,7 @@
 #include "attn/data/sequences.hpp"
 #include "attn/io/common_options.hpp"
 #include "attn/io/memory.hpp"
+#include "attn/optim/loss_scale.hpp"
 #include "attn/train/distributed/world.hpp"
 #include "attn/train/every.hpp"
 
@@ -26,6 +27,7 @@ struct Recipe {
   double lr = 1e-4;
   double weight_decay = 0;
   double clip = 0;
+  std::optional<double> loss_scale;  // with fp16
   std::size_t accumulate = 1;
   std::uint64_t log_every = 10;
   attn::train::Every checkpoint_every = {};  // none: after each evaluation
@@ -66,6 +68,9 @@ struct CompleteRecipe {
   std::size_t batch;
 };
 CompleteRecipe complete(Settings const& settings);
+
+/// How losses are scaled, which fp16 alone needs.
+std::optional<attn::optim::LossScaleOptions> loss_scale_of(Settings const& settings);
 
 /// Throws where settings contradict one another, before any work is done.
 void check(Settings const& settings);

@@ -45,6 +45,24 @@ class TrainLra : public ::testing::Test {
     EXPECT_EQ(exit.code, 2) << exit.err;
     for (auto const& word : words) EXPECT_NE(exit.err.find(word), std::string::npos) << exit.err;
   }
+  /// A run that was interrupted ends as one that was not.
+  void expect_resumed(Arguments const& longer) const {
+    Folder const folder;
+    auto const at = [&](char const* out) { return merged(longer, {"--out", (folder / out).string()}); };
+    ASSERT_EQ(run(at("whole")).code, 0);
+    Arguments const flags =
+        merged({"--task", "listops", "--batch", "4", "--examples", "24", "--eval-batches", "1", "--width", "16",
+                "--hidden", "16", "--landmarks", "16", "--depth", "1", "--log-every", "1"},
+               at("parts"));
+    Child child(program, flags);
+    ASSERT_TRUE(wait_until([&] { return text_of(folder / "parts/metrics.csv").find("\n1,") != std::string::npos; }));
+    child.signal(SIGINT);
+    EXPECT_EQ(child.wait().code, 128 + SIGINT);
+    auto resumed = at("parts");
+    resumed.push_back("--resume");
+    ASSERT_EQ(run(resumed).code, 0);
+    EXPECT_EQ(text_of(folder / "parts/weights.safetensors"), text_of(folder / "whole/weights.safetensors"));
+  }
   void file(std::string const& name, std::string const& bytes) const {
     std::filesystem::create_directories((folder / name).parent_path());
     std::ofstream(folder / name, std::ios::binary) << bytes;
@@ -53,7 +71,7 @@ class TrainLra : public ::testing::Test {
   Folder folder;
 };
 
-TEST_F(TrainLra, InBf16_TrainsNearlyAsInFp32_AndWeightsSayThePrecision) {
+TEST_F(TrainLra, InTwoBytes_TrainsNearlyAsInFp32_AndWeightsSayThePrecision) {
   auto const losses = [&](char const* precision) {
     Exit const exit = run({"--attention", "full", "--steps", "4", "--dropout", "0", "--precision", precision});
     EXPECT_EQ(exit.code, 0) << exit.err;
@@ -64,15 +82,52 @@ TEST_F(TrainLra, InBf16_TrainsNearlyAsInFp32_AndWeightsSayThePrecision) {
     for (auto const& row : table.rows) all.push_back(std::stod(row.at(std::size_t(column))));
     return all;
   };
-  auto const wide = losses("fp32"), narrow = losses("bf16");
-  ASSERT_EQ(narrow.size(), 4u);
-  EXPECT_NE(narrow, wide);
-  for (std::size_t i = 0; i < wide.size(); ++i) EXPECT_NEAR(narrow[i], wide[i], 0.02 * wide[i]) << i;
+  auto const wide = losses("fp32");
+  for (char const* const precision : {"fp16", "bf16"}) {
+    auto const narrow = losses(precision);
+    ASSERT_EQ(narrow.size(), 4u);
+    EXPECT_NE(narrow, wide);
+    for (std::size_t i = 0; i < wide.size(); ++i) EXPECT_NEAR(narrow[i], wide[i], 0.02 * wide[i]) << i;
+  }
   Exit const judged = run({"--attention", "full", "--evaluate", "--weights",
                            (folder / "run/weights.safetensors").string(), "--out", (folder / "judged").string()});
   EXPECT_EQ(judged.code, 0) << judged.err;
   EXPECT_EQ(only_run(folder / "judged")["precision"], "bf16");
   expect_refused({"--precision", "bf16"}, {"--precision: give --attention full with bf16"});
+  expect_refused({"--precision", "fp16"}, {"--precision: give --attention full with fp16"});
+  expect_refused({"--loss-scale", "65536"}, {"--loss-scale: belongs to --precision fp16"});
+  expect_refused({"--attention", "full", "--precision", "fp16", "--loss-scale", "3"},
+                 {"--loss-scale: give a power of two, got 3"});
+}
+
+TEST_F(TrainLra, InFp16_LeavesOutStepsWhoseGradientsOverflow) {
+  auto const weights = [&](Arguments const& more) {
+    Exit const exit = run(merged({"--attention", "full", "--dropout", "0"}, more));
+    EXPECT_EQ(exit.code, 0) << exit.err;
+    std::vector<float> all;
+    io::Safetensors const file(folder / "run/weights.safetensors");
+    for (auto const& [name, _] : file.tensors()) {
+      auto const values = file.array(name).as<float>();
+      all.insert(all.end(), values.begin(), values.end());
+    }
+    return all;
+  };
+  auto const norms = [&] {
+    auto const table = io::read_csv(folder / "run/metrics.csv");
+    auto const column = std::ranges::find(table.columns, "gradient_norm") - table.columns.begin();
+    std::vector<double> all;
+    for (auto const& row : table.rows) all.push_back(std::stod(row.at(std::size_t(column))));
+    return all;
+  };
+  auto const untrained = weights({"--lr", "0"});
+  Arguments const large = {"--precision", "fp16", "--loss-scale", "1152921504606846976"};  // 2^60
+  EXPECT_EQ(weights(large), untrained);
+  for (double const norm : norms()) EXPECT_FALSE(std::isfinite(norm));
+  // 2^19, halved until it suits.
+  EXPECT_NE(weights({"--precision", "fp16", "--loss-scale", "524288", "--steps", "10"}), untrained);
+  auto const found = norms();
+  EXPECT_FALSE(std::isfinite(found.front()));
+  EXPECT_TRUE(std::isfinite(found.back()));
 }
 
 TEST_F(TrainLra, ListopsGeneratesItself) {
@@ -132,21 +187,10 @@ TEST_F(TrainLra, PathfinderGeneratesItselfAndReadsTheRelease) {
 }
 
 TEST_F(TrainLra, ResumptionContinuesToTheSameBits) {
-  Arguments const longer = {"--steps", "6", "--eval-every", "3", "--accumulate", "2"};
-  auto const at = [&](char const* out) { return merged(longer, {"--out", (folder / out).string()}); };
-  ASSERT_EQ(run(at("whole")).code, 0);
-  Arguments const flags =
-      merged({"--task", "listops", "--batch", "4", "--examples", "24", "--eval-batches", "1", "--width", "16",
-              "--hidden", "16", "--landmarks", "16", "--depth", "1", "--log-every", "1"},
-             at("parts"));
-  Child child(program, flags);
-  ASSERT_TRUE(wait_until([&] { return text_of(folder / "parts/metrics.csv").find("\n1,") != std::string::npos; }));
-  child.signal(SIGINT);
-  EXPECT_EQ(child.wait().code, 128 + SIGINT);
-  auto resumed = at("parts");
-  resumed.push_back("--resume");
-  ASSERT_EQ(run(resumed).code, 0);
-  EXPECT_EQ(text_of(folder / "parts/weights.safetensors"), text_of(folder / "whole/weights.safetensors"));
+  expect_resumed({"--steps", "6", "--eval-every", "3", "--accumulate", "2"});
+  // The scale of losses goes on where it was.
+  expect_resumed(
+      {"--steps", "16", "--eval-every", "8", "--attention", "full", "--precision", "fp16", "--loss-scale", "1048576"});
 }
 
 TEST_F(TrainLra, ACheckpointThatWasDamagedIsRefused) {
