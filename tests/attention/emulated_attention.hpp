@@ -130,9 +130,10 @@ struct Spoilt {
   }
 };
 
-template <class A, class Dropout_ = attn::NoDropout>
+template <class A, class Dropout_ = attn::NoDropout, bool has_bias = false>
 struct EmulatedInputs {
   using Dropout = Dropout_;
+  using Bias = std::conditional_t<has_bias, attn::ScoreBias<float, Kokkos::HostSpace>, attn::NoBias>;
 
   A activation;
   Shape shape;
@@ -142,7 +143,12 @@ struct EmulatedInputs {
   bool padding_is_nan = false;  ///< keys and values behind a sequence's length
   Spoilt spoilt = {};
   Dropout dropout = {};
+  Layout bias_layout = {};
 
+  attn::Extents<4> bias_extents() const {
+    if (!has_bias) return {};
+    return {shape.biases, shape.bias_heads, shape.queries, shape.keys};
+  }
   Index rows() const { return shape.batch * shape.heads * shape.queries; }
   float scale() const {
     attn::AttentionOptions<AnyMask> const options{.mask = mask, .score_scale = score_scale};
@@ -153,10 +159,13 @@ struct EmulatedInputs {
 /// The same random numbers for all kernels, rounded to X.
 template <class X>
 struct StoredInputs {
-  Stored<X> q, k, v, d_out;
+  static constexpr double d_bias_before = 0.125;  // gradients are added to what is there
 
-  template <class A, class Dropout>
-  explicit StoredInputs(EmulatedInputs<A, Dropout> const& in)
+  Stored<X> q, k, v, d_out;
+  Stored<float> bias, d_bias;
+
+  template <class A, class Dropout, bool has_bias>
+  explicit StoredInputs(EmulatedInputs<A, Dropout, has_bias> const& in)
       : q({in.shape.batch, in.shape.heads, in.shape.queries, in.shape.width}, in.layout,
           random_numbers(in.shape.q_size(), 1)),
         k({in.shape.batch, in.shape.kv_heads, in.shape.keys, in.shape.width}, in.layout,
@@ -164,7 +173,10 @@ struct StoredInputs {
         v({in.shape.batch, in.shape.kv_heads, in.shape.keys, in.shape.value_width}, in.layout,
           random_numbers(in.shape.v_size(), 3)),
         d_out({in.shape.batch, in.shape.heads, in.shape.queries, in.shape.value_width}, in.layout,
-              random_numbers(in.shape.out_size(), 4)) {
+              random_numbers(in.shape.out_size(), 4)),
+        bias(in.bias_extents(), in.bias_layout, random_numbers(in.shape.bias_size(), 5)),
+        d_bias(in.bias_extents(), in.bias_layout,
+               std::vector<double>(std::size_t(in.shape.bias_size()), d_bias_before)) {
     in.spoilt.spoil(0, q);
     in.spoilt.spoil(1, k);
     in.spoilt.spoil(2, v);
@@ -179,28 +191,37 @@ struct StoredInputs {
       }
     }
   }
+  template <class Bias>
+  Bias bias_of_scores() const {
+    if constexpr (std::same_as<Bias, attn::NoBias>) {
+      return {};
+    } else {
+      return {bias.tensor(), d_bias.tensor()};
+    }
+  }
 };
 
 /// All results of the emulated kernels, and of the reference in double for the same rounded inputs.
 struct EmulatedOutputs {
-  std::vector<double> out, d_q, d_k, d_v, stats, parts;
+  std::vector<double> out, d_q, d_k, d_v, d_bias = {}, stats = {}, parts = {};
   bool gaps_are_untouched = true;
   long conflicts = 0;
 };
 
 /// What a backward pass is given, and what it makes.
-template <class X, class A, class Dropout = attn::NoDropout>
+template <class X, class A, class Dropout = attn::NoDropout, bool has_bias = false>
 struct EmulatedBackward {
   using T = attn::Tensor<X, 4, Kokkos::HostSpace>;
   using Stats = attn::detail::StatsOf<A, float>;
-  using Inputs = attn::detail::TeamBackwardInputs<A, T, T, T, T, T, AnyMask, attn::NoBias, Stats, float, Dropout>;
+  using Bias = typename EmulatedInputs<A, Dropout, has_bias>::Bias;
+  using Inputs = attn::detail::TeamBackwardInputs<A, T, T, T, T, T, AnyMask, Bias, Stats, float, Dropout>;
   static constexpr int n_parameters = attn::detail::parameter_count<A, float>;
 
   Inputs inputs;
   std::vector<float> facts, parts;
   Stored<X> d_q, d_k, d_v;
 
-  EmulatedBackward(EmulatedInputs<A, Dropout> const& in, StoredInputs<X> const& stored, Stored<X> const& out,
+  EmulatedBackward(EmulatedInputs<A, Dropout, has_bias> const& in, StoredInputs<X> const& stored, Stored<X> const& out,
                    Stats* saved)
       : inputs{in.activation,
                stored.q.tensor(),
@@ -210,7 +231,7 @@ struct EmulatedBackward {
                stored.d_out.tensor(),
                saved,
                in.mask,
-               attn::NoBias(),
+               stored.template bias_of_scores<Bias>(),
                in.scale(),
                in.dropout},
         facts(std::size_t(2 * in.rows())),
@@ -247,14 +268,16 @@ struct EmulatedStats {
 };
 
 /// Forward and backward by the kernels that CUDA would run.
-template <class K, class A, class Dropout>
-EmulatedOutputs run_emulated(EmulatedInputs<A, Dropout> const& in, bool backward = true) {
+template <class K, class A, class Dropout, bool has_bias>
+EmulatedOutputs run_emulated(EmulatedInputs<A, Dropout, has_bias> const& in, bool backward = true) {
   using X = typename K::X;
   using T = attn::Tensor<X, 4, Kokkos::HostSpace>;
   constexpr cuda::Format F = K::format;
   Shape const& s = in.shape;
   StoredInputs<X> const stored(in);
-  auto const& [q, k, v, d_out] = stored;
+  using Bias = typename EmulatedInputs<A, Dropout, has_bias>::Bias;
+  Bias const bias = stored.template bias_of_scores<Bias>();
+  auto const &q = stored.q, &k = stored.k, &v = stored.v;
   Stored<X> const out({s.batch, s.heads, s.queries, s.value_width}, in.layout);
   bool const aligned = cuda::has_aligned_rows(q.tensor()) && cuda::has_aligned_rows(k.tensor()) &&
                        cuda::has_aligned_rows(v.tensor()) && cuda::has_aligned_rows(out.tensor());
@@ -262,15 +285,15 @@ EmulatedOutputs run_emulated(EmulatedInputs<A, Dropout> const& in, bool backward
 
   using ForwardTileShape = cuda::ForwardTileShape<F, K::width, K::length>;
   EmulatedOutputs result;
-  result.conflicts = emulate(cuda::Forward<F, K::width, ForwardTileShape, A, T, T, T, T, AnyMask, Dropout>{
+  result.conflicts = emulate(cuda::Forward<F, K::width, ForwardTileShape, A, T, T, T, T, AnyMask, Dropout, Bias>{
       in.activation, q.tensor(), k.tensor(), v.tensor(), out.tensor(), stats.saved(), in.mask, in.scale(), aligned,
-      in.dropout});
+      in.dropout, bias});
   result.out = out.numbers();
   result.gaps_are_untouched = out.gaps_are_untouched();
   result.stats = stats.normalizers(in.activation);
   if (!backward) return result;
 
-  EmulatedBackward<X, A, Dropout> b(in, stored, out, stats.saved());
+  EmulatedBackward<X, A, Dropout, has_bias> b(in, stored, out, stats.saved());
   auto const gradient = [&](auto part, T const& first, T const& second) {
     using TileShape = cuda::BackwardTileShape<F, K::width, part(), K::length>;
     using Kernel = cuda::Gradient<F, K::width, TileShape, part(), decltype(b.inputs), T, T>;
@@ -285,12 +308,20 @@ EmulatedOutputs run_emulated(EmulatedInputs<A, Dropout> const& in, bool backward
     gradient(std::integral_constant<Part, Part::values>(), T(), b.d_v.tensor());
   }
   b.put_into(result);
+  if constexpr (has_bias) {
+    using Kernel =
+        cuda::BiasGradient<F, K::width, cuda::BiasTileShape<F, K::width>, decltype(b.inputs), decltype(bias.gradient)>;
+    result.conflicts += emulate(Kernel{{b.inputs, b.facts.data(), nullptr}, bias.gradient, aligned});
+    result.d_bias = stored.d_bias.numbers();
+    for (double& x : result.d_bias) x -= stored.d_bias_before;
+    result.gaps_are_untouched &= stored.d_bias.gaps_are_untouched();
+  }
   return result;
 }
 
 /// The same by the reference, in double, for inputs rounded to X.
-template <class X, class A, class Dropout>
-EmulatedOutputs run_reference(EmulatedInputs<A, Dropout> const& in) {
+template <class X, class A, class Dropout, bool has_bias>
+EmulatedOutputs run_reference(EmulatedInputs<A, Dropout, has_bias> const& in) {
   Shape const& s = in.shape;
   auto const rounded = [](attn::Extents<4> const& extents, Index n, std::uint64_t stream) {
     return Stored<double>(extents, {}, Stored<X>(extents, {}, random_numbers(n, stream)).numbers());
@@ -305,8 +336,13 @@ EmulatedOutputs run_reference(EmulatedInputs<A, Dropout> const& in) {
   in.spoilt.spoil(2, v);
   in.spoilt.spoil(3, d_out);
   Stored<double> const out(out_extents, {}), d_q(q_extents, {}), d_k(k_extents, {}), d_v(v_extents, {});
-  attn::AttentionOptions<AnyMask, attn::NoNorms, attn::Fp32Products, attn::NoBias, Dropout> const options{
+  Stored<double> const bias(in.bias_extents(), {},
+                            Stored<float>(in.bias_extents(), {}, random_numbers(s.bias_size(), 5)).numbers()),
+      d_bias(in.bias_extents(), {}, std::vector<double>(std::size_t(s.bias_size())));
+  using Bias = std::conditional_t<has_bias, attn::ScoreBias<double, Kokkos::HostSpace>, attn::NoBias>;
+  attn::AttentionOptions<AnyMask, attn::NoNorms, attn::Fp32Products, Bias, Dropout> options{
       .mask = in.mask, .score_scale = in.score_scale, .dropout = in.dropout};
+  if constexpr (has_bias) options.bias = {bias.tensor(), d_bias.tensor()};
   EmulatedOutputs result;
   auto const with = [&](auto const& a) {
     attn::reference::attention(a, q.tensor(), k.tensor(), v.tensor(), out.tensor(), options);
@@ -326,6 +362,7 @@ EmulatedOutputs run_reference(EmulatedInputs<A, Dropout> const& in) {
   result.d_q = d_q.numbers();
   result.d_k = d_k.numbers();
   result.d_v = d_v.numbers();
+  result.d_bias = d_bias.numbers();
   return result;
 }
 
@@ -344,6 +381,7 @@ inline attn::testing::Verdict are_right(EmulatedOutputs const& got, EmulatedOutp
   compare("d_q", got.d_q, want.d_q);
   compare("d_k", got.d_k, want.d_k);
   compare("d_v", got.d_v, want.d_v);
+  compare("d_bias", got.d_bias, want.d_bias);
   if (!want.parts.empty()) {  // terms of both signs: the error is relative to what as many of them add up to by chance
     double const chance = std::sqrt(double(shape.out_size()));
     compare("d_parameter", {got.parts[0], chance}, {want.parts[0], chance});
@@ -354,8 +392,8 @@ inline attn::testing::Verdict are_right(EmulatedOutputs const& got, EmulatedOutp
   if (!got.gaps_are_untouched) verdict &= attn::testing::Verdict("memory between the rows was written");
   return verdict;
 }
-template <class K, class A, class Dropout>
-attn::testing::Verdict emulated_is_right(EmulatedInputs<A, Dropout> const& in) {
+template <class K, class A, class Dropout, bool has_bias>
+attn::testing::Verdict emulated_is_right(EmulatedInputs<A, Dropout, has_bias> const& in) {
   return are_right(run_emulated<K>(in), run_reference<typename K::X>(in), in.shape, promised_error(K::format));
 }
 
@@ -382,7 +420,7 @@ inline attn::testing::Verdict are_right_where_finite(EmulatedOutputs got, Emulat
       if (spoilt[row]) x[i] = y[i] = 0;
     }
   };
-  std::vector<bool> queries, keys, parts;
+  std::vector<bool> queries, keys, parts, biases;
   add_spoilt(queries, want.out, shape.value_width);
   add_spoilt(queries, want.d_q, shape.width);
   add_spoilt(keys, want.d_k, shape.width);
@@ -393,6 +431,8 @@ inline attn::testing::Verdict are_right_where_finite(EmulatedOutputs got, Emulat
   compare("d_k", got.d_k, want.d_k, shape.width, keys);
   compare("d_v", got.d_v, want.d_v, shape.value_width, keys);
   compare("d_parameter", got.parts, want.parts, 1, parts);
+  add_spoilt(biases, want.d_bias, 1);
+  compare("d_bias", got.d_bias, want.d_bias, 1, biases);
   got.gaps_are_untouched = true;  // gaps are told by NaN, and results may be
   return verdict ? are_right(got, want, shape, tolerance) : verdict;
 }

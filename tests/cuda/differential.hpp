@@ -121,9 +121,30 @@ struct Shape {
   Index batch, heads, key_heads, tokens, width;
 };
 
+/// A bias that every other sequence shares, and its gradient.
+template <class R>
+struct Bias {
+  using Scores = attn::ScoreBias<R, Memory>;
+  Numbers<R> values, gradient;
+
+  explicit Bias(Shape const& s)
+      : values({2, s.heads, s.tokens, s.tokens}, Layout::dense, 5),
+        gradient({2, s.heads, s.tokens, s.tokens}, Layout::dense, 9) {}
+  Scores clear() const {
+    Kokkos::deep_copy(gradient.stored, R(0));
+    return {values.tensor, gradient.tensor};
+  }
+};
+/// None.
+struct Nothing {
+  using Scores = attn::NoBias;
+  explicit Nothing(Shape const&) {}
+  Scores clear() const { return {}; }
+};
+
 /// One call, forward and backward. `activation(parameters)`: with its trained number and that one's gradient in memory
 /// of the device.
-template <class X, class Products, class MakeActivation>
+template <class X, class Products, class MakeActivation, bool has_bias = false>
 class Call {
  public:
   Call(Shape const& s, Layout layout, AnyMask const& mask, MakeActivation const& activation)
@@ -144,7 +165,9 @@ class Call {
     Kokkos::View<float*, Memory> const parameter("parameter", 1), gradient("gradient", 1), wide_gradient("gradient", 1);
     Kokkos::deep_copy(parameter, 0.3f);
 
+    BiasOf<float> const bias(s);
     auto const run = [&] {
+      options_.bias = bias.clear();
       std::vector<Numbers<X>> results;
       for (auto const* e : {&queries, &queries, &keys, &keys}) results.emplace_back(*e, layout_, 9);
       Kokkos::deep_copy(gradient, 0.0f);
@@ -159,12 +182,15 @@ class Call {
     };
     auto const got = run();
     float const d_parameter = on_host(gradient);
+    [[maybe_unused]] auto const d_bias = bias_gradient(bias);
     auto const again = run();
 
     Wide const wide_q(q), wide_k(k), wide_v(v), wide_d_out(d_out);
     std::vector<Wide> want;
     for (auto const& x : got) want.emplace_back(x);
-    attn::AttentionOptions<AnyMask> const exactly{.mask = options_.mask};
+    BiasOf<double> const wide_bias(s);
+    attn::AttentionOptions<AnyMask, attn::NoNorms, attn::Fp32Products, typename BiasOf<double>::Scores> const exactly{
+        .mask = options_.mask, .bias = wide_bias.clear()};
     auto const a = activation_(parameter.data(), wide_gradient.data());
     auto const saved = attn::attention(exec_, a, wide_q.tensor, wide_k.tensor, wide_v.tensor, want[0].tensor, exactly);
     attn::attention_backward(exec_, a, wide_q.tensor, wide_k.tensor, wide_v.tensor, want[0].tensor, saved,
@@ -178,12 +204,25 @@ class Call {
       EXPECT_EQ(std::memcmp(first.data(), second.data(), first.size() * sizeof(X)), 0)
           << names[r] << " has other bits in a second run";
     }
+    if constexpr (has_bias) {
+      EXPECT_LT(error(d_bias, bias_gradient(wide_bias)), tolerance) << "d_bias";
+      EXPECT_EQ(d_bias, bias_gradient(bias)) << "d_bias has other bits in a second run";
+    }
     EXPECT_EQ(d_parameter, on_host(gradient)) << "the trained number's gradient has other bits in a second run";
     float const expected = on_host(wide_gradient);
     EXPECT_LE(std::abs(d_parameter - expected), 10 * tolerance * (1 + std::abs(expected)));
   }
 
  private:
+  template <class R>
+  using BiasOf = std::conditional_t<has_bias, Bias<R>, Nothing>;
+
+  template <class R>
+  static std::vector<double> bias_gradient(Bias<R> const& bias) {
+    auto const numbers = bias.gradient.bytes();
+    return {numbers.begin(), numbers.end()};
+  }
+  static std::vector<double> bias_gradient(Nothing const&) { return {}; }
   static float on_host(Kokkos::View<float*, Memory> const& x) {
     return Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), x)(0);
   }
@@ -200,7 +239,7 @@ class Call {
   Shape shape_;
   Layout layout_;
   MakeActivation activation_;
-  attn::AttentionOptions<AnyMask, attn::NoNorms, Products> options_ = {};
+  attn::AttentionOptions<AnyMask, attn::NoNorms, Products, typename BiasOf<float>::Scores> options_ = {};
 };
 
 /// Over masks, layouts and widths; then so many tiles that every block of a persistent kernel takes three.

@@ -15,8 +15,27 @@ void tensor_cores(View<Kokkos::Experimental::bhalf_t> const& x, float const* sca
 
 }  // namespace attn_cuda
 
-#if defined(ATTN_CUDA_HOPPER)
 namespace attn::detail::cuda {
+
+#if !defined(ATTN_CUDA_HOPPER)
+
+// A window of Swin with a bias. Hopper's warpgroups take none.
+using X = Kokkos::Experimental::bhalf_t;
+using In = Tensor<X const, 4, Kokkos::CudaSpace>;
+using Out = Tensor<X, 4, Kokkos::CudaSpace>;
+using Added = ScoreBias<float, Kokkos::CudaSpace>;
+using Biased = TeamBackwardInputs<Softmax, In, In, In, In, In, Full, Added, StatsOf<Softmax, float>, float>;
+template <Part part>
+using OfWindow =
+    Gradient<Format::bf16, 32, BackwardTileShape<Format::bf16, 32, part, Length::small>, part, Biased, Out, Out>;
+template __global__ void run_kernel(Forward<Format::bf16, 32, ForwardTileShape<Format::bf16, 32, Length::small>,
+                                            Softmax, In, In, In, Out, Full, NoDropout, Added> const);
+template __global__ void run_kernel(OfWindow<Part::queries> const);
+template __global__ void run_kernel(OfWindow<Part::keys_and_values> const);
+template __global__ void run_kernel(
+    BiasGradient<Format::bf16, 32, BiasTileShape<Format::bf16, 32>, Biased, Tensor<float, 4, Kokkos::CudaSpace>> const);
+
+#else
 
 template <int width, int consumers = 2>
 using OfWidth = HopperForward<Format::bf16, width, HopperTileShape<width, consumers>, Softmax, CUtensorMap, Full>;
@@ -35,5 +54,6 @@ template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<256
 template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<256, Part::keys> const);
 template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<256, Part::values> const);
 
-}  // namespace attn::detail::cuda
 #endif
+
+}  // namespace attn::detail::cuda

@@ -66,6 +66,19 @@ TEST(WindowAttention, TokensOfARegionAreOneRangeAndEveryPixelIsOnce) {
   }
 }
 
+// On a device, gradients of biases are kept apart for more windows than an image has.
+TEST(WindowAttention, AddsUpTheGradientsOfAKindOfSeveralImages) {
+  WindowGrid const grid{4, 6, 2, 3, 1, 1};  // four windows, each of a kind of its own
+  Index const n = grid.tokens(), heads = 2, windows = 8;
+  std::vector<double> gradients;
+  for (Index i = 0; i < windows * heads * n * n; ++i) gradients.push_back(double(i));
+  auto const from = attn::testing::on_device(gradients), to = attn::testing::on_device(std::vector<double>(288));
+  elementwise<double>(attn_test::Exec(), "sums", 4 * heads * n, n,
+                      nn::detail::SumWindows<double>{grid, from.data(), to.data(), heads, windows});
+  auto const sums = on_host(Tensor<double, 1, Ctx::MemorySpace>(to.data(), {288}));
+  for (std::size_t i = 0; i < sums.size(); ++i) EXPECT_EQ(sums[i], double(2 * i + 288));
+}
+
 TEST(WindowAttention, NormsAndWeightsAreThoseOfEachWindow) {
   Ctx ctx(1);
   Windows<Softmax> const attention(

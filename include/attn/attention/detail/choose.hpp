@@ -46,8 +46,8 @@ constexpr AttentionKernel choose(Pass pass, CallTraits const& t) {
     bool const in_lanes = t.is_short && !gathers && !t.has_bias;
     return in_lanes ? AttentionKernel::host_short_sequences : AttentionKernel::host;
   }
-  if (t.has_tensor_cores && !t.has_bias) {
-    return t.has_warpgroups ? AttentionKernel::hopper : AttentionKernel::tensor_cores;
+  if (t.has_tensor_cores) {
+    return t.has_warpgroups && !t.has_bias ? AttentionKernel::hopper : AttentionKernel::tensor_cores;
   }
   return AttentionKernel::team;
 }

@@ -24,13 +24,14 @@ using Output = Tensor<typename X::Scalar, 4, typename X::MemorySpace>;
 /// The most shared memory that one of the kernels for rows of this width wants: those of the backward pass.
 template <Format F, int width>
 inline constexpr unsigned most_shared_bytes = [] {
+  constexpr unsigned row_bytes = width * element_bytes<F>;
   auto const bytes = [](auto cut) {
-    constexpr unsigned row_bytes = width * element_bytes<F>;
     return (2 * cut.own + 4 * cut.streamed) * row_bytes + 16 * 1024 / 4;  // and facts of rows
   };
-  unsigned const of_queries = bytes(BackwardTileShape<F, width, Part::queries, Length::any>());
-  unsigned const of_keys = bytes(BackwardTileShape<F, width, Part::keys_and_values, Length::any>());
-  return of_queries > of_keys ? of_queries : of_keys;
+  using OfBias = BiasTileShape<F, width>;
+  return std::max({bytes(BackwardTileShape<F, width, Part::queries, Length::any>()),
+                   bytes(BackwardTileShape<F, width, Part::keys_and_values, Length::any>()),
+                   4 * (OfBias::own + OfBias::streamed) * row_bytes});
 }();
 
 /// `types` with what sizes and the device say: of q, k, v and out, and in a backward pass of `others`, its other
@@ -86,7 +87,7 @@ void forward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec, 
   with_width(std::max(q.extent(3), v.extent(3)), [&](auto width) {
     float const score_scale = reference::detail::score_scale<float>(options, q.extent(3));
 #if defined(ATTN_CUDA_HOPPER)
-    if constexpr (has_hopper_kernel<F>) {
+    if constexpr (has_hopper_kernel<F> && !adds_bias<decltype(options.bias)>) {
       if (kernel == AttentionKernel::hopper) {
         return forward_on_hopper<F, hopper_width<width()>>(exec, a, Input<Q>(q), Input<K>(k), Input<V>(v),
                                                            Output<O>(out), saved_rows(saved), options.mask,
@@ -97,8 +98,9 @@ void forward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec, 
     bool const aligned = has_aligned_rows(q) && has_aligned_rows(k) && has_aligned_rows(v) && has_aligned_rows(out);
     with_length(q.extent(2), k.extent(2), [&](auto length) {
       using Kernel = Forward<F, width(), ForwardTileShape<F, width(), length()>, A, Input<Q>, Input<K>, Input<V>,
-                             Output<O>, decltype(options.mask), decltype(options.dropout)>;
-      launch(exec, Kernel{a, q, k, v, out, saved_rows(saved), options.mask, score_scale, aligned, options.dropout});
+                             Output<O>, decltype(options.mask), decltype(options.dropout), decltype(options.bias)>;
+      launch(exec, Kernel{a, q, k, v, out, saved_rows(saved), options.mask, score_scale, aligned, options.dropout,
+                          options.bias});
     });
   });
 }
@@ -110,9 +112,10 @@ void backward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec,
               V const& v, O const& out, Saved const& saved, DO const& d_out, DQ const& d_q, DK const& d_k,
               DV const& d_v, Options const& options) {
   constexpr Format F = format_for<typename O::Scalar, typename Options::Products>;
+  using Bias = decltype(options.bias);
   with_width(std::max(q.extent(3), v.extent(3)), [&](auto width) {
     using Inputs = TeamBackwardInputs<A, Input<Q>, Input<K>, Input<V>, Input<O>, Input<DO>, decltype(options.mask),
-                                      NoBias, StatsOf<A, float>, float, decltype(options.dropout)>;
+                                      Bias, StatsOf<A, float>, float, decltype(options.dropout)>;
     Inputs const inputs{a,
                         q,
                         k,
@@ -121,13 +124,13 @@ void backward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec,
                         d_out,
                         saved_rows(saved),
                         options.mask,
-                        NoBias(),
+                        options.bias,
                         reference::detail::score_scale<float>(options, q.extent(3)),
                         options.dropout};
     float* const parts = parameter_parts<float>(a, saved, out.size() == 0);
     float* const row_facts = saved_facts(saved);
 #if defined(ATTN_CUDA_HOPPER)
-    if constexpr (has_hopper_kernel<F>) {
+    if constexpr (has_hopper_kernel<F> && !adds_bias<Bias>) {
       if (kernel == AttentionKernel::hopper) {
         backward_on_hopper<F, hopper_width<width()>>(exec, inputs, row_facts, parts, Output<DQ>(d_q), Output<DK>(d_k),
                                                      Output<DV>(d_v));
@@ -154,6 +157,13 @@ void backward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec,
     } else {
       gradient(PartConstant<Part::keys>(), m, n, d_k, d_v);
       gradient(PartConstant<Part::values>(), m, n, d_k, d_v);
+    }
+    if constexpr (adds_bias<Bias>) {
+      if (options.bias.gradient.data() != nullptr) {
+        using DBias = decltype(options.bias.gradient);
+        using Kernel = BiasGradient<F, width(), BiasTileShape<F, width()>, Inputs, DBias>;
+        launch(exec, Kernel{{inputs, row_facts, nullptr}, options.bias.gradient, aligned});
+      }
     }
     add_parameter_parts<float>(exec, a, parts, out, tiles_of(n, tile));
   });

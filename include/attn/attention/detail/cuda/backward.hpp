@@ -79,6 +79,7 @@ struct Gradient {
         set_zero(s);
         set_zero(y);
         multiply_by_rows<F>(block, s, LeftRows<F, row_bytes>(block, own1, warp_row), buffer(2 * stage));
+        rows.add_biases(block, pair, s);
         multiply_by_rows<F>(block, y, LeftRows<F, row_bytes>(block, own2, warp_row), buffer(2 * stage + 1));
         rows.take_gradients(block, pair, is_cut, facts_of(stage), own_facts, s, y, d_parameters);
         // forward: s_ij = scale q_i.k_j, out_i += w_ij v_j; hence d_q_i += scale d_s_ij k_j, d_k_j += scale d_s_ij q_i,

@@ -8,6 +8,7 @@
 ///     out (own, width) v (streamed, width)      out += w v       w is a left operand as it lies
 #pragma once
 
+#include "attn/attention/detail/cuda/bias.hpp"
 #include "attn/attention/detail/cuda/dropout.hpp"
 #include "attn/attention/detail/cuda/products.hpp"
 #include "attn/attention/detail/team/forward.hpp"
@@ -75,7 +76,7 @@ ATTN_FUNCTION void hide(RowScores<n_tiles, Block> const& scores, KeyRange seen, 
 }
 
 /// A pointwise activation of products q.k for one row, whose output wants `factor`. fp16 multiplies scores: the weights
-/// of what is sqrt(D) times as large would leave its range.
+/// of what is sqrt(D) times as large would leave its range. A score with a bias is no multiple of its product.
 template <class A>
 struct RawWeights {
   A activation;
@@ -89,12 +90,12 @@ struct ScaledWeights {
   float score_scale;
   ATTN_FUNCTION float operator()(float product, Row row) const { return activation(product * score_scale, row); }
 };
-template <Format F, class A>
+template <Format F, class Bias = NoBias, class A>
 ATTN_FUNCTION auto weights_of_products(A const& a, Row row, float score_scale) {
-  if constexpr (HomogeneousActivation<A, float> && F != Format::fp16) {
+  if constexpr (HomogeneousActivation<A, float> && F != Format::fp16 && !adds_bias<Bias>) {
     return RawWeights<decltype(a.raw(row))>{a.raw(row), a.raw_factor(score_scale, row)};
   } else {
-    return ScaledWeights<decltype(for_row(a, row))>{for_row(a, row), score_scale};
+    return ScaledWeights<decltype(for_row(a, row))>{for_row(a, row), remaining_scale<Bias>(score_scale)};
   }
 }
 
@@ -193,8 +194,8 @@ ATTN_FUNCTION void scale_row(float (&sum)[n_tiles][4], int half, float factor) {
 }
 
 /// A block computes `own` rows of out (B, H, N, E), E and D at most `width`. Statistics are saved as TeamForward does.
-template <Format F, int width, class TileShape, class A, class Q, class K, class V, class O, class M,
-          class Dropout = NoDropout>
+template <Format F, int width, class TileShape, class A, class Q, class K, class V, class O, class M, class Dropout,
+          class Bias>
 struct Forward {
   using Stats = StatsOf<A, float>;
   using Shape = TileShape;
@@ -214,7 +215,8 @@ struct Forward {
   M mask;
   float score_scale;
   bool aligned;  ///< all rows start at multiples of 16 bytes
-  Dropout dropout = {};
+  Dropout dropout;
+  Bias bias;
 
   ATTN_FUNCTION Index blocks() const { return q.extent(0) * q.extent(1) * tiles_of(q.extent(2), own); }
 
@@ -226,7 +228,8 @@ struct Forward {
     int const first = (tiles - 1 - at.tile) * own;  // causal masks make late tiles dear: start with them
     int const count = n - first < own ? n - first : own;
     Row const row{mask.length(at.batch, m), at.head};
-    auto const weigh = weights_of_products<F>(a, row, score_scale);
+    auto const weigh = weights_of_products<F, Bias>(a, row, score_scale);
+    auto const head_bias = bias_of_head(bias, at.batch, at.head);
     HeadDropout<float, Dropout> const drop(dropout, Index(at.batch) * heads + at.head);
     int const warp_row = block.thread() / 32 * 16 * m_tiles;
     Query const query{at.batch, first, n, m}, warp_query{at.batch, first + warp_row, n, m};
@@ -272,8 +275,9 @@ struct Forward {
         for (int half = 0; half < 2; ++half) {
           RowScores<n_tiles, Block> const scores{block, s[tile], half};
           Query const of_row = query_of(block, rows_of(warp_query, tile), half);
-          float const factor =
-              take_weights(a, weigh, row, mask, of_row, k0, all_visible, score_scale, scores, stats[tile][half]);
+          add_bias(head_bias, scores, of_row.index, k0, score_scale);
+          float const factor = take_weights(a, weigh, row, mask, of_row, k0, all_visible,
+                                            remaining_scale<Bias>(score_scale), scores, stats[tile][half]);
           drop_weights(drop, scores, of_row.index, k0);
           if constexpr (is_row) scale_row(sum[tile], half, factor);
         }

@@ -59,7 +59,8 @@ struct Gradients {
   }
   ATTN_FUNCTION int group() const { return int(x.q.extent(1)) / int(x.k.extent(1)); }
 
-  using Score = ScoreGradient<A, typename decltype(Inputs::q)::Scalar>;
+  using Bias = decltype(Inputs::bias);
+  using Score = ScoreGradient<A, typename decltype(Inputs::q)::Scalar, Bias>;
   ATTN_FUNCTION Score score() const { return {x.a, x.score_scale}; }
   /// The row of own queries, or of the first head of those that share own keys.
   ATTN_FUNCTION Row row(TeamPlace const& at) const {
@@ -118,6 +119,7 @@ struct Gradients {
 
   template <int own>
   using Pair = TilePair<of_queries, own, streamed>;
+  using Lane = LaneScores<of_queries, m_tiles, n_tiles>;
 
   /// Whether a mask hides some of a tile from some own rows; `keys` rows of it are there.
   ATTN_FUNCTION bool is_cut(TeamPlace const& at, int first, int count, Streamed const& tile, int keys) const {
@@ -127,6 +129,30 @@ struct Gradients {
       return !WarpKeys(x.mask, {at.batch, first, n, m}, count).every(tile.first, keys);
     } else {
       return !WarpKeys(x.mask, {at.batch, tile.first, n, m}, tile.count).every(first, count);
+    }
+  }
+
+  /// Products become scores, where a bias is added to them.
+  template <class Block>
+  ATTN_FUNCTION void add_biases([[maybe_unused]] Block const& block, [[maybe_unused]] Pair<16 * m_tiles> const& pair,
+                                [[maybe_unused]] float (&s)[m_tiles][n_tiles][4]) const {
+    if constexpr (adds_bias<Bias>) {
+      HeadBias const bias = bias_of_head(x.bias, pair.query.batch, pair.row.head);
+      ATTN_UNROLL
+      for (int i = 0; i < Lane::queries; ++i) {
+        int const query = pair.query.index + Lane::query(block, i);
+        if constexpr (of_queries) {
+          add_bias(bias, RowScores<n_tiles, Block>{block, s[i / 2], i % 2}, query, pair.k0, x.score_scale);
+        } else {
+          int const first = Lane::key(block, 0);
+          BiasRow const row = bias.row(query, pair.k0 + first);
+          ATTN_UNROLL
+          for (int j = 0; j < Lane::keys; ++j) {
+            float& score = Lane::score(s, i, j);
+            score = score * x.score_scale + row[Lane::key(block, j) - first];
+          }
+        }
+      }
     }
   }
 
@@ -186,6 +212,26 @@ struct Gradients {
     }
   }
 
+  /// The facts of own queries that the launch for them has found.
+  template <class Block>
+  ATTN_FUNCTION void load_own_facts(Block const& block, TeamPlace const& at, int own_row, OwnFacts& facts) const {
+    if constexpr (is_row) {
+      int const n = int(x.q.extent(2));
+      Index const head_row = (Index(at.batch) * x.q.extent(1) + at.head) * n;
+      ATTN_UNROLL
+      for (int i = 0; i < 2 * m_tiles; ++i) {
+        int const query = own_row + 8 * i + block.thread() % 32 / 4;
+        Index const row = head_row + (query < n ? query : n - 1);
+        RowFacts<A>& fact = facts[i / 2][i % 2];
+        if constexpr (Score::completes) {
+          fact = {row_facts[2 * row], row_facts[2 * row + 1]};
+        } else {
+          fact = {x.saved[row], row_facts[2 * row], row_facts[2 * row + 1]};
+        }
+      }
+    }
+  }
+
   /// The marks of streamed rows lie behind their facts.
   static ATTN_FUNCTION unsigned mark_place(unsigned start, int row) {
     return start + unsigned((streamed * fact_words + row) * 4);
@@ -201,8 +247,6 @@ struct Gradients {
   }
 
  private:
-  using Lane = LaneScores<of_queries, m_tiles, n_tiles>;
-
   template <class Block>
   ATTN_FUNCTION void add_marks(Block const& block, unsigned facts_start, float (&s)[m_tiles][n_tiles][4],
                                float (&d_w)[m_tiles][n_tiles][4]) const {

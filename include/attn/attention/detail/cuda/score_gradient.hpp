@@ -28,14 +28,17 @@ struct RowFacts<A> {
 ///
 /// forward: w = a(z p), out += w v; hence d_p = z (pullback of d_w), d_q += d_p k. Weights and d_p want factors of
 /// their row, once for all: those of homogeneous activations are raw(p) and raw(p) / p d_w until then. fp16 would not
-/// hold them.
-template <class A, class X>
+/// hold them. Where a bias is added, p is the score itself, and its gradient wants the factor z all the same.
+template <class A, class X, class Bias>
 struct ScoreGradient {
   static constexpr bool completes = CompletesRows<A, float>;
-  static constexpr bool by_quotient = StatesQuotient<A, float> && format_of<std::remove_const_t<X>> != Format::fp16;
+  static constexpr bool by_quotient =
+      StatesQuotient<A, float> && format_of<std::remove_const_t<X>> != Format::fp16 && !adds_bias<Bias>;
 
   A a;
   float z;
+
+  ATTN_FUNCTION float scale() const { return remaining_scale<Bias>(z); }
 
   template <class Facts>
   ATTN_FUNCTION WeightAndScoreGradient<float> operator()(float p, float d_w, Row row,
@@ -45,14 +48,14 @@ struct ScoreGradient {
       return {p * quotient, quotient * d_w};
     } else if constexpr (completes) {
       auto const of_row = for_row(a, row);
-      float const w = of_row.complete_weight(p, z, facts.complete);
+      float const w = of_row.complete_weight(p, scale(), facts.complete);
       return {w, of_row.pullback(w, d_w, facts.delta)};
     } else if constexpr (RowActivation<A, float>) {
       auto const of_row = for_row(a, row);
-      float const s = p * z, w = of_row.numerator(s, facts.stats) * facts.inverse;
+      float const s = p * scale(), w = of_row.numerator(s, facts.stats) * facts.inverse;
       return {w, pull_back(of_row, s, w, d_w, facts.delta, facts.stats)};
     } else {
-      auto const w = weight_and_slope(for_row(a, row), p * z, row);
+      auto const w = weight_and_slope(for_row(a, row), p * scale(), row);
       return {w.weight, w.slope * d_w};
     }
   }
@@ -63,7 +66,7 @@ struct ScoreGradient {
       static_assert(n == 1);
       sum[0] += p * d_score;
     } else {
-      auto const slopes = a.parameter_slopes(p * z, row);
+      auto const slopes = a.parameter_slopes(p * scale(), row);
       for (std::size_t i = 0; i < n; ++i) sum[i] += slopes[i] * d_w;
     }
   }

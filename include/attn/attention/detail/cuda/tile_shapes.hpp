@@ -6,6 +6,7 @@
 #pragma once
 
 #include "attn/attention/detail/cuda/backward.hpp"
+#include "attn/attention/detail/cuda/bias_gradient.hpp"
 
 namespace attn::detail::cuda {
 
@@ -48,10 +49,23 @@ constexpr auto backward_tile_shape() {
   }
 }
 
+/// Of the gradient of a bias: all tiles of both sides twice within 96 KiB, fp32 heads of 256 excepted.
+template <Format F, int width>
+constexpr auto bias_tile_shape() {
+  constexpr int row_bytes = width * element_bytes<F>;
+  if constexpr (row_bytes <= 256) {
+    return TileShape < 4, 1, row_bytes <= 128 && is_narrow<F> ? 64 : 32 > ();
+  } else {
+    return TileShape < row_bytes <= 512 ? 2 : 1, 1, 16 > ();
+  }
+}
+
 template <Format F, int width, Length length>
 using ForwardTileShape = decltype(forward_tile_shape<F, width, length>());
 template <Format F, int width, Part part, Length length>
 using BackwardTileShape = decltype(backward_tile_shape<F, width, part, length>());
+template <Format F, int width>
+using BiasTileShape = decltype(bias_tile_shape<F, width>());
 
 /// Whether the gradients of keys and values are made by one launch: both sums must fit into registers.
 template <int width>
