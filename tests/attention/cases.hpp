@@ -20,12 +20,14 @@ using attn::Index;
 struct Shape {
   Index batch = 2, heads = 2, kv_heads = 2, queries = 5, keys = 7, width = 6, value_width = 4;
   Index biases = 1, bias_heads = 1;  // of a bias, where a test has one
+  Index d_biases = 0;                // of its gradient; 0: as many
 
   Index q_size() const { return batch * heads * queries * width; }
   Index k_size() const { return batch * kv_heads * keys * width; }
   Index v_size() const { return batch * kv_heads * keys * value_width; }
   Index out_size() const { return batch * heads * queries * value_width; }
   Index bias_size() const { return biases * bias_heads * queries * keys; }
+  Index kept_apart() const { return d_biases > 0 ? d_biases : biases; }
 };
 
 inline std::vector<double> random_numbers(Index n, std::uint64_t stream) {
@@ -235,8 +237,9 @@ Outputs<T> run(Inputs<T> const& in, MakeActivation const& make_activation, MakeM
   auto const bias = [&] {
     if constexpr (with_bias) {
       attn::Extents<4> const extents{s.biases, s.bias_heads, s.queries, s.keys};
-      return attn::ScoreBias<R, Memory>{{arrays.put(in.bias), extents},
-                                        {arrays.put(std::vector<R>(in.bias.size(), R(0))), extents}};
+      attn::Tensor<R, 4, Memory> const gradient(nullptr, {s.kept_apart(), s.bias_heads, s.queries, s.keys});
+      std::vector<R> const zeros(std::size_t(gradient.size()), R(0));
+      return attn::ScoreBias<R, Memory>{{arrays.put(in.bias), extents}, {arrays.put(zeros), gradient.extents()}};
     } else {
       return attn::NoBias{};
     }
@@ -263,7 +266,7 @@ Outputs<T> run(Inputs<T> const& in, MakeActivation const& make_activation, MakeM
   result.d_q = arrays.get(d_q_memory, in.q.size());
   result.d_k = arrays.get(d_k_memory, in.k.size());
   result.d_v = arrays.get(d_v_memory, in.v.size());
-  if constexpr (with_bias) result.d_bias = arrays.get(bias.gradient.data(), in.bias.size());
+  if constexpr (with_bias) result.d_bias = arrays.get(bias.gradient.data(), std::size_t(bias.gradient.size()));
   if constexpr (attn::LearnableActivation<A, T>) {
     auto const p = a.parameters();
     auto const gradient = arrays.get(p.gradient, std::size_t(A::n_parameters * (p.per_head ? s.heads : 1)));

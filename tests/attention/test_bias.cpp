@@ -119,6 +119,14 @@ TYPED_TEST(BiasOf, EverySequence_OneHead_AllOfThem_AgreesWithTheTextbook) {
   }
 }
 
+TYPED_TEST(BiasOf, SequencesWhoseGradientsAreKeptApart_AgreesWithTheTextbook) {
+  for (Index const apart : {1, 3, 6}) {
+    TestFixture::expect_textbook_for_both(
+        {.batch = 6, .queries = 49, .keys = 49, .width = 16, .value_width = 16, .biases = 2, .d_biases = apart},
+        groups(28, 28));
+  }
+}
+
 TYPED_TEST(BiasOf, AHeadThatIsCutIntoParts_AgreesWithTheTextbook) {
   TestFixture::expect_textbook_for_both({.batch = 2, .heads = 1, .kv_heads = 1, .queries = 1361, .keys = 71},
                                         window({.before = 100, .after = 100}));

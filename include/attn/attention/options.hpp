@@ -54,8 +54,10 @@ struct NoBias {
 /// `values` (B', H', N, M), its last stride 1, in numbers of the type that scores are computed in (double, or else
 /// float). B' divides B, and sequence b takes the bias b % B': the windows of an image may differ, and images share
 /// them. H' is H, or 1 for all heads alike. `gradient`, of the same shape, gets the gradient of `values` added by
-/// `attention_backward`; without data it is not made. To hide keys is the business of a mask: a polynomial need not
-/// take a score for nothing, however low.
+/// `attention_backward`; without data it is not made. It may also keep apart what shares a bias: (B'', H'', N, M), with
+/// any such B'' and H'', gets at b % B'' the sum over sequences b, and the caller adds these up. Tensor cores take a
+/// block of threads for each 64 x 64 numbers of it, or less, and want hundreds. To hide keys is the business of a mask:
+/// a polynomial need not take a score for nothing, however low.
 template <class R, class Memory = Kokkos::DefaultExecutionSpace::memory_space>
 struct ScoreBias {
   Tensor<R const, 4, Memory> values;

@@ -97,12 +97,12 @@ class WindowAttention {
     using R = typename Ctx::Real;
     typename Workspace<typename Ctx::MemorySpace>::Scope const scope(ctx.workspace);
     Index const n = grid.tokens(), h = config_.heads, kinds = grid.kinds();
-    auto const d_bias = ctx.template tensor<R>(tape.bias.extents());
+    auto const d_bias = ctx.template tensor<R>(kept_apart<Ctx>(tape.bias.extent(0), q.extent(0)), h, n, n);
     Kokkos::deep_copy(ctx.exec, d_bias.template reshape<1>({d_bias.size()}).view(), R(0));
     detail::attend_backward(ctx, activation_, h, q, k, v, ConstTensorOf<Ctx, 3>(tape.attended), tape.saved, d_y, d_q,
                             d_k, d_v, options<Ctx>(grid, tape.bias, d_bias));
     auto sums = d_bias;
-    if (kinds > 1) {
+    if (d_bias.extent(0) > 1) {
       sums = ctx.template tensor<R>(kinds, h, n, n);
       elementwise<R>(ctx.exec, "attn::WindowAttention::sum", kinds * h * n, n,
                      detail::SumWindows<R>{grid, d_bias.data(), sums.data(), h, d_bias.extent(0)});
@@ -160,6 +160,16 @@ class WindowAttention {
     return config;
   }
 
+  /// Of how many windows, among all, gradients of biases are kept apart: of those whose biases differ, and on a device
+  /// of more, until enough blocks of threads share the work.
+  template <class Ctx>
+  Index kept_apart(Index different, Index windows) const {
+    if constexpr (HostExecutionSpace<typename Ctx::Space>) return different;
+    constexpr Index enough = 256;
+    while (different * config_.heads < enough && windows % (2 * different) == 0) different *= 2;
+    return different;
+  }
+
   template <class Ctx>
   static auto range(Ctx& ctx, Index n) {
     return Kokkos::RangePolicy<typename Ctx::Space, Kokkos::IndexType<Index>>(ctx.exec, 0, n);
@@ -178,14 +188,15 @@ class WindowAttention {
   void make_bias(Ctx& ctx, WindowGrid const& grid, Tape<Ctx>& tape) const {
     using R = typename Ctx::Real;
     Index const n = grid.tokens(), kinds = grid.kinds(), different = kinds == 1 ? 1 : grid.windows();
-    tape.bias = ctx.template tensor<R>(different, config_.heads, n, n);
+    Index const step = (n + 1) / 2 * 2;  // tensor cores load two numbers at a time
+    tape.bias = ctx.template tensor<R>(different, config_.heads, n, step).slice(3, 0, n);
     tape.codes = ctx.template tensor<int>(kinds, n).data();
     tape.ranks = ctx.template tensor<int>(kinds, n).data();
     attn::launch("attn::WindowAttention::tables", range(ctx, kinds * n),
                  detail::MakeWindowTables{grid, tape.codes, tape.ranks});
-    for_rows<R>(
-        ctx.exec, "attn::WindowAttention::bias", different * config_.heads * n, n,
-        detail::GatherBias<R>{grid, ctx.parameters.value(table_).data(), tape.codes, tape.bias.data(), config_.heads});
+    for_rows<R>(ctx.exec, "attn::WindowAttention::bias", different * config_.heads * n, n,
+                detail::GatherBias<R>{grid, ctx.parameters.value(table_).data(), tape.codes, tape.bias.data(),
+                                      config_.heads, step});
   }
 
   template <class Ctx, class Bias, class Norms = NoNorms>

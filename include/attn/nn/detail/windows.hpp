@@ -122,8 +122,8 @@ struct GatherBias {
   WindowGrid grid;
   R const* table;  // ((2 window_height - 1) (2 window_width - 1), heads)
   int const* codes;
-  R* values;  // (windows, heads, N, N)
-  Index heads;
+  R* values;  // (windows, heads, N, N), `step` from row to row
+  Index heads, step;
 
   template <class Row>
   ATTN_FUNCTION void operator()(Row const& row, Index r) const {
@@ -132,7 +132,7 @@ struct GatherBias {
     int const* const kind_codes = codes + grid.kind(window) * n;
     int const code = kind_codes[r % n] + (grid.window_height - 1) * (2 * grid.window_width - 1) + grid.window_width - 1;
     row.for_columns(n, [&](auto lanes, Index j) {
-      lanes.store(values + r * n + j,
+      lanes.store(values + r * step + j,
                   lanes.generate([&](int lane) { return table[(code - kind_codes[j + lane]) * heads + h]; }));
     });
   }
@@ -155,7 +155,7 @@ struct InRowsOfWindow {
   }
 };
 
-/// sums(kind, h, i, j): the gradients of the windows of a kind, added up.
+/// sums(kind, h, i, j): the gradients of the windows of a kind, of one image or several, added up.
 template <class R>
 struct SumWindows {
   WindowGrid grid;
@@ -169,7 +169,7 @@ struct SumWindows {
     int const kind = static_cast<int>(row / rows);
     typename Lanes::Value sum(R(0));
     for (Index w = 0; w < windows; ++w) {
-      if (grid.kind(static_cast<int>(w)) != kind) continue;
+      if (grid.kind(static_cast<int>(w % grid.windows())) != kind) continue;
       sum += lanes.load(d_values + (w * rows + row % rows) * n + column);
     }
     lanes.store(sums + row * n + column, sum);
