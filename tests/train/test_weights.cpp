@@ -107,7 +107,7 @@ TEST(Weights, OfAnotherShapeTypeOrName_AreRefusedByName) {
   EXPECT_EQ(model.ctx.parameters.host_values(model.ctx.parameters.entry("head.bias"))[6], 2.5f);
 }
 
-TEST(Weights, EverythingThatDoesNotFit_IsNamedAtOnce) {
+TEST(Weights, WhatDoesNotFit_IsNamedAtOnce) {
   Folder const folder("weights_all");
   io::Path const path = folder.path / "w.safetensors";
   Model model;
@@ -124,6 +124,17 @@ TEST(Weights, EverythingThatDoesNotFit_IsNamedAtOnce) {
       "load_weights: '" + path.string() +
           "' does not fit this model: it lacks head.bias; it holds what has no place here: a, b; head.weight is (7, "
           "6), not (7, 5), norm.running_var is of type I32; choose the model that the weights belong to");
+}
+
+TEST(LoadReport, OfManyNames_TellsTheFirstAndHowManyMore) {
+  LoadReport report;
+  for (int i = 0; i < 9; ++i) report.missing.push_back("m" + std::to_string(i));
+  EXPECT_EQ(report.faults(), "it lacks m0, m1, m2, m3, m4, m5, m6, m7, m8") << "no shorter with a number";
+  report.missing.push_back("m9");
+  report.misshapen = {"a is (1), not (2)"};
+  EXPECT_EQ(report.faults(), "it lacks m0, m1, m2, m3, m4, m5, m6, m7 and 2 more; a is (1), not (2)");
+  EXPECT_EQ(report.sentences().at(0),
+            "the file lacks m0, m1, m2, m3, m4, m5, m6, m7 and 2 more, which stay as they were");
 }
 
 TEST(Weights, WithoutStrictness_WhatFitsIsReadAndTheRestIsReported) {

@@ -19,7 +19,7 @@ struct LoadReport {
   /// Whether each tensor of the model came from the file, adapted or not, and nothing was left over.
   bool fits() const { return missing.empty() && unexpected.empty() && misshapen.empty(); }
 
-  /// What does not fit, all of it, in one sentence; empty if all fits.
+  /// What does not fit in one sentence, the first names of each kind and how many more there are; empty if all fits.
   std::string faults() const {
     std::string text;
     auto const add = [&](char const* what, std::vector<std::string> const& names) {
@@ -41,9 +41,14 @@ struct LoadReport {
   }
 
  private:
+  /// A file of another model may lack hundreds: so many are named.
+  static constexpr std::size_t most_names = 8;
+
   static std::string list(std::vector<std::string> const& names) {
+    std::size_t const n = names.size() <= most_names + 1 ? names.size() : most_names;
     std::string text;
-    for (auto const& name : names) text += (text.empty() ? "" : ", ") + name;
+    for (std::size_t i = 0; i < n; ++i) text += (text.empty() ? "" : ", ") + names[i];
+    if (n < names.size()) text += " and " + std::to_string(names.size() - n) + " more";
     return text;
   }
 };
