@@ -118,6 +118,18 @@ struct PortableNorms {
     attn::detail::team_attention_forward(exec, a, q, k, v, out, saved, options);
   }
 };
+struct PortableNormsOfOneThread : PortableNorms {
+  template <class... Call>
+  static void forward(Exec const& exec, Call const&... call) {
+    if constexpr (attn::HostExecutionSpace<Exec>) {
+      auto const alone = Kokkos::Experimental::partition_space(exec, 1, 1)[0];
+      PortableNorms::forward(alone, call...);
+      alone.fence();
+    } else {
+      PortableNorms::forward(exec, call...);
+    }
+  }
+};
 struct ChosenNorms {
   using Exec = Kokkos::DefaultExecutionSpace;
   template <class A, class Q, class K, class V, class O, class Saved, class Options>
@@ -240,6 +252,14 @@ struct PowersOfTwo {
 
 TEST(Norms, ComeFromThePullbackWhereThereIsNoClosedForm) {
   expect_by_hand<double>(simple(PowersOfTwo{}), causal(3), {.queries = 13, .keys = 37});
+}
+
+// Each tile of queries makes a share of its own.
+TEST(Norms, HaveTheSameBitsForAnyNumberOfThreads) {
+  auto const in = random_inputs<double>({.heads = 1, .kv_heads = 1, .queries = 197, .keys = 67});
+  auto const one = by_kernel<double, PortableNormsOfOneThread>(simple(attn::Softmax{}), in, causal(0), 0);
+  EXPECT_EQ(one, (by_kernel<double, PortableNorms>(simple(attn::Softmax{}), in, causal(0), 0)));
+  expect_by_hand<double>(simple(attn::Softmax{}), causal(0), in.shape);
 }
 
 TEST(Norms, OfReluAndSigmoid_AreThoseOfTheirMatrices) {

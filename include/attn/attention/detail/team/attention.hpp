@@ -1,6 +1,7 @@
 /// Attention by the portable kernels: any scalar, any execution space.
 #pragma once
 
+#include "attn/attention/detail/launch_memory.hpp"
 #include "attn/attention/detail/team/bias_gradient.hpp"
 #include "attn/attention/detail/team/key_gradient.hpp"
 #include "attn/attention/detail/team/norms.hpp"
@@ -30,10 +31,20 @@ void team_attention_norms(Exec const& exec, A const& a, Q const& q, K const& k, 
     static_assert(Real<T>, "attention: ask for norms of real tensors only, not of jets");
     ATTN_CHECK((!RowActivation<A, T> || saved_rows(saved) != nullptr || q.extent(2) == 0),
                "attention: give `saved` memory to get norms");
-    launch_teams(exec, "attn::attention norms (team)", q.extent(2), k.extent(2),
-                 TeamNorms<Exec, T, A, Q, K, decltype(options.mask), Norms, decltype(options.bias)>{
-                     a, q, k, saved_rows(saved), options.mask, options.norms, options.bias,
-                     reference::detail::score_scale<T>(options, q.extent(3))});
+    Index const heads = q.extent(0) * q.extent(1), share_bytes = 2 * Index(sizeof(T)) * heads;
+    Index const room = std::clamp<Index>(most_launch_bytes / std::max<Index>(share_bytes, 1), 1,
+                                         std::max(1, tiles_of(q.extent(2), smallest_team_tile)));
+    LaunchMemory<Exec> const memory(exec, share_bytes * room);
+    T* const shares = reinterpret_cast<T*>(memory.data());
+    int const tile = launch_teams(exec, "attn::attention norms (team)", q.extent(2), k.extent(2),
+                                  TeamNorms<Exec, T, A, Q, K, decltype(options.mask), Norms, decltype(options.bias)>{
+                                      a, q, k, saved_rows(saved), options.mask, options.norms, options.bias,
+                                      reference::detail::score_scale<T>(options, q.extent(3)), shares, room});
+    Index const n_shares = std::min<Index>(tiles_of(q.extent(2), tile), room);
+    using Result = std::remove_cvref_t<decltype(options.norms.frobenius)>;
+    launch_teams(exec, "attn::attention norms of heads (team)", 1, 1,
+                 TeamNormSum<Exec, T, Result>{shares, int(n_shares), options.norms.frobenius, options.norms.jacobian,
+                                              int(q.extent(1)), heads});
   }
 }
 

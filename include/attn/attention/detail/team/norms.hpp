@@ -5,8 +5,8 @@
 
 namespace attn::detail {
 
-/// A team computes both squared norms of one head's matrix, and what is wanted of its rows. It goes over the scores
-/// once more, since a row-normalised weight is known only when its row is complete.
+/// A team computes what a tile of queries adds to both squared norms of its head's matrix, and what is wanted of its
+/// rows. It goes over the scores once more, since a row-normalised weight is known only when its row is complete.
 template <class Exec, class T, class A, class Q, class K, class M, class Norms, class Bias>
 struct TeamNorms {
   using Team = typename Kokkos::TeamPolicy<Exec>::member_type;
@@ -27,6 +27,8 @@ struct TeamNorms {
   Norms norms;
   Bias bias;
   RealOf<T> score_scale;
+  T* shares;   ///< (B, H, shares_of_head(), 2): each team's squared norms, for TeamNormSum
+  Index room;  ///< for how many shares of a head
   TileSizes sizes = {};
   int level = 0;
 
@@ -41,12 +43,17 @@ struct TeamNorms {
     return {c.tile<T>(own, width), c.tile<T>(streamed, width), c.tile<T>(own, streamed),
             c.take<KeyRange>(own), c.take<Totals>(own),        c.take<T>(team_threads)};
   }
-  Index teams() const { return q.extent(0) * q.extent(1); }
+  /// A tile of queries makes a share, or, where there is no room for so many, as many teams take turns.
+  ATTN_FUNCTION int shares_of_head() const {
+    Index const tiles = tiles_of(q.extent(2), sizes.own);
+    return static_cast<int>(tiles < room ? tiles : room);
+  }
+  Index teams() const { return q.extent(0) * q.extent(1) * shares_of_head(); }
 
   KOKKOS_FUNCTION void operator()(Team const& team) const {
     int const n = int(q.extent(2)), m = int(k.extent(2)), width = int(q.extent(3)), heads = int(q.extent(1));
-    int const own = sizes.own, streamed = sizes.streamed;
-    TeamPlace const at(team.league_rank(), heads, 1);
+    int const own = sizes.own, streamed = sizes.streamed, tiles = tiles_of(n, own);
+    TeamPlace const at(team.league_rank(), heads, shares_of_head());
     int const key_head = at.head / (heads / int(k.extent(1)));
     Row const row{mask.length(at.batch, m), at.head};
     auto const weigh = for_row(a, row);
@@ -54,7 +61,8 @@ struct TeamNorms {
     auto const t = team_scratch(*this, team);
 
     T frobenius(0), jacobian(0);
-    for (int first = 0; first < n; first += own) {
+    for (int tile = at.tile; tile < tiles; tile += shares_of_head()) {
+      int const first = tile * own;
       int const count = n - first < own ? n - first : own;
       Query const query{at.batch, first, n, m};
       team.team_barrier();
@@ -99,8 +107,9 @@ struct TeamNorms {
     frobenius = team_sum(team, t.room, frobenius);
     jacobian = team_sum(team, t.room, jacobian);
     if (team.team_rank() == 0) {
-      put(norms.frobenius, frobenius, at.batch, at.head);
-      put(norms.jacobian, jacobian, at.batch, at.head);
+      T* const share = shares + 2 * Index(team.league_rank());
+      share[0] = frobenius;
+      share[1] = jacobian;
     }
   }
 
@@ -134,6 +143,37 @@ struct TeamNorms {
   template <class R, int Rank, class Memory, class... At>
   static ATTN_FUNCTION void put(Tensor<R, Rank, Memory> const& to, T value, At... at) {
     if (to.data() != nullptr) to(at...) = static_cast<R>(value);
+  }
+};
+
+/// A team adds up the shares of one norm of one head, in a fixed order.
+template <class Exec, class T, class Result>
+struct TeamNormSum {
+  using Team = typename Kokkos::TeamPolicy<Exec>::member_type;
+
+  T const* shares;  ///< (B, H, n_shares, 2)
+  int n_shares;
+  Result frobenius, jacobian;  ///< (B, H), or null
+  int heads;
+  Index rows;  ///< B H
+  TileSizes sizes = {};
+  int level = 0;
+
+  ATTN_FUNCTION T* scratch(ScratchArena& c) const { return c.take<T>(team_threads); }
+  Index teams() const { return 2 * rows; }
+
+  KOKKOS_FUNCTION void operator()(Team const& team) const {
+    int const which = team.league_rank() % 2, row = team.league_rank() / 2;
+    T* const room = team_scratch(*this, team);
+    T sum(0);
+    for (int i = team.team_rank(); i < n_shares; i += team.team_size()) {
+      sum += shares[2 * (Index(row) * n_shares + i) + which];
+    }
+    sum = team_sum(team, room, sum);
+    Result const& to = which == 0 ? frobenius : jacobian;
+    if (team.team_rank() == 0 && to.data() != nullptr) {
+      to(row / heads, row % heads) = static_cast<typename Result::Scalar>(sum);
+    }
   }
 };
 

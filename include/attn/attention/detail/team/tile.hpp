@@ -190,7 +190,7 @@ struct TileSizes {
   int streamed = 32;
 };
 
-inline constexpr int team_threads = 64;
+inline constexpr int team_threads = 64, smallest_team_tile = 4;
 
 /// Launches a kernel with `sizes`, `scratch(cursor)` and `teams()`, with the largest tiles whose scratch memory is
 /// fast. Returns the rows that a team owns.
@@ -198,7 +198,7 @@ template <class Exec, class Kernel>
 int launch_teams(Exec const& exec, char const* name, Index own_rows, Index streamed_rows, Kernel kernel) {
   using Policy = Kokkos::TeamPolicy<Exec>;
   auto const tile_for = [](Index rows) {
-    int tile = 4;
+    int tile = smallest_team_tile;
     while (tile < 32 && tile < rows) tile *= 2;
     return tile;
   };
@@ -210,7 +210,7 @@ int launch_teams(Exec const& exec, char const* name, Index own_rows, Index strea
   TileSizes const preferred{tile_for(own_rows), tile_for(streamed_rows)};
   kernel.sizes = preferred;
   std::size_t const fast = static_cast<std::size_t>(Policy::scratch_size_max(0));
-  while (bytes() > fast && (kernel.sizes.own > 4 || kernel.sizes.streamed > 4)) {
+  while (bytes() > fast && (kernel.sizes.own > smallest_team_tile || kernel.sizes.streamed > smallest_team_tile)) {
     bool const shrink_own = kernel.sizes.own > kernel.sizes.streamed;
     (shrink_own ? kernel.sizes.own : kernel.sizes.streamed) /= 2;
   }
