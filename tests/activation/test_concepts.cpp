@@ -92,6 +92,14 @@ TEST(RowActivation, NeedsStatisticsAndAPullback) {
   EXPECT_FALSE((attn::RowActivation<Identity, float>));
 }
 
+TEST(MergesRows, IsModelledByThoseThatSayHow) {
+  EXPECT_TRUE((attn::MergesRows<attn::Softmax, attn::Pack<float>>));
+  EXPECT_TRUE((attn::MergesRows<attn::TemperedSoftmax, float>));
+  EXPECT_TRUE((attn::MergesRows<attn::Normalized<Identity>, attn::Jet<float, 1>>));
+  EXPECT_FALSE((attn::MergesRows<Average, float>));
+  EXPECT_FALSE((attn::MergesRows<Identity, float>));
+}
+
 TEST(Activation, IsEither) {
   EXPECT_TRUE((attn::Activation<Identity, float>));
   EXPECT_TRUE((attn::Activation<Average, float>));

@@ -117,6 +117,17 @@ TYPED_TEST(HostAttention, AgreesWithTheTextbookForFewQueriesOfWholePacks) {
   }
 }
 
+// So many keys that threads share them.
+TYPED_TEST(HostAttention, AgreesWithTheTextbookForFewQueriesOfLongRows) {
+  using F = HostAttention<TypeParam>;
+  Index const p = F::pack;
+  for (Index const n : {1, 2}) {
+    Shape const s{.heads = 2, .kv_heads = 1, .queries = n, .keys = 4099, .width = p, .value_width = 3 * p};
+    F::expect_textbook_for_all(s, window({.before = 2000, .after = 5, .offset = 3000}, {4099, 1100}));
+    F::expect_textbook("square", s, plain(NormalisedSquare{}), full());
+  }
+}
+
 TYPED_TEST(HostAttention, AgreesWithTheTextbookForManyShortSequences) {
   using F = HostAttention<TypeParam>;
   Index const p = F::pack;

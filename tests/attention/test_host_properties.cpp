@@ -90,8 +90,10 @@ struct Call {
 
 TEST(HostAttention, GivesTheSameBitsForAnyNumberOfThreads) {
   std::vector<float> const scale{0.5f};
-  for (Shape const& shape : {Shape{.batch = 1, .heads = 1, .kv_heads = 1, .queries = 1201, .keys = 83, .width = 8},
-                             Shape{.batch = 3, .heads = 4, .kv_heads = 2, .queries = 131, .keys = 131, .width = 16}}) {
+  for (Shape const& shape :
+       {Shape{.batch = 1, .heads = 1, .kv_heads = 1, .queries = 1201, .keys = 83, .width = 8},
+        Shape{.batch = 3, .heads = 4, .kv_heads = 2, .queries = 131, .keys = 131, .width = 16},
+        Shape{.batch = 1, .heads = 2, .kv_heads = 1, .queries = 2, .keys = 9000, .width = 64, .value_width = 64}}) {
     std::vector<float> gradient(1), gradient_alone(1);
     using A = attn::Poly<3, attn::DynamicScale>;
     Call<float, A, attn::Causal> all{shape, A{{scale.data(), gradient.data()}}};

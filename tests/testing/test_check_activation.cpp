@@ -245,6 +245,14 @@ struct WrongJacobian : attn::Softmax {
   }
 };
 
+struct MergesWithoutFactors : attn::Softmax {
+  template <class T>
+  ATTN_FUNCTION Kokkos::Array<T, 2> merge(Stats<T>& stats, Stats<T> const& others) const {
+    (void)attn::Softmax::merge(stats, others);
+    return {T(1), T(1)};
+  }
+};
+
 TEST(CheckActivation, TriesRowActivations) {
   EXPECT_EQ(check_activation(attn::Softmax{}).message(), "sound");
   EXPECT_TRUE(finds(SoftmaxOfASum{}, "pullback"));
@@ -252,6 +260,7 @@ TEST(CheckActivation, TriesRowActivations) {
   EXPECT_TRUE(finds(ForgetsTheFactor{}, "factor"));
   EXPECT_TRUE(finds(NormalisesByTheLast{}, "order"));
   EXPECT_TRUE(finds(WrongJacobian{}, "squared_jacobian"));
+  EXPECT_TRUE(finds(MergesWithoutFactors{}, "merge"));
   EXPECT_EQ(check_activation(NoMaximum{}).message(), "sound");
   EXPECT_FALSE(check_activation(NoMaximum{}, {.largest_score = 100}));
 }

@@ -99,7 +99,10 @@ concept PullsBack = StatesNumeratorSlope<A, T> || requires(detail::OfRow<A> cons
 ///     cores then leave the multiplication to it.
 ///     So does, for their backward pass, one number of a complete row, c = `complete(stats)`, from which and a product
 ///     p `complete_weight(p, z, c)` is the weight of the score z p.
-///  7. Optional: `for_row(row)`, which returns what has all of these members but `Stats`, and they may depend on the
+///  7. Optional, for speed: `merge(stats, others)` adds the statistics of other scores of the row, and returns two
+///     factors, for what was accumulated with the former and with the latter, as a `Kokkos::Array`. Kernels then share
+///     the keys of a few long rows among blocks or threads.
+///  8. Optional: `for_row(row)`, which returns what has all of these members but `Stats`, and they may depend on the
 ///  row:
 ///     a number that differs between heads, say. `A` needs only `Stats` then; what is returned has the same.
 template <class A, class T>
@@ -118,7 +121,18 @@ concept CompletesRows = RowActivation<A, T> && !StatesNumeratorSlope<A, T> &&
   { a.complete_weight(s, s, s) } -> std::same_as<T>;
 };
 
+/// ... whose rows may be gathered in parts.
+template <class A, class T>
+concept MergesRows = RowActivation<A, T> && requires(detail::OfRow<A> const a, typename A::template Stats<T>& stats,
+                                                     typename A::template Stats<T> const& others) {
+  { a.merge(stats, others) } -> std::same_as<Kokkos::Array<T, 2>>;
+};
+
 namespace detail {
+
+/// Whether the keys of a row may be taken in parts: weights that need no row just add up.
+template <class A, class T>
+inline constexpr bool adds_in_parts = !RowActivation<A, T> || MergesRows<A, T>;
 
 /// Stands for the statistics of rows where an activation has none.
 struct NoStats {};

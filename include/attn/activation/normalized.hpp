@@ -27,6 +27,11 @@ struct Normalized {
     return T(1);
   }
   template <class T>
+  ATTN_FUNCTION Kokkos::Array<T, 2> merge(Stats<T>& stats, Stats<T> const& others) const {
+    stats.sum = stats.sum + others.sum;
+    return {T(1), T(1)};
+  }
+  template <class T>
   ATTN_FUNCTION T numerator(T s, Stats<T> const&) const {
     return function(s, Row{});
   }

@@ -67,6 +67,15 @@ struct Softmax {
   }
 
   template <class T>
+  ATTN_FUNCTION Kokkos::Array<T, 2> merge(Stats<T>& stats, Stats<T> const& others) const {
+    T const max = attn::larger_number(stats.max, others.max);
+    T const factor = attn::exp_nonpositive(stats.max - max), factor_of_others = attn::exp_nonpositive(others.max - max);
+    stats.sum = stats.sum * factor + others.sum * factor_of_others;
+    stats.max = max;
+    return {factor, factor_of_others};
+  }
+
+  template <class T>
   ATTN_FUNCTION T numerator(T s, Stats<T> const& stats) const {
     return attn::exp_nonpositive(s - stats.max);
   }

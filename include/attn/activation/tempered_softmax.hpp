@@ -23,6 +23,10 @@ struct KnownTemperature {
     return Softmax().absorb(stats, scaled(s));
   }
   template <class T>
+  ATTN_FUNCTION Kokkos::Array<T, 2> merge(Stats<T>& stats, Stats<T> const& others) const {
+    return Softmax().merge(stats, others);
+  }
+  template <class T>
   ATTN_FUNCTION T numerator(T s, Stats<T> const& stats) const {
     return Softmax().numerator(scaled(s), stats);
   }

@@ -119,6 +119,7 @@ struct RowCheck {
                  ": absorb must return what earlier numerators are multiplied by");
     }
     if constexpr (CompletesRows<A, double>) completed(scores, w, stats);
+    if constexpr (MergesRows<A, double>) merged(scores, w);
     std::vector<double> nothing;
     TrialTile<double> const none(nothing);
     if constexpr (requires { a.absorb_tile(stats, none); }) {
@@ -127,6 +128,32 @@ struct RowCheck {
     if constexpr (requires { a.absorb_tile(stats, none, 1.0); }) {
       double const z = 0.125;
       tiles(scores, z, w, [&](auto& of_row, auto const& tile) { return a.absorb_tile(of_row, tile, z); });
+    }
+  }
+
+  /// The row in three parts, of which one is empty and may come first.
+  void merged(std::vector<double> const& scores, std::vector<double> const& w) const {
+    auto const expected = std::accumulate(w.begin(), w.end(), 0.0);
+    for (std::size_t const cut : {std::size_t(0), scores.size() / 2, scores.size()}) {
+      Stats<double> stats;
+      double sum = 0;
+      auto const add = [&](std::size_t first, std::size_t last) {
+        Stats<double> others;
+        double part = 0;
+        for (std::size_t j = first; j < last; ++j) {
+          double const factor = a.absorb(others, scores[j]);
+          part = part * factor + a.numerator(scores[j], others);
+        }
+        auto const factors = a.merge(stats, others);
+        sum = sum * factors[0] + part * factors[1];
+      };
+      add(0, cut);
+      add(cut, scores.size());
+      add(0, 0);
+      if (!close(sum / a.normalizer(stats), expected, 1e-10 * (std::abs(expected) + largest(w)))) {
+        report.add("merge", "weights gathered in two parts sum to ", sum / a.normalizer(stats),
+                   ", and from the complete row to ", expected, in_row(scores));
+      }
     }
   }
 

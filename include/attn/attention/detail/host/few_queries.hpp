@@ -28,6 +28,16 @@ bool are_few(int n, Shape const& shape) {
          n * (keys * (widths / W + 3) + 100) < (keys + 5) * widths;
 }
 
+/// Into how many parts the keys of a call of few queries go, for threads to share: by sizes alone, so that bits do not
+/// depend on threads. A part of a thousand keys takes much longer than the sums that it leaves.
+template <class T>
+int key_parts(Shape const& shape) {
+  constexpr Index pieces_of_work = 256, keys_of_part = 1024;
+  Index const heads = shape.batch * shape.heads;
+  if (heads == 0 || shape.n_queries == 0 || !are_few<T>(shape.n_queries, shape)) return 1;
+  return int(std::clamp<Index>(shape.n_keys / keys_of_part, 1, (pieces_of_work + heads - 1) / heads));
+}
+
 /// From one row of scores or weights of a tile to the next.
 template <class T>
 inline constexpr Index score_row_step = last_key_tile + pack_width<T>;

@@ -20,6 +20,9 @@ struct Forward {
         return run_short(name, exec, ShortSequences<T, Block>(call));
       }
     }
+    if constexpr (Block::adds_parts) {
+      if (int const parts = key_parts<T>(shape); parts > 1) return run_in_parts(name, exec, parts);
+    }
     Index const blocks = shape.query_blocks<T>(), items = shape.batch * shape.heads * blocks;
     int const threads = workers(exec, items);
     Index const bytes = static_cast<Index>(call.cut_tiles(Arena()).bytes);
@@ -48,6 +51,32 @@ struct Forward {
   }
 
  private:
+  /// The same for few queries of many keys: threads share the keys of a head.
+  template <class Exec>
+  void run_in_parts(std::string const& name, Exec const& exec, int parts) const {
+    Index const heads = shape.batch * shape.heads, items = heads * parts;
+    int const threads = workers(exec, items);
+    Index const bytes = static_cast<Index>(call.cut_tiles(Arena()).bytes);
+    Index const part_bytes = static_cast<Index>(call.cut_part(Arena()).bytes);
+    Scratch const scratch(static_cast<std::size_t>(threads * bytes + items * part_bytes));
+    auto const tiles_of = [&](int worker) { return Arena(scratch.data() + worker * bytes); };
+    auto const part_at = [&](Index item) {
+      return call.cut_part(Arena(scratch.data() + threads * bytes + item * part_bytes));
+    };
+    share(name, exec, items, 1, [&](Index first, Index last, int worker) {
+      for (Index item = first; item < last; ++item) {
+        QueryBlock const at = query_block<T>(shape, item / parts);
+        call.few_queries_part(at, int(item % parts), parts, tiles_of(worker), part_at(item));
+      }
+    });
+    share(name, exec, heads, 1, [&](Index first, Index last, int worker) {
+      for (Index head = first; head < last; ++head) {
+        call.add_few_parts(query_block<T>(shape, head), parts, tiles_of(worker),
+                           [&](int part) { return part_at(head * parts + part); });
+      }
+    });
+  }
+
   /// The same for short sequences, several at once; one after the other where a mask treats them differently.
   template <class Exec, class Short>
   void run_short(std::string const& name, Exec const& exec, Short const& short_ones) const {

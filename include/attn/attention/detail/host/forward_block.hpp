@@ -5,6 +5,7 @@
 #include "attn/attention/detail/host/dropout.hpp"
 #include "attn/attention/detail/host/few_queries.hpp"
 #include "attn/attention/detail/host/norm_gatherer.hpp"
+#include "attn/attention/detail/key_ranges.hpp"
 
 namespace attn::detail::host {
 
@@ -35,6 +36,8 @@ struct ForwardBlock {
   static constexpr bool biased = has_bias<Options>;
   static constexpr bool norms = wants_norms<decltype(Options::norms)>;
   static constexpr bool row_norms = wants_rows<decltype(Options::norms)>;
+  /// Whether the keys of few queries may be gathered in parts.
+  static constexpr bool adds_parts = !norms && adds_in_parts<A, Pack<T>>;
   using Gatherer = NormGatherer<T, A, Options>;
   using Dropout = TileDropout<T, decltype(Options::dropout)>;
 
@@ -143,27 +146,92 @@ struct ForwardBlock {
     if constexpr (row_norms) gatherer(weigh).write_rows(at, visible, statistics, of_rows);
   }
 
+  /// What a few queries gather over some of their keys.
+  using FewStats = StatsOf<A, Pack<T>>;
+  struct FewPart {
+    T* sums;          ///< (n, E)
+    FewStats* stats;  ///< (n), each with lanes that are all the same
+    std::size_t bytes;
+  };
+  FewPart cut_part(Arena arena) const {
+    FewPart part{};
+    part.sums = arena.take<T>(Index(shape.n_queries) * shape.value_width);
+    part.stats = arena.take<FewStats>(shape.n_queries);
+    part.bytes = arena.used();
+    return part;
+  }
+
+  /// What is known of a few queries beside their numbers.
+  struct FewRows {
+    QueryBlock at;
+    Row row;
+    OfRow<A> weigh;
+    KeysOfFew<T> keys;
+
+    FewRows(ForwardBlock const& call, QueryBlock const& at_)
+        : at(at_),
+          row{call.options.mask.length(int(at.batch), call.shape.n_keys), int(at.head)},
+          weigh(for_row(call.a, row)),
+          keys(call.options.mask, {int(at.batch), at.first, call.shape.n_queries, call.shape.n_keys}, at.n) {}
+    KeyRange range() const { return {keys.first, keys.last}; }
+  };
+
   /// The same for few queries, keys in lanes.
   void few_queries_block(QueryBlock const& at, Arena scratch, Prefetcher& soon) const {
+    Tiles const tiles = cut_tiles(scratch);
+    FewRows const rows(*this, at);
+    FewStats stats[few_queries<T>];
+    gather_few(rows, rows.range(), tiles, {tiles.out_lanes, stats, 0}, soon);
+    finish_few(rows, {tiles.out_lanes, stats, 0});
+  }
+
+  /// One of `count` parts of their keys alone; `add_few_parts` then puts `count` parts together in their order.
+  void few_queries_part(QueryBlock const& at, int index, int count, Arena scratch, FewPart const& part) const {
+    FewRows const rows(*this, at);
+    KeyRange const range = part_of(rows.range(), index, count, key_tile);
+    Prefetcher nothing;
+    gather_few(rows, range, cut_tiles(scratch), part, nothing);
+    for (int i = 0; i < at.n; ++i) {
+      if (!sees_any(rows.keys.of[i], range)) part.stats[i] = FewStats();
+    }
+  }
+  template <class PartAt>
+  void add_few_parts(QueryBlock const& at, int count, Arena scratch, PartAt const& part_at) const {
     using P = Pack<T>;
-    auto const [b, h, query, rows_of_block] = at;
+    FewRows const rows(*this, at);
+    FewStats stats[few_queries<T>];
+    FewPart const sum{cut_tiles(scratch).out_lanes, stats, 0};
+    std::fill_n(sum.sums, at.n * shape.value_width, T(0));
+    for (int p = 0; p < count; ++p) {
+      FewPart const part = part_at(p);
+      for (int i = 0; i < at.n; ++i) {
+        Kokkos::Array<P, 2> factors{P(T(1)), P(T(1))};
+        if constexpr (normalised) factors = rows.weigh.merge(stats[i], part.stats[i]);
+        for (int e = i * shape.value_width; e < (i + 1) * shape.value_width; e += P::width) {
+          (P::load(sum.sums + e) * factors[0] + P::load(part.sums + e) * factors[1]).store(sum.sums + e);
+        }
+      }
+    }
+    finish_few(rows, sum);
+  }
+
+  void gather_few(FewRows const& rows, KeyRange range, Tiles const& tiles, FewPart const& to, Prefetcher& soon) const {
+    using P = Pack<T>;
+    auto const [b, h, query, rows_of_block] = rows.at;
     int const n = rows_of_block;  // clang 14 captures no structured binding
     constexpr Index step = score_row_step<T>;
-    Tiles const tiles = cut_tiles(scratch);
     Index const key_head = h / shape.group();
     int const width = shape.width, value_width = shape.value_width;
-    Row const row{options.mask.length(int(b), shape.n_keys), int(h)};
-    auto const weigh = for_row(a, row);
-    KeysOfFew<T> const keys(options.mask, {int(b), query, shape.n_queries, shape.n_keys}, n);
-    RowStatistics<A, P, few_queries<T>> statistics;
+    KeysOfFew<T> const& keys = rows.keys;
     Dropout const dropout(options.dropout, tiles.factors);
-    T *const q_rows = tiles.q_lanes, *const out_rows = tiles.out_lanes;
+    T *const q_rows = tiles.q_lanes, *const out_rows = to.sums;
 
     soon.spread(n);
     copy_rows(q, b, h, query, n, score_scale<T>(options, width), width, q_rows);
     std::fill_n(out_rows, n * value_width, T(0));
-    for (int key = keys.first, n_keys; key < keys.last; key += n_keys) {
-      n_keys = keys_in_tile(keys.last - key);
+    std::fill_n(to.stats, n, FewStats());
+    for (int key = range.begin, n_keys; key < range.end; key += n_keys) {
+      n_keys = keys_in_tile(range.end - key);
       auto const k_rows = rows_of<T>(k, b, key_head, key, n_keys, tiles.keys);
       auto const v_rows = rows_of<T>(v, b, key_head, key, n_keys, tiles.values);
       for (int i = 0; i < n; ++i) {
@@ -175,11 +243,11 @@ struct ForwardBlock {
         for (int j = 0; j < n_keys && (biased || !normalised); j += P::width) {
           P s = P::load(weights + j);
           if (bias != nullptr) s = plus_row(s, bias + j, n_keys - j);
-          if constexpr (!normalised) s = keys.choose(i, key + j, weigh(s, row), P(T(0)));
+          if constexpr (!normalised) s = keys.choose(i, key + j, rows.weigh(s, rows.row), P(T(0)));
           s.store(weights + j);
         }
         if constexpr (normalised) {
-          P const factor = absorb_row(weigh, statistics.of[i], weights, n_keys, keys, i, key);
+          P const factor = absorb_row(rows.weigh, to.stats[i], weights, n_keys, keys, i, key);
           if (!all_ones(factor)) {
             for (int e = 0; e < value_width; e += P::width) {
               T* const at = out_rows + i * value_width + e;
@@ -198,17 +266,23 @@ struct ForwardBlock {
         }
       });
     }
+  }
+
+  /// Divides by the normalizers, and writes the output and the statistics.
+  void finish_few(FewRows const& rows, FewPart const& sum) const {
+    using P = Pack<T>;
+    auto const [b, h, query, n] = rows.at;
     P inverse[few_queries<T>];
     for (int i = 0; i < n; ++i) {
       inverse[i] = P(T(1));
       if constexpr (normalised) {
-        bool const empty = keys.of[i].begin >= keys.of[i].end;
-        inverse[i] = empty ? P(T(0)) : P(T(1)) / weigh.normalizer(statistics.of[i]);
-        auto const& rows = saved.rows();
-        if (rows.data() != nullptr) save_stats<A, P>(statistics.of[i], &rows(b, h, query + i), 1);
+        bool const empty = rows.keys.of[i].begin >= rows.keys.of[i].end;
+        inverse[i] = empty ? P(T(0)) : P(T(1)) / rows.weigh.normalizer(sum.stats[i]);
+        auto const& saved_rows = saved.rows();
+        if (saved_rows.data() != nullptr) save_stats<A, P>(sum.stats[i], &saved_rows(b, h, query + i), 1);
       }
     }
-    put_rows(out_rows, inverse, out, b, h, query, n);
+    put_rows(sum.sums, inverse, out, b, h, query, n);
   }
 
   /// S^T = K Q^T for the keys of a tile, added to a bias; a pointwise activation turns it into weights before it leaves
