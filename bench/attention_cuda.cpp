@@ -8,7 +8,8 @@
 // backward, times the share of the scores that the mask shows, for any activation, although the deterministic backward
 // pass makes seven products of which other libraries count five. Counters belong to the shortest repetition: TFLOP/s,
 // and its fraction of a large product of bf16 by cuBLAS that was measured in the same run. The label says which kernel
-// ran.
+// ran. Where Hopper's kernels serve, gradients are made by one launch or two (hopper/backward_launches.hpp): the pass
+// `backward` leaves that to the model, `backward_in_one` and `backward_in_two` do not.
 #include "attn/activation/activation.hpp"
 #include "attn/attention/attention.hpp"
 #include "attn/attention/describe.hpp"
@@ -123,8 +124,12 @@ void forward(benchmark::State& state, std::string const& name, A const& a, Optio
   state.SetLabel(attn::describe(exec, a, q, k, v, out, options));
 }
 
+using Launches = attn::detail::cuda::BackwardLaunches;
+
 template <class X, class A, class Options>
-void backward(benchmark::State& state, std::string const& name, A const& a, Options const& options, Shape const& s) {
+void backward(benchmark::State& state, std::string const& name, A const& a, Options const& options, Shape const& s,
+              Launches launches) {
+  attn::detail::cuda::backward_launches = launches;
   Exec const exec;
   auto const q = random_tensor<X>(s, 1), k = random_tensor<X>(s, 2), v = random_tensor<X>(s, 3),
              out = random_tensor<X>(s, 4), d_out = random_tensor<X>(s, 5), d_q = random_tensor<X>(s, 6),
@@ -148,7 +153,16 @@ void add(std::string const& activation, std::string const& format, A const& a, S
         ->Unit(benchmark::kMillisecond);
   };
   one("forward", [=](benchmark::State& state, std::string const& name) { forward<X>(state, name, a, options, s); });
-  one("backward", [=](benchmark::State& state, std::string const& name) { backward<X>(state, name, a, options, s); });
+  auto const in = [=](Launches launches) {
+    return [=](benchmark::State& state, std::string const& name) { backward<X>(state, name, a, options, s, launches); };
+  };
+  one("backward", in(Launches::by_model));
+#if defined(ATTN_CUDA_HOPPER)
+  if (sizeof(X) == 2 && s.width == 64) {
+    one("backward_in_one", in(Launches::one));
+    one("backward_in_two", in(Launches::two));
+  }
+#endif
 }
 
 }  // namespace

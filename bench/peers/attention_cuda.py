@@ -50,6 +50,8 @@ def variants(name):
     kind, activation, dtype, direction, *shape = name.split("/")
     if kind != "attention_cuda" or activation not in ("softmax", "poly3") or dtype not in DTYPES:
         return {}
+    if direction not in ("forward", "backward"):
+        return {}
     heads, tokens, width = map(int, shape)
     *inputs, d_out = (torch.randn(1, heads, tokens, width, dtype=DTYPES[dtype]) for _ in range(4))
 

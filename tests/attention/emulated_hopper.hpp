@@ -16,8 +16,9 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <utility>
 
-#include "emulated_threads.hpp"
+#include "emulated_grid.hpp"
 
 namespace attn_test {
 
@@ -57,27 +58,19 @@ struct EmulatedMap {
   }
 };
 
-/// Up to which time somebody knows the deeds of each.
-class Clock {
- public:
-  explicit Clock(std::size_t n = 0) : times_(n) {}
-  unsigned& operator[](int who) { return times_[std::size_t(who)]; }
-  unsigned operator[](int who) const { return times_[std::size_t(who)]; }
-  void learn(Clock const& other) {
-    for (std::size_t i = 0; i < times_.size(); ++i) times_[i] = std::max(times_[i], other.times_[i]);
-  }
-
- private:
-  std::vector<unsigned> times_;
-};
-
 class HopperEmulator : public EmulatedThreads {
  public:
   /// Where shared memory starts; the kernel must not take it for zero.
   static constexpr unsigned window = 1024;
 
-  HopperEmulator(int warps, std::size_t shared_bytes)
-      : EmulatedThreads(32 * warps), memory(shared_bytes), words_(shared_bytes / 4 + 1, unwritten), n_warps_(warps) {}
+  /// `grid`: of the blocks that run at the same time, of which this is number `index`; or null.
+  HopperEmulator(int warps, std::size_t shared_bytes, EmulatedGrid* grid = nullptr, int index = 0)
+      : EmulatedThreads(32 * warps),
+        memory(shared_bytes),
+        words_(shared_bytes / 4 + 1, unwritten),
+        n_warps_(warps),
+        grid_(grid),
+        index_(index) {}
 
   /// Runs body(thread) in all threads of one block, whose memory nobody has written.
   void run(std::function<void(int)> const& body) {
@@ -120,7 +113,7 @@ class HopperEmulator : public EmulatedThreads {
   void init_barrier(int t, unsigned at, int arrivals) {
     ATTN_CHECK(at % 8 == 0 && at + 8 <= memory.size(), "EmulatedHopper: a barrier at ", at);
     int const agent = n_threads + 2 * n_warps_ + int(barriers_.size());
-    ATTN_CHECK(std::size_t(agent) < agents(), "EmulatedHopper: more than ", max_barriers, " barriers");
+    ATTN_CHECK(agent < first_told(), "EmulatedHopper: more than ", max_barriers, " barriers");
     barriers_[at] = {.arrivals = arrivals,
                      .missing = arrivals,
                      .agent = agent,
@@ -256,6 +249,26 @@ class HopperEmulator : public EmulatedThreads {
   }
   void finish_products(int t, unsigned time) { thread(t).clock[n_threads + t / 32] = time; }
 
+  // What blocks share.
+
+  unsigned count(unsigned* number) {
+    if (grid_ != nullptr) grid_->go_on(index_);
+    return (*number)++;
+  }
+  void touch(int t, void const* what) { grid_->touch(index_, t, thread(t).clock, what); }
+  void tell(int t, unsigned* number, unsigned value) {
+    grid_->tell(index_, t, release(t), first_told(), number, value);
+  }
+  void hear(int t, unsigned const* number, unsigned value) {
+    int const teller = grid_->hear(index_, number, value, [&] {
+      progress();  // of others, perhaps
+      bool is_back = false;
+      wait_until([&] { return std::exchange(is_back, true); }, 0, n_threads);
+    });
+    unsigned& known = thread(t).clock[first_told() + teller];
+    known = std::max(known, value);
+  }
+
   std::vector<unsigned char> memory;
 
  private:
@@ -299,8 +312,9 @@ class HopperEmulator : public EmulatedThreads {
     Clock gathering, known;
   };
 
-  /// Threads, products and stores of each warp, barriers.
-  std::size_t agents() const { return std::size_t(n_threads + 2 * n_warps_ + max_barriers); }
+  /// Threads, products and stores of each warp, barriers, numbers that blocks tell one another.
+  int first_told() const { return n_threads + 2 * n_warps_ + max_barriers; }
+  std::size_t agents() const { return std::size_t(first_told() + (grid_ != nullptr ? EmulatedGrid::max_told : 0)); }
   Thread& thread(int t) { return threads_[std::size_t(t)]; }
   unsigned& reader(unsigned word, int engine) {
     return readers_[std::size_t(word / 4) * std::size_t(2 * n_warps_) + std::size_t(engine)];
@@ -404,6 +418,8 @@ class HopperEmulator : public EmulatedThreads {
 
   std::vector<Word> words_;
   int n_warps_;
+  EmulatedGrid* grid_;
+  int index_;
   Word last_checked_ = unwritten;  ///< no check passes it
   std::vector<unsigned> readers_, engine_time_;
   std::vector<Thread> threads_;

@@ -23,7 +23,7 @@ class WarpgroupEmulator : public HopperEmulator {
     float* sum;
     std::uint32_t const* left;
     std::uint64_t a, b;
-    bool keep;
+    bool keep, by_rows;  ///< operands in memory are multiplied row by row, or summed over their rows
   };
 
   void run(std::function<void(int)> const& body) {
@@ -41,18 +41,18 @@ class WarpgroupEmulator : public HopperEmulator {
   void begin(int t) { member(t).has_begun = true; }
   void commit(int t) { member(t).committed.push_back(member(t).started); }
 
-  /// All threads of a warpgroup start sum (64, n) = [sum +] a b^T, or a b where a lies in registers.
+  /// All threads of a warpgroup start sum (64, n) = [sum +] a b^T by rows; or a b, or a^T b where a lies in memory.
   template <cuda::Format F>
   void start(int t, int n, Operands& mine) {
     ATTN_CHECK(member(t).has_begun, "EmulatedHopper: a product starts without a fence since the last wait");
     collective<cuda::warpgroup>(t, "wgmma", mine, [&](std::array<Operands*, cuda::warpgroup> const& all) {
       int const group = t / cuda::warpgroup * cuda::warpgroup;
       Group& g = group_of(t);
-      Product p{n, F == cuda::Format::bf16, all[0]->left == nullptr, all[0]->keep, all[0]->a, all[0]->b, {}, {}};
+      Product p{n, F == cuda::Format::bf16, all[0]->by_rows, all[0]->keep, all[0]->a, all[0]->b, {}, {}};
       for (int i = 0; i < cuda::warpgroup; ++i) {
         Operands const& o = *all[std::size_t(i)];
         ATTN_CHECK(o.b == p.b && o.a == p.a, "EmulatedHopper: threads of a warpgroup describe different operands");
-        if (!p.by_rows) {
+        if (o.left != nullptr) {
           p.left.push_back(o.left);
           p.left_bits.insert(p.left_bits.end(), o.left, o.left + 4);
         }
@@ -60,6 +60,10 @@ class WarpgroupEmulator : public HopperEmulator {
       if (p.by_rows) {
         for (int row = 0; row < 64; ++row) {
           for (int c = 0; c < 2; ++c) product_reads(group, chunk(p.a, row, c), group / 32 + row / 16, 1);
+        }
+      } else if (p.left.empty()) {
+        for (int row = 0; row < 16; ++row) {
+          for (int c = 0; c < 8; ++c) product_reads(group, row_chunk(p.a, row, c), group / 32, 4);
         }
       }
       for (int i = 0; i < (p.by_rows ? n : 16); ++i) {
@@ -86,7 +90,7 @@ class WarpgroupEmulator : public HopperEmulator {
       me.committed.erase(me.committed.begin(), me.committed.end() - std::ptrdiff_t(pending));
       for (Product& p : g.products) {
         if (p.time <= time && !p.is_done) perform(p);
-        if (p.time <= time && p.time > me.finished && !p.by_rows) {
+        if (p.time <= time && p.time > me.finished && !p.left.empty()) {
           std::size_t const at = std::size_t(t % cuda::warpgroup);
           ATTN_CHECK(std::equal(p.left[at], p.left[at] + 4, p.left_bits.begin() + std::ptrdiff_t(4 * at)),
                      "EmulatedHopper: thread ", t, " changed a left operand while a product read it");
@@ -213,6 +217,8 @@ class WarpgroupEmulator : public HopperEmulator {
         float& x = a[std::size_t(row * 16 + column)];
         if (p.by_rows) {
           x = number(p.is_bf16, chunk(p.a, row, column / 8), column % 8);
+        } else if (p.left.empty()) {
+          x = number(p.is_bf16, row_chunk(p.a, column, row / 8), row % 8);
         } else {  // registers 0, 2: rows 0 ... 7; 0, 1: columns 0 ... 7
           int const lane = row / 16 * 32 + row % 8 * 4 + column % 8 / 2, r = row % 16 / 8 + column / 8 * 2;
           std::uint32_t const bits = p.left_bits[std::size_t(4 * lane + r)];
@@ -254,14 +260,15 @@ class EmulatedHopperBlock : public EmulatedLanes<WarpgroupEmulator> {
   int group() const { return thread_ / cuda::warpgroup; }
   long blocks() const { return blocks_; }
   int anew(int x) const { return x; }
-  void settle(float&) const {}
+  template <class T>
+  void settle(T&) const {}
   int of_first_lane(int x) const {
     emulator_->collective(thread_, "shfl of the first lane", x, [](std::array<int*, 32> const& all) {
       for (int* const mine : all) *mine = *all[0];
     });
     return x;
   }
-  unsigned count(unsigned* number) const { return (*number)++; }
+  unsigned count(unsigned* number) const { return emulator_->count(number); }
   void barrier() const { emulator_->meet(thread_, 0, emulator_->n_threads); }
   void warp_barrier() const { emulator_->meet(thread_, thread_ / 32 * 32, 32); }
   void group_barrier(int) const {
@@ -304,14 +311,34 @@ class EmulatedHopperBlock : public EmulatedLanes<WarpgroupEmulator> {
   }
   template <cuda::Format F, int n_tiles>
   void multiply_by_rows(float (&sum)[n_tiles][4], std::uint64_t a, std::uint64_t b, bool keep) const {
-    WarpgroupEmulator::Operands mine{sum[0], nullptr, a, b, keep};
+    WarpgroupEmulator::Operands mine{sum[0], nullptr, a, b, keep, true};
     emulator_->start<F>(thread_, 8 * n_tiles, mine);
   }
   template <cuda::Format F, int n_tiles>
   void multiply_by_columns(float (&sum)[n_tiles][4], std::uint32_t const (&a)[4], std::uint64_t b) const {
-    WarpgroupEmulator::Operands mine{sum[0], a, 0, b, true};
+    WarpgroupEmulator::Operands mine{sum[0], a, 0, b, true, false};
     emulator_->start<F>(thread_, 8 * n_tiles, mine);
   }
+  template <cuda::Format F>
+  void multiply_transposed(float (&sum)[8][4], std::uint64_t a, std::uint64_t b, bool keep) const {
+    WarpgroupEmulator::Operands mine{sum[0], nullptr, a, b, keep, false};
+    emulator_->start<F>(thread_, 64, mine);
+  }
+
+  void write_four(float* to, float const (&x)[4]) const {
+    emulator_->touch(thread_, to);
+    std::copy(x, x + 4, to);
+  }
+  void add_four(float* to, float const (&x)[4]) const {
+    emulator_->touch(thread_, to);
+    for (int i = 0; i < 4; ++i) to[i] += x[i];
+  }
+  void read_four(float const* from, float (&x)[4]) const {
+    emulator_->touch(thread_, from);
+    std::copy(from, from + 4, x);
+  }
+  void tell(unsigned* number, unsigned value) const { emulator_->tell(thread_, number, value); }
+  void hear(unsigned const* number, unsigned value) const { emulator_->hear(thread_, number, value); }
 
  private:
   long blocks_;

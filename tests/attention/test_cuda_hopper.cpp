@@ -12,18 +12,21 @@ using namespace attn_test;
 using cuda::Format;
 using emulated::full, emulated::causal, emulated::window, emulated::lengths, emulated::groups;
 
-/// Which kernel: the numbers in memory, the width of tiles, and how many warpgroups multiply.
-template <class X_, int width_, int consumers_ = 2>
+/// Which kernels: the numbers in memory, the width of tiles, how many warpgroups multiply, and how many launches make
+/// gradients.
+template <class X_, int width_, int consumers_ = 2, int launches_ = 2>
 struct HopperKernels {
   using X = X_;
   static constexpr Format format = cuda::format_of<X>;
-  static constexpr int width = width_, consumers = consumers_;
+  static constexpr int width = width_, consumers = consumers_, launches = launches_;
   /// What TMA knows of a tensor.
   template <class Tensor>
   static EmulatedMap map(Tensor const& x, int rows = 64) {
     return {x, rows, cuda::panel_columns<width>};
   }
 };
+template <class X>
+using OnePass = HopperKernels<X, 64, 2, 1>;
 
 /// Two blocks take the tiles of a kernel: one after the other, so that the first gets all but the second's first, or in
 /// turns.
@@ -38,14 +41,99 @@ void run_blocks(Kernel kernel, bool in_turns) {
   EXPECT_TRUE(counter[0] == 0 && counter[1] == 0) << "the next kernel counts from zero";
 }
 
+/// Three blocks of a kernel whose works wait for others: at the same time, or one after the other, so that the first
+/// gets all.
+template <class Kernel>
+void run_grid(Kernel kernel, bool at_once) {
+  int const blocks = 3;
+  unsigned counter[2] = {};
+  kernel.counter = counter;
+  EmulatedGrid grid(blocks, at_once);
+  grid.run([&](int block) {
+    WarpgroupEmulator emulator(Kernel::Shape::warps, Kernel::shared_bytes, &grid, block);
+    emulator.run([&](int thread) { kernel(EmulatedHopperBlock(emulator, thread, block, blocks)); });
+  });
+  EXPECT_TRUE(counter[0] == 0 && counter[1] == 0) << "the next kernel counts from zero";
+}
+
 /// Of the heads of `count` sequences, two together.
 cuda::WorkOrder order_of(Index count, Index heads, Index rows, int own) {
   return {count * heads, attn::detail::tiles_of(rows, own), 1, 3};
 }
 
-/// Forward and backward.
+template <class K, class A, class Dropout, class X>
+void run_two_launches(EmulatedInputs<A, Dropout> const& in, StoredInputs<X> const& stored,
+                      EmulatedBackward<X, A, Dropout>& b, bool in_turns) {
+  using cuda::Part;
+  Shape const& s = in.shape;
+  auto const own = [](Stored<X> const& x) { return K::map(x.tensor()); };
+  auto const streamed = [](Stored<X> const& x) {
+    return K::map(x.tensor(), cuda::HopperBackwardTileShape<K::width, 2>::streamed);
+  };
+  auto const gradient = [&](auto part, auto consumers, EmulatedMap const& own1, EmulatedMap const& own2,
+                            EmulatedMap const& streamed1, EmulatedMap const& streamed2, EmulatedMap const& first,
+                            EmulatedMap const& second) {
+    using TileShape = cuda::HopperBackwardTileShape<K::width, consumers()>;
+    using Inputs = std::remove_cvref_t<decltype(b.inputs)>;
+    cuda::HopperGradient<K::format, K::width, TileShape, part(), Inputs, EmulatedMap> const kernel{
+        {b.inputs, b.facts.data(), b.parts.data()},
+        own1,
+        own2,
+        streamed1,
+        streamed2,
+        first,
+        second,
+        part() == Part::queries ? order_of(s.batch, s.heads, s.queries, TileShape::own)
+                                : order_of(s.batch, s.kv_heads, s.keys, TileShape::own),
+        nullptr};
+    run_blocks(kernel, in_turns);
+  };
+  auto const of_keys = [&](auto part) {
+    gradient(part, std::integral_constant<int, 2>(), own(stored.k), own(stored.v), streamed(stored.q),
+             streamed(stored.d_out), own(b.d_k), own(b.d_v));
+  };
+  gradient(cuda::PartConstant<Part::queries>(), std::integral_constant<int, K::consumers>(), own(stored.q),
+           own(stored.d_out), streamed(stored.k), streamed(stored.v), own(b.d_q), EmulatedMap());
+  if constexpr (cuda::joins_keys_and_values<K::width>) {
+    of_keys(cuda::PartConstant<Part::keys_and_values>());
+  } else {
+    of_keys(cuda::PartConstant<Part::keys>());
+    of_keys(cuda::PartConstant<Part::values>());
+  }
+}
+
+template <class K, class A, class Dropout, class X>
+void run_one_launch(EmulatedInputs<A, Dropout> const& in, StoredInputs<X> const& stored,
+                    EmulatedBackward<X, A, Dropout>& b, bool at_once) {
+  using Inputs = std::remove_cvref_t<decltype(b.inputs)>;
+  using TileShape = cuda::HopperBackwardTileShape<64, 2, cuda::HopperOnePassThreads>;
+  Shape const& s = in.shape;
+  if constexpr (attn::RowActivation<A, float>) {
+    emulate(cuda::RowFactsOfQueries<Inputs>{{b.inputs, b.facts.data(), nullptr}});
+  }
+  std::size_t const n = std::size_t(s.batch * s.heads * attn::detail::tiles_of(s.queries, 64));
+  std::vector<float> sums(n * 64 * 64, std::numeric_limits<float>::quiet_NaN());  // nobody has cleared them
+  std::vector<unsigned> counts(n, 0);
+  run_grid(
+      cuda::HopperGradient<K::format, 64, TileShape, cuda::Part::all, Inputs, EmulatedMap>{
+          {b.inputs, b.facts.data(), b.parts.data()},
+          K::map(stored.k.tensor()),
+          K::map(stored.v.tensor()),
+          K::map(stored.q.tensor()),
+          K::map(stored.d_out.tensor()),
+          K::map(b.d_k.tensor()),
+          K::map(b.d_v.tensor()),
+          order_of(s.batch, s.kv_heads, s.keys, TileShape::own),
+          nullptr,
+          {K::map(b.d_q.tensor()), sums.data(), counts.data()}},
+      at_once);
+  EXPECT_EQ(counts, std::vector<unsigned>(n, 0)) << "the next kernel counts from zero";
+}
+
+/// Forward and backward. Blocks keep to turns, or of one launch all run at the same time, or other blocks take the
+/// tiles.
 template <class K, class A, class Dropout>
-EmulatedOutputs run_hopper(EmulatedInputs<A, Dropout> const& in, bool in_turns = false) {
+EmulatedOutputs run_hopper(EmulatedInputs<A, Dropout> const& in, bool in_turns = K::launches == 1) {
   using X = typename K::X;
   Shape const& s = in.shape;
   StoredInputs<X> const stored(in);
@@ -70,41 +158,11 @@ EmulatedOutputs run_hopper(EmulatedInputs<A, Dropout> const& in, bool in_turns =
   result.out = out.numbers();
   result.gaps_are_untouched = out.gaps_are_untouched();
   result.stats = stats.normalizers(in.activation);
-  using cuda::Part;
   EmulatedBackward<X, A, Dropout> b(in, stored, out, stats.saved());
-  auto const own = [](Stored<X> const& x) { return K::map(x.tensor()); };
-  auto const streamed = [](Stored<X> const& x) {
-    return K::map(x.tensor(), cuda::HopperBackwardTileShape<K::width, 2>::streamed);
-  };
-  auto const gradient = [&](auto part, auto consumers, EmulatedMap const& own1, EmulatedMap const& own2,
-                            EmulatedMap const& streamed1, EmulatedMap const& streamed2, EmulatedMap const& first,
-                            EmulatedMap const& second) {
-    using BackwardTileShape = cuda::HopperBackwardTileShape<K::width, consumers()>;
-    using Inputs = decltype(b.inputs);
-    cuda::HopperGradient<K::format, K::width, BackwardTileShape, part(), Inputs, EmulatedMap> const kernel{
-        {b.inputs, b.facts.data(), b.parts.data()},
-        own1,
-        own2,
-        streamed1,
-        streamed2,
-        first,
-        second,
-        part() == Part::queries ? order_of(s.batch, s.heads, s.queries, BackwardTileShape::own)
-                                : order_of(s.batch, s.kv_heads, s.keys, BackwardTileShape::own),
-        nullptr};
-    run_blocks(kernel, in_turns);
-  };
-  auto const of_keys = [&](auto part) {
-    gradient(part, std::integral_constant<int, 2>(), own(stored.k), own(stored.v), streamed(stored.q),
-             streamed(stored.d_out), own(b.d_k), own(b.d_v));
-  };
-  gradient(cuda::PartConstant<Part::queries>(), std::integral_constant<int, K::consumers>(), own(stored.q),
-           own(stored.d_out), streamed(stored.k), streamed(stored.v), own(b.d_q), EmulatedMap());
-  if constexpr (cuda::joins_keys_and_values<K::width>) {
-    of_keys(cuda::PartConstant<Part::keys_and_values>());
+  if constexpr (K::launches == 1) {
+    run_one_launch<K>(in, stored, b, in_turns);
   } else {
-    of_keys(cuda::PartConstant<Part::keys>());
-    of_keys(cuda::PartConstant<Part::values>());
+    run_two_launches<K>(in, stored, b, in_turns);
   }
   b.put_into(result);
   return result;
@@ -117,23 +175,28 @@ void expect_right(EmulatedInputs<A, Dropout> const& in) {
 }
 
 TEST(CudaHopper, AgreesWithTheReference_WhereWeightsAreDropped) {
-  using K = HopperKernels<Bf16, 64>;
   attn::AttentionDropout const dropout{.rate = 0.3, .key = {.seed = 4}};
   for (AnyMask const& mask : {full(), window(9, 50)}) {
-    expect_right<K>(EmulatedInputs<attn::Softmax, attn::AttentionDropout>{
-        .activation = {}, .shape = square(150, 64), .mask = mask, .dropout = dropout});
+    EmulatedInputs<attn::Softmax, attn::AttentionDropout> const in{
+        .activation = {}, .shape = square(150, 64), .mask = mask, .dropout = dropout};
+    expect_right<HopperKernels<Bf16, 64>>(in);
+    expect_right<OnePass<Bf16>>(in);
   }
 }
 
-TEST(CudaHopper, KeepsItsBits_WhicheverBlockTakesATile) {
-  EmulatedInputs<Dynamic> const in{dynamic(), square(300, 64), causal()};
-  using K = HopperKernels<Bf16, 64, 2>;
-  EmulatedOutputs const taken = run_hopper<K>(in), in_turns = run_hopper<K>(in, true);
+template <class K>
+void expect_the_same_bits(auto const& activation) {
+  EmulatedInputs<std::remove_cvref_t<decltype(activation)>> const in{activation, square(300, 64), causal()};
+  EmulatedOutputs const taken = run_hopper<K>(in, false), in_turns = run_hopper<K>(in, true);
   EXPECT_EQ(taken.out, in_turns.out);
   EXPECT_EQ(taken.d_q, in_turns.d_q);
   EXPECT_EQ(taken.d_k, in_turns.d_k);
   EXPECT_EQ(taken.d_v, in_turns.d_v);
   EXPECT_EQ(taken.parts, in_turns.parts);
+}
+TEST(CudaHopper, KeepsItsBits_WhicheverBlockTakesATile) {
+  expect_the_same_bits<HopperKernels<Bf16, 64, 2>>(dynamic());
+  expect_the_same_bits<OnePass<Bf16>>(attn::Softmax());
 }
 
 TEST(CudaHopper, BlocksTakeEveryTileOnce_AndAlikeManyKeysUnderCausalMasks) {
@@ -283,6 +346,54 @@ TEST(CudaHopper, SavesTheStatisticsThatTheOtherKernelsSave) {
   }
 }
 
+// One launch for all gradients: its blocks run at the same time, and wait for one another.
+
+TEST(CudaHopper, OnePassAgreesWithTheReference_AtAllLengths) {
+  for (Index const n : {1, 64, 130, 300}) {
+    expect_right<OnePass<Bf16>, attn::Softmax>({{}, square(n, 64), full()});
+    expect_right<OnePass<Bf16>, attn::Poly<3>>({{}, square(n, 64), full()});
+  }
+  expect_right<OnePass<Bf16>, attn::Softmax>({{}, shape(5, 700, 64, 64), full()});
+  expect_right<OnePass<Bf16>, attn::Poly<3>>({{}, shape(400, 3, 40, 64), full(), {true, 8, 16}});
+}
+
+TEST(CudaHopper, OnePassAgreesWithTheReference_UnderMasks) {
+  int const most = std::numeric_limits<int>::max();  // no bound
+  for (AnyMask const& mask : {causal(), causal(-70), causal(70), window(3, 5), window(-100, 120), window(4, most),
+                              window(30, -29), groups(130, 70), groups(50, 50)}) {
+    expect_right<OnePass<Bf16>, attn::Softmax>({{}, square(270, 64), mask});
+  }
+  for (AnyMask const& mask : {causal(70), window(3, 5), groups(130, 70)}) {
+    expect_right<OnePass<Bf16>, attn::Poly<3>>({{}, square(200, 64), mask});
+  }
+}
+
+TEST(CudaHopper, OnePassAgreesWithTheReference_InGroupedHeadsOfSeveralSequences) {
+  std::array<int, 2> const some = {166, 20};
+  Shape const s{.batch = 2, .heads = 4, .kv_heads = 2, .queries = 70, .keys = 167, .width = 64, .value_width = 64};
+  expect_right<OnePass<Bf16>, attn::Softmax>({{}, s, lengths(some)});
+  expect_right<OnePass<Bf16>, attn::Poly<3>>({{}, s, causal(), {true, 0, 0}});
+}
+
+TEST(CudaHopper, OnePassNeverLooksAtPadding) {
+  Shape s = square(201, 64);
+  s.batch = 2;
+  for (std::array<int, 2> const n : {std::array{70, 129}, std::array{0, 200}}) {
+    expect_right<OnePass<Bf16>, attn::Softmax>({{}, s, lengths(n), {}, 0, true});
+    expect_right<OnePass<Bf16>, attn::Poly<3>>({{}, s, lengths(n), {}, 0, true});
+  }
+  expect_indifference<OnePass<Bf16>, attn::Softmax>({{}, square(140, 64), causal()});
+  expect_indifference<OnePass<Bf16>, attn::Poly<3>>({{}, square(140, 64), groups(50, 70)});
+}
+
+TEST(CudaHopper, OnePassTakesActivationsOfUsersAndFp16) {
+  for (AnyMask const& mask : {full(), window(30, 7)}) {
+    expect_right<OnePass<Bf16>, SoftmaxWithSink>({{}, square(150, 64), mask});
+    expect_right<OnePass<Bf16>, SquaredRelu>({{}, square(150, 64), mask, {}, 0.5});
+  }
+  expect_right<OnePass<Fp16>, attn::Softmax>({{}, square(150, 64), window(30, 7)});
+}
+
 // Which calls a launch serves, and how.
 TEST(CudaHopper, ServesLongSequencesInRowsThatTmaCanCopy) {
   using X = attn::Tensor<Bf16, 4, Kokkos::HostSpace>;
@@ -296,6 +407,20 @@ TEST(CudaHopper, ServesLongSequencesInRowsThatTmaCanCopy) {
   EXPECT_FALSE(serves(X(memory.data(), {1, 2, 65, 63}), k)) << "rows of 126 bytes";
   EXPECT_FALSE(serves(X(memory.data(), {1, 2, 65, 64}, {0, 0, 64, 1}), k)) << "heads that share memory";
   EXPECT_FALSE(cuda::serves_hopper<Format::fp32>(q, k, k, q));
+}
+
+// By the model; nobody has measured it.
+TEST(CudaHopper, TakesOneLaunchForGradientsWhereAllMultiprocessorsHaveWork) {
+  auto const takes = [](Index batch, Index heads, Index n, bool needs_facts) {
+    return cuda::takes_one_launch({batch, heads, heads, n, n, needs_facts, 132}, 64 * cuda::hopper_consumers(64, n));
+  };
+  for (bool const needs_facts : {false, true}) {
+    EXPECT_TRUE(takes(16, 16, 1024, needs_facts));
+    EXPECT_TRUE(takes(4, 16, 4096, needs_facts));
+    EXPECT_TRUE(takes(1, 16, 16384, needs_facts));
+    EXPECT_FALSE(takes(1, 16, 1024, needs_facts)) << "blocks would wait for one another most of the time";
+    EXPECT_FALSE(takes(512, 16, 1024, needs_facts)) << "sums of 2 GiB";
+  }
 }
 
 TEST(CudaHopper, TakesThreeWarpgroupsWhereTheyWasteFewRows) {

@@ -124,6 +124,75 @@ TEST(EmulatedHopper, MultipliesWhatDescriptorsDescribe) {
   }
 }
 
+// Rows 32 ... 47 of the first 64 columns, transposed, times the same rows.
+TEST(EmulatedHopper, MultipliesTransposedOperands) {
+  Matrix const matrix(7);
+  std::vector<float> product(64 * 64);
+  EXPECT_EQ(fault_of([&](EmulatedHopperBlock const& block) {
+              copy(block, matrix);
+              if (block.group() == 1) return;
+              block.wait(landed, 0);
+              float sum[8][4];
+              block.begin_products();
+              block.multiply_transposed<Format::fp16>(sum, descriptor(32 * 128), descriptor(32 * 128), false);
+              block.commit_products();
+              block.wait_for_products<0>(sum);
+              int const row = block.thread() / 32 * 16 + block.thread() % 32 / 4, column = block.thread() % 4 * 2;
+              for (int i = 0; i < 32; ++i) {
+                product[std::size_t((row + i % 4 / 2 * 8) * 64 + i / 4 * 8 + column + i % 2)] = sum[i / 4][i % 4];
+              }
+            }),
+            "");
+  for (int i = 0; i < 64; ++i) {
+    for (int j = 0; j < 64; ++j) {
+      double want = 0;
+      for (int k = 32; k < 48; ++k) want += matrix(k, i) * matrix(k, j);
+      EXPECT_EQ(double(product[std::size_t(i * 64 + j)]), want) << i << ", " << j;
+    }
+  }
+}
+
+/// Two blocks at the same time.
+std::string fault_of_grid(Kernel const& kernel) {
+  attn_test::EmulatedGrid grid(2, true);
+  return attn_test::error_of([&] {
+    grid.run([&](int block) {
+      WarpgroupEmulator emulator(4, 1024, &grid, block);
+      emulator.run([&](int thread) { kernel(EmulatedHopperBlock(emulator, thread, block, 2)); });
+    });
+  });
+}
+
+/// Threads 0 and 1 of the first block write sums, and one tells the second block, which adds to one of them.
+TEST(EmulatedHopper, FindsSumsThatNobodyHasHeardOf) {
+  auto const add_in_turn = [](EmulatedHopperBlock const& block, unsigned& number, bool meets, bool hears, int which) {
+    static float sums[2][4];
+    float const ones[4] = {1, 1, 1, 1};
+    if (block.index() == 0) {
+      if (block.thread() < 2) block.write_four(sums[block.thread()], ones);
+      if (meets) block.group_barrier(0);
+      if (block.thread() == 0) block.tell(&number, 1);
+    } else if (block.thread() == 0) {
+      if (hears) block.hear(&number, 1);
+      block.add_four(sums[which], ones);
+      ATTN_CHECK(sums[which][3] == 2, "another sum");
+    }
+  };
+  auto const fault = [&](bool meets, bool hears, int which) {
+    unsigned number = 0;
+    return fault_of_grid([&](EmulatedHopperBlock const& b) { add_in_turn(b, number, meets, hears, which); });
+  };
+  EXPECT_EQ(fault(true, true, 1), "");
+  EXPECT_EQ(fault(false, true, 0), "");
+  EXPECT_NE(fault(true, false, 1).find("has not heard"), std::string::npos) << "nobody waits";
+  EXPECT_NE(fault(false, true, 1).find("has not heard"), std::string::npos) << "who tells does not know";
+  EXPECT_NE(fault_of_grid([](EmulatedHopperBlock const& b) {
+              static unsigned const number = 0;
+              if (b.thread() == 0) b.hear(&number, 1);
+            }).find("tell it nothing"),
+            std::string::npos);
+}
+
 TEST(EmulatedHopper, FindsProductsOfWhatHasNotArrived) {
   Matrix const matrix(7);
   expect_fault("before it knows that it is there", [&](EmulatedHopperBlock const& block) {

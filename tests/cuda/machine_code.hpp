@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace attn_cuda {
@@ -83,37 +85,44 @@ inline std::vector<std::vector<int>> successors(Code const& code) {
   return all;
 }
 
-/// How many instructions a warp issues at least in a round of the smallest loop that has products, doing all of the
-/// loop's products.
+/// How many instructions a warp issues at least in a round of the smallest loop that has products, `least` or more,
+/// doing all of the loop's products.
 struct Way {
   int products = 0, instructions = 0;
 };
-inline Way way_through_products(Code const& code) {
+inline Way way_through_products(Code const& code, int least = 1) {
   auto const is_product = [&](int i) {
     auto const name = code[std::size_t(i)].name();
     return name == hgmma || name == hgmma_by_registers;
   };
   auto const following = successors(code);
+  int all = 0;
+  for (int i = 0; i < int(code.size()); ++i) all += is_product(i);
   Way found;
   int smallest = int(code.size()) + 1;
   for (int latch = 0; latch < int(code.size()); ++latch) {
     for (int const head : following[std::size_t(latch)]) {
       if (head > latch || latch - head >= smallest) continue;
-      // fewest[i][p]: instructions from the head to i with p products
-      std::vector<std::map<int, int>> fewest(std::size_t(latch - head + 1));
-      fewest[0] = {{is_product(head), 1}};
-      for (int i = head; i < latch; ++i) {
-        for (auto const& [products, count] : fewest[std::size_t(i - head)]) {
-          for (int const to : following[std::size_t(i)]) {
-            if (to <= i || to > latch) continue;
-            int& best = fewest[std::size_t(to - head)].try_emplace(products + is_product(to), count + 1).first->second;
-            best = std::min(best, count + 1);
-          }
+      // Breadth first, by instructions and products; no loop within, but parts of this one may lie behind its end.
+      std::map<std::pair<int, int>, int> fewest{{{head, int(is_product(head))}, 1}};
+      std::deque<std::pair<int, int>> next{{head, int(is_product(head))}};
+      Way way;
+      for (; !next.empty(); next.pop_front()) {
+        auto const [at, products] = next.front();
+        int const count = fewest[next.front()];
+        if (at == latch) {
+          if (products > way.products) way = {products, count};
+          continue;
+        }
+        for (int const to : following[std::size_t(at)]) {
+          std::pair<int, int> const there{to, products + is_product(to)};
+          if (to > head && (to > at || at > latch) && there.second <= all &&
+              fewest.try_emplace(there, count + 1).second)
+            next.push_back(there);
         }
       }
-      auto const& ways = fewest.back();
-      if (ways.empty() || ways.rbegin()->first == 0) continue;
-      found = {ways.rbegin()->first, ways.rbegin()->second};
+      if (way.products < least) continue;
+      found = way;
       smallest = latch - head;
     }
   }

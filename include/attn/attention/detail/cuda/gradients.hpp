@@ -11,7 +11,8 @@
 ///                                            d_w^T = v d_out^T         d_v += w^T d_out
 ///
 /// No two blocks add to one number, so there are no atomics, and each run gives the same bits. The price: scores and
-/// d_w are computed by both launches, seven products of N x M x D in place of five.
+/// d_w are computed by both launches, seven products of N x M x D in place of five. Five are enough where blocks that
+/// own keys add to sums for queries in turn (`Part::all`, hopper/query_sums.hpp).
 #pragma once
 
 #include "attn/attention/detail/cuda/score_gradient.hpp"
@@ -20,20 +21,23 @@
 namespace attn::detail::cuda {
 
 /// A warp has 16 m_tiles own rows; `streamed` rows pass at a time. `x.saved` holds statistics (B, H, N); `row_facts`
-/// (B, H, N, 2) gets delta and the inverse normalizer of each row from the launch for queries, which comes first.
+/// (B, H, N, 2) gets delta and the inverse normalizer of each row from the launch for queries, which comes first, or
+/// from RowFactsOfQueries.
 template <Part part, int m_tiles, int streamed, class Inputs>
 struct Gradients {
   using A = decltype(Inputs::a);
   using Stats = StatsOf<A, float>;
   static constexpr bool of_queries = part == Part::queries, is_row = RowActivation<A, float>;
+  static constexpr bool makes_all = part == Part::all;
   static constexpr int n_tiles = streamed / 8, n_parameters = of_queries ? parameter_count<A, float> : 0;
-  static constexpr bool takes_weights = part == Part::keys_and_values || part == Part::values;
+  static constexpr bool takes_weights = part == Part::keys_and_values || part == Part::values || makes_all;
   /// Of streamed queries, in words of 4 bytes: RowFacts.
   static constexpr bool streams_facts = is_row && !of_queries;
   static constexpr int fact_words = streams_facts ? int(sizeof(RowFacts<A>)) / 4 : 0;
   /// And of streamed queries under a mask, where sums take both of their tiles: zero, or NaN for a row in which a
   /// number was not finite.
-  static constexpr bool marks_queries = part == Part::keys_and_values && hides_keys<decltype(Inputs::mask)>;
+  static constexpr bool marks_queries =
+      (part == Part::keys_and_values || makes_all) && hides_keys<decltype(Inputs::mask)>;
   static constexpr int words = fact_words + (marks_queries ? 1 : 0);
   /// Of own queries.
   static constexpr bool finds_facts = is_row && of_queries;
@@ -110,6 +114,7 @@ struct Gradients {
     for (; tile.head < (at.head + 1) * group(); ++tile.head, tile.first = 0) {
       for (; tile.first < n; tile.first += streamed) {
         tile.count = n - tile.first < streamed ? n - tile.first : streamed;
+        if (!hides_keys<decltype(x.mask)>) return tile;
         if (WarpKeys(x.mask, {at.batch, tile.first, n, m}, tile.count).any(k0, keys)) return tile;
       }
     }
@@ -177,7 +182,7 @@ struct Gradients {
     }
   }
 
-  /// The facts of own queries, for this launch and for the one that makes the gradients of keys.
+  /// The facts of own queries, for this launch and for those that follow.
   template <class Block>
   ATTN_FUNCTION void find_facts(Block const& block, TeamPlace const& at, int own_row, OwnFacts& facts) const {
     int const n = int(x.q.extent(2)), value_width = int(x.v.extent(3)), lane = block.thread() % 32;
@@ -318,6 +323,26 @@ struct Gradients {
     ATTN_UNROLL
     for (int w = 0; w < fact_words; ++w) words[w] = block.template read<float>(place + unsigned(4 * w));
     return std::bit_cast<RowFacts<A>>(words);
+  }
+};
+
+/// Finds the facts of all queries, where no launch for the gradients of queries does.
+template <class Inputs>
+struct RowFactsOfQueries {
+  using Rows = Gradients<Part::queries, 1, 64, Inputs>;
+  using Shape = TileShape<4, 1, 64>;
+  static constexpr unsigned shared_bytes = 0;
+
+  Rows rows;
+
+  ATTN_FUNCTION Index blocks() const {
+    return rows.x.q.extent(0) * rows.x.q.extent(1) * tiles_of(rows.x.q.extent(2), Shape::own);
+  }
+  template <class Block>
+  ATTN_FUNCTION void operator()(Block const& block) const {
+    TeamPlace const at(int(block.index()), int(rows.x.q.extent(1)), tiles_of(rows.x.q.extent(2), Shape::own));
+    typename Rows::OwnFacts facts;
+    rows.find_facts(block, at, at.tile * Shape::own + block.thread() / 32 * 16, facts);
   }
 };
 

@@ -5,8 +5,8 @@
 
 namespace attn::detail::cuda {
 
-/// What a launch makes. Keys and values are made apart where both sums do not fit into registers.
-enum class Part { queries, keys_and_values, keys, values };
+/// What a launch makes. Keys and values are made apart where both sums do not fit into registers; `all`, with own keys.
+enum class Part { queries, keys_and_values, keys, values, all };
 template <Part part>
 using PartConstant = std::integral_constant<Part, part>;
 

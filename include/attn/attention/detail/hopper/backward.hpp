@@ -1,4 +1,4 @@
-/// The backward kernels for Hopper: input gradients of queries, and of keys and values (cuda/gradients.hpp).
+/// The backward kernels for Hopper: input gradients of queries, and of keys and values (cuda/gradients.hpp); or of all.
 ///
 /// Persistent and warp-specialised as the forward kernel is: one warp copies, and each other warpgroup has 64 own rows.
 /// A warpgroup has the two products of a tile and the sums of the tile before made together, and turns the former into
@@ -7,19 +7,20 @@
 
 #include "attn/attention/detail/cuda/gradients.hpp"
 #include "attn/attention/detail/hopper/forward.hpp"
+#include "attn/attention/detail/hopper/query_sums.hpp"
 
 namespace attn::detail::cuda {
 
 /// 64 streamed rows: scores, their gradients and two sums of up to 128 columns are what registers hold. With one sum of
 /// 256 columns, and own rows of 128 KiB, shared memory has places for three times 32, or two with facts of queries.
-template <int width, int consumers>
-struct HopperBackwardTileShape : HopperThreads<consumers> {
+template <int width, int consumers, class Threads = HopperThreads<consumers>>
+struct HopperBackwardTileShape : Threads {
   static constexpr int own = 64 * consumers, streamed = width <= 128 ? 64 : 32;
   static constexpr int own_bytes = own * width * 2, streamed_bytes = streamed * width * 2;
 };
 
-/// Results: d_q, or d_k and d_v, or one of these. `Map`: what TMA knows of a tensor, in boxes of 64 rows of a panel, or
-/// `streamed`.
+/// Results: d_q, or d_k and d_v, or one of these, or all three. `Map`: what TMA knows of a tensor, in boxes of 64 rows
+/// of a panel, or `streamed`.
 template <Format F, int width, class TileShape, Part part, class Inputs, class Map>
 struct HopperGradient {
   using Rows = Gradients<part, 1, TileShape::streamed, Inputs>;
@@ -32,10 +33,11 @@ struct HopperGradient {
   static constexpr int facts_bytes = round_up(streamed * Rows::words * 4, 1024);
   // A stage holds both tiles, one behind the other; that of streamed rows also the facts of queries.
   using Own = Pipeline<1, 2 * TileShape::own_bytes>;
+  using Sums = std::conditional_t<Rows::makes_all, QuerySums<F, own, Rows, Map>, NoQuerySums>;
   static constexpr int tile_bytes = 2 * TileShape::streamed_bytes + facts_bytes;
-  using Tiles = Pipeline<pipeline_stages(Own::all_bytes, tile_bytes), tile_bytes>;
-  static constexpr unsigned barriers = Own::all_bytes + Tiles::all_bytes;
-  static constexpr unsigned landed = barriers + Own::barrier_bytes + Tiles::barrier_bytes;
+  using Tiles = Pipeline<pipeline_stages(Own::all_bytes + Sums::all_bytes, tile_bytes), tile_bytes>;
+  static constexpr unsigned barriers = Own::all_bytes + Sums::all_bytes + Tiles::all_bytes;
+  static constexpr unsigned landed = barriers + Own::barrier_bytes + Sums::barrier_bytes + Tiles::barrier_bytes;
   static constexpr unsigned work_place = landed + 8, shared_bytes = work_place + 4;
   using Sum = float[parts][1][part_tiles][4];
   /// Whether registers hold the next tile's scores beside the operands of this one's sums.
@@ -45,28 +47,37 @@ struct HopperGradient {
   Map own_first, own_second, streamed_first, streamed_second, d_first, d_second;
   WorkOrder order;
   unsigned* counter;  ///< see WorkSource
+  Sums sums = {};     ///< where all gradients are made
 
   template <class Block>
   ATTN_FUNCTION void operator()(Block const& block) const {
     if (block.thread() == 0) {
-      own_pipeline().init(block, 1, TileShape::consumers);
+      own_pipeline().init(block, 1, TileShape::consumers + Sums::readers);
+      if constexpr (Rows::makes_all) Sums::init(block, sums_place());
       tile_pipeline().init(block, Rows::streams_facts ? 1 + 32 : 1, 4 * TileShape::consumers);
       block.init_barrier(landed, 1);
       block.publish_barriers();
     }
     block.barrier();
-    if (int const group = block.group(); group == TileShape::consumers) {
+    if (int const group = block.group(); group == Shape::warps / 4 - 1) {
       block.template give_registers<Shape::producer_registers>();
-      if (block.thread() % warpgroup < 32) produce(block);
-    } else {
-      block.template take_registers<Shape::consumer_registers>();
-      unsigned use = 0, own_use = 0;
-      for (;; ++own_use) {
-        own_pipeline().wait_full(block, own_use);
-        int const w = block.of_first_lane(block.template read<int>(work_place));
-        if (w >= order.size()) break;
-        use = consume(block, Work(*this, w), group, own_use, use);
+      int const thread = block.thread() % warpgroup;
+      if (thread < 32) produce(block);
+      if constexpr (Rows::makes_all) {
+        if (thread / 32 == 1) give_turns(block);
       }
+    } else if (group < TileShape::consumers) {
+      block.template take_registers<Shape::consumer_registers>();
+      for_works(block, [&](Work const& work, unsigned own_use, unsigned use) {
+        return consume(block, work, group, own_use, use);
+      });
+    } else if constexpr (Rows::makes_all) {
+      block.template give_registers<Shape::adder_registers>();
+      for_works(block, [&](Work const& work, unsigned own_use, unsigned use) {
+        Sums::take_keys(block, sums_place(), group, rows_of_group(own_use, 0, 0));
+        if (block.thread() % warpgroup == 0) block.arrive(own_pipeline().empty(own_use));
+        return sums.add(block, sums_place(), group, rows, work, use);
+      });
     }
   }
 
@@ -76,7 +87,11 @@ struct HopperGradient {
   ATTN_FUNCTION int own_rows() const { return int(own_tensor().extent(2)); }
   static ATTN_FUNCTION constexpr Own own_pipeline() { return {0, barriers}; }
   static ATTN_FUNCTION constexpr Tiles tile_pipeline() {
-    return {Own::all_bytes, barriers + unsigned(Own::barrier_bytes)};
+    return {unsigned(Own::all_bytes + Sums::all_bytes),
+            barriers + unsigned(Own::barrier_bytes) + unsigned(Sums::barrier_bytes)};
+  }
+  static ATTN_FUNCTION constexpr auto sums_place() {
+    return typename Sums::Place{unsigned(Own::all_bytes), barriers + unsigned(Own::barrier_bytes)};
   }
 
   /// A tile of own rows of a head. Causal masks make late queries and early keys dear: start with them.
@@ -89,6 +104,28 @@ struct HopperGradient {
           first((Rows::of_queries ? tiles_of(g.own_rows(), own) - 1 - at.tile : at.tile) * own),
           count(g.own_rows() - first < own ? g.own_rows() - first : own) {}
   };
+
+  /// Calls run(work, number of its use of own places, of the first use of those of tiles) for each work of the block,
+  /// by threads of a warp at least; it returns the number of the next use of those of tiles.
+  template <class Block, class Run>
+  ATTN_FUNCTION void for_works(Block const& block, Run const& run) const {
+    unsigned use = 0;
+    for (unsigned own_use = 0;; ++own_use) {
+      own_pipeline().wait_full(block, own_use);
+      int const w = block.of_first_lane(block.template read<int>(work_place));
+      if (w >= order.size()) return;
+      use = run(Work(*this, w), own_use, use);
+    }
+  }
+
+  template <class Block>
+  ATTN_FUNCTION void give_turns(Block const& block) const {
+    for_works(block, [&](Work const& work, unsigned own_use, unsigned use) {
+      block.warp_barrier();  // all lanes know the work
+      if (block.thread() % 32 == 0) block.arrive(own_pipeline().empty(own_use));
+      return sums.give_turns(block, sums_place(), rows, work, use);
+    });
+  }
 
   /// The 64 own rows of a warpgroup in the first or second tile of their place.
   static ATTN_FUNCTION Panels<64, columns> rows_of_group(unsigned use, int which, int group) {
@@ -107,7 +144,7 @@ struct HopperGradient {
     Own const own_stages = own_pipeline();
     Tiles const tiles = tile_pipeline();
     unsigned use = 0, own_use = 0, cuts = 0;
-    WorkSource source(block, order, counter);
+    WorkSource<Rows::makes_all> source(block, order, counter);
     for (;; ++own_use, source.take_next(block)) {
       own_stages.wait_empty(block, own_use);
       if (issues) block.write(work_place, source.work());
@@ -153,7 +190,8 @@ struct HopperGradient {
   /// By the lanes of a warp: starts to copy the facts of queries, each of which arrives when its words do.
   template <class Block>
   ATTN_FUNCTION void load_facts(Block const& block, int batch, Streamed const& tile, unsigned use) const {
-    for (int row = block.thread() % 32; row < streamed; row += 32) {
+    ATTN_ROLLED  // the warp that copies has few registers
+        for (int row = block.thread() % 32; row < streamed; row += 32) {
       bool const is_there = row < tile.count;
       ATTN_UNROLL
       for (int word = 0; word < Rows::fact_words; word += Rows::piece_words) {
@@ -237,6 +275,13 @@ struct HopperGradient {
       rows.take_gradients(block, pair, is_cut, facts_of(i), own_facts, s, y, d_parameters);
       for (int p = 0; p < Rows::n_parameters; ++p) block.settle(d_parameters[p]);
     };
+    auto const settle_operands = [&] {
+      ATTN_UNROLL
+      for (int i = 0; i < streamed / 4; ++i) {
+        if constexpr (has_first) block.settle(left1[i / 4].bits[i % 4]);
+        if constexpr (has_second) block.settle(left2[i / 4].bits[i % 4]);
+      }
+    };
     Streamed tile = rows.begin(work.at, work.first, work.count);
     auto const is_seen = [&] {
       return tile.count > 0 && typename Rows::template Pair<64>(rows.x, work.at, first, tile).any(rows.x.mask);
@@ -245,6 +290,7 @@ struct HopperGradient {
     while (tile.count > 0) {
       tiles.wait_full(block, use);
       if (!is_seen()) {
+        if constexpr (Rows::makes_all) Sums::put_nothing(block, sums_place(), use);
         release(use++);
         tile = rows.next(tile, work.at, work.first, work.count);
         continue;
@@ -261,6 +307,8 @@ struct HopperGradient {
         }
         if constexpr (has_first) take_operand<F>(left1, y[0]);
         if constexpr (has_second) take_operand<F>(left2, s[0]);
+        settle_operands();
+        if constexpr (Rows::makes_all) Sums::put(block, sums_place(), left1, use);
         before = use++;
         tile = rows.next(tile, work.at, work.first, work.count);
         if (!overlaps || !is_seen()) {
@@ -274,7 +322,8 @@ struct HopperGradient {
         start_sums_of(before);
       }
     }
-    store(block, work, group, own_use, sum1, sum2);
+    if constexpr (Rows::makes_all) block.wait(sums_place().taken(), own_use % 2);
+    store(block, work, block.group(), own_use, sum1, sum2);  // one register less until here
     if constexpr (Rows::n_parameters > 0) add_parts(block, work.at, first + 16 * warp, d_parameters);
     return use;
   }

@@ -1,5 +1,5 @@
 /// HopperBlock: what kernels for Hopper ask of the hardware beyond CudaBlock: copies by TMA, barriers that count
-/// arrivals and bytes, and products of warpgroups. Requires sm_90a.
+/// arrivals and bytes, products of warpgroups, and sums that blocks add to in turn. Requires sm_90a.
 ///
 /// ATTN_CUDA_HOPPER switches these kernels on. They want -gencode=arch=compute_90a,code=sm_90a in place of -arch=sm_90:
 /// code for sm_90 alone has none of these instructions. Names are those of "Parallel Thread Execution ISA".
@@ -48,11 +48,12 @@ inline constexpr int warpgroup = 128;
   ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59," \
   "%60,%61,%62,%63"
 #define ATTN_WGMMA(n, type) "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32." type "." type " {" ATTN_PLACES_##n "}, "
-#define ATTN_BY_ROWS(n, type, p0, p1, p2)                                                                     \
-  asm volatile("{.reg .pred keep; setp.ne.b32 keep, %" #p2 ", 0; " ATTN_WGMMA(n, type) "%" #p0 ", %" #p1      \
-                                                                                       ", keep, 1, 1, 0, 0;}" \
-               : ATTN_SUM_##n                                                                                 \
+#define ATTN_OF_MEMORY(n, type, transposed, p0, p1, p2)                                                         \
+  asm volatile("{.reg .pred keep; setp.ne.b32 keep, %" #p2                                                      \
+               ", 0; " ATTN_WGMMA(n, type) "%" #p0 ", %" #p1 ", keep, 1, 1, " #transposed ", " #transposed ";}" \
+               : ATTN_SUM_##n                                                                                   \
                : "l"(a), "l"(b), "r"(int(keep)));
+#define ATTN_BY_ROWS(n, type, p0, p1, p2) ATTN_OF_MEMORY(n, type, 0, p0, p1, p2)
 #define ATTN_BY_COLUMNS(n, type, p0, p1, p2, p3, p4)                                                                \
   asm volatile("{.reg .pred keep; setp.ne.b32 keep, 1, 0; " ATTN_WGMMA(n, type) "{%" #p0 ",%" #p1 ",%" #p2 ",%" #p3 \
                                                                                 "}, %" #p4 ", keep, 1, 1, 1;}"      \
@@ -83,6 +84,7 @@ class HopperBlock : public CudaBlock<warps> {
   }
   /// x is computed before products that follow: who reads registers that a product writes to stops all of them.
   ATTN_FUNCTION void settle(float& x) const { ATTN_HOPPER(asm volatile("" : "+f"(x)::"memory");) }
+  ATTN_FUNCTION void settle(std::uint32_t& x) const { ATTN_HOPPER(asm volatile("" : "+r"(x)::"memory");) }
   /// x of the first lane of the warp, which the compiler then knows to be the same in all.
   ATTN_FUNCTION int of_first_lane(int x) const {
     ATTN_HOPPER(return __shfl_sync(0xffffffffu, x, 0);)
@@ -206,6 +208,47 @@ class HopperBlock : public CudaBlock<warps> {
       ATTN_HOPPER(ATTN_BY_COLUMNS(128, "f16", 64, 65, 66, 67, 68))
     }
   }
+  /// sum (64, 64) = a^T b, plus its earlier value where `keep`, with a (16, 64) and b (16, 64) as descriptors say.
+  template <Format F>
+  ATTN_FUNCTION void multiply_transposed(float (&sum)[8][4], std::uint64_t a, std::uint64_t b, bool keep) const {
+    static_assert(is_narrow<F>);
+    if constexpr (F == Format::bf16) {
+      ATTN_HOPPER(ATTN_OF_MEMORY(64, "bf16", 1, 32, 33, 34))
+    } else {
+      ATTN_HOPPER(ATTN_OF_MEMORY(64, "f16", 1, 32, 33, 34))
+    }
+  }
+
+  // Sums in memory that blocks share, four numbers at a time. Whoever touches one has heard of those who did before.
+
+  ATTN_FUNCTION void write_four(float* to, float const (&x)[4]) const {
+    ATTN_HOPPER(
+        asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to), "f"(x[0]), "f"(x[1]), "f"(x[2]), "f"(x[3])
+                     : "memory");)
+  }
+  /// Memory adds; this thread does not wait.
+  ATTN_FUNCTION void add_four(float* to, float const (&x)[4]) const {
+    ATTN_HOPPER(asm volatile("red.relaxed.gpu.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to), "f"(x[0]),
+                             "f"(x[1]), "f"(x[2]), "f"(x[3])
+                             : "memory");)
+  }
+  ATTN_FUNCTION void read_four(float const* from, float (&x)[4]) const {
+    ATTN_HOPPER(asm volatile("ld.global.v4.f32 {%0, %1, %2, %3}, [%4];"
+                             : "=f"(x[0]), "=f"(x[1]), "=f"(x[2]), "=f"(x[3])
+                             : "l"(from)
+                             : "memory");)
+  }
+  /// Tells other blocks a number, and with it all that this thread knows to be done.
+  ATTN_FUNCTION void tell(unsigned* number, unsigned value) const {
+    ATTN_HOPPER(asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(number), "r"(value) : "memory");)
+  }
+  /// Waits until another block has told at least `value`.
+  ATTN_FUNCTION void hear(unsigned const* number, unsigned value) const {
+    [[maybe_unused]] unsigned told = value;
+    ATTN_HOPPER(do {
+      asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(told) : "l"(number) : "memory");
+    } while (told < value);)
+  }
 
  private:
   ATTN_FUNCTION std::uint64_t* barrier_at(unsigned at) const {
@@ -223,6 +266,7 @@ class HopperBlock : public CudaBlock<warps> {
 #undef ATTN_PLACES_64
 #undef ATTN_PLACES_128
 #undef ATTN_WGMMA
+#undef ATTN_OF_MEMORY
 #undef ATTN_BY_ROWS
 #undef ATTN_BY_COLUMNS
 

@@ -120,7 +120,7 @@ struct HopperForward {
     Queries const queries = query_pipeline();
     Tiles const tiles = tile_pipeline();
     unsigned use = 0, query_use = 0, cuts = 0;
-    WorkSource source(block, order, counter);
+    WorkSource<> source(block, order, counter);
     for (;; ++query_use, source.take_next(block)) {
       queries.wait_empty(block, query_use);
       if (issues) block.write(work_place(query_use), source.work());

@@ -3,6 +3,7 @@
 
 #include "attn/attention/detail/cuda/launch.hpp"
 #include "attn/attention/detail/hopper/backward.hpp"
+#include "attn/attention/detail/hopper/backward_launches.hpp"
 
 #include <algorithm>
 #include <map>
@@ -27,6 +28,10 @@ inline constexpr bool has_hopper_kernel = is_narrow<F>;
 /// zeros cost products alone, and these kernels are limited by what else they issue.
 template <int width>
 inline constexpr int hopper_width = width < 32 ? 32 : width;
+/// One launch for all gradients wants registers for a third sum, and narrower heads are limited by what else is issued.
+/// Where it made gradients of the activation's parameters, too, ptxas would let no product overlap with anything.
+template <Format F, int width, class A>
+inline constexpr bool has_one_pass = has_hopper_kernel<F> && (width == 64) && (parameter_count<A, float> == 0);
 
 /// Whether these kernels serve a call on a GPU that has their instructions. Up to 64 queries are better served by the
 /// small tiles of mma.sync.
@@ -102,29 +107,54 @@ __global__ void __launch_bounds__(Kernel::Shape::threads, 1) run_hopper_kernel(_
 #endif
 }
 
-/// How `rows` (B, H, N, .) are shared out to blocks in tiles of `own`, past which `streamed_rows` of heads of `width`
-/// pass.
+/// How `rows` (B, H, N, .) are shared out to blocks in tiles of `own`, past which `streamed_rows` of `row_bytes` pass.
 template <class Rows>
-WorkOrder work_order(Kokkos::Cuda const& exec, Rows const& rows, int own, Index streamed_rows, int width) {
+WorkOrder work_order(Kokkos::Cuda const& exec, Rows const& rows, int own, Index streamed_rows, int row_bytes) {
   Index const heads = rows.extent(0) * rows.extent(1), tiles = tiles_of(rows.extent(2), own);
   check_blocks(heads * tiles);
-  return {heads, tiles, 2 * streamed_rows * width * 2, exec.cuda_device_prop().l2CacheSize};
+  return {heads, tiles, streamed_rows * row_bytes, exec.cuda_device_prop().l2CacheSize};
 }
 
-/// What the blocks of a kernel count works by (WorkSource); streams have their own, made at first use and freed when
-/// Kokkos ends. None for a graph that is being recorded. Host code of one thread.
+/// A T that each stream has of its own, made at first use and freed when Kokkos ends. Host code of one thread.
+template <class T>
+T& of_stream(Kokkos::Cuda const& exec) {
+  static std::map<std::pair<int, cudaStream_t>, T> all;
+  if (all.empty()) Kokkos::push_finalize_hook([] { all.clear(); });
+  return all[{exec.cuda_device(), exec.cuda_stream()}];
+}
+/// Whether a graph is being recorded, whose replays may run beside the stream and must not share what that has.
+inline bool is_recorded(Kokkos::Cuda const& exec) {
+  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+  bool const knows = cudaStreamIsCapturing(exec.cuda_stream(), &capture) == cudaSuccess;
+  if (!knows) (void)cudaGetLastError();
+  return !knows || capture != cudaStreamCaptureStatusNone;
+}
+
+/// What the blocks of a kernel count works by (WorkSource). None for a graph.
 inline unsigned* work_counter(Kokkos::Cuda const& exec) {
   using Counter = Kokkos::View<unsigned[2], Kokkos::CudaSpace>;
-  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
-  if (cudaStreamIsCapturing(exec.cuda_stream(), &capture) != cudaSuccess || capture != cudaStreamCaptureStatusNone) {
-    (void)cudaGetLastError();
-    return nullptr;
-  }
-  static std::map<std::pair<int, cudaStream_t>, Counter> counters;
-  if (counters.empty()) Kokkos::push_finalize_hook([] { counters.clear(); });
-  Counter& counter = counters[{exec.cuda_device(), exec.cuda_stream()}];
+  if (is_recorded(exec)) return nullptr;
+  auto& counter = of_stream<Counter>(exec);
   if (counter.data() == nullptr) counter = Counter("attn::attention::works");
   return counter.data();
+}
+
+/// What blocks add gradients of queries to (QuerySums), as much as the largest call of a stream wants.
+struct QuerySumsMemory {
+  Kokkos::View<float*, Kokkos::CudaSpace> sums;
+  Kokkos::View<unsigned*, Kokkos::CudaSpace> counts;
+};
+inline QuerySumsMemory const& query_sums_memory(Kokkos::Cuda const& exec, std::size_t n) {
+  auto& memory = of_stream<QuerySumsMemory>(exec);
+  if (memory.counts.extent(0) < n) {
+    exec.fence("attn::attention::query_sums");  // nobody uses what there is
+    memory = {};
+    memory.sums = Kokkos::View<float*, Kokkos::CudaSpace>(
+        Kokkos::view_alloc(Kokkos::WithoutInitializing, "attn::attention::query_sums"),
+        n * BackwardSizes::tile_bytes / sizeof(float));
+    memory.counts = Kokkos::View<unsigned*, Kokkos::CudaSpace>("attn::attention::query_counts", n);
+  }
+  return memory;
 }
 
 /// Asynchronous on `exec`.
@@ -150,43 +180,67 @@ void forward_on_hopper(Kokkos::Cuda const& exec, A const& a, Q const& q, K const
         mask,
         {int(q.extent(0)), int(q.extent(1)), int(k.extent(1)), int(q.extent(2)), int(k.extent(2))},
         score_scale,
-        work_order(exec, q, TileShape::own, k.extent(2), width),
+        work_order(exec, q, TileShape::own, k.extent(2), 4 * width),
         work_counter(exec),
         dropout};
     launch_on_hopper(exec, kernel);
   });
 }
 
-/// Of how many queries a part of the gradients of parameters is.
+/// Of how many own rows a part of the gradients of parameters is.
 inline constexpr int hopper_part = 16;
 
-/// See `attention_backward`, for tensors that `serves_hopper` is true for. Parts are not added up.
+/// See `attention_backward`, for tensors that `serves_hopper` is true for. Returns how many parts of each head are to
+/// be added up.
 template <Format F, int width, class Inputs, class DQ, class DK, class DV>
-void backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, float* row_facts, float* parts, DQ const& d_q,
-                        DK const& d_k, DV const& d_v) {
+int backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, float* row_facts, float* parts, DQ const& d_q,
+                       DK const& d_k, DV const& d_v) {
   auto const own = [](auto const& rows) { return tensor_map<width>(rows, 64); };
   auto const streamed = [](auto const& rows) {
     return tensor_map<width>(rows, HopperBackwardTileShape<width, 2>::streamed);
   };
+  Index const rows_of_keys = x.q.extent(2) * (x.q.extent(1) / x.k.extent(1));
+  if constexpr (has_one_pass<F, width, decltype(x.a)>) {
+    constexpr bool needs_facts = RowActivation<decltype(x.a), float>;
+    BackwardSizes const sizes{x.q.extent(0),
+                              x.q.extent(1),
+                              x.k.extent(1),
+                              x.q.extent(2),
+                              x.k.extent(2),
+                              needs_facts,
+                              exec.cuda_device_prop().multiProcessorCount};
+    if (!is_recorded(exec) && takes_one_launch(sizes, 64 * hopper_consumers(width, x.q.extent(2)))) {
+      if constexpr (needs_facts) launch(exec, RowFactsOfQueries<Inputs>{{x, row_facts, nullptr}});
+      QuerySumsMemory const& memory = query_sums_memory(exec, std::size_t(sizes.sums()));
+      using TileShape = HopperBackwardTileShape<width, 2, HopperOnePassThreads>;
+      HopperGradient<F, width, TileShape, Part::all, Inputs, CUtensorMap> const kernel{
+          {x, row_facts, nullptr},
+          own(x.k),
+          own(x.v),
+          streamed(x.q),
+          streamed(x.d_out),
+          own(d_k),
+          own(d_v),
+          work_order(exec, x.k, TileShape::own, rows_of_keys, 8 * width),
+          work_counter(exec),
+          {streamed(d_q), memory.sums.data(), memory.counts.data()}};
+      launch_on_hopper(exec, kernel);
+      return 0;
+    }
+  }
   with_consumers<width>(x.q.extent(2), [&](auto consumers) {
     using TileShape = HopperBackwardTileShape<width, consumers()>;
     HopperGradient<F, width, TileShape, Part::queries, Inputs, CUtensorMap> const kernel{
         {x, row_facts, parts}, own(x.q), own(x.d_out), streamed(x.k),
-        streamed(x.v),         own(d_q), {},           work_order(exec, x.q, TileShape::own, x.k.extent(2), width),
+        streamed(x.v),         own(d_q), {},           work_order(exec, x.q, TileShape::own, x.k.extent(2), 4 * width),
         work_counter(exec)};
     launch_on_hopper(exec, kernel);
   });
   auto const of_keys = [&](auto part) {
     using TileShape = HopperBackwardTileShape<width, 2>;
     HopperGradient<F, width, TileShape, part(), Inputs, CUtensorMap> const kernel{
-        {x, row_facts, nullptr},
-        own(x.k),
-        own(x.v),
-        streamed(x.q),
-        streamed(x.d_out),
-        own(d_k),
-        own(d_v),
-        work_order(exec, x.k, TileShape::own, x.q.extent(2) * (x.q.extent(1) / x.k.extent(1)), width),
+        {x, row_facts, nullptr}, own(x.k), own(x.v), streamed(x.q),
+        streamed(x.d_out),       own(d_k), own(d_v), work_order(exec, x.k, TileShape::own, rows_of_keys, 4 * width),
         work_counter(exec)};
     launch_on_hopper(exec, kernel);
   };
@@ -196,6 +250,7 @@ void backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, float* row_fa
     of_keys(PartConstant<Part::keys>());
     of_keys(PartConstant<Part::values>());
   }
+  return tiles_of(x.q.extent(2), hopper_part);
 }
 
 #endif

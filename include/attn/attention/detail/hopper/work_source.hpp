@@ -11,12 +11,19 @@
 namespace attn::detail::cuda {
 
 /// What the warp that copies knows of it. `counter`: works taken beyond the first of each block, and blocks that are
-/// done; or null.
+/// done; or null. Where works wait for others of lower numbers, blocks count their first, too (`counts_all`): all lower
+/// ones were begun then by blocks that run, so that none waits for ever.
+template <bool counts_all = false>
 class WorkSource {
  public:
   template <class Block>
   ATTN_FUNCTION WorkSource(Block const& block, WorkOrder const& order, unsigned* counter)
-      : size_(order.size()), work_(int(block.index())), counter_(counter) {}
+      : size_(order.size()), work_(int(block.index())), counter_(counter) {
+    if constexpr (counts_all) {
+      ask(block);
+      take_next(block);
+    }
+  }
 
   /// The work of this round, the same in all lanes; none where `is_over()`.
   ATTN_FUNCTION int work() const { return work_; }
@@ -25,10 +32,10 @@ class WorkSource {
   /// Asks for the next; the answer takes a while, and `take_next` waits for it.
   template <class Block>
   ATTN_FUNCTION void ask(Block const& block) {
-    if (counter_ == nullptr) {
+    if (!counts_all && counter_ == nullptr) {
       next_ = WorkOrder::work(block, ++round_);
     } else if (block.thread() % 32 == 0) {
-      next_ = int(block.blocks()) + int(block.count(counter_));
+      next_ = (counts_all ? 0 : int(block.blocks())) + int(block.count(counter_));
     }
   }
   template <class Block>
@@ -39,7 +46,7 @@ class WorkSource {
   /// After the last.
   template <class Block>
   ATTN_FUNCTION void finish(Block const& block) const {
-    if (counter_ == nullptr || block.thread() % 32 != 0) return;
+    if ((!counts_all && counter_ == nullptr) || block.thread() % 32 != 0) return;
     if (block.count(counter_ + 1) + 1 == unsigned(block.blocks())) counter_[0] = counter_[1] = 0;
   }
 
