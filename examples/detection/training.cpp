@@ -182,6 +182,9 @@ int train(Settings& s, io::SettingList& list) {
     take_description(attn::train::checkpoint_path(s.out), attn::train::read_run_description(s.out, program_name), s,
                      list);
   }
+  if (!s.weights.empty()) {
+    take_description(s.weights, attn::train::read_description(s.weights, program_name), s, list);
+  }
   io::OutputDirectory const out(s.out);
   Pictures const train = load(s, true), val = load(s, false);
   s.model.classes = int(train.coco->categories.size());

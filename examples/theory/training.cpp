@@ -195,7 +195,7 @@ vision::Settings settings_of(TrainingOptions const& o, vision::ActivationChoice 
 }
 
 vision::ActivationChoice no_attention() {
-  return {.activation = "poly", .power = 1, .scale = "fixed", .factor = 1e-30};
+  return {.activation = "poly", .power = 1, .scale = "fixed", .factor = 1e-12};
 }
 
 Runs::Runs(Lab const& lab, attn::data::Split const& data) : lab_(lab), data_(data), images_(vision::in_memory(data)) {

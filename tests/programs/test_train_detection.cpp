@@ -143,6 +143,13 @@ TEST_F(TrainDetection, TrainsJudgesAndLooksAtPictures) {
   EXPECT_TRUE(text_of(folder / "seen/predictions.json") == text_of(out / "detections.json"));
   EXPECT_TRUE(std::filesystem::exists(folder / "seen/pictures/000000000003.jpg"));
 
+  // Training goes on from weights that say which model they are of.
+  Exit const more = detect({"--data", (folder / "data").string(), "--weights", weights, "--sides", "64",
+                            "--most-long-side", "96", "--crops", "0", "--batch", "2", "--accumulate", "1", "--epochs",
+                            "1", "--out", (folder / "more").string()});
+  ASSERT_EQ(more.code, 0) << more.err;
+  EXPECT_EQ(io::Json::parse(text_of(folder / "more/results.json"))["width"], 16);
+
   // One that cannot be read is named, and the others are looked at.
   programs::write(folder / "data/val2017/000000000002.jpg", "no picture");
   Exit const most = detect(
