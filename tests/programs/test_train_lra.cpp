@@ -193,6 +193,11 @@ TEST_F(TrainLra, ResumptionContinuesToTheSameBits) {
       {"--steps", "16", "--eval-every", "8", "--attention", "full", "--precision", "fp16", "--loss-scale", "1048576"});
 }
 
+TEST_F(TrainLra, DroppedWeightsOfAttention_AreTheSameAfterResumption) {
+  expect_resumed({"--steps", "6", "--eval-every", "3", "--attention", "full", "--attention-dropout", "0.2"});
+  expect_refused({"--attention-dropout", "0.1"}, {"--attention-dropout: give --attention full with it"});
+}
+
 TEST_F(TrainLra, ACheckpointThatWasDamagedIsRefused) {
   ASSERT_EQ(run({}).code, 0);
   flip_a_bit(folder / "run/checkpoint.safetensors");
