@@ -1,14 +1,13 @@
 // Biases of scores: every kernel against the textbook, and the textbook against finite differences.
 #include "attn/attention/attention.hpp"
 #include "attn/attention/norms.hpp"
-#include "attn/testing/gradcheck.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <sstream>
 
-#include "attention/cases.hpp"
+#include "attention/differences.hpp"
 
 namespace {
 
@@ -29,25 +28,10 @@ auto run_biased(auto const& in, auto const& make_activation, auto const& make_ma
 }
 
 TEST(Bias, GradientsAreThoseOfFiniteDifferences) {
-  Shape const s{.batch = 4, .heads = 2, .kv_heads = 1, .queries = 3, .keys = 4, .biases = 2, .bias_heads = 2};
-  auto const expect_differences = [&](auto const& make_activation, auto const& make_mask) {
-    auto const in = biased_inputs<double>(s);
-    auto const result = run_biased<Reference>(in, make_activation, make_mask);
-    auto const check = [&](char const* name, auto member, std::vector<double> const& gradient) {
-      auto const loss = [&](std::size_t i, double shift) {
-        auto moved = in;
-        (moved.*member)[i] += shift;
-        return inner(in.d_out, run_biased<Reference>(moved, make_activation, make_mask).out);
-      };
-      auto const verdict = attn::testing::gradcheck(loss, gradient, {.tolerance = 1e-8, .at_most = 1000});
-      EXPECT_TRUE(verdict) << name << ": " << verdict.message();
-    };
-    check("d_bias", &Inputs<double>::bias, result.d_bias);
-    check("d_q", &Inputs<double>::q, result.d_q);
-    check("d_k", &Inputs<double>::k, result.d_k);
-  };
-  expect_differences(plain(attn::Softmax{}), full());
-  expect_differences(plain(attn::Poly<3>{}), causal(1));
+  auto const in = biased_inputs<double>(
+      {.batch = 4, .heads = 2, .kv_heads = 1, .queries = 3, .keys = 4, .biases = 2, .bias_heads = 2});
+  expect_differences(in, [](auto const& x) { return run_biased<Reference>(x, plain(attn::Softmax{}), full()); });
+  expect_differences(in, [](auto const& x) { return run_biased<Reference>(x, plain(attn::Poly<3>{}), causal(1)); });
 }
 
 template <class Case>

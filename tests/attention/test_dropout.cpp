@@ -2,14 +2,13 @@
 // against the textbook.
 #include "attn/attention/any_activation.hpp"
 #include "attn/attention/attention.hpp"
-#include "attn/testing/gradcheck.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <sstream>
 
-#include "attention/cases.hpp"
+#include "attention/differences.hpp"
 
 namespace {
 
@@ -28,25 +27,9 @@ Outputs<T> run_dropped(Inputs<T> const& in, auto const& make_activation, auto co
 }
 
 TEST(Dropout, GradientsAreThoseOfFiniteDifferences) {
-  Shape const s{.batch = 1, .heads = 2, .kv_heads = 1, .queries = 3, .keys = 9};
-  auto const in = random_inputs<double>(s);
-  auto const expect_differences = [&](auto const& make_activation, auto const& make_mask) {
-    auto const result = run_dropped<Reference>(in, make_activation, make_mask);
-    auto const check = [&](char const* name, auto member, std::vector<double> const& gradient) {
-      auto const loss = [&](std::size_t i, double shift) {
-        auto moved = in;
-        (moved.*member)[i] += shift;
-        return inner(in.d_out, run_dropped<Reference>(moved, make_activation, make_mask).out);
-      };
-      auto const verdict = attn::testing::gradcheck(loss, gradient, {.tolerance = 1e-8, .at_most = 1000});
-      EXPECT_TRUE(verdict) << name << ": " << verdict.message();
-    };
-    check("d_q", &Inputs<double>::q, result.d_q);
-    check("d_k", &Inputs<double>::k, result.d_k);
-    check("d_v", &Inputs<double>::v, result.d_v);
-  };
-  expect_differences(plain(attn::Softmax{}), full());
-  expect_differences(dynamic_poly<3>({0.25}), causal(5));
+  auto const in = random_inputs<double>({.batch = 1, .heads = 2, .kv_heads = 1, .queries = 3, .keys = 9});
+  expect_differences(in, [](auto const& x) { return run_dropped<Reference>(x, plain(attn::Softmax{}), full()); });
+  expect_differences(in, [](auto const& x) { return run_dropped<Reference>(x, dynamic_poly<3>({0.25}), causal(5)); });
 }
 
 TEST(Dropout, LeavesTheGradientOfAScaleWhatTheOutputSays) {

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "attention/cases.hpp"
+#include "attention/differences.hpp"
 
 namespace {
 
@@ -65,20 +65,8 @@ class Gradients : public ::testing::Test {
   /// The loss is <d_out, out>; shapes are small, for every number is tried.
   template <class MakeActivation, class MakeMask>
   static void expect_differences(Shape const& s, MakeActivation const& make_activation, MakeMask const& make_mask) {
-    auto const in = random_inputs<double>(s);
-    auto const result = run<Kernel>(in, make_activation, make_mask);
-    auto const check = [&](char const* name, auto member, std::vector<double> const& gradient) {
-      auto const loss = [&](std::size_t i, double shift) {
-        auto moved = in;
-        (moved.*member)[i] += shift;
-        return inner(in.d_out, run<Kernel>(moved, make_activation, make_mask).out);
-      };
-      Verdict const verdict = gradcheck(loss, gradient, {.tolerance = 1e-8, .at_most = 1000});
-      EXPECT_TRUE(verdict) << name << ": " << verdict.message();
-    };
-    check("d_q", &Inputs<double>::q, result.d_q);
-    check("d_k", &Inputs<double>::k, result.d_k);
-    check("d_v", &Inputs<double>::v, result.d_v);
+    attn_test::expect_differences(random_inputs<double>(s),
+                                  [&](auto const& in) { return run<Kernel>(in, make_activation, make_mask); });
   }
 
   template <template <class> class A>
