@@ -1,5 +1,5 @@
 /// On a GPU: kernels on tensor cores, Hopper's or all generations', against the portable ones in fp64, over masks,
-/// layouts and widths; each call's kernel by name, and its bits a second time.
+/// layouts and widths, and of few queries; each call's kernel by name, and its bits a second time.
 #pragma once
 
 #include "attn/activation/activation.hpp"
@@ -119,6 +119,7 @@ struct Wide {
 
 struct Shape {
   Index batch, heads, key_heads, tokens, width;
+  Index queries = tokens;
 };
 
 /// A bias that every other sequence shares, and its gradient.
@@ -155,7 +156,7 @@ class Call {
   /// `serving`: what the kernel's name contains. Rows of sequence 1 behind `padded`, if it is not zero, are NaN.
   void expect_right(std::string const& serving, double tolerance, Index padded = 0) {
     Shape const& s = shape_;
-    attn::Extents<4> const queries = {s.batch, s.heads, s.tokens, s.width},
+    attn::Extents<4> const queries = {s.batch, s.heads, s.queries, s.width},
                            keys = {s.batch, s.key_heads, s.tokens, s.width};
     Numbers<X> q(queries, layout_, 1), k(keys, layout_, 2), v(keys, layout_, 3), d_out(queries, layout_, 4);
     if (padded > 0) {
@@ -291,6 +292,12 @@ void expect_right(double tolerance, MakeActivation const& activation) {
   }
   Index const width = 64;
   if (!attn::detail::cuda::has_width(width)) return;
+  for (Index const queries : {1, 5}) {  // of few heads
+    SCOPED_TRACE("keys go to many blocks");
+    AnyMask const last{{all, 0, 20000 - int(queries)}, all, nullptr};
+    Call<X, Products, MakeActivation>({1, 8, 2, 20000, width, queries}, Layout::dense, last, activation)
+        .expect_right("keys in parts", tolerance);
+  }
   Index const heads = std::max(1, 3 * properties.multiProcessorCount / 10);  // of ten tiles of 192 rows
   for (AnyMask const& mask : {full, causal}) {
     for_launches(hopper, [&] {

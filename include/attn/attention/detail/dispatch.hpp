@@ -107,10 +107,11 @@ Choice choice_of([[maybe_unused]] Exec const& exec, [[maybe_unused]] A const& a,
 #if defined(KOKKOS_ENABLE_CUDA)
     if constexpr (uses_tensor_cores(by_types)) {
       constexpr cuda::Format F = cuda::format_for<typename O::Scalar, typename Options::Products>;
-      CallTraits const t = cuda::with_device_traits<F, pass>(types, exec, q, k, v, out, others...);
+      CallTraits const t = cuda::with_device_traits<F, pass, A, Options>(types, exec, q, k, v, out, others...);
       AttentionKernel const kernel = choose(pass, t);
       if (uses_tensor_cores(kernel)) {
-        return {kernel, cuda::region_of<F, pass>(kernel, std::max(q.extent(3), v.extent(3)))};
+        bool const in_parts = pass == Pass::forward && cuda::forward_plan_of<F, A, Options>(exec, q, k, v).parts > 1;
+        return {kernel, cuda::region_of<F, pass>(kernel, std::max(q.extent(3), v.extent(3)), in_parts)};
       }
     }
 #endif

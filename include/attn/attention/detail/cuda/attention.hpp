@@ -2,7 +2,7 @@
 #pragma once
 
 #include "attn/attention/detail/choose.hpp"
-#include "attn/attention/detail/cuda/launch.hpp"
+#include "attn/attention/detail/cuda/forward_plan.hpp"
 #include "attn/attention/detail/hopper/launch.hpp"
 #include "attn/attention/detail/team/attention.hpp"
 #include "attn/attention/saved.hpp"
@@ -34,9 +34,19 @@ inline constexpr unsigned most_shared_bytes = [] {
                    4 * (OfBias::own + OfBias::streamed) * row_bytes});
 }();
 
+/// How kernels by mma.sync would cut the forward pass of a call.
+template <Format F, class A, class Options, class Q, class K, class V>
+ForwardPlan forward_plan_of(Kokkos::Cuda const& exec, Q const& q, K const& k, V const& v) {
+  ForwardPlan plan;
+  with_width(std::max(q.extent(3), v.extent(3)), [&](auto width) {
+    plan = forward_plan<F, width(), A, Options>(exec.cuda_device_prop().multiProcessorCount, q, k, v);
+  });
+  return plan;
+}
+
 /// `types` with what sizes and the device say: of q, k, v and out, and in a backward pass of `others`, its other
 /// tensors. A kernel of a backward pass reads `out` as it lies, and so without TMA.
-template <Format F, Pass pass, class Q, class K, class V, class O, class... Others>
+template <Format F, Pass pass, class A, class Options, class Q, class K, class V, class O, class... Others>
 CallTraits with_device_traits(CallTraits types, Kokkos::Cuda const& exec, Q const& q, K const& k, V const& v,
                               [[maybe_unused]] O const& out, [[maybe_unused]] Others const&... others) {
   CallTraits t = types;
@@ -47,7 +57,10 @@ CallTraits with_device_traits(CallTraits types, Kokkos::Cuda const& exec, Q cons
     t.has_tensor_cores = types.has_tensor_cores && has_tensor_cores(exec, most_shared_bytes<F, w()>);
 #if defined(ATTN_CUDA_HOPPER)
     if constexpr (pass == Pass::forward) {
-      t.has_warpgroups = has_wgmma(exec) && serves_hopper<F>(q, k, v, out);
+      // Tiles for less than a quarter of the multiprocessors: many blocks are worth more than fast ones.
+      t.has_warpgroups =
+          has_wgmma(exec) && serves_hopper<F>(q, k, v, out) &&
+          forward_plan<F, w(), A, Options>(exec.cuda_device_prop().multiProcessorCount, q, k, v).parts < 4;
     } else {
       t.has_warpgroups = has_wgmma(exec) && serves_hopper<F>(q, k, v, others...);
     }
@@ -56,14 +69,15 @@ CallTraits with_device_traits(CallTraits types, Kokkos::Cuda const& exec, Q cons
   return t;
 }
 
-/// The name of the region of a kernel for rows of `columns`.
+/// The name of the region of a kernel for rows of `columns`, whose keys may go to several blocks.
 template <Format F, Pass pass>
-std::string const& region_of(AttentionKernel kernel, Index columns) {
+std::string const& region_of(AttentionKernel kernel, Index columns, bool in_parts) {
   std::string const* name = nullptr;
   with_width(columns, [&](auto w) {
-    static std::string const tiles = region_name(pass, cores_name("tensor cores", F, w())),
+    static std::string const cores = cores_name("tensor cores", F, w()), tiles = region_name(pass, cores),
+                             parts = region_name(pass, cores + ", keys in parts"),
                              warpgroups = region_name(pass, cores_name("Hopper's tensor cores", F, hopper_width<w()>));
-    name = kernel == AttentionKernel::hopper ? &warpgroups : &tiles;
+    name = kernel == AttentionKernel::hopper ? &warpgroups : (in_parts ? &parts : &tiles);
   });
   return *name;
 }
@@ -96,12 +110,35 @@ void forward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec, 
     }
 #endif
     bool const aligned = has_aligned_rows(q) && has_aligned_rows(k) && has_aligned_rows(v) && has_aligned_rows(out);
-    with_length(q.extent(2), k.extent(2), [&](auto length) {
-      using Kernel = Forward<F, width(), ForwardTileShape<F, width(), length()>, A, Input<Q>, Input<K>, Input<V>,
-                             Output<O>, decltype(options.mask), decltype(options.dropout), decltype(options.bias)>;
-      launch(exec, Kernel{a, q, k, v, out, saved_rows(saved), options.mask, score_scale, aligned, options.dropout,
-                          options.bias});
+    using Stats = StatsOf<A, float>;
+    ForwardPlan const plan = forward_plan<F, width(), A, Options>(exec.cuda_device_prop().multiProcessorCount, q, k, v);
+    int const joined = plan.joined_heads;
+    Index const rows = q.extent(0) * q.extent(1) * q.extent(2), columns = v.extent(3);
+    RowParts<Stats> parts;
+    if (plan.parts > 1) {
+      LaunchMemory<Kokkos::Cuda> const memory(exec, RowParts<Stats>::bytes(rows, columns, plan.parts));
+      parts = RowParts<Stats>::in(memory.data(), rows, columns, plan.parts);
+    }
+    with_length(plan.length, [&](auto length) {
+      auto const mask = [&] {
+        if constexpr (length() == Length::tiny) {
+          return join_heads_of_mask(options.mask, joined);
+        } else {
+          return options.mask;
+        }
+      }();
+      using Kernel =
+          Forward<F, width(), ForwardTileShape<F, width(), length()>, A, Input<Q>, Input<K>, Input<V>, Output<O>,
+                  std::remove_const_t<decltype(mask)>, decltype(options.dropout), decltype(options.bias)>;
+      launch(exec, Kernel{a, join_heads(Input<Q>(q), joined), k, v, join_heads(Output<O>(out), joined),
+                          saved_rows(saved), mask, score_scale, aligned, options.dropout, options.bias, joined, parts});
     });
+    if (plan.parts > 1) {
+      CombineParts<A, Output<O>, decltype(options.mask)> const combine{
+          a, out, saved_rows(saved), options.mask, int(k.extent(2)), parts};
+      attn::launch("attn::attention of parts (tensor cores)",
+                   Kokkos::RangePolicy<Kokkos::Cuda, Kokkos::IndexType<Index>>(exec, 0, combine.size()), combine);
+    }
   });
 }
 
@@ -142,7 +179,7 @@ void backward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec,
                          has_aligned_rows(d_q) && has_aligned_rows(d_k) && has_aligned_rows(d_v);
     auto const gradient = [&](auto part, Index own, Index streamed, auto const& first, auto const& second) {
       int own_rows = 0;
-      with_length(own, streamed, [&](auto length) {
+      with_length(length_of(own, streamed), [&](auto length) {
         using TileShape = BackwardTileShape<F, width(), part(), length()>;
         using Kernel = Gradient<F, width(), TileShape, part(), Inputs, Output<DQ>, Output<DV>>;
         launch(exec, Kernel{{inputs, row_facts, parts}, first, second, aligned});

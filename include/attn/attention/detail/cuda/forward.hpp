@@ -10,6 +10,7 @@
 
 #include "attn/attention/detail/cuda/bias.hpp"
 #include "attn/attention/detail/cuda/dropout.hpp"
+#include "attn/attention/detail/cuda/key_parts.hpp"
 #include "attn/attention/detail/cuda/products.hpp"
 #include "attn/attention/detail/team/forward.hpp"
 
@@ -193,7 +194,8 @@ ATTN_FUNCTION void scale_row(float (&sum)[n_tiles][4], int half, float factor) {
   }
 }
 
-/// A block computes `own` rows of out (B, H, N, E), E and D at most `width`. Statistics are saved as TeamForward does.
+/// A block computes `own` rows of out (B, H, N, E), E and D at most `width`, or a part of their keys, which
+/// CombineParts adds up. Statistics are saved as TeamForward does.
 template <Format F, int width, class TileShape, class A, class Q, class K, class V, class O, class M, class Dropout,
           class Bias>
 struct Forward {
@@ -217,25 +219,31 @@ struct Forward {
   bool aligned;  ///< all rows start at multiples of 16 bytes
   Dropout dropout;
   Bias bias;
+  int joined_heads = 1;        ///< whose queries are the rows of one (joined_heads.hpp), in tiles of 16
+  RowParts<Stats> parts = {};  ///< of the keys
 
-  ATTN_FUNCTION Index blocks() const { return q.extent(0) * q.extent(1) * tiles_of(q.extent(2), own); }
+  ATTN_FUNCTION Index blocks() const { return q.extent(0) * q.extent(1) * tiles_of(q.extent(2), own) * parts.count; }
 
   template <class Block>
   ATTN_FUNCTION void operator()(Block const& block) const {
     int const n = int(q.extent(2)), m = int(k.extent(2)), heads = int(q.extent(1)), tiles = tiles_of(n, own);
-    TeamPlace const at(int(block.index()), heads, tiles);
+    int const part = int(block.index()) % parts.count;
+    TeamPlace const at(int(block.index()) / parts.count, heads, tiles);
     int const key_head = at.head / (heads / int(k.extent(1)));
     int const first = (tiles - 1 - at.tile) * own;  // causal masks make late tiles dear: start with them
     int const count = n - first < own ? n - first : own;
-    Row const row{mask.length(at.batch, m), at.head};
-    auto const weigh = weights_of_products<F, Bias>(a, row, score_scale);
     auto const head_bias = bias_of_head(bias, at.batch, at.head);
     HeadDropout<float, Dropout> const drop(dropout, Index(at.batch) * heads + at.head);
     int const warp_row = block.thread() / 32 * 16 * m_tiles;
     Query const query{at.batch, first, n, m}, warp_query{at.batch, first + warp_row, n, m};
+    Row const rows[2] = {row_of(at, query_of(block, warp_query, 0)), row_of(at, query_of(block, warp_query, 1))};
+    using Weigh = decltype(weights_of_products<F, Bias>(a, rows[0], score_scale));
+    Weigh const weigh[2] = {weights_of_products<F, Bias>(a, rows[0], score_scale),
+                            weights_of_products<F, Bias>(a, rows[1], score_scale)};
     WarpKeys const keys(mask, warp_query, count - warp_row < 16 * m_tiles ? count - warp_row : 16 * m_tiles);
-    KeyRange all = hull(mask, query, count);
-    all.begin = first_of_tiles<Dropout>(all.begin);
+    KeyRange seen_keys = hull(mask, query, count);
+    seen_keys.begin = first_of_tiles<Dropout>(seen_keys.begin);
+    KeyRange const all = part_of(seen_keys, part, parts.count, streamed);
     WarpKeys const block_keys(mask, query, count);
 
     Tile const q_tile{0};
@@ -276,8 +284,8 @@ struct Forward {
           RowScores<n_tiles, Block> const scores{block, s[tile], half};
           Query const of_row = query_of(block, rows_of(warp_query, tile), half);
           add_bias(head_bias, scores, of_row.index, k0, score_scale);
-          float const factor = take_weights(a, weigh, row, mask, of_row, k0, all_visible,
-                                            remaining_scale<Bias>(score_scale), scores, stats[tile][half]);
+          float const factor = take_weights(a, weigh[which_row(half)], rows[which_row(half)], mask, of_row, k0,
+                                            all_visible, remaining_scale<Bias>(score_scale), scores, stats[tile][half]);
           drop_weights(drop, scores, of_row.index, k0);
           if constexpr (is_row) scale_row(sum[tile], half, factor);
         }
@@ -288,8 +296,20 @@ struct Forward {
     block.wait_for_copies();
     block.barrier();  // the place of the queries is free for the result
     Index const head_row = (Index(at.batch) * heads + at.head) * n;
+    // Factors and the part's number are found anew: in the loop they would cost registers.
+    auto const finished = [&](int half) { return weights_of_products<F, Bias>(a, rows[which_row(half)], score_scale); };
+    if (parts.count > 1) {
+      int const own_part = int(block.index()) - ((at.batch * heads + at.head) * tiles + at.tile) * parts.count;
+      ATTN_UNROLL
+      for (int i = 0; i < 2 * m_tiles; ++i) {
+        Query const of_row = query_of(block, rows_of(warp_query, i / 2), i % 2);
+        put_part(block, sum[i / 2], i % 2, stats[i / 2][i % 2], drop.factor * finished(i % 2).factor, of_row, all,
+                 (head_row + of_row.index) * parts.count + own_part);
+      }
+      return;
+    }
     put_sum<typename O::Scalar>(block, sum, q_tile, warp_row, [&](int tile, int half) {
-      return drop.factor * finish_row(block, a, weigh, mask, stats[tile][half],
+      return drop.factor * finish_row(block, a, finished(half), mask, stats[tile][half],
                                       query_of(block, rows_of(warp_query, tile), half), saved, head_row);
     });
     block.barrier();
@@ -298,10 +318,38 @@ struct Forward {
   }
 
  private:
+  static constexpr bool joins_heads = own == 16;
+
+  /// What an activation may know of a query's row. Rows behind the last are as the last.
+  ATTN_FUNCTION Row row_of(TeamPlace const& at, Query const& query) const {
+    int const n_keys = mask.length(at.batch, query.n_keys), last = joined_heads - 1;
+    if constexpr (!joins_heads) return {n_keys, at.head};
+    return {n_keys, at.head * joined_heads + (query.index < last ? query.index : last)};
+  }
+  /// Of the rows that a lane holds: all are of one head, but where heads are joined.
+  static ATTN_FUNCTION constexpr int which_row(int half) { return joins_heads ? half : 0; }
+
   /// The first query of one of the warp's tiles.
   static ATTN_FUNCTION Query rows_of(Query first, int tile) {
     first.index += 16 * tile;
     return first;
+  }
+
+  /// Row `half` of a lane's sums over the keys `all`, times `factor`, and the row's statistics become part `at` of all.
+  template <class Block>
+  ATTN_FUNCTION void put_part(Block const& block, float const (&sum)[width_tiles][4], int half, Stats const& stats,
+                              [[maybe_unused]] float factor, Query const& query, KeyRange all, Index at) const {
+    int const columns = int(v.extent(3)), lane = block.thread() % 4;
+    if (query.index >= query.n_queries) return;
+    ATTN_UNROLL
+    for (int i = 0; i < 2 * width_tiles; ++i) {
+      int const column = i / 2 * 8 + 2 * lane + i % 2;
+      float const x = sum[i / 2][2 * half + i % 2];
+      if (column < columns) parts.sums[at * columns + column] = x * factor;
+    }
+    if constexpr (is_row) {
+      if (lane == 0) parts.stats[at] = sees_any(mask.keys(query), all) ? stats : Stats();
+    }
   }
 };
 

@@ -47,8 +47,8 @@ bool with_width(Index columns, Work const& work) {
 }
 
 template <class Work>
-void with_length(Index own, Index streamed, Work const& work) {
-  switch (length_of(own, streamed)) {
+void with_length(Length length, Work const& work) {
+  switch (length) {
     case Length::tiny:
       return work(std::integral_constant<Length, Length::tiny>());
     case Length::small:

@@ -8,10 +8,13 @@
 #include "attn/attention/detail/cuda/backward.hpp"
 #include "attn/attention/detail/cuda/bias_gradient.hpp"
 
+#include <algorithm>
+
 namespace attn::detail::cuda {
 
 /// Of own and streamed rows: up to 16 and 64 (short sequences in bulk: PINNsFormer), up to 64 own rows (windows of
-/// Swin), or any. Short ones share a block of CUDA.
+/// Swin), or any. Short ones share a block of CUDA. Forward, up to 16 queries are tiny whatever they see: their keys go
+/// to many blocks (forward_plan.hpp).
 enum class Length { tiny, small, any };
 
 constexpr Length length_of(Index own, Index streamed) {
@@ -20,8 +23,8 @@ constexpr Length length_of(Index own, Index streamed) {
 
 template <Format F, int width, Length length>
 constexpr auto forward_tile_shape() {
-  if constexpr (length == Length::tiny && width <= 64) {
-    return TileShape<1, 1, 16, 4>();
+  if constexpr (length == Length::tiny) {
+    return TileShape<1, 1, 16, std::clamp(1024 / (width * element_bytes<F>), 1, 4)>();
   } else if constexpr (!is_narrow<F>) {
     return TileShape < 4, 1, width <= 128 ? 32 : 16 > ();
   } else if constexpr (width > 128) {
