@@ -173,6 +173,16 @@ TEST(Lanes, SelectReplacesIdleLanesAlone) {
   EXPECT_EQ(attn::OneLane<float>::select(1.0f, 2.0f), 1.0f);
 }
 
+TEST(Lanes, OfAThreadOfADevice_AreThoseOf16Bytes_OrWhatIsLeft) {
+  alignas(16) float const x[] = {1, 2, 3, 4, 5};
+  for (Index const left : {1, 3, 4, 5}) {
+    alignas(16) float y[5] = {};
+    auto const lanes = attn::device_lanes<float>(left);
+    lanes.store(y, lanes.load(x));
+    for (Index i = 0; i < 5; ++i) EXPECT_EQ(y[i], i < std::min(left, Index(4)) ? x[i] : 0) << left;
+  }
+}
+
 TEST(ForBlocks, RunsEachBlockOnce) {
   Kokkos::DefaultHostExecutionSpace const exec;
   for (Index const n : {0, 1, 2, 101}) {
