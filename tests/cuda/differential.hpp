@@ -277,7 +277,7 @@ void expect_right(double tolerance, MakeActivation const& activation) {
 
   for (Index const width : {16, 40, 64, 128, 256}) {
     if (!attn::detail::cuda::has_width(width)) continue;  // compiled without: ATTN_CUDA_WIDTHS
-    std::string const serving = hopper && width > 32 ? "Hopper" : "tensor cores";
+    std::string const serving = hopper ? "Hopper" : "tensor cores";
     auto const call = [&](Layout layout, AnyMask const& mask, Index key_heads) {
       for_launches(hopper && width > 32 && width <= 64, [&] {
         SCOPED_TRACE("width " + std::to_string(width) + ", layout " + std::to_string(int(layout)) + ", key heads " +
