@@ -8,6 +8,8 @@
 #include "attn/testing/allclose.hpp"
 #include "attn/testing/tolerance.hpp"
 
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <limits>
 #include <string>
@@ -317,6 +319,16 @@ attn::testing::Verdict agree(Outputs<T> const& got, Outputs<U> const& want, doub
   compare("d_parameters", coefficients(got.d_parameters), coefficients(want.d_parameters),
           std::sqrt(double(s.batch * s.heads * s.queries * s.keys)));
   return verdict;
+}
+
+/// `length`: of the longest sum, from which the tolerance follows. In double, the textbook is as good as exact.
+template <class T>
+void expect_agreement(Outputs<T> const& got, Outputs<double> const& want, double length, Shape const& s) {
+  auto const verdict = agree(got, want, attn::testing::tolerance<T>(length), s);
+  EXPECT_TRUE(verdict) << "B " << s.batch << "/" << s.biases << ", H " << s.heads << "/" << s.kv_heads << "/"
+                       << s.bias_heads << ", N " << s.queries << ", M " << s.keys << ", D " << s.width << ", E "
+                       << s.value_width << "\n"
+                       << verdict.message();
 }
 
 /// The same inputs with a number that is not finite in the first, a middle and the last token of each array in turn: in

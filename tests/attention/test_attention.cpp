@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <sstream>
-
 #include "attention/cases.hpp"
 
 namespace {
@@ -26,7 +24,6 @@ class Attention : public ::testing::Test {
   using Kernel = typename KernelAndScalar::first_type;
   using T = typename KernelAndScalar::second_type;
 
-  /// In double, the textbook is as good as exact.
   template <class MakeActivation, class MakeMask>
   static void expect_reference(Shape const& s, MakeActivation const& make_activation, MakeMask const& make_mask,
                                double score_scale = 0) {
@@ -34,11 +31,7 @@ class Attention : public ::testing::Test {
     auto const got = run<Kernel>(in, make_activation, make_mask, score_scale);
     auto const want = run<Reference>(as_double(in), make_activation, make_mask, score_scale);
     double const length = double(s.keys + s.queries) * double(s.heads / std::max<Index>(s.kv_heads, 1)) * 8;
-    std::ostringstream what;
-    what << "B " << s.batch << ", H " << s.heads << "/" << s.kv_heads << ", N " << s.queries << ", M " << s.keys
-         << ", D " << s.width << ", E " << s.value_width;
-    auto const verdict = agree(got, want, attn::testing::tolerance<T>(length), s);
-    EXPECT_TRUE(verdict) << what.str() << "\n" << verdict.message();
+    expect_agreement(got, want, length, s);
   }
 
   template <class MakeMask>

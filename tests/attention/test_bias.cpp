@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <sstream>
 
 #include "attention/differences.hpp"
 
@@ -47,11 +46,7 @@ class BiasOf : public ::testing::Test {
     auto const want = run_biased<Reference>(as_double(in), make_activation, make_mask);
     double const shared = double(s.batch * s.heads) / double(s.biases * s.bias_heads);
     double const length = (double(s.keys) + double(s.queries) * 2 + shared + double(s.width + s.value_width)) * 8;
-    std::ostringstream what;
-    what << "B " << s.batch << "/" << s.biases << ", H " << s.heads << "/" << s.bias_heads << ", N " << s.queries
-         << ", M " << s.keys << ", D " << s.width << ", E " << s.value_width;
-    auto const verdict = agree(got, want, attn::testing::tolerance<T>(length), s);
-    EXPECT_TRUE(bool(verdict)) << what.str() << "\n" << verdict.message();
+    expect_agreement(got, want, length, s);
   }
   static void expect_textbook_for_both(Shape const& s, auto const& make_mask) {
     expect_textbook(s, plain(attn::Softmax{}), make_mask);

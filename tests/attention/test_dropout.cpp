@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <sstream>
 
 #include "attention/differences.hpp"
 
@@ -111,11 +110,7 @@ class DropoutOf : public ::testing::Test {
     auto const got = run_dropped<Kernel>(in, make_activation, make_mask);
     auto const want = run_dropped<Reference>(as_double(in), make_activation, make_mask);
     double const length = (double(s.keys) + double(s.queries) * 2 + double(s.width + s.value_width)) * 8;
-    std::ostringstream what;
-    what << "B " << s.batch << ", H " << s.heads << ", N " << s.queries << ", M " << s.keys << ", D " << s.width
-         << ", E " << s.value_width;
-    auto const verdict = agree(got, want, attn::testing::tolerance<T>(length), s);
-    EXPECT_TRUE(bool(verdict)) << what.str() << "\n" << verdict.message();
+    expect_agreement(got, want, length, s);
   }
   static void expect_textbook_for_both(Shape const& s, auto const& make_mask) {
     expect_textbook(s, plain(attn::Softmax{}), make_mask);
