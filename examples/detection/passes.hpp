@@ -12,10 +12,6 @@ namespace train_detection {
 
 namespace passes {
 
-/// The context itself, or one of numbers of two bytes over it.
-template <class T>
-using In = std::conditional_t<std::same_as<T, Context::Scalar>, Context&, attn::nn::Context<Context::Space, T>>;
-
 template <class Typed>
 attn::models::DetectionImages<Typed> images_in(Typed& typed, Images const& images) {
   return {attn::nn::converted<typename Typed::Scalar>(typed, images.pixels), images.sizes};
@@ -26,15 +22,15 @@ attn::models::DetectionImages<Typed> images_in(Typed& typed, Images const& image
 template <class T>
 std::array<double, 5> Detector::add_gradients_in(Context& ctx, Images const& images, Truths const& truths,
                                                  attn::RandomKey key) const {
-  passes::In<T> typed(ctx);
-  using Typed = std::remove_reference_t<passes::In<T>>;
+  attn::nn::ContextIn<Context, T> typed(ctx);
+  using Typed = std::remove_reference_t<decltype(typed)>;
   return model_.accumulate_gradients<Typed>(typed, passes::images_in<Typed>(typed, images), truths, key).values();
 }
 
 template <class T>
 std::vector<std::vector<attn::detection::Detection>> Detector::detect_in(Context& ctx, Images const& images) const {
-  passes::In<T> typed(ctx);
-  using Typed = std::remove_reference_t<passes::In<T>>;
+  attn::nn::ContextIn<Context, T> typed(ctx);
+  using Typed = std::remove_reference_t<decltype(typed)>;
   return model_.detect<Typed>(typed, passes::images_in<Typed>(typed, images));
 }
 

@@ -14,7 +14,7 @@ namespace lra {
 /// With numbers of T between the layers of the model.
 template <class Core, class T = float>
 class ModelOf final : public SequenceModel {
-  using In = std::conditional_t<std::same_as<T, Context::Scalar>, Context&, attn::nn::Context<Context::Space, T>>;
+  using In = attn::nn::ContextIn<Context, T>;
 
  public:
   ModelOf(Context& ctx, typename attn::models::SequenceClassifier<Core>::Config const& config) : model_(ctx, config) {}

@@ -77,9 +77,8 @@ class ModelClassifier : public Classifier {
  private:
   static constexpr bool may_be_distilled = requires(Model const& model) { model.config().distilled; };
 
-  /// The context itself, or one of numbers of two bytes over it.
   template <class T>
-  using In = std::conditional_t<std::same_as<T, Context::Scalar>, Context&, attn::nn::Context<Context::Space, T>>;
+  using In = attn::nn::ContextIn<Context, T>;
 
   /// Logits, or their gradients, in another scalar.
   template <class T, class S>

@@ -34,6 +34,10 @@ template <class Ctx>
 using WideContext =
     std::conditional_t<is_narrow<typename Ctx::Scalar>, Context<typename Ctx::Space, typename Ctx::Real>, Ctx>;
 
+/// `ctx` itself where its numbers are of `T`, else a context of `T` over it: `ContextIn<Ctx, T> typed(ctx);`
+template <class Ctx, class T>
+using ContextIn = std::conditional_t<std::same_as<T, typename Ctx::Scalar>, Ctx&, Context<typename Ctx::Space, T>>;
+
 namespace detail {
 
 template <class S, class T, class Memory>
