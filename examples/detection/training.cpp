@@ -208,7 +208,6 @@ int train(Settings& s, io::SettingList& list) {
   description["classes"] = s.model.classes;
   description["categories"] = categories_of(*train.coco);
   run.update(decides);
-  if (s.model.precision == "fp32") decides.erase("precision");  // as checkpoints have it that are older than the choice
   auto const steps = Index(task.steps_per_epoch());
   StepDecay schedule{s.recipe.lr, Index(s.recipe.warmup), {}};
   for (std::uint64_t const epoch : s.recipe.decay_epochs) schedule.decays.push_back(Index(epoch) * steps);
@@ -224,6 +223,7 @@ int train(Settings& s, io::SettingList& list) {
                                         .out = s.out,
                                         .resume = s.resume,
                                         .settings = decides,
+                                        .later_settings = {{"precision", "fp32"}},
                                         .metadata = attn::train::describe_model(program_name, description),
                                         .label = title_of(s.model),
                                         .stop = &stop});

@@ -40,6 +40,10 @@ TEST(RunFiles, AreReadAsTheyWereWritten_WithTheSettingsOfTheFirstRun) {
   resumed.log({{"step", 5}});
   EXPECT_EQ(io::read_csv(metrics_path(folder.path)).numbers("step"), (std::vector<double>{1, 5}));
 
+  RunFiles const later(folder.path, {{"width", 7}, {"depth", 1}}, true, {{"depth", 1}}),
+      deeper(folder.path, {{"width", 7}, {"depth", 2}}, true, {{"depth", 1}});
+  EXPECT_NO_THROW(later.read_record());
+  EXPECT_THROW(deeper.read_record(), Error);
   RunFiles const wider(folder.path, {{"width", 8}}), more(folder.path, {{"width", 7}, {"depth", 1}}),
       fewer(folder.path, io::Json::object());
   EXPECT_NE(sentence_of([&] { wider.read_record(); }).find("width is 8, but it was 7"), std::string::npos);

@@ -79,9 +79,11 @@ struct FitOptions {
   io::Path out = {};                       ///< where files go; empty: nothing is written
   bool resume = false;                     ///< continue from the checkpoint in `out`
   io::Json settings = io::Json::object();  ///< what the result depends on; must be the same to resume
-  io::Metadata metadata = {};              ///< goes into the files of weights
-  std::string label = "training";          ///< what progress lines begin with
-  std::string unit = "images";             ///< of the items
+  /// Settings that a program got later, with what it did before: checkpoints from then are resumed with these.
+  io::Json later_settings = io::Json::object();
+  io::Metadata metadata = {};      ///< goes into the files of weights
+  std::string label = "training";  ///< what progress lines begin with
+  std::string unit = "images";     ///< of the items
   ProgressOptions progress = {};
   SharingOptions sharing = {};
   StopRequest const* stop = nullptr;  ///< ends the run, with a checkpoint, when it is requested

@@ -29,10 +29,10 @@ inline io::Path best_path(io::Path const& out) { return out / "best.safetensors"
 /// `begin_log`. Then rows of metrics and checkpoints as they come.
 class RunFiles {
  public:
-  /// `settings` are what the result depends on. Without a directory nothing is kept, and without `writes` nothing is
-  /// written: of several ranks one writes, and all may read.
-  RunFiles(io::Path out, io::Json settings, bool writes = true)
-      : out_(std::move(out)), settings_(std::move(settings)), writes_(writes && keep()) {
+  /// `settings` are what the result depends on, `later` what those of them were that older records lack. Without a
+  /// directory nothing is kept, and without `writes` nothing is written: of several ranks one writes, and all may read.
+  RunFiles(io::Path out, io::Json settings, bool writes = true, io::Json later = io::Json::object())
+      : out_(std::move(out)), settings_(std::move(settings)), later_(std::move(later)), writes_(writes && keep()) {
     std::error_code ignored;  // whoever writes first says what is wrong
     if (writes_) std::filesystem::create_directories(out_, ignored);
   }
@@ -49,7 +49,7 @@ class RunFiles {
     ATTN_CHECK(keep(), "fit: name the directory of the run that is to be resumed");
     ATTN_CHECK(has_checkpoint(), "fit: there is no '", checkpoint().string(), "' to resume from");
     io::Json record = read_checkpoint_record(checkpoint());
-    detail::check_settings(checkpoint(), record, settings_);
+    detail::check_settings(checkpoint(), record, settings_, later_);
     return record;
   }
 
@@ -86,7 +86,7 @@ class RunFiles {
 
  private:
   io::Path out_;
-  io::Json settings_;
+  io::Json settings_, later_;
   bool writes_;
   std::optional<MetricsLog> log_;
 };

@@ -70,9 +70,12 @@ struct FitRecord {
   }
 };
 
-/// Throws unless the settings of the first run are those of now, and names the first that is not.
-inline void check_settings(io::Path const& path, io::Json const& record, io::Json const& now) {
-  io::Json const first = record.is_object() ? record.value("settings", io::Json::object()) : io::Json::object();
+/// Throws unless the settings of the first run are those of now, and names the first that is not. `later`: see
+/// `FitOptions::later_settings`.
+inline void check_settings(io::Path const& path, io::Json const& record, io::Json const& now,
+                           io::Json const& later = io::Json::object()) {
+  io::Json first = later;
+  if (record.is_object()) first.update(record.value("settings", io::Json::object()));
   for (auto const& [name, value] : first.items()) {
     ATTN_CHECK(now.contains(name), "fit: ", name, " is not set, but it was ", value.dump(), " when '", path.string(),
                "' was written; resume with the settings of the first run");

@@ -47,7 +47,7 @@ class FitRun {
         ranks_(ranks),
         steps_per_epoch_(task.steps_per_epoch()),
         total_(steps_per_epoch_ * options.epochs),
-        files_(options.out, options.settings, ranks.rank() == 0),
+        files_(options.out, options.settings, ranks.rank() == 0, options.later_settings),
         measured_(task.measured()),
         accumulator_(options.accumulate),
         step_numbers_(waits_every(options)),
