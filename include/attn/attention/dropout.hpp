@@ -5,6 +5,8 @@
 #include "attn/core/random.hpp"
 #include "attn/core/tensor.hpp"
 
+#include <concepts>
+
 namespace attn {
 
 /// Every weight counts.
@@ -30,6 +32,10 @@ struct AttentionDropout {
 };
 
 namespace detail {
+
+/// Whether calls may drop weights: the type says so, the rate may still be zero.
+template <class Dropout>
+inline constexpr bool drops_weights = !std::same_as<Dropout, NoDropout>;
 
 /// What becomes of the weights of a head.
 template <class R, class Dropout>

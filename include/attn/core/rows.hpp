@@ -103,10 +103,6 @@ T combine_lanes(Pack<T, W> a, Combine combine) {
   }
 }
 
-}  // namespace detail
-
-namespace detail {
-
 /// The same on a device: of one number, and of several.
 template <Real T, class Combine>
 ATTN_FUNCTION T combine_neighbours(T a, Combine const&) {

@@ -59,8 +59,7 @@ std::string host_region_name(Pass pass, AttentionKernel kernel) {
 
 /// Whether kernels of devices, where a dropout costs registers, are compiled twice for a call: with it and without.
 template <class Exec, class Options>
-inline constexpr bool leaves_out_dropout =
-    !HostExecutionSpace<Exec> && !std::same_as<decltype(Options::dropout), NoDropout>;
+inline constexpr bool leaves_out_dropout = !HostExecutionSpace<Exec> && drops_weights<decltype(Options::dropout)>;
 
 /// The kernel that serves a call, and the name of its region.
 struct Choice {

@@ -7,9 +7,6 @@
 
 namespace attn::detail::cuda {
 
-template <class Dropout>
-inline constexpr bool drops_weights = !std::same_as<Dropout, NoDropout>;
-
 /// The first key of tiles that hold `key`.
 template <class Dropout>
 ATTN_FUNCTION int first_of_tiles(int key) {

@@ -10,7 +10,7 @@ namespace attn::detail::cuda {
 /// Whether a call may have it: a bias and a dropout ask for the head and the query of a row.
 template <class Options>
 inline constexpr bool may_join_heads =
-    std::same_as<decltype(Options::bias), NoBias>&& std::same_as<decltype(Options::dropout), NoDropout>;
+    std::same_as<decltype(Options::bias), NoBias> && !drops_weights<decltype(Options::dropout)>;
 
 /// x (B, H, 1, D) -> (B, H / group, group, D); as it is where `group` is 1.
 template <class X, class Memory>

@@ -6,9 +6,6 @@
 
 namespace attn::detail::host {
 
-template <class Options>
-inline constexpr bool has_dropout = !std::same_as<decltype(Options::dropout), NoDropout>;
-
 /// x[i] *= factors[i] for n numbers, which lie in whole packs of memory.
 template <class T>
 void multiply(T* x, T const* factors, Index n) {
