@@ -22,39 +22,51 @@
 
 namespace attn_test {
 
-/// What TMA knows of a tensor (B, H, N, D) of numbers of 16 bits: boxes are of `columns` columns, 64 or 32, and `rows`
-/// rows.
+/// What TMA knows of a tensor (B, H, N, D) of numbers of 16 bits, or of fp32: boxes are of `columns` columns, which
+/// take 128 bytes or 64, and `rows` rows. Where it `rounds`, fp32 becomes tf32 on the way, to the nearest, halves to
+/// the even one.
 struct EmulatedMap {
-  std::uint16_t* data = nullptr;
+  unsigned char* data = nullptr;
   attn::Extents<4> extents = {}, strides = {};
-  int rows = 0, columns = 64;
+  int rows = 0, columns = 64, element_bytes = 2;
+  bool rounds = false;
 
   EmulatedMap() = default;
   template <class X, class Memory>
   EmulatedMap(attn::Tensor<X, 4, Memory> const& x, int box_rows, int box_columns = 64)
-      : data(const_cast<std::uint16_t*>(reinterpret_cast<std::uint16_t const*>(x.data()))),
+      : data(const_cast<unsigned char*>(reinterpret_cast<unsigned char const*>(x.data()))),
         rows(box_rows),
-        columns(box_columns) {
+        columns(box_columns),
+        element_bytes(int(sizeof(X))) {
     for (int r = 0; r < 4; ++r) {
       extents[std::size_t(r)] = x.extent(r);
       strides[std::size_t(r)] = x.stride(r);
-      bool const is_aligned = r == 3 || x.extent(r) == 1 || x.stride(r) * 2 % 16 == 0;
+      bool const is_aligned = r == 3 || x.extent(r) == 1 || x.stride(r) * element_bytes % 16 == 0;
       ATTN_CHECK(is_aligned && reinterpret_cast<std::uintptr_t>(data) % 16 == 0,
                  "EmulatedHopper: TMA wants rows at multiples of 16 bytes");
     }
   }
-  int bytes() const { return rows * columns * 2; }
+  int row_bytes() const { return columns * element_bytes; }
+  int bytes() const { return rows * row_bytes(); }
   /// The swizzle's pattern repeats after so many bytes.
-  unsigned alignment() const { return unsigned(columns * 16); }
+  unsigned alignment() const { return unsigned(8 * row_bytes()); }
   /// The element that many rows and columns behind the first of a box; null outside of the tensor.
-  std::uint16_t* element(cuda::BoxPlace const& first, int row, int column) const {
+  unsigned char* element(cuda::BoxPlace const& first, int row, int column) const {
     attn::Index const at[] = {first.batch, first.head, first.row + row, first.column + column};
     attn::Index offset = 0;
     for (std::size_t r = 0; r < 4; ++r) {
       if (at[r] < 0 || at[r] >= extents[r]) return nullptr;
       offset += at[r] * strides[r];
     }
-    return data + offset;
+    return data + offset * element_bytes;
+  }
+  /// Writes an element to shared memory; what is outside of the tensor becomes zero.
+  void load(unsigned char* to, unsigned char const* from) const {
+    std::uint32_t bits = 0;
+    if (from != nullptr) std::memcpy(&bits, from, std::size_t(element_bytes));
+    bool const is_finite = (bits & 0x7f800000u) != 0x7f800000u;
+    if (rounds && is_finite) bits = (bits + 0xfffu + (bits >> 13 & 1u)) & 0xffffe000u;
+    std::memcpy(to, &bits, std::size_t(element_bytes));
   }
 };
 
@@ -199,8 +211,8 @@ class HopperEmulator : public EmulatedThreads {
   }
   void wait_for_stores(int t) {
     for (Copy const& c : thread(t).stores) {
-      for_box(c, [&](std::uint16_t* outside, unsigned inside) {
-        if (outside) std::memcpy(outside, memory.data() + inside, 2);
+      for_box(c, [&](unsigned char* outside, unsigned inside) {
+        if (outside) std::memcpy(outside, memory.data() + inside, std::size_t(c.map.element_bytes));
       });
     }
     thread(t).stores.clear();
@@ -340,10 +352,7 @@ class HopperEmulator : public EmulatedThreads {
   }
   void land(Barrier& b) {
     for (Copy const& c : b.copies) {
-      for_box(c, [&](std::uint16_t const* outside, unsigned inside) {
-        std::uint16_t const bits = outside ? *outside : std::uint16_t(0);
-        std::memcpy(memory.data() + inside, &bits, 2);
-      });
+      for_box(c, [&](unsigned char const* outside, unsigned inside) { c.map.load(memory.data() + inside, outside); });
       b.bytes -= c.map.bytes();
     }
     for (WordCopy const& c : b.words) {
@@ -362,10 +371,10 @@ class HopperEmulator : public EmulatedThreads {
   /// of one row or of two, are exchanged by the number of the line.
   template <class Work>
   static void for_box(Copy const& c, Work const& work) {
-    unsigned const chunks = unsigned(c.map.columns / 8);
+    unsigned const chunks = unsigned(c.map.row_bytes() / 16);
     for (int row = 0; row < c.map.rows; ++row) {
       for (int column = 0; column < c.map.columns; ++column) {
-        unsigned const straight = c.inside + unsigned((row * c.map.columns + column) * 2);
+        unsigned const straight = c.inside + unsigned((row * c.map.columns + column) * c.map.element_bytes);
         work(c.map.element(c.place, row, column), straight ^ (straight / 128 % chunks * 16));
       }
     }

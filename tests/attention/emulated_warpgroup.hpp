@@ -2,8 +2,8 @@
 /// and the products of warpgroups, as "Parallel Thread Execution ISA", section on wgmma, prescribes.
 ///
 /// Sums are not numbers from the start of a product until it was waited for. The emulator throws where a kernel writes
-/// the registers of a product meanwhile, starts products without a fence after a wait, or describes operands without a
-/// swizzle over 128 or 64 bytes.
+/// the registers of a product meanwhile, starts products without a fence after a wait, describes operands without a
+/// swizzle over 128 or 64 bytes, or leaves tf32 to be cut off, of which nobody has rounded to it.
 #pragma once
 
 #include <deque>
@@ -41,14 +41,16 @@ class WarpgroupEmulator : public HopperEmulator {
   void begin(int t) { member(t).has_begun = true; }
   void commit(int t) { member(t).committed.push_back(member(t).started); }
 
-  /// All threads of a warpgroup start sum (64, n) = [sum +] a b^T by rows; or a b, or a^T b where a lies in memory.
+  /// All threads of a warpgroup start sum (64, n) = [sum +] a b^T by rows; or a b, or a^T b where a lies in memory. A
+  /// step is 32 bytes of a row, 16 numbers or 8 of tf32.
   template <cuda::Format F>
   void start(int t, int n, Operands& mine) {
     ATTN_CHECK(member(t).has_begun, "EmulatedHopper: a product starts without a fence since the last wait");
     collective<cuda::warpgroup>(t, "wgmma", mine, [&](std::array<Operands*, cuda::warpgroup> const& all) {
       int const group = t / cuda::warpgroup * cuda::warpgroup;
       Group& g = group_of(t);
-      Product p{n, F == cuda::Format::bf16, all[0]->by_rows, all[0]->keep, all[0]->a, all[0]->b, {}, {}};
+      Product p{n, F, all[0]->by_rows, all[0]->keep, all[0]->a, all[0]->b, {}, {}};
+      ATTN_CHECK(p.by_rows || cuda::is_narrow<F>, "EmulatedHopper: operands of tf32 lie in rows alone");
       for (int i = 0; i < cuda::warpgroup; ++i) {
         Operands const& o = *all[std::size_t(i)];
         ATTN_CHECK(o.b == p.b && o.a == p.a, "EmulatedHopper: threads of a warpgroup describe different operands");
@@ -57,7 +59,7 @@ class WarpgroupEmulator : public HopperEmulator {
           p.left_bits.insert(p.left_bits.end(), o.left, o.left + 4);
         }
       }
-      if (p.by_rows) {
+      if (p.by_rows && p.left.empty()) {
         for (int row = 0; row < 64; ++row) {
           for (int c = 0; c < 2; ++c) product_reads(group, chunk(p.a, row, c), group / 32 + row / 16, 1);
         }
@@ -125,7 +127,8 @@ class WarpgroupEmulator : public HopperEmulator {
   };
   struct Product {
     int n;
-    bool is_bf16, by_rows, keep;
+    cuda::Format format;
+    bool by_rows, keep;
     std::uint64_t a, b;
     std::vector<std::uint32_t const*> left;
     std::vector<std::uint32_t> left_bits;
@@ -157,7 +160,7 @@ class WarpgroupEmulator : public HopperEmulator {
     unsigned const straight = field(descriptor, 0) + offset, exchanged = unsigned(row_bytes(descriptor) / 16 - 1);
     return (straight ^ (straight >> 7 & exchanged) << 4) - window;
   }
-  /// Chunk c (0, 1) of the 16 columns of a row: the layout that the PTX ISA calls K-major.
+  /// Chunk c (0, 1) of the 32 bytes of a row: the layout that the PTX ISA calls K-major.
   static unsigned chunk(std::uint64_t descriptor, int row, int c) {
     return swizzled(descriptor,
                     unsigned(row / 8) * field(descriptor, 32) + unsigned(row % 8 * row_bytes(descriptor) + c * 16));
@@ -168,11 +171,18 @@ class WarpgroupEmulator : public HopperEmulator {
     return swizzled(descriptor, unsigned(row / 8) * field(descriptor, 32) + unsigned(row % 8 * bytes) +
                                     unsigned(c / chunks) * field(descriptor, 16) + unsigned(c % chunks * 16));
   }
-  float number(bool is_bf16, unsigned at, int element) const {
-    std::uint16_t bits;
-    std::memcpy(&bits, memory.data() + at + 2 * element, 2);
-    return float(is_bf16 ? half<cuda::Format::bf16>(bits, 0) : half<cuda::Format::fp16>(bits, 0));
+  /// Number `element` of the register or the chunk that starts there.
+  static float number(cuda::Format format, void const* start, int element) {
+    std::uint32_t bits = 0;
+    int const bytes = element_bytes(format);
+    std::memcpy(&bits, static_cast<unsigned char const*>(start) + bytes * element, std::size_t(bytes));
+    if (format == cuda::Format::bf16) return float(half<cuda::Format::bf16>(bits, 0));
+    if (format == cuda::Format::fp16) return float(half<cuda::Format::fp16>(bits, 0));
+    auto const x = std::bit_cast<float>(bits);
+    ATTN_CHECK((bits & 0x1fffu) == 0 || !std::isfinite(x), "EmulatedHopper: ", x, " is an operand, and no tf32");
+    return x;
   }
+  static int element_bytes(cuda::Format format) { return format == cuda::Format::tf32 ? 4 : 2; }
 
   /// Entry (row, column) of a sum lies where cuda/products.hpp draws it, 16 rows to a warp.
   template <class Work>
@@ -211,35 +221,36 @@ class WarpgroupEmulator : public HopperEmulator {
   }
 
   void perform(Product& p) {
-    std::vector<float> a(64 * 16), b(std::size_t(16 * p.n));
+    int const k = 32 / element_bytes(p.format), in_chunk = k / 2, in_register = k / 8;
+    std::vector<float> a(std::size_t(64 * k)), b(std::size_t(k * p.n));
+    auto const in_memory = [&](unsigned at, int element) { return number(p.format, memory.data() + at, element); };
     for (int row = 0; row < 64; ++row) {
-      for (int column = 0; column < 16; ++column) {
-        float& x = a[std::size_t(row * 16 + column)];
-        if (p.by_rows) {
-          x = number(p.is_bf16, chunk(p.a, row, column / 8), column % 8);
-        } else if (p.left.empty()) {
-          x = number(p.is_bf16, row_chunk(p.a, column, row / 8), row % 8);
-        } else {  // registers 0, 2: rows 0 ... 7; 0, 1: columns 0 ... 7
-          int const lane = row / 16 * 32 + row % 8 * 4 + column % 8 / 2, r = row % 16 / 8 + column / 8 * 2;
-          std::uint32_t const bits = p.left_bits[std::size_t(4 * lane + r)];
-          x = float(p.is_bf16 ? half<cuda::Format::bf16>(bits, column % 2)
-                              : half<cuda::Format::fp16>(bits, column % 2));
+      for (int column = 0; column < k; ++column) {
+        float& x = a[std::size_t(row * k + column)];
+        if (!p.left.empty()) {  // registers 0, 2: rows 0 ... 7; 0, 1: the first half of the columns
+          int const lane = row / 16 * 32 + row % 8 * 4 + column % in_chunk / in_register,
+                    r = row % 16 / 8 + column / in_chunk * 2;
+          x = number(p.format, &p.left_bits[std::size_t(4 * lane + r)], column % in_register);
+        } else if (p.by_rows) {
+          x = in_memory(chunk(p.a, row, column / in_chunk), column % in_chunk);
+        } else {
+          x = in_memory(row_chunk(p.a, column, row / 8), row % 8);
         }
       }
     }
-    for (int i = 0; i < 16; ++i) {
+    for (int i = 0; i < k; ++i) {
       for (int j = 0; j < p.n; ++j) {
-        b[std::size_t(i * p.n + j)] = p.by_rows ? number(p.is_bf16, chunk(p.b, j, i / 8), i % 8)
-                                                : number(p.is_bf16, row_chunk(p.b, i, j / 8), j % 8);
+        b[std::size_t(i * p.n + j)] = p.by_rows ? in_memory(chunk(p.b, j, i / in_chunk), i % in_chunk)
+                                                : in_memory(row_chunk(p.b, i, j / 8), j % 8);
       }
     }
     std::vector<double> row_sum(std::size_t(p.n));
     for (std::size_t row = 0; row < 64; ++row) {
       float* const out = &p.sum->entries[row * std::size_t(p.n)];
       for (std::size_t j = 0; j < row_sum.size(); ++j) row_sum[j] = p.keep ? double(out[j]) : 0;
-      for (std::size_t i = 0; i < 16; ++i) {
+      for (std::size_t i = 0; i < std::size_t(k); ++i) {
         for (std::size_t j = 0; j < row_sum.size(); ++j) {
-          row_sum[j] += double(a[row * 16 + i]) * double(b[i * row_sum.size() + j]);
+          row_sum[j] += double(a[row * std::size_t(k) + i]) * double(b[i * row_sum.size() + j]);
         }
       }
       for (std::size_t j = 0; j < row_sum.size(); ++j) out[j] = cut_off(row_sum[j]);
@@ -312,6 +323,11 @@ class EmulatedHopperBlock : public EmulatedLanes<WarpgroupEmulator> {
   template <cuda::Format F, int n_tiles>
   void multiply_by_rows(float (&sum)[n_tiles][4], std::uint64_t a, std::uint64_t b, bool keep) const {
     WarpgroupEmulator::Operands mine{sum[0], nullptr, a, b, keep, true};
+    emulator_->start<F>(thread_, 8 * n_tiles, mine);
+  }
+  template <cuda::Format F, int n_tiles>
+  void multiply_by_rows(float (&sum)[n_tiles][4], std::uint32_t const (&a)[4], std::uint64_t b, bool keep) const {
+    WarpgroupEmulator::Operands mine{sum[0], a, 0, b, keep, true};
     emulator_->start<F>(thread_, 8 * n_tiles, mine);
   }
   template <cuda::Format F, int n_tiles>

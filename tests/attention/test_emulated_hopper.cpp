@@ -1,5 +1,8 @@
 // The emulated Hopper GPU itself: TMA and descriptors place bytes as the PTX ISA says, and mistakes of a kernel are
 // found.
+#include <cmath>
+#include <limits>
+
 #include "emulated_warpgroup.hpp"
 #include "support.hpp"
 
@@ -150,6 +153,112 @@ TEST(EmulatedHopper, MultipliesTransposedOperands) {
       EXPECT_EQ(double(product[std::size_t(i * 64 + j)]), want) << i << ", " << j;
     }
   }
+}
+
+/// 128 rows of 32 numbers of fp32, which TMA rounds to tf32, or not.
+struct WideMatrix {
+  std::vector<float> numbers;
+  EmulatedMap map;
+
+  explicit WideMatrix(bool rounds) : numbers(128 * 32) {
+    for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = 1 + float(int(i) % 4096) * 0x1p-12f;
+    map = {attn::Tensor<float, 4, Kokkos::HostSpace>(numbers.data(), {1, 1, 128, 32}), 128, 32};
+    map.rounds = rounds;
+  }
+  /// Rounded to the nearest number of 11 bits, halves to the even one.
+  double operator()(int row, int column) const {
+    return std::nearbyint(double(numbers[std::size_t(32 * row + column)]) * 0x1p10) * 0x1p-10;
+  }
+};
+void copy(EmulatedHopperBlock const& block, WideMatrix const& matrix) {
+  if (block.thread() == 0) {
+    block.init_barrier(landed, 1);
+    block.publish_barriers();
+  }
+  block.barrier();
+  if (block.thread() == 0) {
+    block.arrive_expecting(landed, matrix.map.bytes());
+    block.load_box(place, matrix.map, {}, landed);
+  }
+}
+
+TEST(EmulatedHopper, RoundsToTf32WhatItCopies) {
+  WideMatrix matrix(true);
+  matrix.map.extents = {1, 1, 100, 28};
+  matrix.numbers[5] = std::numeric_limits<float>::infinity();
+  WarpgroupEmulator emulator(8, 64 * 1024);
+  emulator.run([&](int thread) {
+    EmulatedHopperBlock const block(emulator, thread, 0, 1);
+    copy(block, matrix);
+    block.wait(landed, 0);
+  });
+  for (int row = 0; row < 128; ++row) {
+    for (int column = 0; column < 32; ++column) {
+      float got;
+      std::memcpy(&got, &emulator.memory[place + std::size_t(row * 128 + (column / 4 ^ row % 8) * 16 + column % 4 * 4)],
+                  4);
+      EXPECT_EQ(double(got), row < 100 && column < 28 ? matrix(row, column) : 0) << row << ", " << column;
+    }
+  }
+}
+
+// "Matrix fragments for wgmma.mma_async.m64k8": registers 0 and 2 of a thread have columns t and t + 4 of row g, 1 and
+// 3 of row g + 8. Both times by columns 8 ... 15 of 64 rows.
+TEST(EmulatedHopper, MultipliesTf32) {
+  WideMatrix const matrix(true);
+  for (bool const by_registers : {false, true}) {
+    std::vector<float> product(64 * 64);
+    EXPECT_EQ(fault_of([&](EmulatedHopperBlock const& block) {
+                copy(block, matrix);
+                if (block.group() == 1) return;
+                block.wait(landed, 0);
+                int const g = block.thread() / 32 * 16 + block.thread() % 32 / 4, t = block.thread() % 4;
+                float sum[8][4];
+                std::uint32_t left[4];
+                for (int i = 0; i < 4; ++i) {
+                  left[i] = std::bit_cast<std::uint32_t>(float(matrix(g + i % 2 * 8, 8 + t + i / 2 * 4)));
+                }
+                block.begin_products();
+                if (by_registers) {
+                  block.multiply_by_rows<Format::tf32>(sum, left, descriptor(32), false);
+                } else {
+                  block.multiply_by_rows<Format::tf32>(sum, descriptor(32), descriptor(32), false);
+                }
+                block.commit_products();
+                block.wait_for_products<0>(sum);
+                for (int i = 0; i < 32; ++i) {
+                  product[std::size_t((g + i % 4 / 2 * 8) * 64 + i / 4 * 8 + 2 * t + i % 2)] = sum[i / 4][i % 4];
+                }
+              }),
+              "");
+    for (int i = 0; i < 64; ++i) {
+      for (int j = 0; j < 64; ++j) {
+        double want = 0;
+        for (int k = 8; k < 16; ++k) want += matrix(i, k) * matrix(j, k);
+        EXPECT_NEAR(double(product[std::size_t(i * 64 + j)]), want, 1e-6 * want) << i << ", " << j;
+      }
+    }
+  }
+}
+
+TEST(EmulatedHopper, FindsOperandsThatNobodyRounded) {
+  WideMatrix const matrix(false);
+  expect_fault("and no tf32", [&](EmulatedHopperBlock const& block) {
+    copy(block, matrix);
+    if (block.group() == 1) return;
+    block.wait(landed, 0);
+    float sum[8][4];
+    block.begin_products();
+    block.multiply_by_rows<Format::tf32>(sum, descriptor(0), descriptor(0), false);
+    block.commit_products();
+    block.wait_for_products<0>(sum);
+  });
+  expect_fault("in rows alone", [&](EmulatedHopperBlock const& block) {
+    float sum[8][4] = {};
+    std::uint32_t const left[4] = {};
+    block.begin_products();
+    block.multiply_by_columns<Format::tf32>(sum, left, descriptor(0));
+  });
 }
 
 /// Two blocks at the same time.
