@@ -149,6 +149,7 @@ struct EmulatedInputs {
     if (!has_bias) return {};
     return {shape.biases, shape.bias_heads, shape.queries, shape.keys};
   }
+  attn::Extents<4> out_extents() const { return {shape.batch, shape.heads, shape.queries, shape.value_width}; }
   Index rows() const { return shape.batch * shape.heads * shape.queries; }
   float scale() const {
     attn::AttentionOptions<AnyMask> const options{.mask = mask, .score_scale = score_scale};

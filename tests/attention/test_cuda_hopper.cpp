@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "emulated_cases.hpp"
-#include "emulated_warpgroup.hpp"
+#include "hopper_kernels.hpp"
 
 namespace {
 
@@ -12,34 +12,8 @@ using namespace attn_test;
 using cuda::Format;
 using emulated::full, emulated::causal, emulated::window, emulated::lengths, emulated::groups;
 
-/// Which kernels: the numbers in memory, the width of tiles, how many warpgroups multiply, and how many launches make
-/// gradients.
-template <class X_, int width_, int consumers_ = 2, int launches_ = 2>
-struct HopperKernels {
-  using X = X_;
-  static constexpr Format format = cuda::format_of<X>;
-  static constexpr int width = width_, consumers = consumers_, launches = launches_;
-  /// What TMA knows of a tensor.
-  template <class Tensor>
-  static EmulatedMap map(Tensor const& x, int rows = 64) {
-    return {x, rows, cuda::panel_columns<width>};
-  }
-};
 template <class X>
 using OnePass = HopperKernels<X, 64, 2, 1>;
-
-/// Two blocks take the tiles of a kernel: one after the other, so that the first gets all but the second's first, or in
-/// turns.
-template <class Kernel>
-void run_blocks(Kernel kernel, bool in_turns) {
-  WarpgroupEmulator emulator(Kernel::Shape::warps, Kernel::shared_bytes);
-  unsigned counter[2] = {};
-  kernel.counter = in_turns ? nullptr : counter;
-  for (long i = 0; i < 2; ++i) {
-    emulator.run([&](int thread) { kernel(EmulatedHopperBlock(emulator, thread, i, 2)); });
-  }
-  EXPECT_TRUE(counter[0] == 0 && counter[1] == 0) << "the next kernel counts from zero";
-}
 
 /// Three blocks of a kernel whose works wait for others: at the same time, or one after the other, so that the first
 /// gets all.
@@ -54,11 +28,6 @@ void run_grid(Kernel kernel, bool at_once) {
     emulator.run([&](int thread) { kernel(EmulatedHopperBlock(emulator, thread, block, blocks)); });
   });
   EXPECT_TRUE(counter[0] == 0 && counter[1] == 0) << "the next kernel counts from zero";
-}
-
-/// Of the heads of `count` sequences, two together.
-cuda::WorkOrder order_of(Index count, Index heads, Index rows, int own) {
-  return {count * heads, attn::detail::tiles_of(rows, own), 1, 3};
 }
 
 template <class K, class A, class Dropout, class X>
@@ -135,29 +104,10 @@ void run_one_launch(EmulatedInputs<A, Dropout> const& in, StoredInputs<X> const&
 template <class K, class A, class Dropout>
 EmulatedOutputs run_hopper(EmulatedInputs<A, Dropout> const& in, bool in_turns = K::launches == 1) {
   using X = typename K::X;
-  Shape const& s = in.shape;
   StoredInputs<X> const stored(in);
-  Stored<X> const out({s.batch, s.heads, s.queries, s.value_width}, in.layout);
+  Stored<X> const out(in.out_extents(), in.layout);
   EmulatedStats<A> stats(in);
-  using TileShape = cuda::HopperTileShape<K::width, K::consumers>;
-  cuda::HopperForward<K::format, K::width, TileShape, A, EmulatedMap, AnyMask, Dropout> const forward{
-      in.activation,
-      K::map(stored.q.tensor()),
-      K::map(stored.k.tensor(), TileShape::streamed),
-      K::map(stored.v.tensor(), TileShape::streamed),
-      K::map(out.tensor()),
-      stats.saved(),
-      in.mask,
-      {int(s.batch), int(s.heads), int(s.kv_heads), int(s.queries), int(s.keys)},
-      in.scale(),
-      order_of(s.batch, s.heads, s.queries, TileShape::own),
-      nullptr,
-      in.dropout};
-  run_blocks(forward, in_turns);
-  EmulatedOutputs result;
-  result.out = out.numbers();
-  result.gaps_are_untouched = out.gaps_are_untouched();
-  result.stats = stats.normalizers(in.activation);
+  EmulatedOutputs result = run_hopper_forward<K>(in, stored, out, stats, in_turns);
   EmulatedBackward<X, A, Dropout> b(in, stored, out, stats.saved());
   if constexpr (K::launches == 1) {
     run_one_launch<K>(in, stored, b, in_turns);
@@ -398,7 +348,10 @@ TEST(CudaHopper, OnePassTakesActivationsOfUsersAndFp16) {
 TEST(CudaHopper, ServesLongSequencesInRowsThatTmaCanCopy) {
   using X = attn::Tensor<Bf16, 4, Kokkos::HostSpace>;
   std::vector<Bf16> memory(1 << 16);
-  auto const serves = [&](X const& q, X const& k) { return cuda::serves_hopper<Format::bf16>(q, k, k, q); };
+  using attn::Pass;
+  auto const serves = [&](X const& q, X const& k) {
+    return cuda::serves_hopper<Format::bf16, Pass::forward, 64>(q, k, k, q);
+  };
   X const q(memory.data(), {1, 2, 65, 64}), k(memory.data(), {1, 1, 5, 64});
   EXPECT_TRUE(serves(q, k));
   EXPECT_TRUE(serves(X(memory.data(), {1, 2, 65, 40}, {7, 64, 128, 1}), k)) << "no step of 7 is taken";
@@ -406,7 +359,10 @@ TEST(CudaHopper, ServesLongSequencesInRowsThatTmaCanCopy) {
   EXPECT_FALSE(serves(q, X(memory.data(), {1, 1, 0, 64}))) << "TMA has no boxes of nothing";
   EXPECT_FALSE(serves(X(memory.data(), {1, 2, 65, 63}), k)) << "rows of 126 bytes";
   EXPECT_FALSE(serves(X(memory.data(), {1, 2, 65, 64}, {0, 0, 64, 1}), k)) << "heads that share memory";
-  EXPECT_FALSE(cuda::serves_hopper<Format::fp32>(q, k, k, q));
+  EXPECT_FALSE((cuda::serves_hopper<Format::fp32, Pass::forward, 64>(q, k, k, q)));
+  EXPECT_TRUE((cuda::serves_hopper<Format::tf32, Pass::forward, 128>(q, k, k, q)));
+  EXPECT_FALSE((cuda::serves_hopper<Format::tf32, Pass::forward, 256>(q, k, k, q))) << "shared memory is full";
+  EXPECT_FALSE((cuda::serves_hopper<Format::tf32, Pass::backward, 64>(q, k, k, q)));
 }
 
 // By the model; nobody has measured it.

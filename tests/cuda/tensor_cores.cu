@@ -1,6 +1,6 @@
 // The kernels that matter most, whose machine code a test looks at (test_machine_code.cpp): bf16, heads of 64, forward
-// and backward, a row-normalised and a trained pointwise activation; on Hopper also narrow and wide heads; and what
-// surrounds them.
+// and backward, a row-normalised and a trained pointwise activation; on Hopper also narrow and wide heads, and tf32;
+// and what surrounds them.
 #undef ATTN_CUDA_WIDTHS
 #define ATTN_CUDA_WIDTHS 64
 #include "attention_calls.hpp"
@@ -42,6 +42,17 @@ using OfWidth = HopperForward<Format::bf16, width, HopperTileShape<width, consum
 template __global__ void run_hopper_kernel(__grid_constant__ OfWidth<32, 3> const);
 template __global__ void run_hopper_kernel(__grid_constant__ OfWidth<128> const);
 template __global__ void run_hopper_kernel(__grid_constant__ OfWidth<256> const);
+
+template <class A, int width, int consumers>
+using OfTf32 =
+    HopperForward<Format::tf32, width, HopperTileShape<width, consumers, Format::tf32>, A, CUtensorMap, Full>;
+template __global__ void run_hopper_kernel(__grid_constant__ OfTf32<Softmax, 32, 3> const);
+template __global__ void run_hopper_kernel(__grid_constant__ OfTf32<Softmax, 64, 3> const);
+template __global__ void run_hopper_kernel(__grid_constant__ OfTf32<Poly<3, DynamicScale>, 64, 3> const);
+void tf32(Kokkos::Cuda const& exec, Tensor<float const, 4, Kokkos::CudaSpace> const& x,
+          Tensor<float, 4, Kokkos::CudaSpace> const& out) {
+  forward_on_hopper<Format::tf32, 128>(exec, Softmax(), x, x, x, out, nullptr, Full(), NoDropout(), 1.0f);
+}
 
 using Rows = Tensor<Kokkos::Experimental::bhalf_t const, 4, Kokkos::CudaSpace>;
 using Inputs = TeamBackwardInputs<Softmax, Rows, Rows, Rows, Rows, Rows, Full, NoBias, StatsOf<Softmax, float>, float>;

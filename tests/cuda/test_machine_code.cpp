@@ -35,11 +35,19 @@ int all_of(Counts const& counts, std::uint64_t operation) {
 bool contains(std::string const& text, std::string const& part) { return text.find(part) != std::string::npos; }
 bool is_for_hopper(std::string const& kernel) { return contains(kernel, "cuda17run_hopper_kernel"); }
 /// Of a kernel for Hopper.
+bool is_of_tf32(std::string const& kernel) { return contains(kernel, "FormatE2ELi"); }
 int width_of(std::string const& kernel) {
   for (int const width : {32, 64, 128}) {
-    if (contains(kernel, "FormatE1ELi" + std::to_string(width) + "E")) return width;
+    std::string const format = is_of_tf32(kernel) ? "FormatE2ELi" : "FormatE1ELi";
+    if (contains(kernel, format + std::to_string(width) + "E")) return width;
   }
   return 256;
+}
+/// The keys of a tile of a forward kernel.
+int streamed_of(std::string const& kernel) {
+  int const width = width_of(kernel);
+  if (is_of_tf32(kernel)) return width == 128 ? 32 : 64;
+  return width == 256 ? 64 : 128;
 }
 bool is_ours(std::string const& kernel) { return contains(kernel, "cuda10run_kernel"); }
 
@@ -77,20 +85,22 @@ TEST(MachineCode, KernelsForHopper_MultiplyByWarpgroupsWhatTmaCopies) {
       bool const forward = contains(kernel, "HopperForward"), of_values = contains(kernel, "PartE3E"),
                  of_all = contains(kernel, "PartE4E");
       int const width = width_of(kernel), sums = contains(kernel, "PartE1E") || of_all ? 2 : 1;
-      int const rows = (forward ? 128 : 64) / (width == 256 ? 2 : 1), parts = width == 256 ? 2 : 1;
+      int const rows = forward ? streamed_of(kernel) : width == 256 ? 32 : 64, parts = width == 256 ? 2 : 1;
       // 16 numbers at a time: scores of a first tile and of the others, sums of the last tile and of those before;
       // backward scores and, but for values, their gradients, one sum or two, and a product of nothing for the first
       // tile's sums. Of all gradients also those of queries, by 128 keys, from memory.
+      // Queries of tf32 are in registers, too, and it has 8 numbers at a time.
       int const of_memory = forward ? 2 * width / 16 : (of_values ? 2 : 4) * width / 16 + 1 + (of_all ? 128 / 16 : 0);
-      EXPECT_EQ(counts[hgmma], of_memory) << kernel;
-      EXPECT_EQ(counts[hgmma_by_registers], 2 * sums * parts * rows / 16) << kernel;
+      bool const tf32 = is_of_tf32(kernel);
+      EXPECT_EQ(counts[hgmma], tf32 ? 0 : of_memory) << kernel;
+      EXPECT_EQ(counts[hgmma_by_registers], tf32 ? 2 * (width + rows) / 8 : 2 * sums * parts * rows / 16) << kernel;
       EXPECT_GE(counts[utmaldg], 3) << "queries, keys and values: " << kernel;
       EXPECT_GE(counts[utmastg], 1) << kernel;
       EXPECT_EQ(counts[usetmaxreg], of_all ? 3 : 2) << "one warpgroup gives registers, or two, others take: " << kernel;
       if (!forward) continue;
-      // 64 scores a thread, for the first tile and for the others, and the output's numbers once or twice: s^3 is two
-      // multiplications, an exponential one multiply-add.
-      int const scores = width == 256 ? 64 : 128, slack = 32;
+      // A thread's half of the tile's scores, for the first tile and for the others, and the output's numbers once or
+      // twice: s^3 is two multiplications, an exponential one multiply-add.
+      int const scores = rows, slack = 32;
       if (contains(kernel, "Poly")) {
         EXPECT_LE(all_of(counts, multiply), 2 * scores + slack + width / 2) << kernel;
       } else {
@@ -99,8 +109,8 @@ TEST(MachineCode, KernelsForHopper_MultiplyByWarpgroupsWhatTmaCopies) {
       }
     }
   }
-  EXPECT_EQ(kernels, 19) << "two activations, forward and for queries with two and three warpgroups; three narrow ones "
-                            "and five wide ones of softmax; all gradients of softmax";
+  EXPECT_EQ(kernels, 23) << "two activations, forward and for queries with two and three warpgroups; three narrow ones "
+                            "and five wide ones of softmax; all gradients of softmax; four of tf32";
 }
 
 // Where no mask cuts a tile: docs/gpu.md has the numbers, and these bounds a few per cent more.
@@ -108,11 +118,12 @@ TEST(MachineCode, LoopsOfKernelsForHopper_IssueFewInstructions) {
   for (std::string const& file : files()) {
     for (auto const& [kernel, code] : code_of(read_file(file + ".cubin"))) {
       int const width = width_of(kernel);
-      if (!is_for_hopper(kernel) || width > 64) continue;
+      if (!is_for_hopper(kernel) || (width > 64 && !is_of_tf32(kernel))) continue;
       bool const forward = contains(kernel, "HopperForward"), of_queries = contains(kernel, "PartE0E"),
                  poly = contains(kernel, "Poly"), of_all = contains(kernel, "PartE4E");
       Way const way = way_through_products(code, of_all ? 9 : 1);
-      std::string const name = (poly ? "poly3 " : "softmax ") + std::to_string(width) + " ";
+      std::string const name =
+          (is_of_tf32(kernel) ? "tf32 " : "") + std::string(poly ? "poly3 " : "softmax ") + std::to_string(width) + " ";
       RecordProperty(name + what_it_makes(kernel), way.instructions);
       if (of_all) {  // the warpgroup that adds gradients of queries has a loop of its own
         Way const adding = way_through_products(code);
@@ -121,6 +132,14 @@ TEST(MachineCode, LoopsOfKernelsForHopper_IssueFewInstructions) {
         EXPECT_LE(adding.instructions, 165) << kernel;
       }
       // Scores of 16 columns at a time, backward their gradients, too; sums of 16 rows at a time.
+      if (is_of_tf32(kernel)) {
+        int const streamed = streamed_of(kernel);
+        EXPECT_EQ(way.products, (width + streamed) / 8) << kernel;
+        int const most = poly ? 205 : width == 32 ? 330 : width == 64 ? 360 : 315;
+        EXPECT_LE(way.instructions, most) << kernel;
+        EXPECT_GE(way.instructions, most / 2) << "the way is another: " << kernel;
+        continue;
+      }
       EXPECT_EQ(way.products, forward ? width / 16 + 8 : 2 * width / 16 + (of_queries ? 4 : 8)) << kernel;
       int const fewer = width == 32 ? 15 : 0;
       int const most = (forward ? (poly ? 275 : 490) : of_queries ? (poly ? 250 : 290) : of_all ? 460 : 330) - fewer;

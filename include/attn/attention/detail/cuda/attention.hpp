@@ -59,10 +59,10 @@ CallTraits with_device_traits(CallTraits types, Kokkos::Cuda const& exec, Q cons
     if constexpr (pass == Pass::forward) {
       // Tiles for less than a quarter of the multiprocessors: many blocks are worth more than fast ones.
       t.has_warpgroups =
-          has_wgmma(exec) && serves_hopper<F>(q, k, v, out) &&
+          has_wgmma(exec) && serves_hopper<F, pass, w()>(q, k, v, out) &&
           forward_plan<F, w(), A, Options>(exec.cuda_device_prop().multiProcessorCount, q, k, v).parts < 4;
     } else {
-      t.has_warpgroups = has_wgmma(exec) && serves_hopper<F>(q, k, v, others...);
+      t.has_warpgroups = has_wgmma(exec) && serves_hopper<F, pass, w()>(q, k, v, others...);
     }
 #endif
   });
@@ -101,7 +101,7 @@ void forward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec, 
   with_width(std::max(q.extent(3), v.extent(3)), [&](auto width) {
     float const score_scale = reference::detail::score_scale<float>(options, q.extent(3));
 #if defined(ATTN_CUDA_HOPPER)
-    if constexpr (has_hopper_kernel<F> && !adds_bias<decltype(options.bias)>) {
+    if constexpr (has_hopper_kernel<F, Pass::forward, width()> && !adds_bias<decltype(options.bias)>) {
       if (kernel == AttentionKernel::hopper) {
         return forward_on_hopper<F, hopper_width<width()>>(exec, a, Input<Q>(q), Input<K>(k), Input<V>(v),
                                                            Output<O>(out), saved_rows(saved), options.mask,
@@ -167,7 +167,7 @@ void backward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec,
     float* const parts = parameter_parts<float>(a, saved, out.size() == 0);
     float* const row_facts = saved_facts(saved);
 #if defined(ATTN_CUDA_HOPPER)
-    if constexpr (has_hopper_kernel<F> && !adds_bias<Bias>) {
+    if constexpr (has_hopper_kernel<F, Pass::backward, width()> && !adds_bias<Bias>) {
       if (kernel == AttentionKernel::hopper) {
         int const n_parts = backward_on_hopper<F, hopper_width<width()>>(
             exec, inputs, row_facts, parts, Output<DQ>(d_q), Output<DK>(d_k), Output<DV>(d_v));

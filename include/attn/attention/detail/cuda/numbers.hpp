@@ -52,6 +52,18 @@ ATTN_FUNCTION std::uint32_t round_to_tf32(float x) {
 #endif
 }
 
+/// The same of a result of the device's arithmetic, for tensor cores, which cut off what tf32 has no room for: on a
+/// device the lower bits are left to them, which makes one instruction of four. The greater integer keeps the NaN of
+/// arithmetic.
+ATTN_FUNCTION std::uint32_t round_result_to_tf32(float x) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  auto const bits = std::bit_cast<std::int32_t>(x), next = std::int32_t(std::uint32_t(bits) + 0x1000u);
+  return std::uint32_t(next > bits ? next : bits);
+#else
+  return round_to_tf32(x);
+#endif
+}
+
 /// Two numbers rounded to 16 bits, the first in the lower half of the register.
 template <Format F>
 ATTN_FUNCTION std::uint32_t pack(float first, float second) {

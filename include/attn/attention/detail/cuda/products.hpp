@@ -138,6 +138,8 @@ ATTN_FUNCTION Registers<F, 4> sum_as_left_operand(float const (&sum)[n_tiles][4]
     if constexpr (is_narrow<F>) {
       float const(&tile)[4] = sum[2 * step + i / 2];
       r.set(i, pack_finite<F>(tile[i % 2 * 2], tile[i % 2 * 2 + 1]));
+    } else if constexpr (F == Format::tf32) {
+      r.bits[i] = round_result_to_tf32(sum[step][i % 2 * 2 + i / 2]);
     } else {
       r.set(i, std::bit_cast<std::uint32_t>(sum[step][i % 2 * 2 + i / 2]));
     }
@@ -201,14 +203,15 @@ ATTN_FUNCTION void put_sum(Block const& block, float const (&sum)[m_tiles][n_til
     for (int half = 0; half < 2; ++half) {
       int const row = first_row + 16 * m + 8 * half + lane / 4;
       float const f = factor(m, half);
+      [[maybe_unused]] unsigned const place = tile.chunk(row, lane % 4 / 2) + unsigned(lane % 2 * 8);
       ATTN_UNROLL
       for (int n = 0; n < n_tiles; ++n) {
         float const x = sum[m][n][2 * half] * f, y = sum[m][n][2 * half + 1] * f;
         if constexpr (sizeof(X) == 2) {
           block.write(tile.chunk(row, n) + unsigned(4 * (lane % 4)), pack<format_of<X>>(x, y));
         } else {
-          block.write(tile.word(row, 32 * n + 8 * (lane % 4)), x);
-          block.write(tile.word(row, 32 * n + 8 * (lane % 4) + 4), y);
+          block.write(Tile::further(place, n), x);
+          block.write(Tile::further(place, n) + 4, y);
         }
       }
     }

@@ -60,6 +60,13 @@ inline constexpr int warpgroup = 128;
                : ATTN_SUM_##n                                                                                       \
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
 
+// tf32 has rows alone; the left operand in registers.
+#define ATTN_BY_ROWS_OF_TF32(n, p0, p1, p2, p3, p4, p5)                                                                \
+  asm volatile("{.reg .pred keep; setp.ne.b32 keep, %" #p5 ", 0; wgmma.mma_async.sync.aligned.m64n" #n                 \
+               "k8.f32.tf32.tf32 {" ATTN_PLACES_##n "}, {%" #p0 ",%" #p1 ",%" #p2 ",%" #p3 "}, %" #p4 ", keep, 1, 1;}" \
+               : ATTN_SUM_##n                                                                                          \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(int(keep)));
+
 template <int warps>
 class HopperBlock : public CudaBlock<warps> {
   using Base = CudaBlock<warps>;
@@ -208,6 +215,20 @@ class HopperBlock : public CudaBlock<warps> {
       ATTN_HOPPER(ATTN_BY_COLUMNS(128, "f16", 64, 65, 66, 67, 68))
     }
   }
+  /// sum (64, 8 n_tiles) = a (64, 8) b^T in tf32, plus its earlier value where `keep`; a as left operands of mma.sync
+  /// lie in the registers of each warp, rows of b as its descriptor says.
+  template <Format F, int n_tiles>
+  ATTN_FUNCTION void multiply_by_rows(float (&sum)[n_tiles][4], std::uint32_t const (&a)[4], std::uint64_t b,
+                                      bool keep) const {
+    static_assert(F == Format::tf32 && (n_tiles == 4 || n_tiles == 8 || n_tiles == 16));
+    if constexpr (n_tiles == 4) {
+      ATTN_HOPPER(ATTN_BY_ROWS_OF_TF32(32, 16, 17, 18, 19, 20, 21))
+    } else if constexpr (n_tiles == 8) {
+      ATTN_HOPPER(ATTN_BY_ROWS_OF_TF32(64, 32, 33, 34, 35, 36, 37))
+    } else {
+      ATTN_HOPPER(ATTN_BY_ROWS_OF_TF32(128, 64, 65, 66, 67, 68, 69))
+    }
+  }
   /// sum (64, 64) = a^T b, plus its earlier value where `keep`, with a (16, 64) and b (16, 64) as descriptors say.
   template <Format F>
   ATTN_FUNCTION void multiply_transposed(float (&sum)[8][4], std::uint64_t a, std::uint64_t b, bool keep) const {
@@ -269,6 +290,7 @@ class HopperBlock : public CudaBlock<warps> {
 #undef ATTN_OF_MEMORY
 #undef ATTN_BY_ROWS
 #undef ATTN_BY_COLUMNS
+#undef ATTN_BY_ROWS_OF_TF32
 
 #endif
 

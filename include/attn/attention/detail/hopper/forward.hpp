@@ -11,23 +11,27 @@
 /// Products are asynchronous: tensor cores multiply the weights of one tile by its values while the warpgroup applies
 /// the activation to the scores of the next, and other warpgroups fill what gap remains (Shah et al. 2024,
 /// "FlashAttention-3"). Accumulators lie in registers as those of mma.sync do, hence the code for rows, masks and
-/// statistics is that of cuda/forward.hpp.
+/// statistics is that of cuda/forward.hpp. Of tf32, queries stay in registers, too, and three more warps transpose the
+/// values (values.hpp).
 #pragma once
 
 #include "attn/attention/detail/cuda/forward.hpp"
-#include "attn/attention/detail/hopper/tile.hpp"
+#include "attn/attention/detail/hopper/values.hpp"
 #include "attn/attention/detail/hopper/work_source.hpp"
 
 namespace attn::detail::cuda {
 
 /// Registers of three warpgroups hold scores and weights of 128 keys and 64 columns of sums, those of two 128 columns,
-/// or 256 beside 64 keys.
-template <int width, int consumers>
+/// or 256 beside 64 keys; of tf32, where weights take as many as scores and queries are there, too, of 64 keys, or of
+/// 32 beside 128 columns.
+template <int width, int consumers, Format F = Format::bf16>
 struct HopperTileShape : HopperThreads<consumers> {
-  static constexpr int own = 64 * consumers, streamed = width <= 128 ? 128 : 64;
-  static constexpr int query_bytes = own * width * 2, key_bytes = streamed * width * 2;
-  static constexpr int query_stages = width <= 128 ? 2 : 1,
-                       stages = pipeline_stages(query_stages * query_bytes, key_bytes);
+  static constexpr int own = 64 * consumers, row_bytes = width * element_bytes<F>;
+  static constexpr int streamed = is_narrow<F> ? (width <= 128 ? 128 : 64) : (width <= 64 ? 64 : 32);
+  static constexpr int query_bytes = own * row_bytes, key_bytes = streamed * row_bytes;
+  static constexpr int query_stages = query_bytes <= 48 * 1024 ? 2 : 1, value_stages = is_narrow<F> ? 0 : 2;
+  static constexpr int fitting = pipeline_stages(query_stages * query_bytes + value_stages * key_bytes, key_bytes);
+  static constexpr int stages = is_narrow<F> ? fitting : fitting / 2 * 2;  // keys or values, which others read
 };
 
 /// A block computes tiles of `own` rows of out (B, H, N, E), E and D at most `width`. `Map`: what TMA knows of a
@@ -37,12 +41,15 @@ struct HopperForward {
   using Stats = StatsOf<A, float>;
   using Shape = TileShape;
   static constexpr int own = TileShape::own, streamed = TileShape::streamed, n_tiles = streamed / 8,
-                       columns = panel_columns<width>, panels = width / columns;
+                       columns = panel_columns<width, element_bytes<F>>, panels = width / columns;
   static constexpr int part_tiles = width < 128 ? width / 8 : 16, parts = width / 8 / part_tiles;
   using Queries = Pipeline<TileShape::query_stages, TileShape::query_bytes>;
   using Tiles = Pipeline<TileShape::stages, TileShape::key_bytes>;
-  static constexpr unsigned barriers = Queries::all_bytes + Tiles::all_bytes;
-  static constexpr unsigned landed = barriers + Queries::barrier_bytes + Tiles::barrier_bytes;
+  static constexpr bool transposes = !is_narrow<F>;
+  using Values = std::conditional_t<transposes, TransposedValues<width, streamed, 4 * TileShape::consumers, Tiles>,
+                                    CopiedValues<width, streamed, 4 * TileShape::consumers, Tiles>>;
+  static constexpr unsigned barriers = Queries::all_bytes + Tiles::all_bytes + Values::all_bytes;
+  static constexpr unsigned landed = barriers + Queries::barrier_bytes + Tiles::barrier_bytes + Values::barrier_bytes;
   static constexpr unsigned turns = landed + 8, works = turns + 8 * TileShape::consumers;
   static constexpr unsigned shared_bytes = works + 4 * TileShape::query_stages;
   static_assert(TileShape::stages >= 3, "keys may wait for the values behind them while others are multiplied");
@@ -68,8 +75,9 @@ struct HopperForward {
   template <class Block>
   ATTN_FUNCTION void operator()(Block const& block) const {
     if (block.thread() == 0) {
-      query_pipeline().init(block, 1, TileShape::consumers);
-      tile_pipeline().init(block, 1, 4 * TileShape::consumers);  // each warp reads
+      query_pipeline().init(block, 1, TileShape::consumers + (transposes ? Values::tile_readers : 0));
+      tile_pipeline().init(block, 1, 4 * TileShape::consumers, Values::tile_readers);  // each warp reads
+      values().init(block);
       block.init_barrier(landed, 1);
       for (int group = 0; group < TileShape::consumers; ++group) block.init_barrier(turn_of(group), 4);
       block.publish_barriers();
@@ -77,7 +85,11 @@ struct HopperForward {
     block.barrier();
     if (int const group = block.group(); group == TileShape::consumers) {
       block.template give_registers<TileShape::producer_registers>();
-      if (block.thread() % warpgroup < 32) produce(block);
+      if (block.thread() % warpgroup < 32) {
+        produce(block);
+      } else if constexpr (transposes) {
+        transpose(block, block.thread() % warpgroup - 32);
+      }
     } else {
       block.template take_registers<TileShape::consumer_registers>();
       consume(block, group);
@@ -88,6 +100,10 @@ struct HopperForward {
   static ATTN_FUNCTION constexpr Queries query_pipeline() { return {0, barriers}; }
   static ATTN_FUNCTION constexpr Tiles tile_pipeline() {
     return {Queries::all_bytes, barriers + unsigned(Queries::barrier_bytes)};
+  }
+  static ATTN_FUNCTION constexpr Values values() {
+    return {tile_pipeline(), Queries::all_bytes + Tiles::all_bytes,
+            barriers + unsigned(Queries::barrier_bytes + Tiles::barrier_bytes)};
   }
 
   static ATTN_FUNCTION unsigned turn_of(int group) { return turns + unsigned(8 * group); }
@@ -153,7 +169,7 @@ struct HopperForward {
         if (is_cut) {
           block.wait(landed, cuts++ % 2);
           // also behind the last key that any query sees; behind the last of all keys TMA fills up with zeros
-          make_finite<F, streamed, width / 8, 32>(block, block.thread() % 32, tile(use + 1), tile(use));
+          make_finite<F, streamed, TileShape::row_bytes / 16, 32>(block, block.thread() % 32, tile(use + 1), tile(use));
           block.publish_writes();
           block.warp_barrier();
           if (issues) {
@@ -167,11 +183,30 @@ struct HopperForward {
     source.finish(block);
   }
 
-  /// The 64 rows of a warpgroup among the queries in a stage of their pipeline.
-  static ATTN_FUNCTION Panels<64, columns> rows_of_group(unsigned use, int group) {
-    return {query_pipeline().stage(use) + unsigned(group * 64 * width * 2)};
+  /// The warps beside that: as many tiles of values as it copies.
+  template <class Block>
+  ATTN_FUNCTION void transpose(Block const& block, int thread) const {
+    unsigned use = 0;
+    for (unsigned query_use = 0;; ++query_use) {
+      query_pipeline().wait_full(block, query_use);
+      int const w = block.of_first_lane(block.template read<int>(work_place(query_use)));
+      if (w >= order.size()) break;
+      block.warp_barrier();
+      if (thread % 32 == 0) block.arrive(query_pipeline().empty(query_use));
+      for (unsigned const end = use + unsigned(2 * work(w).n_tiles); use < end; use += 2) {
+        values().make(block, thread, use);
+      }
+    }
   }
-  static ATTN_FUNCTION Panels<streamed, columns> tile(unsigned use) { return {tile_pipeline().stage(use)}; }
+
+  /// The 64 rows of a warpgroup among the queries in a stage of their pipeline.
+  using Rows = Panels<64, columns, element_bytes<F>>;
+  static ATTN_FUNCTION Rows rows_of_group(unsigned use, int group) {
+    return {query_pipeline().stage(use) + unsigned(group * 64 * TileShape::row_bytes)};
+  }
+  static ATTN_FUNCTION Panels<streamed, columns, element_bytes<F>> tile(unsigned use) {
+    return {tile_pipeline().stage(use)};
+  }
 
   template <class Block>
   ATTN_FUNCTION void consume(Block const& block, int group) const {
@@ -199,15 +234,17 @@ struct HopperForward {
     HeadDropout<float, Dropout> const drop(dropout, Index(work.at.batch) * size.heads + work.at.head);
     Query warp_query = first;
     warp_query.index += block.thread() % warpgroup / 32 * 16;
-    Panels<64, columns> const own_rows = rows_of_group(query_use, group);
+    auto const own_rows = left_operands<width>(block, rows_of_group(query_use, group));
     Tiles const tiles = tile_pipeline();
+    Values const values = this->values();
 
     float s[n_tiles][4], sum[parts][1][part_tiles][4];
-    Registers<F, 4> weights[streamed / 16];
+    Registers<F, 4> weights[streamed * element_bytes<F> / 32];
     Stats stats[2];
     float factor[2];
-    auto const release = [&](unsigned i) {
-      if (block.thread() % 32 == 0) block.arrive(tiles.empty(i));
+    auto const use_of = [&](int t) { return use + unsigned(2 * t); };
+    auto const release = [&](unsigned barrier) {
+      if (block.thread() % 32 == 0) block.arrive(barrier);
     };
     // One turn for each tile of the block, also of those that these rows do not see. The first warpgroup begins.
     auto const take_turn = [&](int t) {
@@ -218,24 +255,24 @@ struct HopperForward {
       if (takes_turns && block.thread() % 32 == 0) block.arrive(turn_of(next));
     };
     auto const start_scores_of = [&](int t) {
-      tiles.wait_full(block, use + unsigned(2 * t));
+      tiles.wait_full(block, use_of(t));
       block.begin_products();
-      start_scores<F, width>(block, s, own_rows, tile(use + unsigned(2 * t)));
+      start_scores<F, width>(block, s, own_rows, tile(use_of(t)));
       block.commit_products();
     };
     auto const start_sums_of = [&](int t) {
-      tiles.wait_full(block, use + unsigned(2 * t + 1));
+      values.wait_full(block, use_of(t));
       block.begin_products();
-      start_sums(block, sum, weights, tile(use + unsigned(2 * t + 1)));
+      start_sums(block, sum, weights, values.tile(use_of(t)));
       block.commit_products();
     };
     auto const finish_sums_of = [&](int t) {
       ATTN_UNROLL
       for (int part = 0; part < parts; ++part) block.template wait_for_products<0>(sum[part][0]);
-      release(use + unsigned(2 * t + 1));
+      release(values.empty(use_of(t)));
     };
     auto const activate = [&](int t) {
-      release(use + unsigned(2 * t));
+      release(tiles.empty(use_of(t)));
       int const k0 = work.keys.begin + t * streamed;
       bool const all_visible = seen.every(k0, streamed);
       ATTN_UNROLL
@@ -248,10 +285,10 @@ struct HopperForward {
     };
     auto const skip = [&](int from, int to) {
       for (int t = from; t < to; ++t) {
-        for (unsigned i = use + unsigned(2 * t); i < use + unsigned(2 * t + 2); ++i) {
-          tiles.wait_full(block, i);
-          release(i);
-        }
+        tiles.wait_full(block, use_of(t));
+        release(tiles.empty(use_of(t)));
+        values.wait_full(block, use_of(t));
+        release(values.empty(use_of(t)));
         take_turn(t);
         pass_turn();
       }
@@ -293,7 +330,7 @@ struct HopperForward {
   ATTN_FUNCTION void store(Block const& block, Work const& work, int group, unsigned query_use, Query const& warp_query,
                            float const (&sum)[parts][1][part_tiles][4], Stats const (&stats)[2],
                            Weigh const& weigh) const {
-    Panels<64, columns> const rows = rows_of_group(query_use, group);
+    Rows const rows = rows_of_group(query_use, group);
     Index const head_row = (Index(work.at.batch) * size.heads + work.at.head) * size.queries;
     float factor[2];
     ATTN_UNROLL

@@ -1,6 +1,8 @@
-/// Launches of the kernels for Hopper, and which calls they serve: forward and backward passes of bf16 and fp16.
+/// Launches of the kernels for Hopper, and which calls they serve: forward and backward passes of bf16 and fp16,
+/// forward passes of tf32.
 #pragma once
 
+#include "attn/attention/detail/choose.hpp"
 #include "attn/attention/detail/cuda/launch.hpp"
 #include "attn/attention/detail/hopper/backward.hpp"
 #include "attn/attention/detail/hopper/backward_launches.hpp"
@@ -22,8 +24,9 @@ bool has_boxes(Tensor<X, 4, Memory> const& x) {
   return fits;
 }
 
-template <Format F>
-inline constexpr bool has_hopper_kernel = is_narrow<F>;
+/// For rows of `width` columns. Shared memory has no room for queries, keys and values of tf32 of 256.
+template <Format F, Pass pass, int width>
+inline constexpr bool has_hopper_kernel = is_narrow<F> || (F == Format::tf32 && pass == Pass::forward && width <= 128);
 /// The width of the kernels for heads of `width`: the narrowest serve all up to 32, since rows that TMA fills up with
 /// zeros cost products alone, and these kernels are limited by what else they issue.
 template <int width>
@@ -31,14 +34,15 @@ inline constexpr int hopper_width = width < 32 ? 32 : width;
 /// One launch for all gradients wants registers for a third sum, and narrower heads are limited by what else is issued.
 /// Where it made gradients of the activation's parameters, too, ptxas would let no product overlap with anything.
 template <Format F, int width, class A>
-inline constexpr bool has_one_pass = has_hopper_kernel<F> && (width == 64) && (parameter_count<A, float> == 0);
+inline constexpr bool has_one_pass = has_hopper_kernel<F, Pass::backward, width> && (width == 64) &&
+                                     (parameter_count<A, float> == 0);
 
 /// Whether these kernels serve a call on a GPU that has their instructions. Up to 64 queries are better served by the
 /// small tiles of mma.sync.
-template <Format F, class Q, class K, class... Others>
+template <Format F, Pass pass, int width, class Q, class K, class... Others>
 bool serves_hopper(Q const& q, K const& k, Others const&... others) {
-  return has_hopper_kernel<F> && length_of(q.extent(2), k.extent(2)) == Length::any && has_boxes(q) && has_boxes(k) &&
-         (has_boxes(others) && ...);
+  return has_hopper_kernel<F, pass, width> && length_of(q.extent(2), k.extent(2)) == Length::any && has_boxes(q) &&
+         has_boxes(k) && (has_boxes(others) && ...);
 }
 
 /// How many consumer warpgroups a block has. Three read a tile of keys and values for 192 queries, two for 128; three
@@ -65,6 +69,15 @@ inline bool has_wgmma(Kokkos::Cuda const& exec) {
 
 #if defined(__CUDACC__)
 
+/// In fp32 it rounds what kernels read to tf32, and writes results as they are.
+template <class X>
+constexpr CUtensorMapDataType map_type() {
+  constexpr Format F = format_of<std::remove_const_t<X>>;
+  if (F == Format::bf16) return CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+  if (F == Format::fp16) return CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
+  return std::is_const_v<X> ? CU_TENSOR_MAP_DATA_TYPE_TFLOAT32 : CU_TENSOR_MAP_DATA_TYPE_FLOAT32;
+}
+
 /// What TMA has to know of a tensor whose boxes are of `rows` rows of a panel for heads of `width`.
 template <int width, class X, class Memory>
 CUtensorMap tensor_map(Tensor<X, 4, Memory> const& x, int rows) {
@@ -83,16 +96,13 @@ CUtensorMap tensor_map(Tensor<X, 4, Memory> const& x, int rows) {
     cuuint64_t const dense = r == 0 ? (extents[0] * sizeof(X) + 15) / 16 * 16 : steps[r - 1] * extents[r];
     steps[r] = x.extent(2 - r) > 1 ? cuuint64_t(x.stride(2 - r)) * sizeof(X) : dense;
   }
-  constexpr int columns = panel_columns<width>;
+  constexpr int columns = panel_columns<width, sizeof(X)>;
   cuuint32_t const box[] = {columns, cuuint32_t(rows), 1, 1}, every[] = {1, 1, 1, 1};
   CUtensorMap map;
-  CUresult const status =
-      encode(&map,
-             format_of<std::remove_const_t<X>> == Format::bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
-                                                               : CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
-             4, const_cast<std::remove_const_t<X>*>(x.data()), extents, steps, box, every,
-             CU_TENSOR_MAP_INTERLEAVE_NONE, columns == 64 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
-             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  CUresult const status = encode(&map, map_type<X>(), 4, const_cast<std::remove_const_t<X>*>(x.data()), extents, steps,
+                                 box, every, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                                 columns * sizeof(X) == 128 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
+                                 CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   ATTN_CHECK(status == CUDA_SUCCESS, "attention: CUDA takes no tensor map of these strides, error ", int(status));
   return map;
 }
@@ -169,7 +179,7 @@ template <Format F, int width, class A, class Q, class K, class V, class O, clas
 void forward_on_hopper(Kokkos::Cuda const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
                        StatsOf<A, float>* saved, M const& mask, Dropout const& dropout, float score_scale) {
   with_consumers<width>(q.extent(2), [&](auto consumers) {
-    using TileShape = HopperTileShape<width, consumers()>;
+    using TileShape = HopperTileShape<width, consumers(), F>;
     HopperForward<F, width, TileShape, A, CUtensorMap, M, Dropout> const kernel{
         a,
         tensor_map<width>(q, 64),
@@ -180,7 +190,7 @@ void forward_on_hopper(Kokkos::Cuda const& exec, A const& a, Q const& q, K const
         mask,
         {int(q.extent(0)), int(q.extent(1)), int(k.extent(1)), int(q.extent(2)), int(k.extent(2))},
         score_scale,
-        work_order(exec, q, TileShape::own, k.extent(2), 4 * width),
+        work_order(exec, q, TileShape::own, k.extent(2), 2 * TileShape::row_bytes),
         work_counter(exec),
         dropout};
     launch_on_hopper(exec, kernel);

@@ -28,16 +28,17 @@ ATTN_FUNCTION constexpr std::uint64_t matrix_descriptor(unsigned start, unsigned
   return low | std::uint64_t(encode(stride)) << 32 | swizzle << 62;
 }
 
-/// How many columns of heads of `width` lie together: what TMA and wgmma swizzle is of 128 bytes at most.
-template <int width>
-inline constexpr int panel_columns = width < 64 ? width : 64;
+/// How many columns of heads of `width` lie together, numbers of so many bytes each: what TMA and wgmma swizzle is of
+/// 128 bytes at most.
+template <int width, int bytes = 2>
+inline constexpr int panel_columns = width < 128 / bytes ? width : 128 / bytes;
 
-/// `rows` rows, a multiple of 8, of numbers of 16 bits: one panel of `panel_columns` columns, 64 or 32, after the
-/// other, from a multiple of the bytes of 8 rows of a panel on. In a panel, the chunks of SharedTile lie where TMA puts
-/// them and wgmma finds them.
-template <int rows, int columns_ = 64>
+/// `rows` rows, a multiple of 8, of numbers of `bytes` bytes: one panel of `panel_columns` columns after the other,
+/// rows of 128 bytes or of 64, from a multiple of the bytes of 8 rows of a panel on. In a panel, the chunks of
+/// SharedTile lie where TMA puts them and wgmma finds them.
+template <int rows, int columns_ = 64, int bytes = 2>
 struct Panels {
-  static constexpr int row_bytes = 2 * columns_, panel_bytes = rows * row_bytes;
+  static constexpr int row_bytes = bytes * columns_, panel_bytes = rows * row_bytes;
   static constexpr int chunks = row_bytes / 16, steps = row_bytes / 32;
   unsigned start;
 
@@ -45,7 +46,11 @@ struct Panels {
   ATTN_FUNCTION unsigned chunk(int row, int chunk) const {
     return SharedTile<row_bytes>{panel(chunk / chunks)}.chunk(row, chunk % chunks);
   }
-  /// Columns 16 `step` ... 16 `step` + 15 of all rows, to sum over the columns. Eight rows lie before the next eight;
+  /// From the place of chunk 0 or 1 of a row to that 2 `pairs` chunks further: what a lane knows stays in one register.
+  static ATTN_FUNCTION unsigned further(unsigned place, int pairs) {
+    return (place ^ unsigned(pairs % steps * 32)) + unsigned(pairs / steps * panel_bytes);
+  }
+  /// The 32 bytes `step` of all rows, 16 columns or 8, to sum over the columns. Eight rows lie before the next eight;
   /// the other distance has no meaning here.
   template <class Block>
   ATTN_FUNCTION std::uint64_t columns(Block const& block, int step) const {
@@ -74,9 +79,14 @@ struct Pipeline {
 
   template <class Block>
   ATTN_FUNCTION void init(Block const& block, int writers, int readers) const {
+    init(block, writers, readers, readers);
+  }
+  /// Where odd uses have other readers, of an even number of stages.
+  template <class Block>
+  ATTN_FUNCTION void init(Block const& block, int writers, int readers, int odd_readers) const {
     for (unsigned i = 0; i < stages; ++i) {
       block.init_barrier(full(i), writers);
-      block.init_barrier(empty(i), readers);
+      block.init_barrier(empty(i), i % 2 == 0 ? readers : odd_readers);
     }
   }
   template <class Block>
@@ -97,14 +107,42 @@ constexpr int pipeline_stages(int others, int bytes) {
 }
 
 /// Starts to copy boxes of the columns of a panel from `place` on to panels, or back.
-template <int panels, int rows, int columns, class Block, class Map>
-ATTN_FUNCTION void load_panels(Block const& block, Map const& map, Panels<rows, columns> to, BoxPlace place,
+template <int panels, int rows, int columns, int bytes, class Block, class Map>
+ATTN_FUNCTION void load_panels(Block const& block, Map const& map, Panels<rows, columns, bytes> to, BoxPlace place,
                                unsigned barrier) {
   for (int p = 0; p < panels; ++p, place.column += columns) block.load_box(to.panel(p), map, place, barrier);
 }
-template <int panels, int rows, int columns, class Block, class Map>
-ATTN_FUNCTION void store_panels(Block const& block, Map const& map, BoxPlace place, Panels<rows, columns> from) {
+template <int panels, int rows, int columns, int bytes, class Block, class Map>
+ATTN_FUNCTION void store_panels(Block const& block, Map const& map, BoxPlace place, Panels<rows, columns, bytes> from) {
   for (int p = 0; p < panels; ++p, place.column += columns) block.store_box(map, place, from.panel(p));
+}
+
+/// 64 rows of tf32 as left operands in registers, four numbers a lane for each step of 8 columns, as mma.sync has them.
+/// From shared memory, products of 64 columns would read as much of them as of the columns.
+template <int steps>
+struct LeftOperands {
+  std::uint32_t bits[steps][4];
+
+  template <int columns, class Block>
+  ATTN_FUNCTION LeftOperands(Block const& block, Panels<64, columns, 4> rows) {
+    int const thread = block.anew(block.thread() % warpgroup), lane = thread % 32;
+    unsigned const place = rows.chunk(thread / 32 * 16 + lane / 4, 0) + unsigned(lane % 4 * 4);
+    ATTN_UNROLL
+    for (int i = 0; i < 4 * steps; ++i) {  // rows 0 ... 7, then 8 ... 15, of the first 16 bytes, then the last
+      unsigned const of_row = place + unsigned(i % 2 * 8 * rows.row_bytes);
+      bits[i / 4][i % 4] = block.template read<std::uint32_t>(rows.further(of_row ^ unsigned(i % 4 / 2 * 16), i / 4));
+    }
+    block.warp_barrier();  // others may write there
+  }
+};
+/// The rows of a warpgroup, of `width` columns, as its products take them: numbers of 16 bits from where they lie.
+template <int width, int columns, class Block>
+ATTN_FUNCTION Panels<64, columns> left_operands(Block const&, Panels<64, columns> rows) {
+  return rows;
+}
+template <int width, int columns, class Block>
+ATTN_FUNCTION LeftOperands<width / 8> left_operands(Block const& block, Panels<64, columns, 4> rows) {
+  return {block, rows};
 }
 
 /// Starts s (64, 8 n) = q k^T over `width` columns.
@@ -114,6 +152,14 @@ ATTN_FUNCTION void start_scores(Block const& block, float (&s)[n_tiles][4], Pane
   ATTN_UNROLL
   for (int step = 0; step < width / 16; ++step) {
     block.template multiply_by_rows<F>(s, q.columns(block, step), k.columns(block, step), step > 0);
+  }
+}
+template <Format F, int width, int n_tiles, int k_rows, int columns, class Block>
+ATTN_FUNCTION void start_scores(Block const& block, float (&s)[n_tiles][4], LeftOperands<width / 8> const& q,
+                                Panels<k_rows, columns, 4> k) {
+  ATTN_UNROLL
+  for (int step = 0; step < width / 8; ++step) {
+    block.template multiply_by_rows<F>(s, q.bits[step], k.columns(block, step), step > 0);
   }
 }
 
@@ -130,6 +176,15 @@ ATTN_FUNCTION void start_sums(Block const& block, float (&sum)[parts][1][n_tiles
     }
   }
 }
+/// The same by v^T (width, 8 steps), whose columns lie in the order of TransposedValues.
+template <Format F, int n_tiles, int steps, int columns, class Block>
+ATTN_FUNCTION void start_sums(Block const& block, float (&sum)[1][1][n_tiles][4], Registers<F, 4> const (&w)[steps],
+                              Panels<8 * n_tiles, columns, 4> v) {
+  ATTN_UNROLL
+  for (int step = 0; step < steps; ++step) {
+    block.template multiply_by_rows<F>(sum[0][0], w[step].bits, v.columns(block, step), true);
+  }
+}
 
 /// A sum (64, 8 n_tiles) as a left operand.
 template <Format F, int steps, int n_tiles>
@@ -139,13 +194,14 @@ ATTN_FUNCTION void take_operand(Registers<F, 4> (&left)[steps], float const (&su
 }
 
 /// Rounds a sum (64, width) in parts, times `factor(half)`, and puts it into panels.
-template <Format F, int parts, int n_tiles, int columns, class Block, class Factor>
-ATTN_FUNCTION void put_panels(Block const& block, float const (&sum)[parts][1][n_tiles][4], Panels<64, columns> to,
-                              Factor const& factor) {
-  using X = std::conditional_t<F == Format::bf16, BFloat16, Float16>;
+template <Format F, int parts, int n_tiles, int columns, int bytes, class Block, class Factor>
+ATTN_FUNCTION void put_panels(Block const& block, float const (&sum)[parts][1][n_tiles][4],
+                              Panels<64, columns, bytes> to, Factor const& factor) {
+  using Narrow = std::conditional_t<F == Format::bf16, BFloat16, Float16>;
+  using X = std::conditional_t<is_narrow<F>, Narrow, float>;
   ATTN_UNROLL
   for (int part = 0; part < parts; ++part) {
-    put_sum<X>(block, sum[part], Panels<64, columns>{to.panel(part * 8 * n_tiles / columns)},
+    put_sum<X>(block, sum[part], Panels<64, columns, bytes>{to.panel(part * 8 * n_tiles / columns)},
                block.anew(block.thread() % warpgroup / 32 * 16), [&](int, int half) { return factor(half); });
   }
 }

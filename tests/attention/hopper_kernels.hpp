@@ -1,0 +1,77 @@
+/// Forward passes by Hopper's kernels in emulated warpgroups, and how blocks take their tiles.
+#pragma once
+
+#include "attn/attention/detail/hopper/launch.hpp"
+
+#include <gtest/gtest.h>
+
+#include "emulated_attention.hpp"
+#include "emulated_warpgroup.hpp"
+
+namespace attn_test {
+
+/// Which kernels: the numbers in memory, those of fp32 multiplied in tf32, the width of tiles, how many warpgroups
+/// multiply, and how many launches make gradients.
+template <class X_, int width_, int consumers_ = 2, int launches_ = 2>
+struct HopperKernels {
+  using X = X_;
+  static constexpr cuda::Format format = cuda::format_for<X, attn::Tf32Products>;
+  static constexpr int width = width_, consumers = consumers_, launches = launches_;
+  /// What TMA knows of a tensor; of one that is read, where numbers are rounded on the way.
+  template <class Tensor>
+  static EmulatedMap map(Tensor const& x, int rows = 64) {
+    return {x, rows, cuda::panel_columns<width, sizeof(X)>};
+  }
+  template <class Tensor>
+  static EmulatedMap map_to_read(Tensor const& x, int rows) {
+    EmulatedMap read = map(x, rows);
+    read.rounds = format == cuda::Format::tf32;
+    return read;
+  }
+};
+
+/// Two blocks take the tiles of a kernel: one after the other, so that the first gets all but the second's first, or in
+/// turns.
+template <class Kernel>
+void run_blocks(Kernel kernel, bool in_turns) {
+  WarpgroupEmulator emulator(Kernel::Shape::warps, Kernel::shared_bytes);
+  unsigned counter[2] = {};
+  kernel.counter = in_turns ? nullptr : counter;
+  for (long i = 0; i < 2; ++i) {
+    emulator.run([&](int thread) { kernel(EmulatedHopperBlock(emulator, thread, i, 2)); });
+  }
+  EXPECT_TRUE(counter[0] == 0 && counter[1] == 0) << "the next kernel counts from zero";
+}
+
+/// Of the heads of `count` sequences, two together.
+inline cuda::WorkOrder order_of(Index count, Index heads, Index rows, int own) {
+  return {count * heads, attn::detail::tiles_of(rows, own), 1, 3};
+}
+
+template <class K, class A, class Dropout>
+EmulatedOutputs run_hopper_forward(EmulatedInputs<A, Dropout> const& in, StoredInputs<typename K::X> const& stored,
+                                   Stored<typename K::X> const& out, EmulatedStats<A>& stats, bool in_turns) {
+  Shape const& s = in.shape;
+  using TileShape = cuda::HopperTileShape<K::width, K::consumers, K::format>;
+  cuda::HopperForward<K::format, K::width, TileShape, A, EmulatedMap, AnyMask, Dropout> const forward{
+      in.activation,
+      K::map_to_read(stored.q.tensor(), 64),
+      K::map_to_read(stored.k.tensor(), TileShape::streamed),
+      K::map_to_read(stored.v.tensor(), TileShape::streamed),
+      K::map(out.tensor()),
+      stats.saved(),
+      in.mask,
+      {int(s.batch), int(s.heads), int(s.kv_heads), int(s.queries), int(s.keys)},
+      in.scale(),
+      order_of(s.batch, s.heads, s.queries, TileShape::own),
+      nullptr,
+      in.dropout};
+  run_blocks(forward, in_turns);
+  EmulatedOutputs result;
+  result.out = out.numbers();
+  result.gaps_are_untouched = out.gaps_are_untouched();
+  result.stats = stats.normalizers(in.activation);
+  return result;
+}
+
+}  // namespace attn_test

@@ -1,0 +1,183 @@
+// Products in tf32 by Hopper's forward kernel: fp32 that TMA rounds, queries in registers, values that warps transpose.
+#include <set>
+
+#include "emulated_cases.hpp"
+#include "hopper_kernels.hpp"
+
+namespace {
+
+using namespace attn_test;
+using cuda::Format;
+using emulated::full, emulated::causal, emulated::window, emulated::lengths, emulated::groups;
+
+template <int width, int consumers = 2>
+using Kernel = HopperKernels<float, width, consumers>;
+
+/// The reference's output, and that of the kernel.
+struct Both {
+  EmulatedOutputs got, want;
+};
+template <class K, class A, class Dropout>
+Both run(EmulatedInputs<A, Dropout> const& in, bool in_turns = false) {
+  StoredInputs<float> const stored(in);
+  Stored<float> const out(in.out_extents(), in.layout);
+  EmulatedStats<A> stats(in);
+  Both both{run_hopper_forward<K>(in, stored, out, stats, in_turns), run_reference<float>(in)};
+  both.want.d_q = both.want.d_k = both.want.d_v = both.want.parts = {};  // which others make
+  return both;
+}
+template <class K, class A, class Dropout = attn::NoDropout>
+void expect_right(EmulatedInputs<A, Dropout> const& in) {
+  SCOPED_TRACE(name_of(in.shape));
+  Both const both = run<K>(in);
+  EXPECT_SOUND(are_right(both.got, both.want, in.shape, promised_error(K::format)));
+}
+
+/// Keys enough for every ring to be filled anew, under each kind of mask, dense and in heads that share keys, with gaps
+/// between rows; sequences whose padding is NaN.
+template <class K, class A>
+void expect_right_under_masks(A const& a) {
+  Index const width = K::width;
+  for (AnyMask const& mask : {full(), causal(-3), window(30, 7), groups(130, 70)}) {
+    expect_right<K, A>({a, shape(130, 310, width, width), mask});
+    Shape grouped = shape(70, 203, width, width - 12);
+    grouped.heads = 4;
+    grouped.kv_heads = 2;
+    expect_right<K, A>({a, grouped, mask, {true, 8, 16}});
+  }
+  Shape padded = square(201, width);
+  padded.batch = 2;
+  for (std::array<int, 2> const n : {std::array{70, 129}, std::array{0, 200}}) {
+    expect_right<K, A>({a, padded, lengths(n), {}, 0, true});
+  }
+}
+
+TEST(CudaHopperTf32, AgreesWithTheReference_ForSoftmax) {
+  expect_right_under_masks<Kernel<64, 3>>(attn::Softmax());
+  expect_right_under_masks<Kernel<32, 3>>(attn::Softmax());
+  expect_right_under_masks<Kernel<128>>(attn::Softmax());
+}
+TEST(CudaHopperTf32, AgreesWithTheReference_ForCubes) { expect_right_under_masks<Kernel<64, 3>>(attn::Poly<3>()); }
+TEST(CudaHopperTf32, AgreesWithTheReference_ForCubesOfATrainedScale) {
+  expect_right_under_masks<Kernel<64>>(dynamic());
+  expect_right_under_masks<Kernel<128>>(dynamic());
+}
+TEST(CudaHopperTf32, AgreesWithTheReference_ForActivationsOfUsers) {
+  expect_right_under_masks<Kernel<64>>(SquaredRelu());
+  expect_right_under_masks<Kernel<32>>(SquaredRelu());
+}
+
+TEST(CudaHopperTf32, AgreesWithTheReference_AtAllLengths) {
+  for (Index const n : {1, 5, 64, 130, 197}) expect_right<Kernel<64, 3>, attn::Softmax>({{}, square(n, 64), full()});
+  expect_right<Kernel<64>, Dynamic>({dynamic(), shape(5, 700, 64, 64), full()});
+  expect_right<Kernel<64, 3>, attn::Softmax>({{}, shape(400, 3, 40, 64), full()});
+  // Most tiles of queries see nothing, one after the other.
+  expect_right<Kernel<64, 3>, attn::Softmax>({{}, shape(800, 10, 64, 64), causal(-795)});
+  // Warpgroups of a block skip more tiles than rings have places for.
+  expect_right<Kernel<64, 3>, attn::Softmax>({{}, shape(192, 1900, 64, 64), groups(64, 640)});
+}
+
+// TMA fills narrower rows up with zeros.
+TEST(CudaHopperTf32, AgreesWithTheReference_InNarrowHeads) {
+  for (Index const width : {16, 24}) {
+    expect_right<Kernel<32, 3>, attn::Softmax>({{}, shape(197, 203, width, 16), causal()});
+  }
+}
+
+TEST(CudaHopperTf32, IsIndifferentToWhatAMaskHides) {
+  EmulatedInputs<Dynamic> all{dynamic(), square(140, 64), causal()};
+  for_spoilt(all, [](EmulatedInputs<Dynamic> const& in) {
+    SCOPED_TRACE("array " + std::to_string(in.spoilt.array) + ", token " + std::to_string(in.spoilt.token));
+    Both const both = run<Kernel<64>>(in);
+    EXPECT_SOUND(are_right_where_finite(both.got, both.want, in.shape, promised_error(Format::tf32)));
+  });
+}
+
+TEST(CudaHopperTf32, KeepsItsBits_WhicheverBlockTakesATile) {
+  EmulatedInputs<attn::Softmax> const in{{}, square(500, 32), causal()};
+  EXPECT_EQ((run<Kernel<32, 3>>(in, false).got.out), (run<Kernel<32, 3>>(in, true).got.out));
+}
+
+// A query that sees one key alone has its value, rounded to the nearest tf32.
+TEST(CudaHopperTf32, RoundsToTheNearest) {
+  EmulatedInputs<attn::Softmax> const in{{}, square(70, 64), window(0, 0)};
+  Both const both = run<Kernel<64, 3>>(in);
+  bool any_is_rounded = false;
+  for (std::size_t i = 0; i < both.want.out.size(); ++i) {
+    double const x = both.want.out[i], ulp = std::ldexp(1.0, std::ilogb(x) - 10);
+    EXPECT_LE(std::abs(both.got.out[i] - x), ulp / 2) << x;
+    any_is_rounded = any_is_rounded || both.got.out[i] != x;
+  }
+  EXPECT_TRUE(any_is_rounded);
+}
+
+/// A thread that transposes, and notes which 16 bytes of all banks it touches at once with its neighbours.
+struct TransposingBlock {
+  std::vector<unsigned char>& memory;
+  std::vector<unsigned>& reads;
+  std::vector<unsigned>& writes;
+
+  template <class T>
+  T read(unsigned from) const {
+    T value;
+    std::memcpy(&value, &memory[from], sizeof value);
+    reads.push_back(from);
+    return value;
+  }
+  template <class T>
+  void write(unsigned to, T const& value) const {
+    std::memcpy(&memory[to], &value, sizeof value);
+    writes.push_back(to);
+  }
+};
+
+/// `lanes` neighbours touch 128 bytes of different banks each time.
+void expect_all_banks(std::vector<std::vector<unsigned>> const& of_threads, std::size_t lanes, unsigned bytes) {
+  for (std::size_t first = 0; first < of_threads.size(); first += lanes) {
+    for (std::size_t i = 0; i < of_threads[first].size(); ++i) {
+      std::set<unsigned> banks;
+      for (std::size_t l = 0; l < lanes; ++l) banks.insert(of_threads[first + l].at(i) % 128 / bytes);
+      EXPECT_EQ(banks.size(), lanes) << "threads from " << first << " on, access " << i;
+    }
+  }
+}
+
+template <int width, int streamed>
+void expect_transposed() {
+  using Values = cuda::TransposedValues<width, streamed, 8, cuda::Pipeline<4, streamed * width * 4>>;
+  constexpr unsigned from = 1024, to = from + streamed * width * 4;
+  typename Values::From const v{from};
+  typename Values::To const transposed{to};
+  std::vector<unsigned char> memory(to + streamed * width * 4);
+  auto const place = [](auto const& panels, int row, int column) {
+    return panels.chunk(row, column / 4) + unsigned(column % 4 * 4);
+  };
+  for (int key = 0; key < streamed; ++key) {
+    for (int column = 0; column < width; ++column) {
+      auto const x = float(key * width + column);
+      std::memcpy(&memory[place(v, key, column)], &x, 4);
+    }
+  }
+  std::vector<std::vector<unsigned>> reads(Values::threads), writes(Values::threads);
+  for (int thread = 0; thread < Values::threads; ++thread) {
+    std::size_t const t = std::size_t(thread);
+    Values::transpose(TransposingBlock{memory, reads[t], writes[t]}, thread, v, transposed);
+  }
+  int const order[] = {0, 2, 4, 6, 1, 3, 5, 7};
+  for (int column = 0; column < width; ++column) {
+    for (int i = 0; i < streamed; ++i) {
+      float x;
+      std::memcpy(&x, &memory[place(transposed, column, i)], 4);
+      EXPECT_EQ(x, float((i / 8 * 8 + order[i % 8]) * width + column)) << column << ", " << i;
+    }
+  }
+  expect_all_banks(reads, 16, 8);
+  expect_all_banks(writes, 8, 16);
+}
+TEST(CudaHopperTf32, TransposesValuesInTheOrderOfWeights_WithoutConflictsOfBanks) {
+  expect_transposed<32, 64>();
+  expect_transposed<64, 64>();
+  expect_transposed<128, 32>();
+}
+
+}  // namespace
