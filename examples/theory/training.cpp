@@ -194,8 +194,10 @@ vision::Settings settings_of(TrainingOptions const& o, vision::ActivationChoice 
   return settings;
 }
 
+// So small a factor that fp32 holds what it is multiplied with, gradients included, as normal numbers, and their
+// squares in AdamW as exact zeros: denormal numbers would take several times as long.
 vision::ActivationChoice no_attention() {
-  return {.activation = "poly", .power = 1, .scale = "fixed", .factor = 1e-12};
+  return {.activation = "poly", .power = 1, .scale = "fixed", .factor = 1e-25};
 }
 
 Runs::Runs(Lab const& lab, attn::data::Split const& data) : lab_(lab), data_(data), images_(vision::in_memory(data)) {
