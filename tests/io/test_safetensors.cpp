@@ -264,6 +264,21 @@ TEST_F(SafetensorsFile, EveryTruncationOfAGoodFileIsAnError) {
   EXPECT_THROW(Safetensors{cut}, attn::Error);
 }
 
+// A checkpoint of Broyden's method has more. Time in the square of their number would be half a minute.
+TEST_F(SafetensorsFile, FilesOfManyTensorsAreRead) {
+  int const count = 30'000;
+  std::vector<float> values(count);
+  SafetensorsWriter writer;
+  for (int i = 0; i < count; ++i) {
+    values[std::size_t(i)] = float(i);
+    writer.add("tensor " + std::to_string(i), {1}, &values[std::size_t(i)]);
+  }
+  writer.write(file);
+  Safetensors const read(file);
+  EXPECT_EQ(read.tensors().size(), std::size_t(count));
+  EXPECT_EQ(read.get<float>("tensor 29999", {1}), std::vector<float>{29999});
+}
+
 TEST_F(SafetensorsFile, WriterRefusesRepeatedNames) {
   float const value = 1;
   SafetensorsWriter writer;

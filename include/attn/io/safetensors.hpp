@@ -5,6 +5,7 @@
 #pragma once
 
 #include "attn/io/array.hpp"
+#include "attn/io/detail/json_shape.hpp"
 #include "attn/io/detail/nearest.hpp"
 #include "attn/io/file.hpp"
 
@@ -127,20 +128,13 @@ class Safetensors {
 
   void read_header(std::string_view text) {
     check(text.starts_with('{'), "is not a .safetensors file: its header does not start with '{'");
-    std::vector<std::set<std::string>> keys;  // of the objects that are open: no name may occur twice
-    auto const watch = [&](int depth, Json::parse_event_t event, Json& value) {
-      check(depth < 128, "is not a .safetensors file, or corrupt: its header is nested ", depth, " deep");
-      if (event == Json::parse_event_t::object_start) keys.emplace_back();
-      if (event == Json::parse_event_t::object_end) keys.pop_back();
-      if (event == Json::parse_event_t::key) {
-        std::string const key = value.get<std::string>();
-        check(keys.back().insert(key).second, "names '", key, "' twice");
-      }
-      return true;
-    };
+    constexpr int deepest = 128;
+    detail::JsonShape const shape(text, deepest);
+    check(!shape.is_too_deep(), "is not a .safetensors file, or corrupt: its header is nested ", deepest, " deep");
+    if (shape.repeated() != nullptr) fail("names '", *shape.repeated(), "' twice");
     Json header;
     try {
-      header = Json::parse(text, watch);
+      header = Json::parse(text);
     } catch (Json::parse_error const& e) {
       fail("is not a .safetensors file, or corrupt: its header is not JSON (at byte ", e.byte, " of ", text.size(),
            ")");
@@ -260,10 +254,10 @@ class SafetensorsWriter {
   }
   void add_bytes(std::string const& name, DType dtype, Shape const& shape, std::byte const* bytes) {
     ATTN_CHECK(!name.empty() && name != "__metadata__", "SafetensorsWriter: choose another name than '", name, "'");
-    bool const is_new = std::none_of(items_.begin(), items_.end(), [&](Item const& item) { return item.name == name; });
-    ATTN_CHECK(is_new, "SafetensorsWriter: add '", name, "' once, it is there already");
+    ATTN_CHECK(!names_.contains(name), "SafetensorsWriter: add '", name, "' once, it is there already");
     auto const count = element_count(shape);
     ATTN_CHECK(count, "SafetensorsWriter: '", name, "' has an impossible shape ", to_string(shape));
+    names_.insert(name);
     items_.push_back({name, dtype, shape, bytes, *count * size_of(dtype)});
   }
 
@@ -274,12 +268,16 @@ class SafetensorsWriter {
     // Wide types first, so that every tensor is aligned to its element.
     std::stable_sort(order.begin(), order.end(),
                      [](Item const* a, Item const* b) { return size_of(a->dtype) > size_of(b->dtype); });
-    nlohmann::ordered_json header = nlohmann::ordered_json::object();
-    if (!metadata.empty()) header["__metadata__"] = metadata;
+    using Json = nlohmann::ordered_json;
+    Json header = Json::object();
+    auto& entries = header.get_ref<Json::object_t&>();  // a list: header[name] would look through all of it
+    entries.reserve(order.size() + 1);
+    if (!metadata.empty()) entries.emplace_back("__metadata__", metadata);
     std::size_t offset = 0;
     for (Item const* item : order) {
-      header[item->name] = {
-          {"dtype", name_of(item->dtype)}, {"shape", item->shape}, {"data_offsets", {offset, offset + item->size}}};
+      entries.emplace_back(item->name, Json{{"dtype", name_of(item->dtype)},
+                                            {"shape", item->shape},
+                                            {"data_offsets", {offset, offset + item->size}}});
       offset += item->size;
     }
     std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
@@ -301,6 +299,7 @@ class SafetensorsWriter {
     std::size_t size;
   };
   std::vector<Item> items_;
+  std::set<std::string> names_;
 };
 
 }  // namespace attn::io
