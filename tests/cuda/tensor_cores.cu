@@ -1,6 +1,6 @@
 // The kernels that matter most, whose machine code a test looks at (test_machine_code.cpp): bf16, heads of 64, forward
-// and backward, a row-normalised and a trained pointwise activation; on Hopper also narrow and wide heads, and tf32;
-// and what surrounds them.
+// and backward, a row-normalised and a trained pointwise activation; on Hopper also narrow and wide heads, tf32, and
+// those with dropout that take the most registers; and what surrounds them.
 #undef ATTN_CUDA_WIDTHS
 #define ATTN_CUDA_WIDTHS 64
 #include "attention_calls.hpp"
@@ -37,11 +37,13 @@ template __global__ void run_kernel(
 
 #else
 
-template <int width, int consumers = 2>
-using OfWidth = HopperForward<Format::bf16, width, HopperTileShape<width, consumers>, Softmax, CUtensorMap, Full>;
+template <int width, int consumers = 2, class Dropout = NoDropout>
+using OfWidth =
+    HopperForward<Format::bf16, width, HopperTileShape<width, consumers>, Softmax, CUtensorMap, Full, Dropout>;
 template __global__ void run_hopper_kernel(__grid_constant__ OfWidth<32, 3> const);
 template __global__ void run_hopper_kernel(__grid_constant__ OfWidth<128> const);
 template __global__ void run_hopper_kernel(__grid_constant__ OfWidth<256> const);
+template __global__ void run_hopper_kernel(__grid_constant__ OfWidth<64, 2, AttentionDropout> const);
 
 template <class A, int width, int consumers>
 using OfTf32 =
@@ -55,12 +57,20 @@ void tf32(Kokkos::Cuda const& exec, Tensor<float const, 4, Kokkos::CudaSpace> co
 }
 
 using Rows = Tensor<Kokkos::Experimental::bhalf_t const, 4, Kokkos::CudaSpace>;
-using Inputs = TeamBackwardInputs<Softmax, Rows, Rows, Rows, Rows, Rows, Full, NoBias, StatsOf<Softmax, float>, float>;
-template <int width, Part part, int consumers = 2>
+template <class Dropout = NoDropout>
+using Inputs =
+    TeamBackwardInputs<Softmax, Rows, Rows, Rows, Rows, Rows, Full, NoBias, StatsOf<Softmax, float>, float, Dropout>;
+template <int width, Part part, int consumers = 2, class Dropout = NoDropout>
 using GradientOfWidth =
-    HopperGradient<Format::bf16, width, HopperBackwardTileShape<width, consumers>, part, Inputs, CUtensorMap>;
+    HopperGradient<Format::bf16, width, HopperBackwardTileShape<width, consumers>, part, Inputs<Dropout>, CUtensorMap>;
+using AllOfDropout = HopperGradient<Format::bf16, 64, HopperBackwardTileShape<64, 2, HopperOnePassThreads>, Part::all,
+                                    Inputs<AttentionDropout>, CUtensorMap>;
 template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<32, Part::queries, 3> const);
 template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<32, Part::keys_and_values> const);
+template __global__ void run_hopper_kernel(
+    __grid_constant__ GradientOfWidth<64, Part::keys_and_values, 2, AttentionDropout> const);
+template __global__ void run_hopper_kernel(__grid_constant__ AllOfDropout const);
+template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<128, Part::keys_and_values> const);
 template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<256, Part::queries> const);
 template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<256, Part::keys> const);
 template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<256, Part::values> const);

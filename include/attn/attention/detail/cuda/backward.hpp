@@ -130,6 +130,9 @@ struct Gradient {
         block.write(Rows::mark_place(facts_of(stage), i), 0.0f);
       }
     }
+    if constexpr (Rows::streams_words) {
+      rows.put_words(block, facts_of(stage), batch, tile, block.thread(), TileShape::threads);
+    }
   }
 
   /// Of a tile that a mask cuts, in what sums take.

@@ -13,13 +13,14 @@ ATTN_FUNCTION int first_of_tiles(int key) {
   return drops_weights<Dropout> ? key / 16 * 16 : key;
 }
 
+/// The words of a query, two numbers from which each of them follows.
+using RowOfWords = RandomRow<std::uint32_t>;
+
 /// What is drawn for `n_keys` keys of a lane and one query, to compare with the limit: `key_of(i)` is the i-th, counted
 /// from k0 on, a multiple of 16, and lies 8 before the one that is `partner` further.
 template <int partner, int n_keys, class KeyOf>
-ATTN_FUNCTION void draw(HeadDropout<float, AttentionDropout> const& drop, int query, int k0, KeyOf const& key_of,
-                        std::uint32_t (&draws)[n_keys]) {
+ATTN_FUNCTION void draw(RowOfWords const& row, int k0, KeyOf const& key_of, std::uint32_t (&draws)[n_keys]) {
   using Drop = HeadDropout<float, AttentionDropout>;
-  auto const row = drop.rows.row(static_cast<std::uint32_t>(query));
   ATTN_UNROLL
   for (int i = 0; i < n_keys; ++i) {
     if (i / partner % 2 == 1) continue;
@@ -37,7 +38,7 @@ ATTN_FUNCTION void drop_weights(HeadDropout<float, AttentionDropout> const& drop
                                 int k0) {
   std::uint32_t draws[Row::size()];
   draw<2>(
-      drop, query, k0, [&](int j) { return weights.key(j); }, draws);
+      drop.rows.row(static_cast<std::uint32_t>(query)), k0, [&](int j) { return weights.key(j); }, draws);
   ATTN_UNROLL
   for (int j = 0; j < weights.size(); ++j) weights.set(j, draws[j] >= drop.limit ? weights[j] : 0.0f);
 }

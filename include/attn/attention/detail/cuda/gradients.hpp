@@ -38,7 +38,9 @@ struct Gradients {
   /// number was not finite.
   static constexpr bool marks_queries =
       (part == Part::keys_and_values || makes_all) && hides_keys<decltype(Inputs::mask)>;
-  static constexpr int words = fact_words + (marks_queries ? 1 : 0);
+  /// And, since eight lanes of each warp have the same streamed queries, the words that their weights are drawn from.
+  static constexpr bool streams_words = drops_weights<decltype(Inputs::dropout)> && !of_queries;
+  static constexpr int words = fact_words + (marks_queries ? 1 : 0) + (streams_words ? 2 : 0);
   /// Of own queries.
   static constexpr bool finds_facts = is_row && of_queries;
   using OwnFacts = RowFacts<A>[m_tiles][2];
@@ -241,6 +243,20 @@ struct Gradients {
   static ATTN_FUNCTION unsigned mark_place(unsigned start, int row) {
     return start + unsigned((streamed * fact_words + row) * 4);
   }
+  /// Those words lie behind the marks. By some threads, for others to read behind a barrier.
+  static ATTN_FUNCTION unsigned words_place(unsigned start, int row) {
+    return start + unsigned((streamed * (words - 2) + row * 2) * 4);
+  }
+  template <class Block>
+  ATTN_FUNCTION void put_words(Block const& block, unsigned start, int batch, Streamed const& tile, int thread,
+                               int threads) const {
+    auto const drop = x.dropout_of(batch, tile.head);
+    ATTN_ROLLED
+    for (int row = thread; row < streamed; row += threads) {
+      RowOfWords const words_of_row = drop.rows.row(static_cast<std::uint32_t>(tile.first + row));
+      block.write(words_place(start, row), words_of_row);
+    }
+  }
   /// Where the facts of a streamed row lie, and where a word of them comes from. So many words lie together, aligned.
   static constexpr int piece_words = sizeof(Stats) % 8 == 0 ? 2 : 1;
   static ATTN_FUNCTION unsigned facts_place(unsigned start, int row) { return start + unsigned(row * fact_words * 4); }
@@ -252,6 +268,16 @@ struct Gradients {
   }
 
  private:
+  template <class Block, class Drop>
+  ATTN_FUNCTION RowOfWords words_of(Block const& block, Drop const& drop, unsigned facts_start, int first,
+                                    int query) const {
+    if constexpr (streams_words) {
+      return block.template read<RowOfWords>(words_place(facts_start, query));
+    } else {
+      return drop.rows.row(static_cast<std::uint32_t>(first + query));
+    }
+  }
+
   template <class Block>
   ATTN_FUNCTION void add_marks(Block const& block, unsigned facts_start, float (&s)[m_tiles][n_tiles][4],
                                float (&d_w)[m_tiles][n_tiles][4]) const {
@@ -284,11 +310,14 @@ struct Gradients {
     auto const drop = x.dropout_of(pair.query.batch, pair.row.head);
     ATTN_UNROLL
     for (int i = 0; i < Lane::queries; ++i) {
+      if constexpr (streams_words && requires { block.after(0.0f, facts_start); }) {
+        if (i > 0 && i % 8 == 0) facts_start = block.after(Lane::score(d_w, i - 1, 0), facts_start);
+      }
       int const query = Lane::query(block, i);
       [[maybe_unused]] std::uint32_t draws[Lane::keys];
       if constexpr (drops_weights<Dropout>) {
         auto const key_of = [&](int j) { return Lane::key(block, j); };
-        draw<Lane::key_partner>(drop, pair.query.index + query, pair.k0, key_of, draws);
+        draw<Lane::key_partner>(words_of(block, drop, facts_start, pair.query.index, query), pair.k0, key_of, draws);
       }
       RowFacts<A> facts;
       if constexpr (streams_facts) {
@@ -305,7 +334,7 @@ struct Gradients {
         bool kept = true;
         if constexpr (drops_weights<Dropout>) {
           kept = draws[j] >= drop.limit;
-          gradient = kept ? gradient * drop.factor : 0.0f;
+          gradient = (kept ? gradient : 0.0f) * drop.factor;
         }
         auto const g = this->score()(score, gradient, pair.row, facts);
         if constexpr (n_parameters > 0) {

@@ -13,7 +13,7 @@ namespace attn::detail::cuda {
 
 /// 64 streamed rows: scores, their gradients and two sums of up to 128 columns are what registers hold. With one sum of
 /// 256 columns, and own rows of 128 KiB, shared memory has places for three times 32, or two with facts of queries.
-template <int width, int consumers, class Threads = HopperThreads<consumers>>
+template <int width, int consumers, class Threads = HopperThreads<consumers, width == 128>>
 struct HopperBackwardTileShape : Threads {
   static constexpr int own = 64 * consumers, streamed = width <= 128 ? 64 : 32;
   static constexpr int own_bytes = own * width * 2, streamed_bytes = streamed * width * 2;
@@ -31,6 +31,7 @@ struct HopperGradient {
                        columns = panel_columns<width>, panels = width / columns;
   static constexpr int part_tiles = width < 128 ? width / 8 : 16, parts = width / 8 / part_tiles;
   static constexpr int facts_bytes = round_up(streamed * Rows::words * 4, 1024);
+  static constexpr int word_warps = Rows::streams_words ? 1 : 0;
   // A stage holds both tiles, one behind the other; that of streamed rows also the facts of queries.
   using Own = Pipeline<1, 2 * TileShape::own_bytes>;
   using Sums = std::conditional_t<Rows::makes_all, QuerySums<F, own, Rows, Map>, NoQuerySums>;
@@ -52,19 +53,22 @@ struct HopperGradient {
   template <class Block>
   ATTN_FUNCTION void operator()(Block const& block) const {
     if (block.thread() == 0) {
-      own_pipeline().init(block, 1, TileShape::consumers + Sums::readers);
+      own_pipeline().init(block, 1, TileShape::consumers + Sums::readers + word_warps);
       if constexpr (Rows::makes_all) Sums::init(block, sums_place());
-      tile_pipeline().init(block, Rows::streams_facts ? 1 + 32 : 1, 4 * TileShape::consumers);
+      tile_pipeline().init(block, 1 + (Rows::streams_facts ? 32 : 0) + word_warps, 4 * TileShape::consumers);
       block.init_barrier(landed, 1);
       block.publish_barriers();
     }
     block.barrier();
     if (int const group = block.group(); group == Shape::warps / 4 - 1) {
       block.template give_registers<Shape::producer_registers>();
-      int const thread = block.thread() % warpgroup;
-      if (thread < 32) produce(block);
-      if constexpr (Rows::makes_all) {
-        if (thread / 32 == 1) give_turns(block);
+      int const warp = block.thread() % warpgroup / 32;
+      if (warp == 0) {
+        produce(block);
+      } else if (Rows::makes_all && warp == 1) {
+        if constexpr (Rows::makes_all) give_turns(block);
+      } else if (Rows::streams_words && warp == 2) {
+        if constexpr (Rows::streams_words) give_words(block);
       }
     } else if (group < TileShape::consumers) {
       block.template take_registers<Shape::consumer_registers>();
@@ -73,10 +77,11 @@ struct HopperGradient {
       });
     } else if constexpr (Rows::makes_all) {
       block.template give_registers<Shape::adder_registers>();
+      constexpr int adder = TileShape::consumers;
       for_works(block, [&](Work const& work, unsigned own_use, unsigned use) {
-        Sums::take_keys(block, sums_place(), group, rows_of_group(own_use, 0, 0));
+        Sums::take_keys(block, sums_place(), adder, rows_of_group(own_use, 0, 0));
         if (block.thread() % warpgroup == 0) block.arrive(own_pipeline().empty(own_use));
-        return sums.add(block, sums_place(), group, rows, work, use);
+        return sums.add(block, sums_place(), adder, rows, work, use);
       });
     }
   }
@@ -127,6 +132,24 @@ struct HopperGradient {
     });
   }
 
+  /// By a warp: the words that weights are drawn from. The copying warp has no registers for that.
+  template <class Block>
+  ATTN_FUNCTION void give_words(Block const& block) const {
+    for_works(block, [&](Work const& work, unsigned own_use, unsigned use) {
+      block.warp_barrier();  // all lanes know the work
+      int const lane = block.thread() % 32;
+      if (lane == 0) block.arrive(own_pipeline().empty(own_use));
+      for (Streamed tile = rows.begin(work.at, work.first, work.count); tile.count > 0;
+           tile = rows.next(tile, work.at, work.first, work.count), ++use) {
+        tile_pipeline().wait_empty(block, use);
+        rows.put_words(block, facts_of(use), work.at.batch, tile, lane, 32);
+        block.warp_barrier();
+        if (lane == 0) block.arrive(tile_pipeline().full(use));
+      }
+      return use;
+    });
+  }
+
   /// The 64 own rows of a warpgroup in the first or second tile of their place.
   static ATTN_FUNCTION Panels<64, columns> rows_of_group(unsigned use, int which, int group) {
     return {own_pipeline().stage(use) + unsigned(which * TileShape::own_bytes + group * 64 * width * 2)};
@@ -150,7 +173,7 @@ struct HopperGradient {
       if (issues) block.write(work_place, source.work());
       if (source.is_over()) break;
       Work const work(*this, source.work());
-      source.ask(block);
+      source.ask(block, own_use + 1);
       if (issues) {
         unsigned const full = own_stages.full(own_use);
         block.arrive_expecting(full, 2 * TileShape::own_bytes);

@@ -89,6 +89,12 @@ class HopperBlock : public CudaBlock<warps> {
     ATTN_HOPPER(asm volatile("" : "+r"(x));)
     return x;
   }
+  /// x as a number that waits for y: what follows from it is not begun, and its registers not taken, before. Blocks
+  /// have no second number, and the compiler does not know.
+  ATTN_FUNCTION unsigned after([[maybe_unused]] float y, unsigned x) const {
+    ATTN_HOPPER(return x | (__float_as_uint(y) & blockIdx.y);)
+    return x;
+  }
   /// x is computed before products that follow: who reads registers that a product writes to stops all of them.
   ATTN_FUNCTION void settle(float& x) const { ATTN_HOPPER(asm volatile("" : "+f"(x)::"memory");) }
   ATTN_FUNCTION void settle(std::uint32_t& x) const { ATTN_HOPPER(asm volatile("" : "+r"(x)::"memory");) }

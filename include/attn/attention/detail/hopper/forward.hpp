@@ -142,7 +142,7 @@ struct HopperForward {
       if (issues) block.write(work_place(query_use), source.work());
       if (source.is_over()) break;
       Work const work = this->work(source.work());
-      source.ask(block);
+      source.ask(block, query_use + 1);
       if (issues) {
         block.arrive_expecting(queries.full(query_use), TileShape::query_bytes);
         for (int g = 0; g < TileShape::consumers; ++g) {

@@ -51,9 +51,10 @@ constexpr int hopper_consumers(int width, Index queries) {
   auto const rows = [&](int own) { return Index(own) * tiles_of(queries, own); };
   return width <= 64 && 8 * rows(192) <= 9 * rows(128) ? 3 : 2;
 }
-template <int width, class Work>
+/// Three have no registers for `draws`, those of a forward pass with dropout, which two do in fewer instructions.
+template <int width, bool draws = false, class Work>
 void with_consumers(Index queries, Work const& work) {
-  if constexpr (width <= 64) {
+  if constexpr (width <= 64 && !draws) {
     if (hopper_consumers(width, queries) == 3) return work(std::integral_constant<int, 3>());
   }
   work(std::integral_constant<int, 2>());
@@ -178,7 +179,7 @@ void launch_on_hopper(Kokkos::Cuda const& exec, Kernel const& kernel) {
 template <Format F, int width, class A, class Q, class K, class V, class O, class M, class Dropout>
 void forward_on_hopper(Kokkos::Cuda const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
                        StatsOf<A, float>* saved, M const& mask, Dropout const& dropout, float score_scale) {
-  with_consumers<width>(q.extent(2), [&](auto consumers) {
+  with_consumers<width, drops_weights<Dropout>>(q.extent(2), [&](auto consumers) {
     using TileShape = HopperTileShape<width, consumers(), F>;
     HopperForward<F, width, TileShape, A, CUtensorMap, M, Dropout> const kernel{
         a,

@@ -7,12 +7,13 @@
 
 namespace attn::detail::cuda {
 
-/// `consumers` warpgroups multiply, one behind them copies; 65536 registers are there for all.
-template <int consumers_>
+/// `consumers` warpgroups multiply, one behind them copies; 65536 registers are there for all. Two get `many` where the
+/// copying warp can do with fewer.
+template <int consumers_, bool many = false>
 struct HopperThreads {
   static constexpr int consumers = consumers_, threads = warpgroup * (consumers + 1), warps = threads / 32;
-  static constexpr int producer_registers = consumers == 2 ? 40 : 32;
-  static constexpr int consumer_registers = consumers == 2 ? 232 : 160;
+  static constexpr int producer_registers = consumers == 2 && !many ? 40 : 32;
+  static constexpr int consumer_registers = consumers == 2 ? (many ? 240 : 232) : 160;
 };
 
 /// An operand in shared memory ("Matrix descriptor" in the PTX ISA) whose 16-byte chunks are swizzled over rows of

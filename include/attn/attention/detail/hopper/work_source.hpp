@@ -20,7 +20,7 @@ class WorkSource {
   ATTN_FUNCTION WorkSource(Block const& block, WorkOrder const& order, unsigned* counter)
       : size_(order.size()), work_(int(block.index())), counter_(counter) {
     if constexpr (counts_all) {
-      ask(block);
+      ask(block, 0);
       take_next(block);
     }
   }
@@ -29,11 +29,11 @@ class WorkSource {
   ATTN_FUNCTION int work() const { return work_; }
   ATTN_FUNCTION bool is_over() const { return work_ >= size_; }
 
-  /// Asks for the next; the answer takes a while, and `take_next` waits for it.
+  /// Asks for the next, that of round `round`; the answer takes a while, and `take_next` waits for it.
   template <class Block>
-  ATTN_FUNCTION void ask(Block const& block) {
+  ATTN_FUNCTION void ask(Block const& block, unsigned round) {
     if (!counts_all && counter_ == nullptr) {
-      next_ = WorkOrder::work(block, ++round_);
+      next_ = WorkOrder::work(block, int(round));
     } else if (block.thread() % 32 == 0) {
       next_ = (counts_all ? 0 : int(block.blocks())) + int(block.count(counter_));
     }
@@ -51,7 +51,7 @@ class WorkSource {
   }
 
  private:
-  int size_, work_, next_ = 0, round_ = 0;
+  int size_, work_, next_ = 0;
   unsigned* counter_;
 };
 
