@@ -147,6 +147,7 @@ void expect_the_same_bits(auto const& activation) {
 TEST(CudaHopper, KeepsItsBits_WhicheverBlockTakesATile) {
   expect_the_same_bits<HopperKernels<Bf16, 64, 2>>(dynamic());
   expect_the_same_bits<OnePass<Bf16>>(attn::Softmax());
+  expect_the_same_bits<OnePass<Bf16>>(dynamic());
 }
 
 TEST(CudaHopper, BlocksTakeEveryTileOnce_AndAlikeManyKeysUnderCausalMasks) {
@@ -344,6 +345,29 @@ TEST(CudaHopper, OnePassTakesActivationsOfUsersAndFp16) {
   expect_right<OnePass<Fp16>, attn::Softmax>({{}, square(150, 64), window(30, 7)});
 }
 
+// The gradient of a trained scale follows from those of keys.
+TEST(CudaHopper, OnePassAgreesWithTheReference_InGradientsOfATrainedScale) {
+  using K = OnePass<Bf16>;
+  for (Index const n : {1, 64, 130, 300}) expect_right<K, Dynamic>({dynamic(), square(n, 64), full()});
+  expect_right<K, Dynamic>({dynamic(), shape(400, 3, 40, 64), full(), {true, 8, 16}});
+  for (AnyMask const& mask : {causal(70), window(3, 5), groups(130, 70)}) {
+    expect_right<K, Dynamic>({dynamic(), square(200, 64), mask});
+  }
+  std::array<int, 2> const some = {166, 20};
+  Shape s{.batch = 2, .heads = 4, .kv_heads = 2, .queries = 70, .keys = 167, .width = 64, .value_width = 64};
+  expect_right<K, Dynamic>({dynamic(), s, lengths(some), {}, 0, true});  // of keys that are NaN, too
+  s.kv_heads = 4;
+  expect_right<K, Dynamic>({dynamic_by_heads(), s, causal()});
+  expect_indifference<K, Dynamic>({dynamic(), square(140, 64), groups(50, 70)});
+  EmulatedInputs<Dynamic, attn::AttentionDropout> const dropped{
+      .activation = dynamic(), .shape = square(150, 64), .mask = window(9, 50), .dropout = {.rate = 0.3}};
+  expect_right<K>(dropped);
+
+  static float const none = 0;  // all weights are zero, the gradient is not
+  static float gradient = 0;
+  expect_right<K, Dynamic>({Dynamic{{&none, &gradient}}, square(130, 64), full()});
+}
+
 // Which calls a launch serves, and how.
 TEST(CudaHopper, ServesLongSequencesInRowsThatTmaCanCopy) {
   using X = attn::Tensor<Bf16, 4, Kokkos::HostSpace>;
@@ -377,6 +401,20 @@ TEST(CudaHopper, TakesOneLaunchForGradientsWhereAllMultiprocessorsHaveWork) {
     EXPECT_FALSE(takes(1, 16, 1024, needs_facts)) << "blocks would wait for one another most of the time";
     EXPECT_FALSE(takes(512, 16, 1024, needs_facts)) << "sums of 2 GiB";
   }
+}
+
+TEST(CudaHopper, MakesGradientsOfAScaleInOneLaunchWhereTheyFollowFromThoseOfKeys) {
+  auto const gives = [](auto const& a, Index kv_heads, Index queries, Index keys) {
+    return cuda::gives_parameter_gradients(a, {2, 4, kv_heads, queries, keys, false, 132});
+  };
+  static_assert(cuda::has_one_pass<Format::bf16, 64, Dynamic> && !cuda::has_one_pass<Format::fp16, 64, Dynamic>);
+  static_assert(!cuda::has_one_pass<Format::bf16, 64, attn::TemperedSoftmax>);
+  EXPECT_TRUE(gives(dynamic(), 2, 70, 167));
+  EXPECT_TRUE(gives(dynamic_by_heads(), 4, 70, 167));
+  EXPECT_FALSE(gives(dynamic_by_heads(), 2, 70, 167)) << "heads share the gradients of keys";
+  EXPECT_TRUE(gives(dynamic(), 4, 65, 65 * 16));
+  EXPECT_FALSE(gives(dynamic(), 4, 65, 65 * 16 + 1)) << "more parts than queries";
+  EXPECT_TRUE(gives(attn::Softmax(), 4, 65, 65 * 16 + 1)) << "no parts";
 }
 
 TEST(CudaHopper, TakesThreeWarpgroupsWhereTheyWasteFewRows) {

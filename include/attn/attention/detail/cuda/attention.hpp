@@ -169,9 +169,9 @@ void backward([[maybe_unused]] AttentionKernel kernel, Kokkos::Cuda const& exec,
 #if defined(ATTN_CUDA_HOPPER)
     if constexpr (has_hopper_kernel<F, Pass::backward, width()> && !adds_bias<Bias>) {
       if (kernel == AttentionKernel::hopper) {
-        int const n_parts = backward_on_hopper<F, hopper_width<width()>>(
+        ParameterParts const place = backward_on_hopper<F, hopper_width<width()>>(
             exec, inputs, row_facts, parts, Output<DQ>(d_q), Output<DK>(d_k), Output<DV>(d_v));
-        return add_parameter_parts<float>(exec, a, parts, out, n_parts);
+        return add_parameter_parts<float>(exec, a, parts, out, place);
       }
     }
 #endif

@@ -31,6 +31,8 @@ struct Gradients {
   static constexpr bool makes_all = part == Part::all;
   static constexpr int n_tiles = streamed / 8, n_parameters = of_queries ? parameter_count<A, float> : 0;
   static constexpr bool takes_weights = part == Part::keys_and_values || part == Part::values || makes_all;
+  /// Whether the gradient of the activation's parameter follows from those of keys.
+  static constexpr bool parameter_from_keys = makes_all && parameter_count<A, float> > 0;
   /// Of streamed queries, in words of 4 bytes: RowFacts.
   static constexpr bool streams_facts = is_row && !of_queries;
   static constexpr int fact_words = streams_facts ? int(sizeof(RowFacts<A>)) / 4 : 0;

@@ -32,10 +32,24 @@ inline constexpr bool has_hopper_kernel = is_narrow<F> || (F == Format::tf32 && 
 template <int width>
 inline constexpr int hopper_width = width < 32 ? 32 : width;
 /// One launch for all gradients wants registers for a third sum, and narrower heads are limited by what else is issued.
-/// Where it made gradients of the activation's parameters, too, ptxas would let no product overlap with anything.
+/// Of trained activations it serves those whose parameter's gradient follows from those of keys: where it made a sum
+/// over scores, too, ptxas would let no product overlap with anything.
 template <Format F, int width, class A>
 inline constexpr bool has_one_pass = has_hopper_kernel<F, Pass::backward, width> && (width == 64) &&
-                                     (parameter_count<A, float> == 0);
+                                     (parameter_count<A, float> == 0 ||
+                                      (StatesQuotient<A, float> && F != Format::fp16));
+/// Of how many own rows a part of the gradients of parameters is.
+inline constexpr int hopper_part = 16;
+/// Whether it serves a call. Heads that share keys share their gradients, too, from which no parameter of one head
+/// follows; and parts for 16 keys each must fit into memory for parts for queries.
+template <class A>
+bool gives_parameter_gradients(A const& a, BackwardSizes const& s) {
+  if constexpr (parameter_count < A, float >> 0) {
+    return (!a.parameters().per_head || s.heads == s.kv_heads) &&
+           s.kv_heads * tiles_of(s.keys, hopper_part) <= s.heads * s.queries;
+  }
+  return true;
+}
 
 /// Whether these kernels serve a call on a GPU that has their instructions. Up to 64 queries are better served by the
 /// small tiles of mma.sync.
@@ -198,14 +212,10 @@ void forward_on_hopper(Kokkos::Cuda const& exec, A const& a, Q const& q, K const
   });
 }
 
-/// Of how many own rows a part of the gradients of parameters is.
-inline constexpr int hopper_part = 16;
-
-/// See `attention_backward`, for tensors that `serves_hopper` is true for. Returns how many parts of each head are to
-/// be added up.
+/// See `attention_backward`, for tensors that `serves_hopper` is true for. Returns which parts are to be added up.
 template <Format F, int width, class Inputs, class DQ, class DK, class DV>
-int backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, float* row_facts, float* parts, DQ const& d_q,
-                       DK const& d_k, DV const& d_v) {
+ParameterParts backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, float* row_facts, float* parts,
+                                  DQ const& d_q, DK const& d_k, DV const& d_v) {
   auto const own = [](auto const& rows) { return tensor_map<width>(rows, 64); };
   auto const streamed = [](auto const& rows) {
     return tensor_map<width>(rows, HopperBackwardTileShape<width, 2>::streamed);
@@ -220,12 +230,13 @@ int backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, float* row_fac
                               x.k.extent(2),
                               needs_facts,
                               exec.cuda_device_prop().multiProcessorCount};
-    if (!is_recorded(exec) && takes_one_launch(sizes, 64 * hopper_consumers(width, x.q.extent(2)))) {
+    if (!is_recorded(exec) && gives_parameter_gradients(x.a, sizes) &&
+        takes_one_launch(sizes, 64 * hopper_consumers(width, x.q.extent(2)))) {
       if constexpr (needs_facts) launch(exec, RowFactsOfQueries<Inputs>{{x, row_facts, nullptr}});
       QuerySumsMemory const& memory = query_sums_memory(exec, std::size_t(sizes.sums()));
       using TileShape = HopperBackwardTileShape<width, 2, HopperOnePassThreads>;
       HopperGradient<F, width, TileShape, Part::all, Inputs, CUtensorMap> const kernel{
-          {x, row_facts, nullptr},
+          {x, row_facts, parts},
           own(x.k),
           own(x.v),
           streamed(x.q),
@@ -236,7 +247,8 @@ int backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, float* row_fac
           work_counter(exec),
           {streamed(d_q), memory.sums.data(), memory.counts.data()}};
       launch_on_hopper(exec, kernel);
-      return 0;
+      int const tiles = tiles_of(x.k.extent(2), hopper_part);
+      return {int(x.k.extent(1)), tiles, tiles};
     }
   }
   with_consumers<width>(x.q.extent(2), [&](auto consumers) {
@@ -261,7 +273,7 @@ int backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, float* row_fac
     of_keys(PartConstant<Part::keys>());
     of_keys(PartConstant<Part::values>());
   }
-  return tiles_of(x.q.extent(2), hopper_part);
+  return {int(x.q.extent(1)), int(x.q.extent(2)), tiles_of(x.q.extent(2), hopper_part)};
 }
 
 #endif

@@ -75,17 +75,22 @@ RealOf<T>* parameter_parts(A const& a, Saved const& saved, bool is_empty) {
   return nullptr;
 }
 
-/// Adds the parts of `tiles` tiles of each head of out (B, H, N, E) to the gradients of the parameters.
+/// Adds the parts, which lie in `place`, to the gradients of the parameters. `out` (B, H, N, E): of the call.
 template <class T, class Exec, class A, class O>
-void add_parameter_parts(Exec const& exec, A const& a, RealOf<T> const* parts, O const& out, int tiles) {
+void add_parameter_parts(Exec const& exec, A const& a, RealOf<T> const* parts, O const& out,
+                         ParameterParts const& place) {
   if constexpr (parameter_count < A, T >> 0) {
     auto const parameters = a.parameters();
     if (parameters.gradient == nullptr || out.size() == 0) return;
     launch_teams(exec, "attn::attention_backward of parameters (team)", 1, 1,
                  TeamParameterSum<Exec, RealOf<T>, std::remove_pointer_t<decltype(parameters.gradient)>>{
-                     parts, parameters.gradient, int(out.extent(0)), int(out.extent(1)), int(out.extent(2)), tiles,
-                     A::n_parameters, parameters.per_head});
+                     parts, parameters.gradient, place, int(out.extent(0)), A::n_parameters, parameters.per_head});
   }
+}
+/// The same of `tiles` tiles of queries of each head.
+template <class T, class Exec, class A, class O>
+void add_parameter_parts(Exec const& exec, A const& a, RealOf<T> const* parts, O const& out, int tiles) {
+  add_parameter_parts<T>(exec, a, parts, out, ParameterParts{int(out.extent(1)), int(out.extent(2)), tiles});
 }
 
 /// See `attention_backward`.
