@@ -44,7 +44,7 @@ inline constexpr int hopper_part = 16;
 /// follows; and parts for 16 keys each must fit into memory for parts for queries.
 template <class A>
 bool gives_parameter_gradients(A const& a, BackwardSizes const& s) {
-  if constexpr (parameter_count < A, float >> 0) {
+  if constexpr ((parameter_count<A, float>) != 0) {
     return (!a.parameters().per_head || s.heads == s.kv_heads) &&
            s.kv_heads * tiles_of(s.keys, hopper_part) <= s.heads * s.queries;
   }
