@@ -90,9 +90,30 @@ TEST(Broyden, BeginsAnewWhereItsHistoryIsFull) {
   EXPECT_LE(broyden.remembered(), 7);
 }
 
+TEST(Broyden, BeginsAnewFromHalfOfItsUpdatesWhereALineSearchFindsNoWayDown) {
+  std::vector<double> stands;  // with walls around it
+  bool walled = false;
+  Problem problem(std::vector<double>(10, -0.5), [&](auto const& x, auto& gradient) {
+    double const loss = rosenbrock(x, gradient);
+    return walled && x != stands ? 1e6 : loss;
+  });
+  Broyden broyden(problem.ctx, {.max_iterations = 12});
+  broyden.step(problem.ctx, problem);
+  stands = problem.values();
+  broyden.options.max_iterations = 1;
+  walled = true;
+  double const loss = broyden.step(problem.ctx, problem).loss;
+  int const before = broyden.remembered();
+  EXPECT_EQ(problem.values(), stands);
+  walled = false;
+  EXPECT_LT(broyden.step(problem.ctx, problem).loss, loss);
+  EXPECT_EQ(broyden.remembered(), before / 2);
+  EXPECT_GT(before, 5);
+}
+
 TEST(Broyden, ARestoredCheckpointContinuesToTheSameBits) {
   std::vector<double> const start(10, -0.5);
-  for (int const iterations : {0, 5, 12}) {  // of 10 updates that are kept
+  for (int const iterations : {0, 3, 5, 12, 17}) {  // of 10 updates that are kept
     Problem one(start, rosenbrock), two(start, rosenbrock);
     Broyden a(one.ctx, {.max_iterations = std::max(iterations, 1), .history = 10}), b(two.ctx, a.options);
     if (iterations > 0) a.step(one.ctx, one);

@@ -21,6 +21,7 @@ struct BroydenOptions {
   double tolerance_gradient = 1e-10;  ///< stop where no gradient is larger
   double tolerance_change = 1e-18;    ///< stop where neither parameters nor loss change by more
   int history = 500;                  ///< updates after which it begins anew
+  int recent = 100;                   ///< updates, at most, of which H is made anew where no step leads down
   /// `broyden` chooses the member of the family anew in each update (SSBroyden), `bfgs` always takes that one (SSBFGS).
   enum class Update { broyden, bfgs } update = Update::broyden;
 };
@@ -58,8 +59,10 @@ struct BroydenUpdate {
 ///
 /// There is no dense matrix: an update is two vectors and four numbers, and H times a vector is two dot products and
 /// two sums of vectors an update. So an iteration costs 8 history parameters operations and the memory is (2 history +
-/// 9) vectors as long as the parameters, as that of `Lbfgs` is, whatever the number of parameters. Nothing of H is
-/// forgotten, unlike with `Lbfgs`, until `history` updates are there: then it begins anew from a multiple of one.
+/// recent + 9) vectors as long as the parameters, whatever their number. Nothing of H is forgotten, unlike with
+/// `Lbfgs`, until `history` updates are there: then it begins anew from a multiple of one. Where a line search finds no
+/// way down, H is made anew by plain updates (BFGS) with the steps and changes of half of the last iterations, of
+/// `recent` at most; along the gradient alone, rounding hides the way where curvatures differ much.
 ///
 /// Deterministic: the same bits for any number of threads. A step to where a loss or a slope is not finite is
 /// shortened; where that does not help, it throws `attn::Error`, and the parameters are those of the last accepted
@@ -95,6 +98,9 @@ class Broyden : public detail::LineSearchMethod<Broyden<T, Memory>, T, Memory> {
       s.arrays.push_back({"history_step_" + std::to_string(i), pairs_[std::size_t(i)].step});
       s.arrays.push_back({"history_image_" + std::to_string(i), pairs_[std::size_t(i)].image});
     }
+    for (int i = used_ - std::min(used_, recent()); i < used_; ++i) {
+      s.arrays.push_back({"history_change_" + std::to_string(i), change(i)});
+    }
     return s;
   }
 
@@ -128,9 +134,14 @@ class Broyden : public detail::LineSearchMethod<Broyden<T, Memory>, T, Memory> {
   using Base::direction_, Base::gradients_, Base::iterations_, Base::last_step_, Base::length_;
   using Base::prepare, Base::previous_gradient_, Base::vector;
 
+  int recent() const { return std::clamp(options.recent, 0, options.history / 2); }
+  /// y of update i, one of the last.
+  Vector& change(int i) { return changes_[std::size_t(i % recent())]; }
+
   /// The pair behind the last one that is used; memory of pairs that were forgotten serves again.
   Pair& next(Index extent) {
     if (std::size_t(used_) == pairs_.size()) pairs_.push_back({vector(extent), vector(extent)});
+    while (Index(changes_.size()) < std::min(used_ + 1, recent())) changes_.push_back(vector(extent));
     return pairs_[std::size_t(used_)];
   }
 
@@ -157,7 +168,7 @@ class Broyden : public detail::LineSearchMethod<Broyden<T, Memory>, T, Memory> {
     v.combine(y, 1, gradients_[0].data(), -1, previous_gradient_.data());
     v.copy(s, last_step_.data());
     double const ys = v.dot(y, s), yy = v.dot(y, y), square = v.dot(s, s);
-    if (square == 0) used_ = 0;  // the line search found no way down along -H g: the next one is along -g
+    if (square == 0) return begin_anew(v, std::min(recent(), used_ / 2));  // the line search found no way down
     if (!(ys > std::numeric_limits<T>::epsilon() * std::sqrt(yy * square))) return;
     T* const u = pair.image.data();
     multiply(v, u, y, 1);
@@ -166,7 +177,29 @@ class Broyden : public detail::LineSearchMethod<Broyden<T, Memory>, T, Memory> {
     // The direction was -H g, so B s = -length g; where H begins anew, B is one.
     double const sbs = used_ == 0 ? square : -length_ * v.dot(s, previous_gradient_.data());
     pair.update = BroydenUpdate::of(ys, yu, sbs, double(v.extent()), used_ == 0, options.update);
+    if (recent() > 0) v.copy(change(used_).data(), y);
     ++used_;
+  }
+
+  /// H of the last steps and changes alone. What their B was is forgotten, so the member of the family is BFGS, and
+  /// only the first update scales.
+  template <class Vectors>
+  void begin_anew(Vectors& v, int kept) {
+    int const first = used_ - kept;
+    std::vector<Vector> changes(static_cast<std::size_t>(kept));
+    for (int i = 0; i < kept; ++i) {
+      std::swap(pairs_[std::size_t(i)], pairs_[std::size_t(first + i)]);
+      changes[std::size_t(i)] = change(first + i);
+    }
+    changes_ = changes;
+    for (used_ = 0; used_ < kept; ++used_) {
+      Pair& pair = pairs_[std::size_t(used_)];
+      T const* const y = change(used_).data();
+      multiply(v, pair.image.data(), y, 1);
+      double const ys = v.dot(y, pair.step.data()), yu = v.dot(y, pair.image.data());
+      if (!(yu > 0)) return;  // but for rounding it is
+      pair.update = BroydenUpdate::of(ys, yu, ys, double(v.extent()), used_ == 0, BroydenOptions::Update::bfgs);
+    }
   }
 
   /// to = sign H x.
@@ -190,6 +223,7 @@ class Broyden : public detail::LineSearchMethod<Broyden<T, Memory>, T, Memory> {
   }
 
   std::vector<Pair> pairs_;
+  std::vector<Vector> changes_;  // y of the last updates: of update i in place i % recent()
   int used_ = 0;
 };
 
