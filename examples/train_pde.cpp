@@ -79,6 +79,8 @@ class TrainPde {
     }
     ATTN_CHECK(s.step_points <= s.points(), "--step-points: ask for at most ", s.points(),
                ", as many as are trained on, got ", s.step_points);
+    ATTN_CHECK(s.spectrum <= s.points(), "--spectrum: ask for at most ", s.points(),
+               " points, as many as are trained on, got ", s.spectrum);
     ATTN_CHECK(s.derivative == "total" || s.problem == "convection" || s.problem == "reaction",
                "--derivative column: choose convection or reaction, other problems have second derivatives");
     ATTN_CHECK(s.solution.empty() || s.problem != "navier-stokes", "--solution: flows are given with --data");

@@ -71,8 +71,8 @@ void describe(io::SettingList& list, Settings& s) {
         .range = {0, 1e9},
         .decides = false});
   list("spectrum", s.spectrum,
-       {.help = "Compute the eigenvalues of the tangent kernel of so many points of each term, before and after "
-                "training; 0: none",
+       {.help = "Compute the eigenvalues of the tangent kernel of so many points of each term, or all of a smaller "
+                "one, before and after training; 0: none",
         .range = {0, 1000},
         .decides = false});
   list("scale-keys", s.scale_keys,

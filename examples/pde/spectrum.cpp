@@ -59,6 +59,7 @@ void add_spectrum(Settings const& s, Context& ctx, Loss const& loss, std::string
   io::Path const file = s.common.out / "spectrum.csv";
   io::CsvTable table{{"when", "term", "number", "eigenvalue"}, {}};
   if (when != "before" && std::filesystem::exists(file)) table = io::read_csv(file);
+  std::erase_if(table.rows, [&](auto const& row) { return row[0] == when; });  // of a run that went on since
   auto const add = [&](std::string const& term, std::size_t first, std::size_t count) {
     std::size_t number = 0;
     for (double const value : eigenvalues(kernel, problem.size(), first, count)) {

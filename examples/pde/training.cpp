@@ -166,7 +166,9 @@ class Training {
   std::uint64_t restore() {
     io::Json const record = files_.read_record();
     attn::train::RecordFields const fields(files_.checkpoint(), record);
-    outcome_.steps = int(fields.count("step", std::uint64_t(s_.steps)));
+    outcome_.steps = int(fields.count("step", std::uint64_t(std::numeric_limits<int>::max())));
+    ATTN_CHECK(outcome_.steps <= s_.steps, "--resume: the run has made ", outcome_.steps,
+               " steps; give --steps as many or more, got ", s_.steps);
     outcome_.evaluations = int(fields.count("evaluations", std::uint64_t(std::numeric_limits<int>::max())));
     steps_left_out_ = int(fields.count("steps_left_out", std::uint64_t(std::numeric_limits<int>::max())));
     seconds_before_ = fields.number("seconds", 0);

@@ -155,7 +155,14 @@ TEST_F(TrainPde, ShowsSpectraOfTheTangentKernel) {
   EXPECT_NEAR(all, terms, 1e-6 * all);  // the trace
   EXPECT_TRUE(std::filesystem::exists(folder / "run/spectrum.csv"));
   EXPECT_EQ(table.rows.size() % 4, 0u);
-  expect_refused({"--spectrum", "21"}, {"at most 20 points"});
+  expect_refused({"--spectrum", "21"}, {"--spectrum", "at most 20 points"});
+
+  // The run is as it was, and its last eigenvalues are those of where it goes on to.
+  auto rest = flags({"--spectrum", "3", "--steps", "3"});
+  rest.push_back("--resume");
+  Exit const exit = programs::run(program, rest);
+  ASSERT_EQ(exit.code, 0) << exit.err;
+  EXPECT_EQ(io::read_csv(folder / "run/spectrum.csv").rows.size(), table.rows.size());
   expect_refused({"--precision", "bf16"}, {"--precision: leave it at fp32; derivatives of a network need more digits"});
 }
 
