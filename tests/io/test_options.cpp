@@ -192,10 +192,10 @@ TEST(Options, FullStandardOutputIsAFailure) {
       ::testing::ExitedWithCode(1), "cannot write to the standard output\n$");
 }
 
-/// What this program prints with --waiting in such surroundings.
-std::string waiting_of(std::string const& surroundings) {
+/// What this program prints with --waiting in such surroundings, or with --places.
+std::string waiting_of(std::string const& surroundings, std::string const& what = "--waiting") {
   std::string const self = std::filesystem::read_symlink("/proc/self/exe").string();
-  std::FILE* const child = ::popen((surroundings + " '" + self + "' --waiting 'a b'").c_str(), "r");
+  std::FILE* const child = ::popen((surroundings + " '" + self + "' " + what + " 'a b'").c_str(), "r");
   char text[80] = {};
   std::size_t const size = std::fread(text, 1, sizeof text - 1, child);
   EXPECT_EQ(::pclose(child), 0);
@@ -209,6 +209,17 @@ TEST(LimitSpinning, StartsTheProgramAnewWithItsArguments) {
   EXPECT_EQ(waiting_of(nothing + " OMP_WAIT_POLICY=active"), "unset a b");
 }
 
+#ifdef KOKKOS_ENABLE_OPENMP
+// Bound threads find as many places in the program that was started anew as in one that was not.
+TEST(LimitSpinning, LeavesThreadsAllTheirPlaces) {
+  std::string const bound =
+      "env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT -u KMP_BLOCKTIME OMP_PROC_BIND=true OMP_PLACES=threads";
+  std::string const places = waiting_of(bound + " GOMP_SPINCOUNT=1000", "--places");
+  EXPECT_GE(std::stoi(places), 1);
+  EXPECT_EQ(waiting_of(bound, "--places"), places);
+}
+#endif
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -218,6 +229,13 @@ int main(int argc, char** argv) {
     std::printf("%s %s", count == nullptr ? "unset" : count, argv[2]);
     return 0;
   }
+#ifdef KOKKOS_ENABLE_OPENMP
+  if (argc == 3 && std::string(argv[1]) == "--places") {
+    attn::io::limit_spinning(argv);
+    std::printf("%d", omp_get_num_places());
+    return 0;
+  }
+#endif
   ::setenv("OMP_WAIT_POLICY", "passive", 0);  // what the tests run is not to start this program anew
   ::testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
