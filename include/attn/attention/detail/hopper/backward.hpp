@@ -7,6 +7,7 @@
 
 #include "attn/attention/detail/cuda/gradients.hpp"
 #include "attn/attention/detail/hopper/forward.hpp"
+#include "attn/attention/detail/hopper/parameter_parts.hpp"
 #include "attn/attention/detail/hopper/query_sums.hpp"
 
 namespace attn::detail::cuda {
@@ -346,9 +347,9 @@ struct HopperGradient {
       }
     }
     if constexpr (Rows::makes_all) block.wait(sums_place().taken(), own_use % 2);
-    if constexpr (Rows::parameter_from_keys) add_part_of_keys(block, work.at, first + 16 * warp, own1, sum1);
+    if constexpr (Rows::parameter_from_keys) put_part_of_keys<F>(block, rows, work.at, first + 16 * warp, own1, sum1);
     store(block, work, block.group(), own_use, sum1, sum2);  // one register less until here
-    if constexpr (Rows::n_parameters > 0) add_parts(block, work.at, first + 16 * warp, d_parameters);
+    if constexpr (Rows::n_parameters > 0) put_parts_of_queries(block, rows, work.at, first + 16 * warp, d_parameters);
     return use;
   }
 
@@ -368,45 +369,6 @@ struct HopperGradient {
       block.wait_for_stores();
       block.arrive(own_pipeline().empty(own_use));
     }
-  }
-
-  /// A warp's part of the gradients of the activation's parameters, that of 16 queries.
-  template <class Block>
-  ATTN_FUNCTION void add_parts(Block const& block, TeamPlace const& at, int first,
-                               Kokkos::Array<float, Rows::n_parameters> const& d_parameters) const {
-    if (rows.parts == nullptr || first >= own_rows()) return;
-    Index const head_row = (Index(at.batch) * heads() + at.head) * own_rows();
-    for (int p = 0; p < Rows::n_parameters; ++p) {
-      float sum = d_parameters[p];
-      for (int lanes = 16; lanes > 0; lanes /= 2) sum += block.exchange(sum, lanes);
-      sum *= rows.score().parameter_factor(rows.row(at));
-      if (block.thread() % 32 == 0) rows.parts[(head_row + first / 16) * Rows::n_parameters + p] = sum;
-    }
-  }
-
-  /// A warp's part of the gradient of the activation's only parameter, that of 16 keys, once their gradients are there:
-  /// a sum over scores in the loop would cost a product for each, and ptxas would let none of tensor cores overlap.
-  /// forward: p_ij = q_i.k_j, w_ij = c raw(p_ij); hence, of raw weights, d_k_j = sum_i d_p_ij q_i with
-  /// d_p_ij = raw(p_ij) / p_ij d_w_ij, and sum_j <k_j, d_k_j> = sum_ij raw(p_ij) d_w_ij
-  template <class Block>
-  ATTN_FUNCTION void add_part_of_keys(Block const& block, TeamPlace const& at, int first, Panels<64, columns> keys,
-                                      Sum const& d_k) const {
-    static_assert(Rows::Score::by_quotient && F == Format::bf16 && parts == 1);
-    if (rows.parts == nullptr || first >= own_rows()) return;
-    int const thread = block.anew(block.thread() % warpgroup), row = thread / 32 * 16 + thread % 32 / 4;
-    float sum = 0;
-    ATTN_UNROLL
-    for (int i = 0; i < 2 * part_tiles; ++i) {
-      int const half = i / part_tiles, tile = i % part_tiles;
-      auto two = block.template read<std::uint32_t>(keys.chunk(row + 8 * half, tile) + unsigned(4 * (thread % 4)));
-      if constexpr (hides_keys<decltype(Rows::x.mask)>) make_finite<F>(two);  // times zero, where nobody sees the key
-      sum += std::bit_cast<float>(two << 16) * d_k[0][0][tile][2 * half];
-      sum += std::bit_cast<float>(two & 0xffff0000u) * d_k[0][0][tile][2 * half + 1];
-    }
-    for (int lanes = 16; lanes > 0; lanes /= 2) sum += block.exchange(sum, lanes);
-    sum *= rows.score().parameter_factor(rows.row(at));
-    Index const head = Index(at.batch) * heads() + at.head;
-    if (thread % 32 == 0) rows.parts[head * tiles_of(own_rows(), 16) + first / 16] = sum;
   }
 };
 

@@ -38,8 +38,6 @@ template <Format F, int width, class A>
 inline constexpr bool has_one_pass = has_hopper_kernel<F, Pass::backward, width> && (width == 64) &&
                                      (parameter_count<A, float> == 0 ||
                                       (StatesQuotient<A, float> && F != Format::fp16));
-/// Of how many own rows a part of the gradients of parameters is.
-inline constexpr int hopper_part = 16;
 /// Whether it serves a call. Heads that share keys share their gradients, too, from which no parameter of one head
 /// follows; and parts for 16 keys each must fit into memory for parts for queries.
 template <class A>
