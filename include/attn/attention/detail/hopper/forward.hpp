@@ -92,7 +92,9 @@ struct HopperForward {
       }
     } else {
       block.template take_registers<TileShape::consumer_registers>();
-      consume(block, group);
+      for_works(block, [&](Work const& work, unsigned query_use, unsigned use) {
+        attend(block, work, group, query_use, use);
+      });
     }
   }
 
@@ -183,20 +185,29 @@ struct HopperForward {
     source.finish(block);
   }
 
-  /// The warps beside that: as many tiles of values as it copies.
-  template <class Block>
-  ATTN_FUNCTION void transpose(Block const& block, int thread) const {
+  /// Calls run(work, number of its use of the places of queries, of the first use of those of tiles) for each work of
+  /// the block, by threads of a warp at least.
+  template <class Block, class Run>
+  ATTN_FUNCTION void for_works(Block const& block, Run const& run) const {
     unsigned use = 0;
     for (unsigned query_use = 0;; ++query_use) {
       query_pipeline().wait_full(block, query_use);
       int const w = block.of_first_lane(block.template read<int>(work_place(query_use)));
-      if (w >= order.size()) break;
-      block.warp_barrier();
-      if (thread % 32 == 0) block.arrive(query_pipeline().empty(query_use));
-      for (unsigned const end = use + unsigned(2 * work(w).n_tiles); use < end; use += 2) {
-        values().make(block, thread, use);
-      }
+      if (w >= order.size()) return;
+      Work const work = this->work(w);
+      run(work, query_use, use);
+      use += unsigned(2 * work.n_tiles);
     }
+  }
+
+  /// The warps beside that: as many tiles of values as it copies.
+  template <class Block>
+  ATTN_FUNCTION void transpose(Block const& block, int thread) const {
+    for_works(block, [&](Work const& work, unsigned query_use, unsigned use) {
+      block.warp_barrier();  // all lanes know the work
+      if (thread % 32 == 0) block.arrive(query_pipeline().empty(query_use));
+      for (int t = 0; t < work.n_tiles; ++t) values().make(block, thread, use + unsigned(2 * t));
+    });
   }
 
   /// The 64 rows of a warpgroup among the queries in a stage of their pipeline.
@@ -206,19 +217,6 @@ struct HopperForward {
   }
   static ATTN_FUNCTION Panels<streamed, columns, element_bytes<F>> tile(unsigned use) {
     return {tile_pipeline().stage(use)};
-  }
-
-  template <class Block>
-  ATTN_FUNCTION void consume(Block const& block, int group) const {
-    unsigned use = 0;
-    for (unsigned query_use = 0;; ++query_use) {
-      query_pipeline().wait_full(block, query_use);
-      int const w = block.of_first_lane(block.template read<int>(work_place(query_use)));
-      if (w >= order.size()) break;
-      Work const work = this->work(w);
-      attend(block, work, group, query_use, use);
-      use += unsigned(2 * work.n_tiles);
-    }
   }
 
   /// The 64 rows of a warpgroup.
