@@ -41,7 +41,8 @@ struct Matrix {
 constexpr unsigned landed = 0, free_again = 8, place = 1024, bytes = 128 * 128;
 
 /// Thread 0 copies a matrix to `place`; all others may wait for `landed`, and one warp arrives at `free_again`.
-void copy(EmulatedHopperBlock const& block, Matrix const& matrix) {
+template <class M>
+void copy(EmulatedHopperBlock const& block, M const& matrix) {
   if (block.thread() == 0) {
     block.init_barrier(landed, 1);
     block.init_barrier(free_again, 4);
@@ -170,17 +171,6 @@ struct WideMatrix {
     return std::nearbyint(double(numbers[std::size_t(32 * row + column)]) * 0x1p10) * 0x1p-10;
   }
 };
-void copy(EmulatedHopperBlock const& block, WideMatrix const& matrix) {
-  if (block.thread() == 0) {
-    block.init_barrier(landed, 1);
-    block.publish_barriers();
-  }
-  block.barrier();
-  if (block.thread() == 0) {
-    block.arrive_expecting(landed, matrix.map.bytes());
-    block.load_box(place, matrix.map, {}, landed);
-  }
-}
 
 TEST(EmulatedHopper, RoundsToTf32WhatItCopies) {
   WideMatrix matrix(true);
