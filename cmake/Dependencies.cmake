@@ -108,6 +108,7 @@ attn_use(PNG_FOUND PNG::PNG "PNG")
 attn_use(JPEG_FOUND JPEG::JPEG "JPEG")
 attn_use(nlohmann_json_FOUND nlohmann_json::nlohmann_json "nlohmann_json")
 attn_use(CLI11_FOUND CLI11::CLI11 "CLI11")
+attn_use(Eigen3_FOUND Eigen3::Eigen "Eigen3")
 
 if(Kokkos_ENABLE_CUDA)
   find_package(CUDAToolkit REQUIRED)

@@ -33,6 +33,7 @@ class Attn(CMakePackage, CudaPackage):
         depends_on(f"kokkos+cuda cuda_arch={arch}", when=f"+cuda cuda_arch={arch}")
     depends_on("kokkos@4.7:", when="+cuda ^cuda@13:")
     depends_on("openblas", when="+blas")
+    depends_on("eigen")
     with when("+files"):
         depends_on("zlib-api")
         depends_on("libpng")
