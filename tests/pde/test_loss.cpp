@@ -1,4 +1,5 @@
 #include "attn/optim/gauss_newton.hpp"
+#include "attn/optim/levenberg_marquardt.hpp"
 #include "attn/optim/tangent_kernel.hpp"
 #include "attn/pde/causal_weights.hpp"
 
@@ -68,6 +69,72 @@ TEST(PdeResiduals, GaussNewtonLowersALossFasterThanItsGradientCould) {
     EXPECT_LT(report.mismatch, 1e-8);
   }
   EXPECT_LT(report.loss, 1e-3 * first);
+}
+
+TEST(PdeResiduals, LevenbergAndMarquardtGoDownToNothing) {
+  MeasuredProblem problem;
+  auto residuals = problem.residuals();
+  attn::optim::LevenbergMarquardt method(problem.ctx);
+  double const first = method.step(problem.ctx, residuals).first_loss;
+  for (int step = 0; step < 5; ++step) method.step(problem.ctx, residuals);
+  std::vector<double> r;
+  residuals.residuals(r);
+  EXPECT_EQ(method.residuals(), r);
+  EXPECT_LT(residuals.value(r).total, 1e-5 * first);
+}
+
+/// Sums of residuals are orthonormal combinations of them, and their rows what pulls these back.
+template <class Ord, class Problem>
+void expect_rows_of_sums(Ctx& ctx, Problem& problem, std::size_t count) {
+  std::size_t const n = problem.size();
+  std::vector<std::vector<double>> columns;  // of C
+  for (std::size_t i = 0; i < n; ++i) {
+    std::vector<double> unit(n, 0.0);
+    unit[i] = 1;
+    columns.push_back(problem.sums(unit));
+    ASSERT_EQ(columns.back().size(), count);
+  }
+  std::vector<std::vector<double>> rows;
+  problem.for_rows([&] { rows.push_back(attn::host_copy(ctx.parameters.gradients())); });
+  ASSERT_EQ(rows.size(), count);
+  for (std::size_t a = 0; a < count; ++a) {
+    std::vector<double> w(n);
+    for (std::size_t b = 0; b < count; ++b) {
+      double product = 0;
+      for (std::size_t i = 0; i < n; ++i) product += columns[i][a] * columns[i][b];
+      EXPECT_NEAR(product, a == b ? 1 : 0, 1e-14);
+    }
+    for (std::size_t i = 0; i < n; ++i) w[i] = columns[i][a];
+    problem.pull_back(w);
+    auto const expected = attn::host_copy(ctx.parameters.gradients());
+    double const length = std::sqrt(attn::optim::detail::dot(expected, expected));
+    ASSERT_GT(length, 0);
+    for (std::size_t k = 0; k < expected.size(); ++k) ASSERT_NEAR(rows[a][k], expected[k], 1e-12 * length);
+  }
+}
+
+struct TwoEquations {
+  using Orders = attn::pde::Orders<1, 1>;
+  template <class U>
+  auto operator()(U const& u) const {
+    using S = decltype(d<1, 0>(u) * d<0, 0>(u));
+    return Kokkos::Array<S, 2>{d<1, 0>(u) * d<0, 0>(u), d<0, 1>(u) + d<0, 0>(u)};
+  }
+};
+
+TEST(PdeResiduals, SumsOverStepsHaveTheRowsOfTheirResiduals) {
+  Ctx ctx(7);
+  attn::models::PinnsFormer<attn::Softmax> const model(ctx, small);
+  attn::pde::Points const points =
+      attn::pde::detail::selected<FirstOrder::Orders>(attn::pde::Term<FirstOrder>{"", {}, some_points()}, {0, 3, 5, 6})
+          .points;
+  std::tuple const terms(attn::pde::Term<TwoEquations>{"two equations", {}, points, false, 0.7},
+                         attn::pde::Term<Periodic>{"pairs", {}, points, false, 2},
+                         attn::pde::Term<FirstOrder>{"first step", {}, points, true, 1, {1, 0.5, 2, 3}});
+  for (Derivative const derivative : {Derivative::total, Derivative::column}) {
+    auto problem = attn::pde::residuals_of<FirstOrder::Orders>(ctx, model, terms, some_options(derivative));
+    expect_rows_of_sums<FirstOrder::Orders>(ctx, problem, 4 * 2 + 2 + 4);
+  }
 }
 
 TEST(PdeResiduals, OneThatIsNotFiniteIsNamed) {

@@ -144,34 +144,44 @@ class TermPass {
   template <class Model>
   double add(JetCtx& ctx, Model const& model) {
     double squares = 0;
-    bool const by_column = needs_columns();
-    Planes const planes = Planes::closure_of(by_column ? first_direction() : wanted_);
-    for_chunks([&](Index first, Index count) {
-      ctx.begin_step();
-      if (by_column) {
-        // The gradient of sum_j g_j du/dx_j, g constant, is that of the derivative along the direction g: one jet,
-        // whose tangents are the residual's own slopes.
-        ctx.planes = Planes::closure_of({});
-        std::vector<Real> slopes;
-        squares += residuals(ctx, model, first, count, &slopes);
-        ctx.begin_step();
-        ctx.planes = planes;
-        auto const x = points(ctx, first, count, &slopes);
-        auto [u, tape] = model.forward(ctx, x);
-        nn::AdjointPhase const phase(ctx);
-        auto const d_u = ctx.tensor(u.extents());
-        std::size_t const n = std::size_t(u.size()), stride = std::size_t(Ord::coordinates + 1);
-        std::vector<Real> d(n * 2, Real(1));
-        for (std::size_t i = 0; i < n; ++i) d[i] = slopes[i * stride];
-        copy_from_host<Memory>(d, d_u.data().first());
-        model.backward(ctx, std::move(tape), d_u);
-      } else {
-        ctx.planes = planes;
-        squares += residuals(ctx, model, first, count, nullptr);
-      }
-      ctx.exec.fence("attn::pde::Loss");
-    });
+    for_chunks([&](Index first, Index count) { squares += add(ctx, model, first, count); });
     return squares * factor();
+  }
+
+  /// Appends to `all` the residuals r of each point or pair and equation, summed over the steps of a pseudo-sequence
+  /// and divided by the root of their number.
+  void sum(double const* r, std::vector<double>& all) const {
+    std::size_t const equations = std::size_t(Eval::equations), steps = std::size_t(used_steps());
+    for (std::size_t i = 0; i < count() / steps; ++i) {
+      double total = 0;
+      for (std::size_t j = 0; j < steps; ++j) total += r[(i / equations * steps + j) * equations + i % equations];
+      all.push_back(total / std::sqrt(double(steps)));
+    }
+  }
+
+  /// Sets the parameters' gradients to the derivatives of one such sum after the other, and calls row() after each.
+  /// Wants chunks of one point or pair.
+  template <class Model, class Row>
+  void for_rows(JetCtx& ctx, Model const& model, Row const& row) {
+    std::size_t const equations = std::size_t(Eval::equations);
+    double const part = 1 / std::sqrt(double(used_steps()));
+    std::vector<double> w(count(), 0.0);
+    cotangents_ = w.data();
+    for_chunks([&](Index first, Index count) {
+      for (std::size_t e = 0; e < equations; ++e) {
+        auto const set = [&](double value) {
+          for (int j = 0; j < used_steps(); ++j) {
+            w[std::size_t(first * used_steps() + j) * equations + e] = value;
+          }
+        };
+        set(part);
+        ctx.parameters.zero_gradients(ctx.exec);
+        add(ctx, model, first, count);
+        set(0);
+        row();
+      }
+    });
+    cotangents_ = nullptr;
   }
 
  private:
@@ -250,6 +260,36 @@ class TermPass {
     }
     copy_from_host<Memory>(host, x.data().first());
     return x;
+  }
+
+  /// The squares of the points of a chunk; the gradient of their part of the loss is added to the parameters'.
+  template <class Model>
+  double add(JetCtx& ctx, Model const& model, Index first, Index count) {
+    ctx.begin_step();
+    if (!needs_columns()) {
+      ctx.planes = Planes::closure_of(wanted_);
+      double const squares = residuals(ctx, model, first, count, nullptr);
+      ctx.exec.fence("attn::pde::Loss");
+      return squares;
+    }
+    // The gradient of sum_j g_j du/dx_j, g constant, is that of the derivative along the direction g: one jet, whose
+    // tangents are the residual's own slopes.
+    ctx.planes = Planes::closure_of({});
+    std::vector<Real> slopes;
+    double const squares = residuals(ctx, model, first, count, &slopes);
+    ctx.begin_step();
+    ctx.planes = Planes::closure_of(first_direction());
+    auto const x = points(ctx, first, count, &slopes);
+    auto [u, tape] = model.forward(ctx, x);
+    nn::AdjointPhase const phase(ctx);
+    auto const d_u = ctx.tensor(u.extents());
+    std::size_t const n = std::size_t(u.size()), stride = std::size_t(Ord::coordinates + 1);
+    std::vector<Real> d(n * 2, Real(1));
+    for (std::size_t i = 0; i < n; ++i) d[i] = slopes[i * stride];
+    copy_from_host<Memory>(d, d_u.data().first());
+    model.backward(ctx, std::move(tape), d_u);
+    ctx.exec.fence("attn::pde::Loss");
+    return squares;
   }
 
   /// Forward, residuals and, unless `slopes` asks for the slopes by column instead, backward of one chunk. Returns the
