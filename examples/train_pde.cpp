@@ -6,9 +6,11 @@
 #include "attn/io/output_directory.hpp"
 #include "attn/train/description.hpp"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "pde/activations.hpp"
 #include "pde/settings.hpp"
@@ -73,9 +75,22 @@ class TrainPde {
     if (s.sequence_step == 0) s.sequence_step = recipe.sequence_step;
     if (s.learning_rate == 0) s.learning_rate = s.optimizer.use("adam") ? 1e-3 : 1;
     if (s.optimizer.use("broyden") && !settings.given("history")) s.history = 500;
-    for (char const* const flag : {"products", "damping", "step-points"}) {
-      ATTN_CHECK(s.optimizer.use("gauss-newton") || !settings.given(flag), "--", flag,
-                 ": belongs to --optimizer gauss-newton");
+    struct Owned {
+      char const* flag;
+      std::vector<char const*> optimizers;
+    };
+    for (auto const& [flag, optimizers] : {Owned{"products", {"gauss-newton"}},
+                                           {"damping", {"gauss-newton"}},
+                                           {"step-points", {"gauss-newton", "levenberg-marquardt"}},
+                                           {"max-iterations", {"lbfgs", "broyden"}},
+                                           {"max-evaluations", {"lbfgs", "broyden"}},
+                                           {"history", {"lbfgs", "broyden"}},
+                                           {"learning-rate", {"lbfgs", "broyden", "adam"}}}) {
+      std::string all;
+      for (char const* const name : optimizers) all += (all.empty() ? "" : " or ") + std::string(name);
+      ATTN_CHECK(
+          std::ranges::any_of(optimizers, [&](auto name) { return s.optimizer.use(name); }) || !settings.given(flag),
+          "--", flag, ": belongs to --optimizer ", all);
     }
     ATTN_CHECK(s.step_points <= s.points(), "--step-points: ask for at most ", s.points(),
                ", as many as are trained on, got ", s.step_points);
@@ -89,6 +104,7 @@ class TrainPde {
     attn::train::World world(s.sharing);
     if (common.evaluate) world.check_alone("--evaluate");
     if (s.optimizer.use("gauss-newton")) world.check_alone("--optimizer gauss-newton");
+    if (s.optimizer.use("levenberg-marquardt")) world.check_alone("--optimizer levenberg-marquardt");
     std::optional<attn::io::OutputDirectory> out;
     if (world.leads()) out.emplace(common.out);
     if (world.leads() && common.evaluate) out->without_run();

@@ -12,8 +12,8 @@ std::optional<Optimizers> Optimizers::parse(std::string const& text) {
     std::string const part = text.substr(begin, end - begin);
     std::size_t const colon = std::min(part.find(':'), part.size());
     Stage stage{.name = part.substr(0, colon)};
-    bool const known =
-        stage.name == "lbfgs" || stage.name == "gauss-newton" || stage.name == "broyden" || stage.name == "adam";
+    auto const names = {"lbfgs", "gauss-newton", "levenberg-marquardt", "broyden", "adam"};
+    bool const known = std::ranges::find(names, stage.name) != names.end();
     if (!known) return std::nullopt;
     if (colon < part.size()) {
       char const* const last = part.data() + part.size();

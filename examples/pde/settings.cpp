@@ -27,9 +27,10 @@ void describe(io::SettingList& list, Settings& s) {
        {.help = "total: all steps of a sequence move together; column: sum of the outputs by one step's coordinate, as "
                 "the published notebooks have it",
         .words = {"total", "column"}});
-  list("optimizer", s.optimizer,
-       {.help = "lbfgs, gauss-newton, broyden or adam, or several in a row: adam:1000,gauss-newton takes 1000 steps of "
-                "the first"});
+  list(
+      "optimizer", s.optimizer,
+      {.help = "lbfgs, gauss-newton, levenberg-marquardt, broyden or adam, or several in a row: adam:1000,gauss-newton "
+               "takes 1000 steps of the first"});
   list("steps", s.steps,
        {.help = "Steps of the optimizer; 0 takes 500, and 1000 for wave and flows",
         .range = {0, 100000000},
@@ -50,7 +51,7 @@ void describe(io::SettingList& list, Settings& s) {
         .range = {0, 1e9},
         .decides = false});
   list("step-points", s.step_points,
-       {.help = "Points of each term in one step of Gauss-Newton, drawn anew in each; 0: all",
+       {.help = "Points of each term in one step of Gauss-Newton or Levenberg-Marquardt, drawn anew in each; 0: all",
         .range = {0, 100000000},
         .decides = false});
   list("learning-rate", s.learning_rate,
@@ -117,11 +118,12 @@ io::Json results_of(Settings s) {
   io::SettingList list;
   describe(list, s);
   list.write(run);
-  if (s.optimizer.use("gauss-newton")) {  // checkpoints of other runs never had these
+  bool const newton = s.optimizer.use("gauss-newton");  // checkpoints of other runs never had these
+  if (newton) {
     run["products"] = s.products;
     run["damping"] = s.damping;
-    run["step_points"] = s.step_points;
   }
+  if (newton || s.optimizer.use("levenberg-marquardt")) run["step_points"] = s.step_points;
   if (s.causal > 0) run["causal"] = s.causal;
   return run;
 }
@@ -156,6 +158,11 @@ io::MemoryPlan memory_of(Settings const& s) {
   plan.add("points", sizeof(double) * ((newton ? 11 + 5 * double(std::max(s.sequence, 1)) : 7) * grid + 15 * judged));
   plan.add("activations of a chunk",
            real * std::min(double(s.chunk), grid) * double(std::max(s.sequence, 1)) * planes * step);
+  if (s.optimizer.use("levenberg-marquardt")) {  // rows for points, boundaries and initial values
+    double const points = s.step_points > 0 ? std::min(double(s.step_points), grid) : grid;
+    double const rows = (flow ? 5 : 1) * points + (flow ? 0 : 2.0 * (s.x_points + s.t_points));
+    plan.add("Jacobian", real * parameters * rows + 3 * sizeof(double) * rows * rows);
+  }
   plan.add("gradients of the spectrum", real * parameters * 4 * s.spectrum * double(std::max(s.sequence, 1)));
   return plan;
 }

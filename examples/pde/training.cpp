@@ -4,6 +4,7 @@
 #include "attn/optim/broyden.hpp"
 #include "attn/optim/gauss_newton.hpp"
 #include "attn/optim/lbfgs.hpp"
+#include "attn/optim/levenberg_marquardt.hpp"
 #include "attn/train/description.hpp"
 #include "attn/train/distributed/agreement.hpp"
 #include "attn/train/distributed/rank_trace.hpp"
@@ -36,9 +37,9 @@ using Memory = Context::MemorySpace;
 using Parameters = Kokkos::View<Real*, Memory, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
 
 /// What takes time besides the optimizer itself.
-enum class Work { loss, residuals, pull_back, watching };
-constexpr std::array<char const*, 4> names_of_work = {"loss and gradient", "residuals", "backward passes of residuals",
-                                                      "watching"};
+enum class Work { loss, residuals, pull_back, rows, watching };
+constexpr std::array<char const*, 5> names_of_work = {"loss and gradient", "residuals", "backward passes of residuals",
+                                                      "rows of the Jacobian", "watching"};
 
 /// Everything that changes from step to step.
 class Training {
@@ -61,9 +62,10 @@ class Training {
     columns.insert(columns.end(), watch.names.begin(), watch.names.end());
     columns.insert(columns.end(), {"evaluations", "seconds"});
     for (std::string const& name : attn::train::trained_number_names(ctx_)) columns.push_back(name);
-    if (s_.optimizer.use("gauss-newton")) {
-      columns.insert(columns.end(), {"products", "damping", "gain", "fraction", "mismatch"});
-    }
+    bool const newton = s_.optimizer.use("gauss-newton"), marquardt = s_.optimizer.use("levenberg-marquardt");
+    if (newton) columns.insert(columns.end(), {"products", "gain", "fraction", "mismatch"});
+    if (marquardt) columns.insert(columns.end(), {"trials", "bend"});
+    if (newton || marquardt) columns.push_back("damping");
     if (s_.causal > 0) columns.push_back("least_causal_weight");
     begin_stage();
     if (s_.resume) {
@@ -152,6 +154,7 @@ class Training {
                         .max_evaluations = s_.max_evaluations,
                         .history = s_.history});
     newton_ = Newton({.max_products = s_.products, .damping = s_.damping});
+    marquardt_ = Marquardt();
     adam_ = Adam({.learning_rate = s_.learning_rate});
   }
 
@@ -159,6 +162,7 @@ class Training {
     if (optimizer() == "lbfgs") return {{"lbfgs", lbfgs_.state(ctx_)}};
     if (optimizer() == "broyden") return {{"broyden", broyden_.state(ctx_)}};
     if (optimizer() == "gauss-newton") return {{"gauss-newton", newton_.state(ctx_)}};
+    if (optimizer() == "levenberg-marquardt") return {{"levenberg-marquardt", marquardt_.state(ctx_)}};
     return {{"adam", adam_.state(ctx_)}};
   }
 
@@ -180,16 +184,19 @@ class Training {
     if (optimizer() == "lbfgs") lbfgs_.restore_history(ctx_, int(history));
     if (optimizer() == "broyden") broyden_.restore(ctx_, fields.numbers("optimizer", std::size_t(1 + 4 * history)));
     if (optimizer() == "gauss-newton") newton_.restore(fields.numbers("optimizer", 2));
+    if (optimizer() == "levenberg-marquardt") marquardt_.restore(fields.numbers("optimizer", 1));
     files_.load(ctx_, parts());
     return rows;
   }
 
   void save() {
-    bool const broyden = optimizer() == "broyden";
+    bool const broyden = optimizer() == "broyden", marquardt = optimizer() == "levenberg-marquardt";
     files_.save(ctx_, parts(),
                 {{"step", outcome_.steps},
                  {"history", broyden ? broyden_.remembered() : lbfgs_.remembered()},
-                 {"optimizer", broyden ? broyden_.numbers() : newton_.numbers()},
+                 {"optimizer", broyden     ? broyden_.numbers()
+                               : marquardt ? marquardt_.numbers()
+                                           : newton_.numbers()},
                  {"evaluations", outcome_.evaluations},
                  {"steps_left_out", steps_left_out_},
                  {"seconds", seconds()},
@@ -236,10 +243,11 @@ class Training {
     }
     double const least_weight =
         s_.causal > 0 ? timed(Work::residuals, [&] { return loss_.weigh_by_time(s_.causal); }) : 1;
-    Step const step = optimizer() == "gauss-newton" ? step_of_residuals()
-                      : optimizer() == "adam"       ? step_of_adam()
-                      : optimizer() == "broyden"    ? step_of_line_search(broyden_)
-                                                    : step_of_line_search(lbfgs_);
+    Step const step = optimizer() == "gauss-newton"          ? step_of_gauss_newton()
+                      : optimizer() == "levenberg-marquardt" ? step_of_levenberg_marquardt()
+                      : optimizer() == "adam"                ? step_of_adam()
+                      : optimizer() == "broyden"             ? step_of_line_search(broyden_)
+                                                             : step_of_line_search(lbfgs_);
     std::size_t const stage_of_step = stage();
     bool const adam = optimizer() == "adam";
     ++outcome_.steps;
@@ -312,15 +320,24 @@ class Training {
     return {value, 1, false};
   }
 
-  Step step_of_residuals() {
+  /// The loss as a sum of squares, of the points of this step.
+  Loss::Squares timed_squares() {
     auto problem = loss_.squares(weights_, s_.step_points, outcome_.steps);
-    auto const residuals = problem.residuals;
-    auto const pull_back = problem.pull_back;
-    problem.residuals = [&](std::vector<double>& r) {
+    problem.residuals = [this, residuals = problem.residuals](std::vector<double>& r) {
       timed(Work::residuals, [&] { residuals(r); });
       evaluated_ = true;
     };
-    problem.pull_back = [&](std::vector<double> const& w) { timed(Work::pull_back, [&] { pull_back(w); }); };
+    problem.pull_back = [this, pull_back = problem.pull_back](std::vector<double> const& w) {
+      timed(Work::pull_back, [&] { pull_back(w); });
+    };
+    problem.for_rows = [this, for_rows = problem.for_rows](std::function<void()> const& row) {
+      timed(Work::rows, [&] { for_rows(row); });
+    };
+    return problem;
+  }
+
+  Step step_of_gauss_newton() {
+    auto problem = timed_squares();
     auto const report = newton_.step(ctx_, problem);
     good_ = {};
     // What is flat for some points need not be so for the next ones.
@@ -334,6 +351,16 @@ class Training {
              {"mismatch", report.mismatch}}};
   }
 
+  Step step_of_levenberg_marquardt() {
+    auto problem = timed_squares();
+    auto const report = marquardt_.step(ctx_, problem);
+    good_ = {};
+    return {{report.loss, problem.terms(marquardt_.residuals())},
+            static_cast<int>(std::ceil(report.evaluations())),
+            report.converged && s_.step_points == 0,
+            {{"trials", report.trials}, {"damping", report.damping}, {"bend", report.bend}}};
+  }
+
   Settings const& s_;
   Context& ctx_;
   Loss const& loss_;
@@ -342,10 +369,12 @@ class Training {
   using Lbfgs = attn::optim::Lbfgs<Real, Memory>;
   using Broyden = attn::optim::Broyden<Real, Memory>;
   using Newton = attn::optim::GaussNewton<Real, Memory>;
+  using Marquardt = attn::optim::LevenbergMarquardt<Real, Memory>;
   using Adam = attn::optim::AdamW<Real, Memory>;
   Lbfgs lbfgs_;  // of these, the one whose stage it is has a state
   Broyden broyden_;
   Newton newton_;
+  Marquardt marquardt_;
   Adam adam_;
   attn::train::RankTrace<attn::train::World> trace_;
   attn::train::RunFiles files_;

@@ -43,6 +43,8 @@ struct Loss {
     std::function<void(std::vector<double>& r)> residuals;
     std::function<void(std::vector<double> const& w)> pull_back;
     std::function<std::string(std::size_t i)> describe;
+    std::function<std::vector<double>(std::vector<double> const& r)> sums;
+    std::function<void(std::function<void()> const& row)> for_rows;
     std::function<std::vector<double>(std::vector<double> const& r)> terms;
   };
 
@@ -160,6 +162,8 @@ Loss make_loss(Settings const& s, Context& ctx, Model const& model, Terms terms,
                          [problem](std::vector<double>& r) { problem->residuals(r); },
                          [problem](std::vector<double> const& w) { problem->pull_back(w); },
                          [problem](std::size_t i) { return problem->describe(i); },
+                         [problem](std::vector<double> const& r) { return problem->sums(r); },
+                         [problem](std::function<void()> const& row) { problem->for_rows(row); },
                          [problem](std::vector<double> const& r) {
                            auto const value = problem->value(r);
                            return std::vector<double>(value.terms.begin(), value.terms.end());
