@@ -1,4 +1,5 @@
-/// Forward passes by Hopper's kernels in emulated warpgroups, and how blocks take their tiles.
+/// Forward passes by Hopper's kernels in emulated warpgroups, gradients by two launches, and how blocks take their
+/// tiles.
 #pragma once
 
 #include "attn/attention/detail/hopper/launch.hpp"
@@ -72,6 +73,47 @@ EmulatedOutputs run_hopper_forward(EmulatedInputs<A, Dropout> const& in, StoredI
   result.gaps_are_untouched = out.gaps_are_untouched();
   result.stats = stats.normalizers(in.activation);
   return result;
+}
+
+/// All gradients, by a launch for those of queries and one or two for those of keys and values.
+template <class K, class A, class Dropout, class X>
+void run_two_launches(EmulatedInputs<A, Dropout> const& in, StoredInputs<X> const& stored,
+                      EmulatedBackward<X, A, Dropout>& b, bool in_turns) {
+  using cuda::Part;
+  Shape const& s = in.shape;
+  auto const own = [](Stored<X> const& x) { return K::map_to_read(x.tensor(), 64); };
+  auto const streamed = [](Stored<X> const& x) { return K::map_to_read(x.tensor(), cuda::hopper_streamed<K::width>); };
+  auto const result = [](Stored<X> const& x) { return K::map(x.tensor()); };
+  auto const gradient = [&](auto part, auto consumers, EmulatedMap const& own1, EmulatedMap const& own2,
+                            EmulatedMap const& streamed1, EmulatedMap const& streamed2, EmulatedMap const& first,
+                            EmulatedMap const& second) {
+    using TileShape = cuda::HopperBackwardTileShape<K::format, K::width, consumers(), part()>;
+    using Inputs = std::remove_cvref_t<decltype(b.inputs)>;
+    cuda::HopperGradient<K::format, K::width, TileShape, part(), Inputs, EmulatedMap> const kernel{
+        {b.inputs, b.facts.data(), b.parts.data()},
+        own1,
+        own2,
+        streamed1,
+        streamed2,
+        first,
+        second,
+        part() == Part::queries ? order_of(s.batch, s.heads, s.queries, TileShape::own)
+                                : order_of(s.batch, s.kv_heads, s.keys, TileShape::own),
+        nullptr};
+    run_blocks(kernel, in_turns);
+  };
+  auto const of_keys = [&](auto part) {
+    gradient(part, std::integral_constant<int, 2>(), own(stored.k), own(stored.v), streamed(stored.q),
+             streamed(stored.d_out), result(b.d_k), result(b.d_v));
+  };
+  gradient(cuda::PartConstant<Part::queries>(), std::integral_constant<int, K::consumers>(), own(stored.q),
+           own(stored.d_out), streamed(stored.k), streamed(stored.v), result(b.d_q), EmulatedMap());
+  if constexpr (cuda::joins_keys_and_values<K::width>) {
+    of_keys(cuda::PartConstant<Part::keys_and_values>());
+  } else {
+    of_keys(cuda::PartConstant<Part::keys>());
+    of_keys(cuda::PartConstant<Part::values>());
+  }
 }
 
 }  // namespace attn_test

@@ -1,6 +1,4 @@
 // Products in tf32 by Hopper's forward kernel: fp32 that TMA rounds, queries in registers, values that warps transpose.
-#include <set>
-
 #include "emulated_cases.hpp"
 #include "hopper_kernels.hpp"
 
@@ -109,75 +107,6 @@ TEST(CudaHopperTf32, RoundsToTheNearest) {
     any_is_rounded = any_is_rounded || both.got.out[i] != x;
   }
   EXPECT_TRUE(any_is_rounded);
-}
-
-/// A thread that transposes, and notes which 16 bytes of all banks it touches at once with its neighbours.
-struct TransposingBlock {
-  std::vector<unsigned char>& memory;
-  std::vector<unsigned>& reads;
-  std::vector<unsigned>& writes;
-
-  template <class T>
-  T read(unsigned from) const {
-    T value;
-    std::memcpy(&value, &memory[from], sizeof value);
-    reads.push_back(from);
-    return value;
-  }
-  template <class T>
-  void write(unsigned to, T const& value) const {
-    std::memcpy(&memory[to], &value, sizeof value);
-    writes.push_back(to);
-  }
-};
-
-/// `lanes` neighbours touch 128 bytes of different banks each time.
-void expect_all_banks(std::vector<std::vector<unsigned>> const& of_threads, std::size_t lanes, unsigned bytes) {
-  for (std::size_t first = 0; first < of_threads.size(); first += lanes) {
-    for (std::size_t i = 0; i < of_threads[first].size(); ++i) {
-      std::set<unsigned> banks;
-      for (std::size_t l = 0; l < lanes; ++l) banks.insert(of_threads[first + l].at(i) % 128 / bytes);
-      EXPECT_EQ(banks.size(), lanes) << "threads from " << first << " on, access " << i;
-    }
-  }
-}
-
-template <int width, int streamed>
-void expect_transposed() {
-  using Values = cuda::TransposedValues<width, streamed, 8, cuda::Pipeline<4, streamed * width * 4>>;
-  constexpr unsigned from = 1024, to = from + streamed * width * 4;
-  typename Values::From const v{from};
-  typename Values::To const transposed{to};
-  std::vector<unsigned char> memory(to + streamed * width * 4);
-  auto const place = [](auto const& panels, int row, int column) {
-    return panels.chunk(row, column / 4) + unsigned(column % 4 * 4);
-  };
-  for (int key = 0; key < streamed; ++key) {
-    for (int column = 0; column < width; ++column) {
-      auto const x = float(key * width + column);
-      std::memcpy(&memory[place(v, key, column)], &x, 4);
-    }
-  }
-  std::vector<std::vector<unsigned>> reads(Values::threads), writes(Values::threads);
-  for (int thread = 0; thread < Values::threads; ++thread) {
-    std::size_t const t = std::size_t(thread);
-    Values::transpose(TransposingBlock{memory, reads[t], writes[t]}, thread, v, transposed);
-  }
-  int const order[] = {0, 2, 4, 6, 1, 3, 5, 7};
-  for (int column = 0; column < width; ++column) {
-    for (int i = 0; i < streamed; ++i) {
-      float x;
-      std::memcpy(&x, &memory[place(transposed, column, i)], 4);
-      EXPECT_EQ(x, float((i / 8 * 8 + order[i % 8]) * width + column)) << column << ", " << i;
-    }
-  }
-  expect_all_banks(reads, 16, 8);
-  expect_all_banks(writes, 8, 16);
-}
-TEST(CudaHopperTf32, TransposesValuesInTheOrderOfWeights_WithoutConflictsOfBanks) {
-  expect_transposed<32, 64>();
-  expect_transposed<64, 64>();
-  expect_transposed<128, 32>();
 }
 
 }  // namespace

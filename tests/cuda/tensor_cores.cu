@@ -56,15 +56,27 @@ void tf32(Kokkos::Cuda const& exec, Tensor<float const, 4, Kokkos::CudaSpace> co
   forward_on_hopper<Format::tf32, 128>(exec, Softmax(), x, x, x, out, nullptr, Full(), NoDropout(), 1.0f);
 }
 
-using Rows = Tensor<Kokkos::Experimental::bhalf_t const, 4, Kokkos::CudaSpace>;
+template <class X, class A = Softmax, class Dropout = NoDropout, class Rows = Tensor<X const, 4, Kokkos::CudaSpace>>
+using InputsOf = TeamBackwardInputs<A, Rows, Rows, Rows, Rows, Rows, Full, NoBias, StatsOf<A, float>, float, Dropout>;
 template <class Dropout = NoDropout>
-using Inputs =
-    TeamBackwardInputs<Softmax, Rows, Rows, Rows, Rows, Rows, Full, NoBias, StatsOf<Softmax, float>, float, Dropout>;
+using Inputs = InputsOf<Kokkos::Experimental::bhalf_t, Softmax, Dropout>;
 template <int width, Part part, int consumers = 2, class Dropout = NoDropout>
 using GradientOfWidth =
-    HopperGradient<Format::bf16, width, HopperBackwardTileShape<width, consumers>, part, Inputs<Dropout>, CUtensorMap>;
-using AllOfDropout = HopperGradient<Format::bf16, 64, HopperBackwardTileShape<64, 2, HopperOnePassThreads>, Part::all,
-                                    Inputs<AttentionDropout>, CUtensorMap>;
+    HopperGradient<Format::bf16, width, HopperBackwardTileShape<Format::bf16, width, consumers, part>, part,
+                   Inputs<Dropout>, CUtensorMap>;
+using AllOfDropout = HopperGradient<Format::bf16, 64, HopperBackwardTileShape<Format::bf16, 64, 2, Part::all>,
+                                    Part::all, Inputs<AttentionDropout>, CUtensorMap>;
+template <class A, int width, Part part>
+using GradientOfTf32 = HopperGradient<Format::tf32, width, HopperBackwardTileShape<Format::tf32, width, 2, part>, part,
+                                      InputsOf<float, A>, CUtensorMap>;
+template __global__ void run_hopper_kernel(__grid_constant__ GradientOfTf32<Softmax, 32, Part::queries> const);
+template __global__ void run_hopper_kernel(__grid_constant__ GradientOfTf32<Softmax, 32, Part::keys_and_values> const);
+template __global__ void run_hopper_kernel(__grid_constant__ GradientOfTf32<Softmax, 64, Part::queries> const);
+template __global__ void run_hopper_kernel(__grid_constant__ GradientOfTf32<Softmax, 64, Part::keys_and_values> const);
+void tf32(Kokkos::Cuda const& exec, InputsOf<float, Poly<3, DynamicScale>> const& x, float* memory,
+          Tensor<float, 4, Kokkos::CudaSpace> const& d) {
+  backward_on_hopper<Format::tf32, 64>(exec, x, memory, memory, d, d, d);
+}
 template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<32, Part::queries, 3> const);
 template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<32, Part::keys_and_values> const);
 template __global__ void run_hopper_kernel(

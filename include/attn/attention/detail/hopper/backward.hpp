@@ -2,23 +2,15 @@
 ///
 /// Persistent and warp-specialised as the forward kernel is: one warp copies, and each other warpgroup has 64 own rows.
 /// A warpgroup has the two products of a tile and the sums of the tile before made together, and turns the former into
-/// weights and gradients of scores while the latter go on.
+/// weights and gradients of scores while the latter go on. Of tf32, own rows stay in registers, and more warps
+/// transpose what sums take (transposed.hpp).
 #pragma once
 
-#include "attn/attention/detail/cuda/gradients.hpp"
+#include "attn/attention/detail/hopper/backward_places.hpp"
 #include "attn/attention/detail/hopper/forward.hpp"
 #include "attn/attention/detail/hopper/parameter_parts.hpp"
-#include "attn/attention/detail/hopper/query_sums.hpp"
 
 namespace attn::detail::cuda {
-
-/// 64 streamed rows: scores, their gradients and two sums of up to 128 columns are what registers hold. With one sum of
-/// 256 columns, and own rows of 128 KiB, shared memory has places for three times 32, or two with facts of queries.
-template <int width, int consumers, class Threads = HopperThreads<consumers, width == 128>>
-struct HopperBackwardTileShape : Threads {
-  static constexpr int own = 64 * consumers, streamed = width <= 128 ? 64 : 32;
-  static constexpr int own_bytes = own * width * 2, streamed_bytes = streamed * width * 2;
-};
 
 /// Results: d_q, or d_k and d_v, or one of these, or all three. `Map`: what TMA knows of a tensor, in boxes of 64 rows
 /// of a panel, or `streamed`.
@@ -27,23 +19,18 @@ struct HopperGradient {
   using Rows = Gradients<part, 1, TileShape::streamed, Inputs>;
   using A = typename Rows::A;
   using Shape = TileShape;
-  static constexpr bool has_first = part != Part::values, has_second = part != Part::queries && part != Part::keys;
+  using Places = HopperGradientPlaces<F, width, TileShape, part, Rows, Map>;
+  static constexpr bool has_first = Places::has_first, has_second = Places::has_second;
   static constexpr int own = TileShape::own, streamed = TileShape::streamed, n_tiles = streamed / 8,
-                       columns = panel_columns<width>, panels = width / columns;
+                       panels = width / Places::columns;
   static constexpr int part_tiles = width < 128 ? width / 8 : 16, parts = width / 8 / part_tiles;
-  static constexpr int facts_bytes = round_up(streamed * Rows::words * 4, 1024);
-  static constexpr int word_warps = Rows::streams_words ? 1 : 0;
-  // A stage holds both tiles, one behind the other; that of streamed rows also the facts of queries.
-  using Own = Pipeline<1, 2 * TileShape::own_bytes>;
-  using Sums = std::conditional_t<Rows::makes_all, QuerySums<F, own, Rows, Map>, NoQuerySums>;
-  static constexpr int tile_bytes = 2 * TileShape::streamed_bytes + facts_bytes;
-  using Tiles = Pipeline<pipeline_stages(Own::all_bytes + Sums::all_bytes, tile_bytes), tile_bytes>;
-  static constexpr unsigned barriers = Own::all_bytes + Sums::all_bytes + Tiles::all_bytes;
-  static constexpr unsigned landed = barriers + Own::barrier_bytes + Sums::barrier_bytes + Tiles::barrier_bytes;
-  static constexpr unsigned work_place = landed + 8, shared_bytes = work_place + 4;
+  static constexpr unsigned shared_bytes = Places::shared_bytes;
+  using Sums = typename Places::Sums;
+  using Summed = typename Places::Summed;
   using Sum = float[parts][1][part_tiles][4];
-  /// Whether registers hold the next tile's scores beside the operands of this one's sums.
-  static constexpr bool overlaps = !(has_first && has_second) || width <= 64;
+  using Left = Registers<F, 4>[streamed * element_bytes<F> / 32];
+  /// Whether registers hold the next tile's scores beside the operands of this one's sums, of which tf32 takes as many.
+  static constexpr bool overlaps = !(has_first && has_second) || (is_narrow<F> && width <= 64);
 
   Rows rows;
   Map own_first, own_second, streamed_first, streamed_second, d_first, d_second;
@@ -54,10 +41,13 @@ struct HopperGradient {
   template <class Block>
   ATTN_FUNCTION void operator()(Block const& block) const {
     if (block.thread() == 0) {
-      own_pipeline().init(block, 1, TileShape::consumers + Sums::readers + word_warps);
-      if constexpr (Rows::makes_all) Sums::init(block, sums_place());
-      tile_pipeline().init(block, 1 + (Rows::streams_facts ? 32 : 0) + word_warps, 4 * TileShape::consumers);
-      block.init_barrier(landed, 1);
+      constexpr int transposing = Summed::warps, multiplying = 4 * TileShape::consumers;
+      Places::own_pipeline().init(block, 1, TileShape::consumers + Sums::readers + Places::word_warps + transposing);
+      if constexpr (Rows::makes_all) Sums::init(block, Places::sums_place());
+      Places::tile_pipeline().init(block, 1 + (Rows::streams_facts ? 32 : 0) + Places::word_warps,
+                                   multiplying + transposing);
+      Places::summed_tiles().init(block);
+      block.init_barrier(Places::landed, 1);
       block.publish_barriers();
     }
     block.barrier();
@@ -68,8 +58,10 @@ struct HopperGradient {
         produce(block);
       } else if (Rows::makes_all && warp == 1) {
         if constexpr (Rows::makes_all) give_turns(block);
-      } else if (Rows::streams_words && warp == 2) {
+      } else if (Rows::streams_words && warp == (Rows::makes_all ? 2 : 1)) {
         if constexpr (Rows::streams_words) give_words(block);
+      } else if constexpr (Places::transposes) {
+        transpose(block, block.thread() % warpgroup - (warpgroup - Summed::threads));
       }
     } else if (group < TileShape::consumers) {
       block.template take_registers<Shape::consumer_registers>();
@@ -80,9 +72,9 @@ struct HopperGradient {
       block.template give_registers<Shape::adder_registers>();
       constexpr int adder = TileShape::consumers;
       for_works(block, [&](Work const& work, unsigned own_use, unsigned use) {
-        Sums::take_keys(block, sums_place(), adder, rows_of_group(own_use, 0, 0));
-        if (block.thread() % warpgroup == 0) block.arrive(own_pipeline().empty(own_use));
-        return sums.add(block, sums_place(), adder, rows, work, use);
+        Sums::take_keys(block, Places::sums_place(), adder, Places::rows_of_group(own_use, 0, 0));
+        if (block.thread() % warpgroup == 0) block.arrive(Places::own_pipeline().empty(own_use));
+        return sums.add(block, Places::sums_place(), adder, rows, work, use);
       });
     }
   }
@@ -91,14 +83,6 @@ struct HopperGradient {
   ATTN_FUNCTION auto const& own_tensor() const { return rows.own_first(); }
   ATTN_FUNCTION int heads() const { return int(own_tensor().extent(1)); }
   ATTN_FUNCTION int own_rows() const { return int(own_tensor().extent(2)); }
-  static ATTN_FUNCTION constexpr Own own_pipeline() { return {0, barriers}; }
-  static ATTN_FUNCTION constexpr Tiles tile_pipeline() {
-    return {unsigned(Own::all_bytes + Sums::all_bytes),
-            barriers + unsigned(Own::barrier_bytes) + unsigned(Sums::barrier_bytes)};
-  }
-  static ATTN_FUNCTION constexpr auto sums_place() {
-    return typename Sums::Place{unsigned(Own::all_bytes), barriers + unsigned(Own::barrier_bytes)};
-  }
 
   /// A tile of own rows of a head. Causal masks make late queries and early keys dear: start with them.
   struct Work {
@@ -117,8 +101,8 @@ struct HopperGradient {
   ATTN_FUNCTION void for_works(Block const& block, Run const& run) const {
     unsigned use = 0;
     for (unsigned own_use = 0;; ++own_use) {
-      own_pipeline().wait_full(block, own_use);
-      int const w = block.of_first_lane(block.template read<int>(work_place));
+      Places::own_pipeline().wait_full(block, own_use);
+      int const w = block.of_first_lane(block.template read<int>(Places::work_place));
       if (w >= order.size()) return;
       use = run(Work(*this, w), own_use, use);
     }
@@ -127,51 +111,61 @@ struct HopperGradient {
   template <class Block>
   ATTN_FUNCTION void give_turns(Block const& block) const {
     for_works(block, [&](Work const& work, unsigned own_use, unsigned use) {
-      block.warp_barrier();  // all lanes know the work
-      if (block.thread() % 32 == 0) block.arrive(own_pipeline().empty(own_use));
-      return sums.give_turns(block, sums_place(), rows, work, use);
+      release_own(block, own_use);
+      return sums.give_turns(block, Places::sums_place(), rows, work, use);
     });
+  }
+
+  /// By a warp beside those that multiply: run(batch, tile, number of its use) for each tile of the block.
+  template <class Block, class Run>
+  ATTN_FUNCTION void for_tiles(Block const& block, Run const& run) const {
+    for_works(block, [&](Work const& work, unsigned own_use, unsigned use) {
+      release_own(block, own_use);
+      for (Streamed tile = rows.begin(work.at, work.first, work.count); tile.count > 0;
+           tile = rows.next(tile, work.at, work.first, work.count), ++use) {
+        run(work.at.batch, tile, use);
+      }
+      return use;
+    });
+  }
+  /// By a warp that needs of own rows only what they are.
+  template <class Block>
+  ATTN_FUNCTION void release_own(Block const& block, unsigned own_use) const {
+    block.warp_barrier();  // all lanes know the work
+    if (block.thread() % 32 == 0) block.arrive(Places::own_pipeline().empty(own_use));
   }
 
   /// By a warp: the words that weights are drawn from. The copying warp has no registers for that.
   template <class Block>
   ATTN_FUNCTION void give_words(Block const& block) const {
-    for_works(block, [&](Work const& work, unsigned own_use, unsigned use) {
-      block.warp_barrier();  // all lanes know the work
-      int const lane = block.thread() % 32;
-      if (lane == 0) block.arrive(own_pipeline().empty(own_use));
-      for (Streamed tile = rows.begin(work.at, work.first, work.count); tile.count > 0;
-           tile = rows.next(tile, work.at, work.first, work.count), ++use) {
-        tile_pipeline().wait_empty(block, use);
-        rows.put_words(block, facts_of(use), work.at.batch, tile, lane, 32);
-        block.warp_barrier();
-        if (lane == 0) block.arrive(tile_pipeline().full(use));
-      }
-      return use;
+    int const lane = block.thread() % 32;
+    for_tiles(block, [&](int batch, Streamed const& tile, unsigned use) {
+      Places::tile_pipeline().wait_empty(block, use);
+      rows.put_words(block, Places::facts(use), batch, tile, lane, 32);
+      block.warp_barrier();
+      if (lane == 0) block.arrive(Places::tile_pipeline().full(use));
     });
   }
-
-  /// The 64 own rows of a warpgroup in the first or second tile of their place.
-  static ATTN_FUNCTION Panels<64, columns> rows_of_group(unsigned use, int which, int group) {
-    return {own_pipeline().stage(use) + unsigned(which * TileShape::own_bytes + group * 64 * width * 2)};
-  }
-  static ATTN_FUNCTION Panels<streamed, columns> streamed_tile(unsigned use, int which) {
-    return {tile_pipeline().stage(use) + unsigned(which * TileShape::streamed_bytes)};
-  }
-  static ATTN_FUNCTION unsigned facts_of(unsigned use) {
-    return tile_pipeline().stage(use) + unsigned(2 * TileShape::streamed_bytes);
+  /// By some warps: the tiles that sums take.
+  template <class Block>
+  ATTN_FUNCTION void transpose(Block const& block, int thread) const {
+    for_tiles(block, [&](int, Streamed const&, unsigned use) {
+      Places::tile_pipeline().wait_full(block, use);
+      Places::summed_tiles().make(block, thread, Places::tile(use, 0), use);
+      if (thread % 32 == 0) block.arrive(Places::tile_pipeline().empty(use));
+    });
   }
 
   template <class Block>
   ATTN_FUNCTION void produce(Block const& block) const {
     bool const issues = block.thread() % 32 == 0;
-    Own const own_stages = own_pipeline();
-    Tiles const tiles = tile_pipeline();
+    auto const own_stages = Places::own_pipeline();
+    auto const tiles = Places::tile_pipeline();
     unsigned use = 0, own_use = 0, cuts = 0;
     WorkSource<Rows::makes_all> source(block, order, counter);
     for (;; ++own_use, source.take_next(block)) {
       own_stages.wait_empty(block, own_use);
-      if (issues) block.write(work_place, source.work());
+      if (issues) block.write(Places::work_place, source.work());
       if (source.is_over()) break;
       Work const work(*this, source.work());
       source.ask(block, own_use + 1);
@@ -180,8 +174,8 @@ struct HopperGradient {
         block.arrive_expecting(full, 2 * TileShape::own_bytes);
         for (int g = 0; g < TileShape::consumers; ++g) {
           BoxPlace const place{0, work.first + 64 * g, work.at.head, work.at.batch};
-          load_panels<panels>(block, own_first, rows_of_group(own_use, 0, g), place, full);
-          load_panels<panels>(block, own_second, rows_of_group(own_use, 1, g), place, full);
+          load_panels<panels>(block, own_first, Places::rows_of_group(own_use, 0, g), place, full);
+          load_panels<panels>(block, own_second, Places::rows_of_group(own_use, 1, g), place, full);
         }
       }
       for (Streamed tile = rows.begin(work.at, work.first, work.count); tile.count > 0;
@@ -190,17 +184,17 @@ struct HopperGradient {
         int const n_keys = int(rows.x.k.extent(2));
         int const present = n_keys - tile.first < streamed ? n_keys - tile.first : streamed;
         bool const is_cut = rows.is_cut(work.at, work.first, work.count, tile, present);
-        unsigned const full = tiles.full(use), barrier = is_cut ? landed : full;
+        unsigned const full = tiles.full(use), barrier = is_cut ? Places::landed : full;
         if (issues) {
           BoxPlace const place{0, tile.first, tile.head, work.at.batch};
           block.arrive_expecting(barrier, 2 * TileShape::streamed_bytes);
-          load_panels<panels>(block, streamed_first, streamed_tile(use, 0), place, barrier);
-          load_panels<panels>(block, streamed_second, streamed_tile(use, 1), place, barrier);
+          load_panels<panels>(block, streamed_first, Places::tile(use, 0), place, barrier);
+          load_panels<panels>(block, streamed_second, Places::tile(use, 1), place, barrier);
         }
         if constexpr (Rows::streams_facts) load_facts(block, work.at.batch, tile, use);
         if (is_cut) {
           clear_marks(block, use);
-          block.wait(landed, cuts++ % 2);
+          block.wait(Places::landed, cuts++ % 2);
           take_out_what_is_not_finite(block, use);
           block.publish_writes();
           block.warp_barrier();
@@ -220,16 +214,17 @@ struct HopperGradient {
       ATTN_UNROLL
       for (int word = 0; word < Rows::fact_words; word += Rows::piece_words) {
         constexpr int bytes = 4 * Rows::piece_words;
-        block.template copy_word<bytes>(Rows::facts_place(facts_of(use), row) + unsigned(4 * word),
+        block.template copy_word<bytes>(Rows::facts_place(Places::facts(use), row) + unsigned(4 * word),
                                         rows.fact(batch, tile, is_there ? row : 0, word), is_there ? bytes : 0);
       }
     }
-    block.arrive_with_words(tile_pipeline().full(use));
+    block.arrive_with_words(Places::tile_pipeline().full(use));
   }
   template <class Block>
   ATTN_FUNCTION void clear_marks(Block const& block, unsigned use) const {
     if constexpr (Rows::marks_queries) {
-      for (int i = block.thread() % 32; i < streamed; i += 32) block.write(Rows::mark_place(facts_of(use), i), 0.0f);
+      for (int i = block.thread() % 32; i < streamed; i += 32)
+        block.write(Rows::mark_place(Places::facts(use), i), 0.0f);
       block.warp_barrier();
     }
   }
@@ -237,14 +232,15 @@ struct HopperGradient {
   template <class Block>
   ATTN_FUNCTION void take_out_what_is_not_finite(Block const& block, unsigned use) const {
     int const lane = block.thread() % 32;
-    Panels<streamed, columns> const tile1 = streamed_tile(use, 0), tile2 = streamed_tile(use, 1);
+    constexpr int chunks = TileShape::row_bytes / 16;
+    auto const tile1 = Places::tile(use, 0), tile2 = Places::tile(use, 1);
     if constexpr (has_first && has_second) {
-      make_both_finite<F, streamed, width / 8, 32>(block, lane, tile1, tile2,
-                                                   [&](int row) { return Rows::mark_place(facts_of(use), row); });
+      make_both_finite<F, streamed, chunks, 32>(block, lane, tile1, tile2,
+                                                [&](int row) { return Rows::mark_place(Places::facts(use), row); });
     } else if constexpr (has_first) {
-      make_finite<F, streamed, width / 8, 32>(block, lane, tile1, tile2);
+      make_finite<F, streamed, chunks, 32>(block, lane, tile1, tile2);
     } else {
-      make_finite<F, streamed, width / 8, 32>(block, lane, tile2, tile1);
+      make_finite<F, streamed, chunks, 32>(block, lane, tile2, tile1);
     }
   }
 
@@ -252,14 +248,16 @@ struct HopperGradient {
   template <class Block>
   ATTN_FUNCTION unsigned consume(Block const& block, Work const& work, int group, unsigned own_use,
                                  unsigned use) const {
-    Tiles const tiles = tile_pipeline();
+    auto const tiles = Places::tile_pipeline();
+    auto const summed = Places::summed_tiles();
     int const first = work.first + 64 * group, warp = block.thread() % warpgroup / 32;
-    Panels<64, columns> const own1 = rows_of_group(own_use, 0, group), own2 = rows_of_group(own_use, 1, group);
+    auto const own1 = left_operands<width>(block, Places::rows_of_group(own_use, 0, group)),
+               own2 = left_operands<width>(block, Places::rows_of_group(own_use, 1, group));
 
     typename Rows::OwnFacts own_facts;
     if constexpr (Rows::finds_facts) rows.find_facts(block, work.at, first + 16 * warp, own_facts);
     Sum sum1, sum2;
-    Registers<F, 4> left1[streamed / 16], left2[streamed / 16];
+    Left left1, left2;
     float s[1][n_tiles][4], y[1][n_tiles][4];
     Kokkos::Array<float, Rows::n_parameters> d_parameters{};
     if constexpr (!has_first) set_zero(y);
@@ -268,22 +266,23 @@ struct HopperGradient {
       if constexpr (has_first) set_zero(sum1[p]);
       if constexpr (has_second) set_zero(sum2[p]);
     }
-    auto const release = [&](unsigned i) {
+    auto const release = [&](unsigned barrier) {
       if constexpr (Rows::words > 0) block.warp_barrier();  // each lane has read some
-      if (block.thread() % 32 == 0) block.arrive(tiles.empty(i));
+      if (block.thread() % 32 == 0) block.arrive(barrier);
     };
     auto const start_scores_of = [&](unsigned i) {
       block.begin_products();
-      start_scores<F, width>(block, s[0], own1, streamed_tile(i, 0));
-      if constexpr (has_first) start_scores<F, width>(block, y[0], own2, streamed_tile(i, 1));
+      start_scores<F, width>(block, s[0], own1, Places::tile(i, 0));
+      if constexpr (has_first) start_scores<F, width>(block, y[0], own2, Places::tile(i, 1));
       block.commit_products();
     };
     // forward: s_ij = scale q_i.k_j, out_i += w_ij v_j; hence d_q_i += scale d_s_ij k_j, d_k_j += scale d_s_ij q_i,
     // d_v_j += w_ij d_out_i
     auto const start_sums_of = [&](unsigned i) {
+      summed.wait_full(block, i);
       block.begin_products();
-      if constexpr (has_first) start_sums<F>(block, sum1, left1, streamed_tile(i, 0));
-      if constexpr (has_second) start_sums<F>(block, sum2, left2, streamed_tile(i, 1));
+      if constexpr (has_first) start_sums<F>(block, sum1, left1, summed.tile(i, 0));
+      if constexpr (has_second) start_sums<F>(block, sum2, left2, summed.tile(i, 1));
       block.commit_products();
     };
     auto const wait_for_sums = [&] {
@@ -296,12 +295,13 @@ struct HopperGradient {
     auto const take_gradients_of = [&](Streamed const& tile, unsigned i) {
       typename Rows::template Pair<16> const pair(rows.x, work.at, first + 16 * warp, tile);
       bool const is_cut = rows.is_cut(work.at, work.first, work.count, tile, streamed);
-      rows.take_gradients(block, pair, is_cut, facts_of(i), own_facts, s, y, d_parameters);
+      rows.take_gradients(block, pair, is_cut, Places::facts(i), own_facts, s, y, d_parameters);
       for (int p = 0; p < Rows::n_parameters; ++p) block.settle(d_parameters[p]);
+      if constexpr (Places::transposes) release(tiles.empty(i));  // sums take another one
     };
     auto const settle_operands = [&] {
       ATTN_UNROLL
-      for (int i = 0; i < streamed / 4; ++i) {
+      for (int i = 0; i < streamed * element_bytes<F> / 8; ++i) {
         if constexpr (has_first) block.settle(left1[i / 4].bits[i % 4]);
         if constexpr (has_second) block.settle(left2[i / 4].bits[i % 4]);
       }
@@ -314,8 +314,12 @@ struct HopperGradient {
     while (tile.count > 0) {
       tiles.wait_full(block, use);
       if (!is_seen()) {
-        if constexpr (Rows::makes_all) Sums::put_nothing(block, sums_place(), use);
-        release(use++);
+        if constexpr (Rows::makes_all) Sums::put_nothing(block, Places::sums_place(), use);
+        if constexpr (Places::transposes) {
+          summed.wait_full(block, use);
+          release(summed.empty(use));
+        }
+        release(tiles.empty(use++));
         tile = rows.next(tile, work.at, work.first, work.count);
         continue;
       }
@@ -327,18 +331,18 @@ struct HopperGradient {
         take_gradients_of(tile, use);
         if constexpr (overlaps) {
           wait_for_sums();  // also where there are none: ptxas wants to see that none is on its way
-          if (before != use) release(before);
+          if (before != use) release(summed.empty(before));
         }
         if constexpr (has_first) take_operand<F>(left1, y[0]);
         if constexpr (has_second) take_operand<F>(left2, s[0]);
         settle_operands();
-        if constexpr (Rows::makes_all) Sums::put(block, sums_place(), left1, use);
+        if constexpr (Rows::makes_all) Sums::put(block, Places::sums_place(), left1, use);
         before = use++;
         tile = rows.next(tile, work.at, work.first, work.count);
         if (!overlaps || !is_seen()) {
           start_sums_of(before);
           wait_for_sums();
-          release(before);
+          release(summed.empty(before));
           break;
         }
         tiles.wait_full(block, use);
@@ -346,7 +350,7 @@ struct HopperGradient {
         start_sums_of(before);
       }
     }
-    if constexpr (Rows::makes_all) block.wait(sums_place().taken(), own_use % 2);
+    if constexpr (Rows::makes_all) block.wait(Places::sums_place().taken(), own_use % 2);
     if constexpr (Rows::parameter_from_keys) put_part_of_keys<F>(block, rows, work.at, first + 16 * warp, own1, sum1);
     store(block, work, block.group(), own_use, sum1, sum2);  // one register less until here
     if constexpr (Rows::n_parameters > 0) put_parts_of_queries(block, rows, work.at, first + 16 * warp, d_parameters);
@@ -357,7 +361,7 @@ struct HopperGradient {
   template <class Block>
   ATTN_FUNCTION void store(Block const& block, Work const& work, int group, unsigned own_use, Sum const& sum1,
                            Sum const& sum2) const {
-    Panels<64, columns> const place1 = rows_of_group(own_use, 0, group), place2 = rows_of_group(own_use, 1, group);
+    auto const place1 = Places::rows_of_group(own_use, 0, group), place2 = Places::rows_of_group(own_use, 1, group);
     if constexpr (has_first) put_panels<F>(block, sum1, place1, [&](int) { return rows.gradient_factor(work.at); });
     if constexpr (has_second) put_panels<F>(block, sum2, place2, [&](int) { return rows.weight_factor(work.at); });
     block.publish_writes();
@@ -367,7 +371,7 @@ struct HopperGradient {
       if constexpr (has_first) store_panels<panels>(block, d_first, place, place1);
       if constexpr (has_second) store_panels<panels>(block, d_second, place, place2);
       block.wait_for_stores();
-      block.arrive(own_pipeline().empty(own_use));
+      block.arrive(Places::own_pipeline().empty(own_use));
     }
   }
 };

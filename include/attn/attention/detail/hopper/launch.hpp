@@ -1,5 +1,4 @@
-/// Launches of the kernels for Hopper, and which calls they serve: forward and backward passes of bf16 and fp16,
-/// forward passes of tf32.
+/// Launches of the kernels for Hopper, and which calls they serve: forward and backward passes of bf16, fp16 and tf32.
 #pragma once
 
 #include "attn/attention/detail/choose.hpp"
@@ -24,9 +23,11 @@ bool has_boxes(Tensor<X, 4, Memory> const& x) {
   return fits;
 }
 
-/// For rows of `width` columns. Shared memory has no room for queries, keys and values of tf32 of 256.
+/// For rows of `width` columns. Shared memory has no room for queries, keys and values of tf32 of 256, nor, backward,
+/// for own rows of 128, streamed ones and these transposed.
 template <Format F, Pass pass, int width>
-inline constexpr bool has_hopper_kernel = is_narrow<F> || (F == Format::tf32 && pass == Pass::forward && width <= 128);
+inline constexpr bool has_hopper_kernel = is_narrow<F> ||
+                                          (F == Format::tf32 && width <= (pass == Pass::forward ? 128 : 64));
 /// The width of the kernels for heads of `width`: the narrowest serve all up to 32, since rows that TMA fills up with
 /// zeros cost products alone, and these kernels are limited by what else they issue.
 template <int width>
@@ -35,7 +36,7 @@ inline constexpr int hopper_width = width < 32 ? 32 : width;
 /// Of trained activations it serves those whose parameter's gradient follows from those of keys: where it made a sum
 /// over scores, too, ptxas would let no product overlap with anything.
 template <Format F, int width, class A>
-inline constexpr bool has_one_pass = has_hopper_kernel<F, Pass::backward, width> && (width == 64) &&
+inline constexpr bool has_one_pass = is_narrow<F> && (width == 64) &&
                                      (parameter_count<A, float> == 0 ||
                                       (StatesQuotient<A, float> && F != Format::fp16));
 /// Whether it serves a call. Heads that share keys share their gradients, too, from which no parameter of one head
@@ -63,10 +64,11 @@ constexpr int hopper_consumers(int width, Index queries) {
   auto const rows = [&](int own) { return Index(own) * tiles_of(queries, own); };
   return width <= 64 && 8 * rows(192) <= 9 * rows(128) ? 3 : 2;
 }
-/// Three have no registers for `draws`, those of a forward pass with dropout, which two do in fewer instructions.
-template <int width, bool draws = false, class Work>
+/// Three have no registers for some kernels (`only_two`): those of a forward pass with dropout, which two do in fewer
+/// instructions, and those of gradients in tf32, which keep queries and d_out there.
+template <int width, bool only_two = false, class Work>
 void with_consumers(Index queries, Work const& work) {
-  if constexpr (width <= 64 && !draws) {
+  if constexpr (width <= 64 && !only_two) {
     if (hopper_consumers(width, queries) == 3) return work(std::integral_constant<int, 3>());
   }
   work(std::integral_constant<int, 2>());
@@ -215,9 +217,7 @@ template <Format F, int width, class Inputs, class DQ, class DK, class DV>
 ParameterParts backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, float* row_facts, float* parts,
                                   DQ const& d_q, DK const& d_k, DV const& d_v) {
   auto const own = [](auto const& rows) { return tensor_map<width>(rows, 64); };
-  auto const streamed = [](auto const& rows) {
-    return tensor_map<width>(rows, HopperBackwardTileShape<width, 2>::streamed);
-  };
+  auto const streamed = [](auto const& rows) { return tensor_map<width>(rows, hopper_streamed<width>); };
   Index const rows_of_keys = x.q.extent(2) * (x.q.extent(1) / x.k.extent(1));
   if constexpr (has_one_pass<F, width, decltype(x.a)>) {
     constexpr bool needs_facts = RowActivation<decltype(x.a), float>;
@@ -232,7 +232,7 @@ ParameterParts backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, flo
         takes_one_launch(sizes, 64 * hopper_consumers(width, x.q.extent(2)))) {
       if constexpr (needs_facts) launch(exec, RowFactsOfQueries<Inputs>{{x, row_facts, nullptr}});
       QuerySumsMemory const& memory = query_sums_memory(exec, std::size_t(sizes.sums()));
-      using TileShape = HopperBackwardTileShape<width, 2, HopperOnePassThreads>;
+      using TileShape = HopperBackwardTileShape<F, width, 2, Part::all>;
       HopperGradient<F, width, TileShape, Part::all, Inputs, CUtensorMap> const kernel{
           {x, row_facts, parts},
           own(x.k),
@@ -249,19 +249,26 @@ ParameterParts backward_on_hopper(Kokkos::Cuda const& exec, Inputs const& x, flo
       return {int(x.k.extent(1)), tiles, tiles};
     }
   }
-  with_consumers<width>(x.q.extent(2), [&](auto consumers) {
-    using TileShape = HopperBackwardTileShape<width, consumers()>;
+  constexpr int row_bytes = width * element_bytes<F>;
+  with_consumers<width, !is_narrow<F>>(x.q.extent(2), [&](auto consumers) {
+    using TileShape = HopperBackwardTileShape<F, width, consumers(), Part::queries>;
     HopperGradient<F, width, TileShape, Part::queries, Inputs, CUtensorMap> const kernel{
-        {x, row_facts, parts}, own(x.q), own(x.d_out), streamed(x.k),
-        streamed(x.v),         own(d_q), {},           work_order(exec, x.q, TileShape::own, x.k.extent(2), 4 * width),
+        {x, row_facts, parts},
+        own(x.q),
+        own(x.d_out),
+        streamed(x.k),
+        streamed(x.v),
+        own(d_q),
+        {},
+        work_order(exec, x.q, TileShape::own, x.k.extent(2), 2 * row_bytes),
         work_counter(exec)};
     launch_on_hopper(exec, kernel);
   });
   auto const of_keys = [&](auto part) {
-    using TileShape = HopperBackwardTileShape<width, 2>;
+    using TileShape = HopperBackwardTileShape<F, width, 2, part()>;
     HopperGradient<F, width, TileShape, part(), Inputs, CUtensorMap> const kernel{
         {x, row_facts, nullptr}, own(x.k), own(x.v), streamed(x.q),
-        streamed(x.d_out),       own(d_k), own(d_v), work_order(exec, x.k, TileShape::own, rows_of_keys, 4 * width),
+        streamed(x.d_out),       own(d_k), own(d_v), work_order(exec, x.k, TileShape::own, rows_of_keys, 2 * row_bytes),
         work_counter(exec)};
     launch_on_hopper(exec, kernel);
   };
