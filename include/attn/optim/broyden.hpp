@@ -153,9 +153,10 @@ class Broyden : public detail::LineSearchMethod<Broyden<T, Memory>, T, Memory> {
     if (iterations_ == 1) used_ = 0;
     if (iterations_ > 1) update(v);
     multiply(v, d, g, -1);
-    if (v.dot(d, g) < 0) return;
-    used_ = 0;  // rounding left no descent
-    v.combine(d, -1, g, 0, g);
+    while (!(v.dot(d, g) < 0) && used_ > 0) {  // rounding left no descent
+      begin_anew(v);
+      multiply(v, d, g, -1);
+    }
   }
 
   /// Of pairs of which the curvature along the step is not positive, H does not learn.
@@ -168,7 +169,7 @@ class Broyden : public detail::LineSearchMethod<Broyden<T, Memory>, T, Memory> {
     v.combine(y, 1, gradients_[0].data(), -1, previous_gradient_.data());
     v.copy(s, last_step_.data());
     double const ys = v.dot(y, s), yy = v.dot(y, y), square = v.dot(s, s);
-    if (square == 0) return begin_anew(v, std::min(recent(), used_ / 2));  // the line search found no way down
+    if (square == 0) return begin_anew(v);  // the line search found no way down
     if (!(ys > std::numeric_limits<T>::epsilon() * std::sqrt(yy * square))) return;
     T* const u = pair.image.data();
     multiply(v, u, y, 1);
@@ -181,11 +182,11 @@ class Broyden : public detail::LineSearchMethod<Broyden<T, Memory>, T, Memory> {
     ++used_;
   }
 
-  /// H of the last steps and changes alone. What their B was is forgotten, so the member of the family is BFGS, and
-  /// only the first update scales.
+  /// H of the last steps and changes alone, of half of them at most. What their B was is forgotten, so the member of
+  /// the family is BFGS, and only the first update scales.
   template <class Vectors>
-  void begin_anew(Vectors& v, int kept) {
-    int const first = used_ - kept;
+  void begin_anew(Vectors& v) {
+    int const kept = std::min(recent(), used_ / 2), first = used_ - kept;
     std::vector<Vector> changes(static_cast<std::size_t>(kept));
     for (int i = 0; i < kept; ++i) {
       std::swap(pairs_[std::size_t(i)], pairs_[std::size_t(first + i)]);
