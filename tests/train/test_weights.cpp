@@ -70,6 +70,25 @@ TEST(Weights, WithTensorsThatTheModelLacks_AreRefused) {
   EXPECT_EQ(other.weight(), before);
 }
 
+TEST(Weights, ThatAreNotFinite_AreRefusedByName) {
+  Folder const folder("weights_nan");
+  io::Path const path = folder.path / "w.safetensors";
+  Model model;
+  auto const before = model.weight();
+  for (std::string const bad : {"head.bias", "norm.running_var"}) {
+    std::vector<float> weight(35, 1.0f), bias(7, 2.0f), variance(7, 1.0f);
+    (bad == "head.bias" ? bias : variance)[3] = std::nanf("");
+    io::SafetensorsWriter file;
+    file.add("head.weight", {7, 5}, weight.data());
+    file.add("head.bias", {7}, bias.data());
+    file.add("norm.running_var", {7}, variance.data());
+    file.write(path);
+    std::string const message = message_of([&] { load_weights(path, model.ctx); });
+    EXPECT_NE(message.find("w.safetensors': " + bad + " holds nan"), std::string::npos) << message;
+    EXPECT_EQ(model.weight(), before);
+  }
+}
+
 TEST(Weights, OfAnotherShapeTypeOrName_AreRefusedByName) {
   Folder const folder("weights_wrong");
   io::Path const path = folder.path / "w.safetensors";

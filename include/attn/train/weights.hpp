@@ -42,7 +42,7 @@ struct LoadOptions {
 /// Reads the values of all parameters and buffers; halves, doubles and counters of batch norms are converted. (timm and
 /// PyTorch read our files too, and convert the counters back.) Returns what was adapted and ignored. Where the file and
 /// the model do not fit, throws a sentence with everything that is missing, unexpected or misshapen, and has changed
-/// nothing; so too where the file has a checksum and was damaged.
+/// nothing; so too where the file has a checksum and was damaged, or holds numbers that are not finite.
 template <class Ctx>
 LoadReport load_weights(io::Path const& path, Ctx& ctx, LoadOptions const& options = {}) {
   using T = typename Ctx::Real;
@@ -88,6 +88,8 @@ LoadReport load_weights(io::Path const& path, Ctx& ctx, LoadOptions const& optio
   bool const good = options.strict ? report.fits() : report.misshapen.empty();
   ATTN_CHECK(good, "load_weights: '", path.string(), "' does not fit this model: ", report.faults(),
              "; choose the model that the weights belong to");
+  detail::check_finite(model.entries(), values, path);
+  detail::check_finite(model.buffer_entries(), buffers, path);
   copy_from_host(values, model.values());
   copy_from_host(buffers, model.buffers());
   return report;

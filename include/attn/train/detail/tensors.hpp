@@ -24,6 +24,18 @@ inline constexpr char const* checkpoint_key = "attn.checkpoint";
 
 inline io::Shape shape_of(nn::FlatEntry const& entry) { return {entry.shape.begin(), entry.shape.end()}; }
 
+/// Names the first tensor of a file that holds a number which is not finite.
+template <class Entry, class T>
+void check_finite(std::vector<Entry> const& entries, std::vector<T> const& flat, io::Path const& path) {
+  for (nn::FlatEntry const& entry : entries) {
+    for (Index i = 0; i < entry.size; ++i) {
+      T const value = flat[std::size_t(entry.offset + i)];
+      ATTN_CHECK(std::isfinite(value), "load_weights: '", path.string(), "': ", entry.name, " holds ", value,
+                 "; nothing can be computed from it");
+    }
+  }
+}
+
 /// A file that is being made: flat arrays, metadata, and a checksum of both.
 template <class T>
 class TensorFile {
