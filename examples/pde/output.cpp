@@ -41,6 +41,7 @@ void report(Settings const& s, Outcome const& outcome, io::Json const& errors) {
     std::printf(" x^%d scale %s", s.common.power, s.common.scale.c_str());
   }
   if (!s.common.evaluate) {
+    if (!outcome.finished) std::printf("  interrupted after");
     std::printf("  %d steps, %d evaluations, %.0f s  loss %.4g", outcome.steps, outcome.evaluations, outcome.seconds,
                 outcome.loss);
   }

@@ -1,5 +1,7 @@
 #include "pde/settings.hpp"
 
+#include "attn/optim/broyden.hpp"
+
 #include <algorithm>
 
 namespace train_pde {
@@ -153,7 +155,10 @@ io::MemoryPlan memory_of(Settings const& s) {
   plan.add("program", 25e6);
   bool const newton = s.optimizer.use("gauss-newton");
   plan.add("parameters", real * parameters * (newton ? 13 : 8));
-  plan.add("history", real * parameters * 4 * pairs);  // steps and changes, and what of these is written to the disk
+  // Of Broyden's method the changes of the last updates, too; and what of these is written to the disk.
+  double const changes =
+      s.optimizer.use("broyden") ? std::min({pairs, double(attn::optim::BroydenOptions{}.recent), s.history / 2.0}) : 0;
+  plan.add("history", real * parameters * (4 * pairs + 2 * changes));
   // Gauss-Newton keeps a term's points twice, and five vectors of residuals: steps of points
   plan.add("points", sizeof(double) * ((newton ? 11 + 5 * double(std::max(s.sequence, 1)) : 7) * grid + 15 * judged));
   plan.add("activations of a chunk",

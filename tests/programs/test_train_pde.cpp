@@ -238,7 +238,9 @@ TEST_F(TrainPde, InterruptionKeepsWhatWasReached) {
   ASSERT_TRUE(wait_until([&] { return text_of(folder / "run/metrics.csv").find("\n1,") != std::string::npos; }));
   expect_refused({"--seed", "1"}, {"another run uses", (folder / "run").string()});
   child.signal(SIGINT);
-  EXPECT_EQ(child.wait().code, 128 + SIGINT);
+  Exit const exit = child.wait();
+  EXPECT_EQ(exit.code, 128 + SIGINT);
+  EXPECT_NE(exit.out.find("interrupted after"), std::string::npos) << exit.out;
   EXPECT_EQ(only_run("run")["finished"], false);
   EXPECT_TRUE(std::filesystem::exists(folder / "run/weights.safetensors"));
 }
