@@ -115,7 +115,7 @@ TEST(TemperedSoftmax, HasTheNormsOfScaledScores) {
 TEST(TemperedSoftmax, CarriesJets) {
   Shape const s{.batch = 3, .heads = 2, .kv_heads = 2, .queries = 4, .keys = 5, .width = 3, .value_width = 2};
   auto const lift = [](std::vector<double> const& x, std::uint64_t stream, bool reversed = false) {
-    auto const other = random_numbers(Index(x.size()), stream);
+    auto const other = normal_numbers(Index(x.size()), stream);
     std::vector<J> jets;
     for (std::size_t i = 0; i < x.size(); ++i) {
       J jet(reversed ? other[i] : x[i]);
@@ -130,7 +130,7 @@ TEST(TemperedSoftmax, CarriesJets) {
   auto const verdict = agree(run<Chosen>(in, tempered({0.7, -1.3}), full()), want, 1e-12, s);
   EXPECT_TRUE(verdict) << verdict.message();
 
-  auto const h = random_numbers(s.out_size(), 34);
+  auto const h = normal_numbers(s.out_size(), 34);
   auto const loss = [&](std::size_t, double shift) {
     auto const out = run<Reference>(in, tempered({0.7 + shift}), full()).out;
     double sum = 0;

@@ -32,7 +32,7 @@ struct Shape {
   Index kept_apart() const { return d_biases > 0 ? d_biases : biases; }
 };
 
-inline std::vector<double> random_numbers(Index n, std::uint64_t stream) {
+inline std::vector<double> normal_numbers(Index n, std::uint64_t stream) {
   std::vector<double> x;
   for (Index i = 0; i < n; ++i) x.push_back(attn::normal<double>({.seed = 11, .stream = stream}, std::uint64_t(i)));
   return x;
@@ -48,8 +48,8 @@ struct Inputs {
 template <class T>
 Inputs<T> random_inputs(Shape const& s) {
   auto const as = [](std::vector<double> const& x) { return std::vector<T>(x.begin(), x.end()); };
-  return {s, as(random_numbers(s.q_size(), 1)), as(random_numbers(s.k_size(), 2)), as(random_numbers(s.v_size(), 3)),
-          as(random_numbers(s.out_size(), 4))};
+  return {s, as(normal_numbers(s.q_size(), 1)), as(normal_numbers(s.k_size(), 2)), as(normal_numbers(s.v_size(), 3)),
+          as(normal_numbers(s.out_size(), 4))};
 }
 
 template <class T>

@@ -168,14 +168,14 @@ struct StoredInputs {
   template <class A, class Dropout, bool has_bias>
   explicit StoredInputs(EmulatedInputs<A, Dropout, has_bias> const& in)
       : q({in.shape.batch, in.shape.heads, in.shape.queries, in.shape.width}, in.layout,
-          random_numbers(in.shape.q_size(), 1)),
+          normal_numbers(in.shape.q_size(), 1)),
         k({in.shape.batch, in.shape.kv_heads, in.shape.keys, in.shape.width}, in.layout,
-          random_numbers(in.shape.k_size(), 2)),
+          normal_numbers(in.shape.k_size(), 2)),
         v({in.shape.batch, in.shape.kv_heads, in.shape.keys, in.shape.value_width}, in.layout,
-          random_numbers(in.shape.v_size(), 3)),
+          normal_numbers(in.shape.v_size(), 3)),
         d_out({in.shape.batch, in.shape.heads, in.shape.queries, in.shape.value_width}, in.layout,
-              random_numbers(in.shape.out_size(), 4)),
-        bias(in.bias_extents(), in.bias_layout, random_numbers(in.shape.bias_size(), 5)),
+              normal_numbers(in.shape.out_size(), 4)),
+        bias(in.bias_extents(), in.bias_layout, normal_numbers(in.shape.bias_size(), 5)),
         d_bias(in.bias_extents(), in.bias_layout,
                std::vector<double>(std::size_t(in.shape.bias_size()), d_bias_before)) {
     in.spoilt.spoil(0, q);
@@ -325,7 +325,7 @@ template <class X, class A, class Dropout, bool has_bias>
 EmulatedOutputs run_reference(EmulatedInputs<A, Dropout, has_bias> const& in) {
   Shape const& s = in.shape;
   auto const rounded = [](attn::Extents<4> const& extents, Index n, std::uint64_t stream) {
-    return Stored<double>(extents, {}, Stored<X>(extents, {}, random_numbers(n, stream)).numbers());
+    return Stored<double>(extents, {}, Stored<X>(extents, {}, normal_numbers(n, stream)).numbers());
   };
   attn::Extents<4> const q_extents{s.batch, s.heads, s.queries, s.width},
       k_extents{s.batch, s.kv_heads, s.keys, s.width}, v_extents{s.batch, s.kv_heads, s.keys, s.value_width},
@@ -338,7 +338,7 @@ EmulatedOutputs run_reference(EmulatedInputs<A, Dropout, has_bias> const& in) {
   in.spoilt.spoil(3, d_out);
   Stored<double> const out(out_extents, {}), d_q(q_extents, {}), d_k(k_extents, {}), d_v(v_extents, {});
   Stored<double> const bias(in.bias_extents(), {},
-                            Stored<float>(in.bias_extents(), {}, random_numbers(s.bias_size(), 5)).numbers()),
+                            Stored<float>(in.bias_extents(), {}, normal_numbers(s.bias_size(), 5)).numbers()),
       d_bias(in.bias_extents(), {}, std::vector<double>(std::size_t(s.bias_size())));
   using Bias = std::conditional_t<has_bias, attn::ScoreBias<double, Kokkos::HostSpace>, attn::NoBias>;
   attn::AttentionOptions<AnyMask, attn::NoNorms, attn::Fp32Products, Bias, Dropout> options{

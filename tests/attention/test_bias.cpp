@@ -16,7 +16,7 @@ namespace host = attn::detail::host;
 template <class T>
 Inputs<T> biased_inputs(Shape const& s) {
   auto in = random_inputs<T>(s);
-  auto const bias = random_numbers(s.bias_size(), 5);
+  auto const bias = normal_numbers(s.bias_size(), 5);
   in.bias.assign(bias.begin(), bias.end());
   return in;
 }

@@ -173,9 +173,9 @@ TEST(CudaKernels, SaveTheStatisticsThatThePortableKernelSaves) {
     EmulatedInputs<attn::Softmax> const in{{}, square(70, 16), mask};
     auto const got = run_emulated<Kernels<float, 16>>(in, false);
     Shape const& s = in.shape;
-    Stored<float> const q({s.batch, s.heads, s.queries, s.width}, {}, random_numbers(s.q_size(), 1)),
-        k({s.batch, s.kv_heads, s.keys, s.width}, {}, random_numbers(s.k_size(), 2)),
-        v({s.batch, s.kv_heads, s.keys, s.value_width}, {}, random_numbers(s.v_size(), 3)),
+    Stored<float> const q({s.batch, s.heads, s.queries, s.width}, {}, normal_numbers(s.q_size(), 1)),
+        k({s.batch, s.kv_heads, s.keys, s.width}, {}, normal_numbers(s.k_size(), 2)),
+        v({s.batch, s.kv_heads, s.keys, s.value_width}, {}, normal_numbers(s.v_size(), 3)),
         out({s.batch, s.heads, s.queries, s.value_width}, {});
     attn::Saved<attn::Softmax, float, Host> const saved(s.batch, s.heads, s.queries);
     Kokkos::DefaultHostExecutionSpace const exec;

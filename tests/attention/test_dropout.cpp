@@ -169,7 +169,7 @@ TYPED_TEST(DropoutOf, ARateOfZero_IsNoDropout) {
 TEST(Dropout, GoesWithABias_AndNormsAreThoseBeforeIt) {
   Shape const s{.batch = 4, .queries = 49, .keys = 49, .width = 16, .value_width = 16};
   auto in = random_inputs<float>(s);
-  auto const bias = random_numbers(s.bias_size(), 5);
+  auto const bias = normal_numbers(s.bias_size(), 5);
   in.bias.assign(bias.begin(), bias.end());
   auto const got = run<Chosen, true, true>(in, plain(attn::Softmax{}), full(), 0, dropout(0.3));
   auto const want = run<Reference, false, true>(as_double(in), plain(attn::Softmax{}), full(), 0, dropout(0.3));
@@ -228,7 +228,7 @@ TEST(Dropout, OfAnActivationThatIsChosenAtRunTime_NeedsOneCallForBoth) {
   using Any = attn::BasicAnyActivation<
       attn::AttentionCall<Space, float, attn::Full, attn::NoNorms, attn::Fp32Products, attn::NoBias, AttentionDropout>>;
   std::vector<float> x, first(800), second(800);
-  for (double const number : random_numbers(800, 1)) x.push_back(float(number));
+  for (double const number : normal_numbers(800, 1)) x.push_back(float(number));
   Rows<float const> const q(x.data(), {2, 2, 20, 10});
   Rows<float> const out(first.data(), q.extents()), same(second.data(), q.extents());
   auto const options = attn::with_dropout(attn::AttentionOptions<>{}, dropout(0.3));

@@ -117,7 +117,7 @@ TEST(HostAttention, GivesTheSameBitsForAnyNumberOfThreads) {
 
 TEST(HostAttention, WorksInPlaceOnAFusedProjection) {
   constexpr Index batch = 2, heads = 3, tokens = 53, width = 20;
-  std::vector<double> const values = random_numbers(batch * tokens * 3 * heads * width, 5);
+  std::vector<double> const values = normal_numbers(batch * tokens * 3 * heads * width, 5);
   std::vector<float> qkv(values.begin(), values.end()), out(std::size_t(batch * tokens * heads * width));
   attn::Extents<4> const extents{batch, heads, tokens, width};
   // (B, N, 3, H, D) seen as (B, H, N, D), and the output as (B, N, H, D)

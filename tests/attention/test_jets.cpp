@@ -39,9 +39,9 @@ class AttentionOfJets : public ::testing::Test {
       .batch = 2, .heads = 2, .kv_heads = 1, .queries = 5, .keys = 7, .width = 3, .value_width = 2};
   Inputs<double> const in = random_inputs<double>(shape);
   Inputs<double> const direction{shape,
-                                 random_numbers(shape.q_size(), 21),
-                                 random_numbers(shape.k_size(), 22),
-                                 random_numbers(shape.v_size(), 23),
+                                 normal_numbers(shape.q_size(), 21),
+                                 normal_numbers(shape.k_size(), 22),
+                                 normal_numbers(shape.v_size(), 23),
                                  {}};
 
   Inputs<double> at(double t) const {
@@ -72,7 +72,7 @@ class AttentionOfJets : public ::testing::Test {
   /// The loss is <g, out> + <h, d out/dt>. Adjoints are stored with coefficients reversed.
   template <class MakeActivation, class MakeMask>
   void expect_gradients(MakeActivation const& a, MakeMask const& mask) const {
-    auto const g = in.d_out, h = random_numbers(shape.out_size(), 24);
+    auto const g = in.d_out, h = normal_numbers(shape.out_size(), 24);
     std::vector<J> d_out;
     for (std::size_t i = 0; i < g.size(); ++i) {
       J adjoint(h[i]);
@@ -118,7 +118,7 @@ TYPED_TEST(AttentionOfJets, HasGradientsOfLossesThatContainDerivatives) {
 }
 
 TYPED_TEST(AttentionOfJets, HasTheGradientOfATrainedScale) {
-  auto const g = this->in.d_out, h = random_numbers(this->shape.out_size(), 24);
+  auto const g = this->in.d_out, h = normal_numbers(this->shape.out_size(), 24);
   std::vector<J> d_out;
   for (std::size_t i = 0; i < g.size(); ++i) {
     J adjoint(h[i]);
@@ -140,7 +140,7 @@ TYPED_TEST(AttentionOfJets, HasTheGradientOfATrainedScale) {
 
 TYPED_TEST(AttentionOfJets, AgreesWithTheTextbookBeyondATile) {
   auto const any = [](Index n, std::uint64_t stream) {
-    auto const values = random_numbers(2 * n, stream);
+    auto const values = normal_numbers(2 * n, stream);
     std::vector<J> jets;
     for (Index i = 0; i < n; ++i) {
       J x(values[std::size_t(2 * i)]);
