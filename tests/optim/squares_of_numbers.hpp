@@ -4,6 +4,8 @@
 #include "attn/nn/context.hpp"
 #include "attn/optim/least_squares.hpp"
 
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <functional>
 #include <string>
@@ -75,6 +77,30 @@ inline void ill_conditioned(Numbers const& x, Numbers& r, std::vector<Numbers>& 
     r.push_back(sum);
     jacobian.push_back(row);
   }
+}
+
+/// The report of the last of some steps of a method.
+template <class Method>
+auto last_of(Problem& problem, decltype(Method::options) const& options, int steps) {
+  Method method(problem.ctx, options);
+  decltype(method.step(problem.ctx, problem)) report;
+  for (int step = 0; step < steps && !report.converged; ++step) {
+    report = method.step(problem.ctx, problem);
+    EXPECT_LE(report.loss, report.first_loss);
+    Numbers r;
+    problem.residuals(r);
+    EXPECT_EQ(method.residuals(), r);  // where the step has led
+    EXPECT_EQ(report.loss, attn::optim::detail::dot(r, r));
+    if constexpr (requires { report.products; }) {
+      EXPECT_LE(report.products, options.max_products);
+      EXPECT_LT(report.mismatch, 1e-8);  // 1e-12, over the part of |J| |v| that J v is
+      EXPECT_LE(report.evaluations(), 2.5 * report.products + 3);
+    } else {
+      EXPECT_LE(report.trials, options.max_trials);
+      EXPECT_LE(report.forwards, 1 + 2 * report.trials);
+    }
+  }
+  return report;
 }
 
 }  // namespace

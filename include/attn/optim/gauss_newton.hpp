@@ -2,13 +2,10 @@
 /// (Levenberg 1944, Marquardt 1963), without matrices.
 #pragma once
 
-#include "attn/optim/detail/attributes.hpp"
-#include "attn/optim/least_squares.hpp"
-#include "attn/optim/optimizer.hpp"
+#include "attn/optim/detail/least_squares_method.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -57,10 +54,13 @@ struct GaussNewtonReport {
 /// number of threads. A residual that is not finite where a step starts is an `attn::Error` with its name; on the way
 /// it shortens the step.
 template <Real T, class Memory>
-class GaussNewton {
-  using Vector = Kokkos::View<T*, Memory>;
+class GaussNewton : public detail::LeastSquaresMethod<GaussNewton<T, Memory>, T, Memory> {
+  using Base = detail::LeastSquaresMethod<GaussNewton<T, Memory>, T, Memory>;
+  using typename Base::Vector;
 
  public:
+  static constexpr char const* name = "GaussNewton";
+
   explicit GaussNewton(GaussNewtonOptions const& options = {}) : options(options), jacobian_(options.difference) {
     ATTN_CHECK(options.max_products > 0 && options.max_halvings >= 0,
                "GaussNewton: give at least one product and no less than 0 halvings, got ", options.max_products,
@@ -82,18 +82,12 @@ class GaussNewton {
                   "GaussNewton: give a loss that is a sum of squares, with size(), residuals(r) and pull_back(w): see "
                   "attn/optim/least_squares.hpp");
     ProfilingRegion const region("attn::optim::GaussNewton");
-    auto& parameters = ctx.parameters;
-    detail::FlatVectors<T, typename Ctx::Space> v(ctx.exec, parameters.extent());
-    prepare(parameters.extent());
-    attributes_.prepare(parameters);
-    attributes_.check_one_rate(parameters, "GaussNewton");
-    T* const x = parameters.values().data();
+    detail::FlatVectors<T, typename Ctx::Space> v(ctx.exec, ctx.parameters.extent());
+    Base::prepare(ctx, {&change_, &slope_, &search_, &start_});
+    T* const x = ctx.parameters.values().data();
 
     GaussNewtonReport report;
-    problem.residuals(r_);
-    ++report.forwards;
-    detail::check_residuals(problem, r_, "GaussNewton", "at the start of the step");
-    report.first_loss = report.loss = detail::dot(r_, r_);
+    Base::start(ctx, problem, report);
     solve(ctx, problem, v, report);
     ++steps_;
     if (report.converged) return report;
@@ -134,17 +128,6 @@ class GaussNewton {
     return report;
   }
 
-  /// The residuals at the parameters that the last step left.
-  std::vector<double> const& residuals() const { return r_; }
-
-  /// Steps so far.
-  std::uint64_t steps() const { return steps_; }
-
-  /// What must be kept to go on after an interruption to the same bits, besides `numbers()`.
-  template <class Ctx>
-  State<T, Memory> state(Ctx&) {
-    return {{}, &steps_};
-  }
   /// The rest of the state: the damping of the next step, negative if there was none yet, and by what it grows.
   std::vector<double> numbers() const { return {damping_, growth_}; }
   void restore(std::vector<double> const& numbers) {
@@ -154,12 +137,7 @@ class GaussNewton {
   }
 
  private:
-  void prepare(Index extent) {
-    if (Index(change_.extent(0)) == extent) return;
-    for (Vector* v : {&change_, &slope_, &search_, &start_}) {
-      *v = Vector("attn::optim::GaussNewton", static_cast<std::size_t>(extent));
-    }
-  }
+  using Base::attributes_, Base::r_, Base::steps_;
 
   /// change = d, rest = -(r + J d): conjugate gradients on the normal equations in the form that keeps the residual,
   /// whose rounding errors are those of J, not of J^T J (Hestenes and Stiefel 1952).
@@ -215,12 +193,10 @@ class GaussNewton {
   }
 
   JacobianProduct<T, Memory> jacobian_;
-  detail::GranuleAttributes<T, Memory> attributes_;
   Vector change_, slope_, search_, start_;
-  std::vector<double> r_, rest_, trial_, q_;
+  std::vector<double> rest_, trial_, q_;
   double damping_ = -1;  // none yet
   double growth_ = 2;
-  std::uint64_t steps_ = 0;
 };
 
 template <class Ctx>

@@ -1,13 +1,12 @@
 /// LevenbergMarquardt: Gauss-Newton steps whose system is solved, for sums of fewer squares than there are parameters.
 #pragma once
 
+#include "attn/optim/detail/least_squares_method.hpp"
 #include "attn/optim/jacobian.hpp"
-#include "attn/optim/optimizer.hpp"
 
 #include <Eigen/Cholesky>
 #include <Eigen/Core>
 #include <cmath>
-#include <cstdint>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -54,10 +53,13 @@ struct LevenbergMarquardtReport {
 /// parameters. Deterministic: the same bits for any number of threads. A residual that is not finite where a step
 /// starts is an `attn::Error` with its name; on the way it only tells against a damping.
 template <Real T, class Memory>
-class LevenbergMarquardt {
-  using Vector = Kokkos::View<T*, Memory>;
+class LevenbergMarquardt : public detail::LeastSquaresMethod<LevenbergMarquardt<T, Memory>, T, Memory> {
+  using Base = detail::LeastSquaresMethod<LevenbergMarquardt<T, Memory>, T, Memory>;
+  using typename Base::Vector;
 
  public:
+  static constexpr char const* name = "LevenbergMarquardt";
+
   explicit LevenbergMarquardt(LevenbergMarquardtOptions const& options = {}) : options(options) {
     ATTN_CHECK(options.damping > 0 && options.factor > 1 && options.max_trials > 0,
                "LevenbergMarquardt: give a damping above 0, a factor above 1 and at least one trial, got ",
@@ -76,17 +78,12 @@ class LevenbergMarquardt {
                   "LevenbergMarquardt: give a loss that is a sum of squares, with size(), residuals(r) and "
                   "pull_back(w): see attn/optim/least_squares.hpp");
     ProfilingRegion const region("attn::optim::LevenbergMarquardt");
-    prepare(ctx.parameters.extent());
-    attributes_.prepare(ctx.parameters);
-    attributes_.check_one_rate(ctx.parameters, "LevenbergMarquardt");
     detail::FlatVectors<T, typename Ctx::Space> v(ctx.exec, ctx.parameters.extent());
+    Base::prepare(ctx, {&start_, &change_, &best_});
     v.copy(start_.data(), ctx.parameters.values().data());
 
     LevenbergMarquardtReport report;
-    problem.residuals(r_);
-    ++report.forwards;
-    detail::check_residuals(problem, r_, "LevenbergMarquardt", "at the start of the step");
-    report.first_loss = report.loss = detail::dot(r_, r_);
+    Base::start(ctx, problem, report);
     ++steps_;
     System const system = system_of(ctx, problem);
     report.converged = !(system.unit > 0);
@@ -105,17 +102,6 @@ class LevenbergMarquardt {
     return report;
   }
 
-  /// The residuals at the parameters that the last step left.
-  std::vector<double> const& residuals() const { return r_; }
-
-  /// Steps so far.
-  std::uint64_t steps() const { return steps_; }
-
-  /// What must be kept to go on after an interruption to the same bits, besides `numbers()`.
-  template <class Ctx>
-  State<T, Memory> state(Ctx&) {
-    return {{}, &steps_};
-  }
   /// The rest of the state: the damping from which the next step starts, negative if there was none yet.
   std::vector<double> numbers() const { return {damping_}; }
   void restore(std::vector<double> const& numbers) {
@@ -124,16 +110,13 @@ class LevenbergMarquardt {
   }
 
  private:
+  using Base::r_, Base::steps_;
+
   struct System {
     Eigen::MatrixXd kernel;  // J J^T
     Eigen::VectorXd r;
     double unit = 0;  // the mean eigenvalue
   };
-
-  void prepare(Index extent) {
-    if (Index(change_.extent(0)) == extent) return;
-    for (Vector* v : {&start_, &change_, &best_}) *v = Vector("attn::optim::LevenbergMarquardt", std::size_t(extent));
-  }
 
   template <class P>
   static Eigen::VectorXd sums_of(P& problem, std::vector<double> const& r) {
@@ -218,11 +201,9 @@ class LevenbergMarquardt {
   }
 
   Jacobian<T, Memory> jacobian_;
-  detail::GranuleAttributes<T, Memory> attributes_;
   Vector start_, change_, best_;
-  std::vector<double> r_, best_r_, trial_;
+  std::vector<double> best_r_, trial_;
   double damping_ = -1;  // none yet
-  std::uint64_t steps_ = 0;
 };
 
 template <class Ctx>
