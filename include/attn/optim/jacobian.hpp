@@ -7,6 +7,7 @@
 #include "attn/optim/detail/attributes.hpp"
 #include "attn/optim/least_squares.hpp"
 
+#include <Eigen/Core>
 #include <algorithm>
 #include <concepts>
 #include <vector>
@@ -27,17 +28,70 @@ concept SummedLeastSquares = LeastSquares<P> && requires(P& problem, std::vector
 
 namespace detail {
 
-/// sum(i, j) and sum(j, i) += part(i, j), where the part begins at (row, column).
+/// to = from, with more digits.
 template <class T, class Memory>
-struct AddPart {
-  Tensor<T const, 2, Memory> part;
-  Tensor<double, 2, Memory> sum;
-  Index row, column;
+struct Widen {
+  Tensor<T const, 2, Memory> from;
+  Tensor<double, 2, Memory> to;
 
   ATTN_FUNCTION void operator()(Index index) const {
-    Index const i = row + index / part.extent(1), j = column + index % part.extent(1);
-    sum(i, j) += double(part(i - row, j - column));
-    if (row != column) sum(j, i) = sum(i, j);
+    Index const i = index / from.extent(1), k = index % from.extent(1);
+    to(i, k) = double(from(i, k));
+  }
+};
+
+/// While one lives, a product of Eigen stays on one thread: how it is cut among several would change its bits.
+class EigenOnOneThread {
+ public:
+  EigenOnOneThread() { Eigen::setNbThreads(1); }
+  ~EigenOnOneThread() { Eigen::setNbThreads(before_); }
+  EigenOnOneThread(EigenOnOneThread const&) = delete;
+  EigenOnOneThread& operator=(EigenOnOneThread const&) = delete;
+
+ private:
+  int before_ = Eigen::nbThreads();
+};
+
+/// sum += a a^T, of which a host computes the half below the diagonal.
+template <ExecutionSpace Exec, class Memory>
+void add_gram(Exec const& exec, Tensor<double const, 2, Memory> const& a, Tensor<double, 2, Memory> const& sum) {
+  if constexpr (HostExecutionSpace<Exec>) {
+    EigenOnOneThread const one;
+    constexpr Index tile = 128;
+    Index const tiles = (a.extent(0) + tile - 1) / tile;
+    for_blocks(exec, "attn::optim::gram", tiles * (tiles + 1) / 2, [=](Index block) {
+      Index row = 0;
+      while (block > row) block -= ++row;
+      using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+      auto const rows_of = [=](Index i) {
+        Index const count = std::min(tile, a.extent(0) - i * tile);
+        return Eigen::Map<Matrix const, 0, Eigen::OuterStride<>>(&a(i * tile, 0), count, a.extent(1), a.stride(0));
+      };
+      auto const upper = rows_of(row), lower = rows_of(block);
+      Eigen::Map<Matrix, 0, Eigen::OuterStride<>>(&sum(row * tile, block * tile), upper.rows(), lower.rows(),
+                                                  sum.stride(0))
+          .noalias() += upper * lower.transpose();
+    });
+  } else {
+    linalg::gemm(exec, 1, a, a.transpose(0, 1), 1, sum);
+  }
+}
+
+/// d = J^T y in double for `Width` parameters: the numbers of y may be many times longer than d, and cancel.
+template <class T, class Memory, Index Width>
+struct TransposedTimes {
+  Tensor<T const, 2, Memory> j;
+  double const* y;
+  T* d;
+
+  ATTN_FUNCTION void operator()(Index block) const {
+    Index const first = block * Width, count = attn::min(Width, j.extent(1) - first);
+    double sum[Width] = {};
+    for (Index i = 0; i < j.extent(0); ++i) {
+      T const* const row = &j(i, first);
+      for (Index c = 0; c < count; ++c) sum[c] += y[i] * double(row[c]);
+    }
+    for (Index c = 0; c < count; ++c) d[first + c] = T(sum[c]);
   }
 };
 
@@ -73,45 +127,43 @@ class Jacobian {
 
   Index rows() const { return rows_; }
 
-  /// J J^T (n, n), row by row: n^2 parameters operations. Products of up to `depth` numbers are summed in T, these sums
-  /// in double.
+  /// J J^T (n, n), row by row, in double: eigenvalues a millionth of the largest one are the ones that matter. n^2
+  /// parameters operations.
   template <ExecutionSpace Exec>
   std::vector<double> gram(Exec const& exec) const {
     Index const extent = Index(values_.extent(1));
-    std::size_t const n = std::size_t(rows_), side = std::size_t(std::min(rows_, tile));
-    Kokkos::View<double**, Kokkos::LayoutRight, Memory> const all("attn::optim::Jacobian", n, n);
-    Kokkos::View<T*, Memory> const part("attn::optim::Jacobian", side * side);
+    std::size_t const n = std::size_t(rows_);
+    Kokkos::View<double**, Kokkos::LayoutRight, Memory> const sum("attn::optim::Jacobian", n, n);
+    Kokkos::View<double*, Memory> const wide("attn::optim::Jacobian", n * std::size_t(std::min(extent, depth)));
     Tensor<T const, 2, Memory> const j = values_;
-    for (Index row = 0; row < rows_; row += tile) {
-      for (Index column = 0; column <= row; column += tile) {
-        auto const upper = j.slice(0, row, std::min(rows_, row + tile));
-        auto const lower = j.slice(0, column, std::min(rows_, column + tile)).transpose(0, 1);
-        Tensor<T, 2, Memory> const product(part.data(), {upper.extent(0), lower.extent(1)});
-        for (Index first = 0; first < extent; first += depth) {
-          Index const last = std::min(extent, first + depth);
-          linalg::gemm(exec, 1, upper.slice(1, first, last), lower.slice(0, first, last), 0, product);
-          attn::launch("attn::optim::Jacobian",
-                       Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, product.size()),
-                       detail::AddPart<T, Memory>{product, all, row, column});
-        }
-      }
+    for (Index first = 0; first < extent; first += depth) {
+      auto const from = j.slice(1, first, std::min(extent, first + depth));
+      Tensor<double, 2, Memory> const to(wide.data(), from.extents());
+      attn::launch("attn::optim::widen", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, from.size()),
+                   detail::Widen<T, Memory>{from, to});
+      detail::add_gram<Exec, Memory>(exec, to, sum);
     }
-    return host_copy<Memory>(all.data(), Index(n * n));
+    auto host = host_copy<Memory>(sum.data(), Index(n * n));
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t k = 0; k < i; ++k) host[k * n + i] = host[i * n + k];
+    }
+    return host;
   }
 
   /// d = J^T y, as long as the parameters.
   template <ExecutionSpace Exec>
   void transposed_times(Exec const& exec, std::vector<double> const& y, T* d) const {
-    Kokkos::View<T*, Memory> const weights("attn::optim::Jacobian", y.size());
-    copy_from_host<Memory>(std::vector<T>(y.begin(), y.end()), weights.data());
-    linalg::gemm(exec, 1, Tensor<T const, 2, Memory>(weights.data(), {1, rows_}), Tensor<T const, 2, Memory>(values_),
-                 0, Tensor<T, 2, Memory>(d, {1, Index(values_.extent(1))}));
+    Kokkos::View<double*, Memory> const weights("attn::optim::Jacobian", y.size());
+    copy_from_host<Memory>(y, weights.data());
+    constexpr Index width = HostExecutionSpace<Exec> ? 512 : 1;
+    Index const blocks = (Index(values_.extent(1)) + width - 1) / width;
+    attn::launch("attn::optim::Jacobian", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, blocks),
+                 detail::TransposedTimes<T, Memory, width>{values_, weights.data(), d});
     exec.fence("attn::optim::Jacobian");
   }
 
  private:
-  static constexpr Index tile = 256;   // rows and columns of J J^T that are computed at once, of two mirror images one
-  static constexpr Index depth = 512;  // longer sums in float would hide small eigenvalues
+  static constexpr Index depth = 2048;  // parameters that are multiplied at once
 
   template <class Ctx>
   void begin(Ctx& ctx, std::size_t n) {
