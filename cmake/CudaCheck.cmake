@@ -71,7 +71,8 @@ function(attn_add_cuda_check)
     set(native -Xcompiler=-march=native,-fno-math-errno,-ffp-contract=fast)
   endif()
   # Warnings that stand for errors: host code called on the device is code that does not exist there.
-  set(command ${ATTN_NVCC} -std=c++20 --extended-lambda --expt-relaxed-constexpr -x cu -ccbin ${CMAKE_CXX_COMPILER}
+  # Eigen is for hosts alone here (cmake/Executables.cmake).
+  set(command ${ATTN_NVCC} -DEIGEN_NO_CUDA -std=c++20 --extended-lambda --expt-relaxed-constexpr -x cu -ccbin ${CMAKE_CXX_COMPILER}
       -Werror cross-execution-space-call -Xcompiler=-fopenmp ${native} -I${ATTN_CUDA_OVERLAY} -I${PROJECT_SOURCE_DIR}/examples
       -I${PROJECT_SOURCE_DIR}/cmake --options-file ${flags} -DATTN_HAVE_CUBLAS)
   set(ATTN_CUDA_COMMAND "${command}" PARENT_SCOPE)

@@ -19,6 +19,7 @@ endif()
 # compiler, after nvcc made an object file of it under the name of the precompiled header.
 if(Kokkos_ENABLE_CUDA)
   set(CMAKE_DISABLE_PRECOMPILE_HEADERS ON)
+  target_compile_definitions(attn_own_flags INTERFACE EIGEN_NO_CUDA)  # no kernel calls Eigen, of whose functions nvcc warns
 endif()
 # Where GNU's other linker is installed, it takes half of the time for some hundred tests.
 include(CheckLinkerFlag)

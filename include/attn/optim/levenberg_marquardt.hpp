@@ -1,4 +1,7 @@
 /// LevenbergMarquardt: Gauss-Newton steps whose system is solved, for sums of fewer squares than there are parameters.
+///
+/// Includes Eigen, for hosts. nvcc warns of its functions unless EIGEN_NO_CUDA is defined, which those define whose
+/// kernels do not call Eigen.
 #pragma once
 
 #include "attn/optim/detail/least_squares_method.hpp"
