@@ -19,6 +19,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <ostream>
 #include <type_traits>
@@ -43,6 +44,12 @@ constexpr std::array<char const*, 5> names_of_work = {"loss and gradient", "resi
 
 /// Everything that changes from step to step.
 class Training {
+  using Lbfgs = attn::optim::Lbfgs<Real, Memory>;
+  using Broyden = attn::optim::Broyden<Real, Memory>;
+  using Newton = attn::optim::GaussNewton<Real, Memory>;
+  using Marquardt = attn::optim::LevenbergMarquardt<Real, Memory>;
+  using Adam = attn::optim::AdamW<Real, Memory>;
+
  public:
   Training(Settings const& settings, Context& ctx, Loss const& loss, Watch const& watch, attn::train::World& world)
       : s_(settings),
@@ -158,12 +165,20 @@ class Training {
     adam_ = Adam({.learning_rate = s_.learning_rate});
   }
 
+  /// f(method) for the method of the stage that it is.
+  template <class F>
+  auto with_method(F const& f) {
+    if (optimizer() == "broyden") return f(broyden_);
+    if (optimizer() == "gauss-newton") return f(newton_);
+    if (optimizer() == "levenberg-marquardt") return f(marquardt_);
+    if (optimizer() == "adam") return f(adam_);
+    return f(lbfgs_);
+  }
+
   attn::train::CheckpointParts<Context> parts() {
-    if (optimizer() == "lbfgs") return {{"lbfgs", lbfgs_.state(ctx_)}};
-    if (optimizer() == "broyden") return {{"broyden", broyden_.state(ctx_)}};
-    if (optimizer() == "gauss-newton") return {{"gauss-newton", newton_.state(ctx_)}};
-    if (optimizer() == "levenberg-marquardt") return {{"levenberg-marquardt", marquardt_.state(ctx_)}};
-    return {{"adam", adam_.state(ctx_)}};
+    return with_method([&](auto& method) -> attn::train::CheckpointParts<Context> {
+      return {{optimizer(), method.state(ctx_)}};
+    });
   }
 
   /// Returns the rows of metrics.csv at the time of the checkpoint.
@@ -180,29 +195,35 @@ class Training {
     auto const ntk = fields.numbers("ntk", weights_.size());
     std::copy(ntk.begin(), ntk.end(), weights_.begin());
     auto const rows = fields.count("rows", std::uint64_t(outcome_.steps));
-    auto const history = fields.count("history", std::uint64_t(s_.history));
-    if (optimizer() == "lbfgs") lbfgs_.restore_history(ctx_, int(history));
-    if (optimizer() == "broyden") broyden_.restore(ctx_, fields.numbers("optimizer", std::size_t(1 + 4 * history)));
-    if (optimizer() == "gauss-newton") newton_.restore(fields.numbers("optimizer", 2));
-    if (optimizer() == "levenberg-marquardt") marquardt_.restore(fields.numbers("optimizer", 1));
+    with_method([&](auto& method) { restore(method, fields); });
     files_.load(ctx_, parts());
     return rows;
   }
 
+  /// Makes room for the vectors of a method and gives it its numbers.
+  void restore(Lbfgs& method, attn::train::RecordFields const& fields) {
+    method.restore_history(ctx_, int(history_of(fields)));
+  }
+  void restore(Broyden& method, attn::train::RecordFields const& fields) {
+    method.restore(ctx_, fields.numbers("optimizer", std::size_t(1 + 4 * history_of(fields))));
+  }
+  template <class Method>
+  void restore(Method& method, attn::train::RecordFields const& fields) {
+    if constexpr (requires { method.numbers(); }) method.restore(fields.numbers("optimizer", method.numbers().size()));
+  }
+  std::uint64_t history_of(attn::train::RecordFields const& fields) const {
+    return fields.count("history", std::uint64_t(s_.history));
+  }
+
   void save() {
-    bool const broyden = optimizer() == "broyden", marquardt = optimizer() == "levenberg-marquardt";
-    files_.save(ctx_, parts(),
-                {{"step", outcome_.steps},
-                 {"history", broyden ? broyden_.remembered() : lbfgs_.remembered()},
-                 {"optimizer", broyden     ? broyden_.numbers()
-                               : marquardt ? marquardt_.numbers()
-                                           : newton_.numbers()},
-                 {"evaluations", outcome_.evaluations},
-                 {"steps_left_out", steps_left_out_},
-                 {"seconds", seconds()},
-                 {"seconds_of", seconds_of_},
-                 {"ntk", weights_}},
-                description_);
+    io::Json record = {
+        {"step", outcome_.steps}, {"evaluations", outcome_.evaluations}, {"steps_left_out", steps_left_out_},
+        {"seconds", seconds()},   {"seconds_of", seconds_of_},           {"ntk", weights_}};
+    with_method([&](auto const& method) {
+      if constexpr (requires { method.remembered(); }) record["history"] = method.remembered();
+      if constexpr (requires { method.numbers(); }) record["optimizer"] = method.numbers();
+    });
+    files_.save(ctx_, parts(), record, description_);
   }
 
   void save_weights() {
@@ -243,11 +264,7 @@ class Training {
     }
     double const least_weight =
         s_.causal > 0 ? timed(Work::residuals, [&] { return loss_.weigh_by_time(s_.causal); }) : 1;
-    Step const step = optimizer() == "gauss-newton"          ? step_of_gauss_newton()
-                      : optimizer() == "levenberg-marquardt" ? step_of_levenberg_marquardt()
-                      : optimizer() == "adam"                ? step_of_adam()
-                      : optimizer() == "broyden"             ? step_of_line_search(broyden_)
-                                                             : step_of_line_search(lbfgs_);
+    Step const step = with_method([&](auto& method) { return step_of(method); });
     std::size_t const stage_of_step = stage();
     bool const adam = optimizer() == "adam";
     ++outcome_.steps;
@@ -295,8 +312,9 @@ class Training {
     attn::train::Metrics more = {};
   };
 
+  /// Of a method that searches along a line.
   template <class Method>
-  Step step_of_line_search(Method& method) {
+  Step step_of(Method& method) {
     std::vector<Loss::Value> seen;
     auto const report = method.step(ctx_, [&] {
       seen.push_back(evaluate());
@@ -310,18 +328,34 @@ class Training {
             report.iterations == 0};
   }
 
-  Step step_of_adam() {
+  Step step_of(Adam& adam) {
     Loss::Value const value = evaluate();
     check(value.total);
     // Adam does not look where its step leads: until the loss there is known, the parameters of before are kept.
     if (good_.extent(0) == 0) good_ = Kokkos::View<Real*, Memory>("train_pde::good", values().extent(0));
     Kokkos::deep_copy(good_, values());
-    adam_.step(ctx_);
+    adam.step(ctx_);
     return {value, 1, false};
   }
 
-  /// The loss as a sum of squares, of the points of this step.
-  Loss::Squares timed_squares() {
+  Step step_of(Newton& method) {
+    return step_of_squares(method, [](auto const& report) {
+      return attn::train::Metrics{{"products", report.products},
+                                  {"damping", report.damping},
+                                  {"gain", report.gain},
+                                  {"fraction", report.fraction},
+                                  {"mismatch", report.mismatch}};
+    });
+  }
+  Step step_of(Marquardt& method) {
+    return step_of_squares(method, [](auto const& report) {
+      return attn::train::Metrics{{"trials", report.trials}, {"damping", report.damping}, {"bend", report.bend}};
+    });
+  }
+
+  /// Of a method that sees the loss as a sum of squares, of the points of this step; more(report): its own columns.
+  template <class Method, class More>
+  Step step_of_squares(Method& method, More const& more) {
     auto problem = loss_.squares(weights_, s_.step_points, outcome_.steps);
     problem.residuals = [this, residuals = problem.residuals](std::vector<double>& r) {
       timed(Work::residuals, [&] { residuals(r); });
@@ -333,32 +367,13 @@ class Training {
     problem.for_rows = [this, for_rows = problem.for_rows](std::function<void()> const& row) {
       timed(Work::rows, [&] { for_rows(row); });
     };
-    return problem;
-  }
-
-  Step step_of_gauss_newton() {
-    auto problem = timed_squares();
-    auto const report = newton_.step(ctx_, problem);
+    auto const report = method.step(ctx_, problem);
     good_ = {};
     // What is flat for some points need not be so for the next ones.
-    return {{report.loss, problem.terms(newton_.residuals())},
+    return {{report.loss, problem.terms(method.residuals())},
             static_cast<int>(std::ceil(report.evaluations())),
             report.converged && s_.step_points == 0,
-            {{"products", report.products},
-             {"damping", report.damping},
-             {"gain", report.gain},
-             {"fraction", report.fraction},
-             {"mismatch", report.mismatch}}};
-  }
-
-  Step step_of_levenberg_marquardt() {
-    auto problem = timed_squares();
-    auto const report = marquardt_.step(ctx_, problem);
-    good_ = {};
-    return {{report.loss, problem.terms(marquardt_.residuals())},
-            static_cast<int>(std::ceil(report.evaluations())),
-            report.converged && s_.step_points == 0,
-            {{"trials", report.trials}, {"damping", report.damping}, {"bend", report.bend}}};
+            more(report)};
   }
 
   Settings const& s_;
@@ -366,11 +381,6 @@ class Training {
   Loss const& loss_;
   Watch const& watch_;
   attn::train::World& world_;
-  using Lbfgs = attn::optim::Lbfgs<Real, Memory>;
-  using Broyden = attn::optim::Broyden<Real, Memory>;
-  using Newton = attn::optim::GaussNewton<Real, Memory>;
-  using Marquardt = attn::optim::LevenbergMarquardt<Real, Memory>;
-  using Adam = attn::optim::AdamW<Real, Memory>;
   Lbfgs lbfgs_;  // of these, the one whose stage it is has a state
   Broyden broyden_;
   Newton newton_;
