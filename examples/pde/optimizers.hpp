@@ -21,9 +21,8 @@ struct Optimizers {
   std::vector<Stage> stages = {{"lbfgs"}};
 
   static constexpr char const* wanted =
-      "lbfgs, gauss-newton, levenberg-marquardt, broyden or adam, or several in a row, each but the last with its "
-      "steps, "
-      "like adam:1000,gauss-newton";
+      "lbfgs, broyden, gauss-newton, levenberg-marquardt or adam, or several in a row, each but the last with its "
+      "steps, like adam:1000,gauss-newton";
   static constexpr char const* kind = "NAME[:STEPS],...";
   static std::optional<Optimizers> parse(std::string const& text);
   static std::optional<Optimizers> from_json(attn::io::Json const& json);

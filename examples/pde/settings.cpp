@@ -29,10 +29,9 @@ void describe(io::SettingList& list, Settings& s) {
        {.help = "total: all steps of a sequence move together; column: sum of the outputs by one step's coordinate, as "
                 "the published notebooks have it",
         .words = {"total", "column"}});
-  list(
-      "optimizer", s.optimizer,
-      {.help = "lbfgs, gauss-newton, levenberg-marquardt, broyden or adam, or several in a row: adam:1000,gauss-newton "
-               "takes 1000 steps of the first"});
+  list("optimizer", s.optimizer,
+       {.help = "lbfgs, broyden, gauss-newton, levenberg-marquardt or adam, or several in a row: adam:1000,broyden "
+                "takes 1000 steps of the first"});
   list("steps", s.steps,
        {.help = "Steps of the optimizer; 0 takes 500, and 1000 for wave and flows",
         .range = {0, 100000000},
