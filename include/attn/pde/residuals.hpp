@@ -87,13 +87,13 @@ class Residuals {
 
   /// How many residuals each term has.
   std::array<std::size_t, sizeof...(R)> sizes() const {
-    auto const passes = make_passes(options_);
+    auto const passes = make_passes();
     return std::apply([](auto const&... pass) { return std::array<std::size_t, sizeof...(R)>{pass.count()...}; },
                       passes);
   }
 
   void residuals(std::vector<double>& r) {
-    auto passes = make_passes(options_);
+    auto passes = make_passes();
     r.resize(size());
     for_each(passes, [&](auto& pass, std::size_t first) {
       JetCtx jets(ctx_);
@@ -104,7 +104,7 @@ class Residuals {
   }
 
   void pull_back(std::vector<double> const& w) {
-    auto passes = make_passes(options_);
+    auto passes = make_passes();
     JetCtx jets(ctx_);
     std::size_t const n = for_each(passes, [&](auto& pass, std::size_t) { find_columns(pass, jets); });
     ATTN_CHECK(w.size() == n, "pde::Residuals::pull_back: give ", n, " numbers, got ", w.size());
@@ -117,7 +117,7 @@ class Residuals {
   /// root of their number: so close to one another, their differences are small (`optim::SummedLeastSquares`).
   std::vector<double> sums(std::vector<double> const& r) const {
     std::vector<double> all;
-    auto passes = make_passes(options_);
+    auto passes = make_passes();
     for_each(passes, [&](auto const& pass, std::size_t first) { pass.sum(r.data() + first, all); });
     return all;
   }
@@ -139,7 +139,7 @@ class Residuals {
   /// "term "residual", point 17 at (0.5, 0.25), step 2".
   std::string describe(std::size_t i) const {
     std::string text;
-    auto passes = make_passes(options_);
+    auto passes = make_passes();
     for_each(passes, [&](auto const& pass, std::size_t first) {
       if (first <= i && i < first + pass.count()) text = pass.describe(i - first);
     });
@@ -150,7 +150,7 @@ class Residuals {
   LossValue<sizeof...(R)> value(std::vector<double> const& r) const {
     LossValue<sizeof...(R)> value;
     std::size_t number = 0;
-    auto passes = make_passes(options_);
+    auto passes = make_passes();
     for_each(passes, [&](auto const& pass, std::size_t first) {
       double& term = value.terms[number++];
       for (std::size_t i = first; i < first + pass.count(); ++i) term += r.at(i) * r.at(i);
@@ -160,6 +160,7 @@ class Residuals {
   }
 
  private:
+  Passes make_passes() const { return make_passes(options_); }
   Passes make_passes(LossOptions const& options) const {
     return std::apply([&](auto const&... term) { return Passes(detail::TermPass<Ord, R, JetCtx>(term, options)...); },
                       used_);
