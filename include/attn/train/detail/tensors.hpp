@@ -8,9 +8,11 @@
 #include "attn/train/detail/checksum.hpp"
 #include "attn/train/load_report.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -24,15 +26,21 @@ inline constexpr char const* checkpoint_key = "attn.checkpoint";
 
 inline io::Shape shape_of(nn::FlatEntry const& entry) { return {entry.shape.begin(), entry.shape.end()}; }
 
+/// The first number of an entry that is not finite, if there is one.
+template <class T>
+std::optional<T> first_not_finite(nn::FlatEntry const& entry, std::vector<T> const& flat) {
+  std::span<T const> const values(flat.data() + entry.offset, static_cast<std::size_t>(entry.size));
+  auto const found = std::ranges::find_if(values, [](T value) { return !std::isfinite(value); });
+  return found == values.end() ? std::nullopt : std::optional<T>(*found);
+}
+
 /// Names the first tensor of a file that holds a number which is not finite.
 template <class Entry, class T>
 void check_finite(std::vector<Entry> const& entries, std::vector<T> const& flat, io::Path const& path) {
   for (nn::FlatEntry const& entry : entries) {
-    for (Index i = 0; i < entry.size; ++i) {
-      T const value = flat[std::size_t(entry.offset + i)];
-      ATTN_CHECK(std::isfinite(value), "load_weights: '", path.string(), "': ", entry.name, " holds ", value,
-                 "; nothing can be computed from it");
-    }
+    std::optional<T> const bad = first_not_finite(entry, flat);
+    ATTN_CHECK(!bad, "load_weights: '", path.string(), "': ", entry.name, " holds ", *bad,
+               "; nothing can be computed from it");
   }
 }
 
@@ -52,12 +60,11 @@ class TensorFile {
     std::vector<T> const& flat = arrays_.emplace_back(host_copy(array));
     for (nn::FlatEntry const& entry : entries) {
       std::string const name = prefix + entry.name;
-      T const* const values = flat.data() + entry.offset;
-      for (Index i = 0; i < entry.size; ++i) {
-        if (std::isfinite(values[i])) continue;
-        throw io::FailedRun("nothing was written: " + name + " holds " + std::to_string(values[i]) +
+      if (std::optional<T> const bad = first_not_finite(entry, flat)) {
+        throw io::FailedRun("nothing was written: " + name + " holds " + std::to_string(*bad) +
                             "; lower the learning rate or clip the gradients");
       }
+      T const* const values = flat.data() + entry.offset;
       writer_.add(name, shape_of(entry), values);
       checksum_.add(name, io::dtype_of<T>(), shape_of(entry),
                     std::as_bytes(std::span(values, static_cast<std::size_t>(entry.size))));
