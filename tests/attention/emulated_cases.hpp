@@ -42,6 +42,26 @@ inline Shape shape(Index queries, Index keys, Index width, Index value_width) {
 }
 inline Shape square(Index n, Index width) { return shape(n, n, width, width); }
 
+/// check(inputs) under each kind of mask: `queries` and 310 keys, dense; heads that share keys, with gaps between rows;
+/// and sequences whose padding is NaN.
+template <class A, class Check>
+void for_masked_inputs(A const& a, Index queries, Index width, Check const& check) {
+  namespace of = emulated;  // cases.hpp has masks of these names, too
+  using Inputs = EmulatedInputs<A>;
+  for (AnyMask const& mask : {of::full(), of::causal(-3), of::window(30, 7), of::groups(130, 70)}) {
+    check(Inputs{a, shape(queries, 310, width, width), mask});
+    Shape grouped = shape(70, 203, width, width - 12);
+    grouped.heads = 4;
+    grouped.kv_heads = 2;
+    check(Inputs{a, grouped, mask, {true, 8, 16}});
+  }
+  Shape padded = square(201, width);
+  padded.batch = 2;
+  for (std::array<int, 2> const n : {std::array{70, 129}, std::array{0, 200}}) {
+    check(Inputs{a, padded, of::lengths(n), {}, 0, true});
+  }
+}
+
 inline std::string name_of(Shape const& s) {
   return std::to_string(s.queries) + " queries, " + std::to_string(s.keys) + " keys, widths " +
          std::to_string(s.width) + " and " + std::to_string(s.value_width);

@@ -116,4 +116,19 @@ void run_two_launches(EmulatedInputs<A, Dropout> const& in, StoredInputs<X> cons
   }
 }
 
+/// Forward and backward; make_gradients(stored, backward) launches the kernels for gradients.
+template <class K, class A, class Dropout, class MakeGradients>
+EmulatedOutputs run_hopper_with(EmulatedInputs<A, Dropout> const& in, bool in_turns,
+                                MakeGradients const& make_gradients) {
+  using X = typename K::X;
+  StoredInputs<X> const stored(in);
+  Stored<X> const out(in.out_extents(), in.layout);
+  EmulatedStats<A> stats(in);
+  EmulatedOutputs result = run_hopper_forward<K>(in, stored, out, stats, in_turns);
+  EmulatedBackward<X, A, Dropout> backward(in, stored, out, stats.saved());
+  make_gradients(stored, backward);
+  backward.put_into(result);
+  return result;
+}
+
 }  // namespace attn_test

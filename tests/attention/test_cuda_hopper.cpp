@@ -62,19 +62,13 @@ void run_one_launch(EmulatedInputs<A, Dropout> const& in, StoredInputs<X> const&
 /// tiles.
 template <class K, class A, class Dropout>
 EmulatedOutputs run_hopper(EmulatedInputs<A, Dropout> const& in, bool in_turns = K::launches == 1) {
-  using X = typename K::X;
-  StoredInputs<X> const stored(in);
-  Stored<X> const out(in.out_extents(), in.layout);
-  EmulatedStats<A> stats(in);
-  EmulatedOutputs result = run_hopper_forward<K>(in, stored, out, stats, in_turns);
-  EmulatedBackward<X, A, Dropout> b(in, stored, out, stats.saved());
-  if constexpr (K::launches == 1) {
-    run_one_launch<K>(in, stored, b, in_turns);
-  } else {
-    run_two_launches<K>(in, stored, b, in_turns);
-  }
-  b.put_into(result);
-  return result;
+  return run_hopper_with<K>(in, in_turns, [&](auto const& stored, auto& backward) {
+    if constexpr (K::launches == 1) {
+      run_one_launch<K>(in, stored, backward, in_turns);
+    } else {
+      run_two_launches<K>(in, stored, backward, in_turns);
+    }
+  });
 }
 
 template <class K, class A, class Dropout = attn::NoDropout>

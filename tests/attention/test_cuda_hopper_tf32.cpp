@@ -6,7 +6,7 @@ namespace {
 
 using namespace attn_test;
 using cuda::Format;
-using emulated::full, emulated::causal, emulated::window, emulated::lengths, emulated::groups;
+using emulated::full, emulated::causal, emulated::window, emulated::groups;
 
 template <int width, int consumers = 2>
 using Kernel = HopperKernels<float, width, consumers>;
@@ -31,23 +31,10 @@ void expect_right(EmulatedInputs<A, Dropout> const& in) {
   EXPECT_SOUND(are_right(both.got, both.want, in.shape, promised_error(K::format)));
 }
 
-/// Keys enough for every ring to be filled anew, under each kind of mask, dense and in heads that share keys, with gaps
-/// between rows; sequences whose padding is NaN.
+/// Keys enough for every ring to be filled anew.
 template <class K, class A>
 void expect_right_under_masks(A const& a) {
-  Index const width = K::width;
-  for (AnyMask const& mask : {full(), causal(-3), window(30, 7), groups(130, 70)}) {
-    expect_right<K, A>({a, shape(130, 310, width, width), mask});
-    Shape grouped = shape(70, 203, width, width - 12);
-    grouped.heads = 4;
-    grouped.kv_heads = 2;
-    expect_right<K, A>({a, grouped, mask, {true, 8, 16}});
-  }
-  Shape padded = square(201, width);
-  padded.batch = 2;
-  for (std::array<int, 2> const n : {std::array{70, 129}, std::array{0, 200}}) {
-    expect_right<K, A>({a, padded, lengths(n), {}, 0, true});
-  }
+  for_masked_inputs(a, 130, K::width, [](auto const& in) { expect_right<K>(in); });
 }
 
 TEST(CudaHopperTf32, AgreesWithTheReference_ForSoftmax) {

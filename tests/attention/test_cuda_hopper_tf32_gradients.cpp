@@ -5,21 +5,15 @@
 namespace {
 
 using namespace attn_test;
-using emulated::full, emulated::causal, emulated::window, emulated::lengths, emulated::groups;
+using emulated::full, emulated::causal, emulated::window, emulated::groups;
 
 template <int width>
 using Kernel = HopperKernels<float, width>;
 
 template <class K, class A, class Dropout>
 EmulatedOutputs run(EmulatedInputs<A, Dropout> const& in, bool in_turns = false) {
-  StoredInputs<float> const stored(in);
-  Stored<float> const out(in.out_extents(), in.layout);
-  EmulatedStats<A> stats(in);
-  EmulatedOutputs result = run_hopper_forward<K>(in, stored, out, stats, in_turns);
-  EmulatedBackward<float, A, Dropout> b(in, stored, out, stats.saved());
-  run_two_launches<K>(in, stored, b, in_turns);
-  b.put_into(result);
-  return result;
+  return run_hopper_with<K>(
+      in, in_turns, [&](auto const& stored, auto& backward) { run_two_launches<K>(in, stored, backward, in_turns); });
 }
 template <class K, class A, class Dropout = attn::NoDropout>
 void expect_right(EmulatedInputs<A, Dropout> const& in) {
@@ -27,23 +21,10 @@ void expect_right(EmulatedInputs<A, Dropout> const& in) {
   EXPECT_SOUND(are_right(run<K>(in), run_reference<float>(in), in.shape, promised_error(K::format)));
 }
 
-/// Tokens enough for every ring to be filled anew, under each kind of mask, dense and in heads that share keys, with
-/// gaps between rows; sequences whose padding is NaN.
+/// Tokens enough for every ring to be filled anew.
 template <class K, class A>
 void expect_right_under_masks(A const& a) {
-  Index const width = K::width;
-  for (AnyMask const& mask : {full(), causal(-3), window(30, 7), groups(130, 70)}) {
-    expect_right<K, A>({a, shape(290, 310, width, width), mask});
-    Shape grouped = shape(70, 203, width, width - 12);
-    grouped.heads = 4;
-    grouped.kv_heads = 2;
-    expect_right<K, A>({a, grouped, mask, {true, 8, 16}});
-  }
-  Shape padded = square(201, width);
-  padded.batch = 2;
-  for (std::array<int, 2> const n : {std::array{70, 129}, std::array{0, 200}}) {
-    expect_right<K, A>({a, padded, lengths(n), {}, 0, true});
-  }
+  for_masked_inputs(a, 290, K::width, [](auto const& in) { expect_right<K>(in); });
 }
 
 TEST(CudaHopperTf32Gradients, AgreeWithTheReference_ForSoftmax) {
