@@ -75,6 +75,9 @@ TEST(Problems, OtherFunctionsHaveAResidual) {
 TEST(Problems, TheBellOfReactionIsABell) {
   EXPECT_NEAR(Reaction{}.exact(pi, 0), 1, 1e-12);
   EXPECT_NEAR(Reaction{}.exact(0, 0), std::exp(-8), 1e-12);  // the sign of its exponent is negative
+  EXPECT_EQ(Reaction{1e6}.exact(0, 1), 1);
+  EXPECT_EQ(Reaction{-1e6}.exact(0, 1), 0);
+  EXPECT_EQ(Reaction{-1e6}.exact(pi, 1), 1);
 }
 
 TEST(Problems, BurgersSteepensToTheKnownSlope) {

@@ -104,9 +104,9 @@ struct Reaction {
 
   Domain domain() const { return {0, 2 * pi, 0, 1}; }
   double exact(double x, double t) const {
-    double const h = std::exp(-(x - pi) * (x - pi) / (2 * (pi / 4) * (pi / 4)));
-    double const grown = h * std::exp(rho * t);
-    return grown / (grown + 1 - h);
+    double const log_h = -(x - pi) * (x - pi) / (2 * (pi / 4) * (pi / 4));
+    double const log_odds = log_h - std::log(-std::expm1(log_h)) + rho * t;  // e^(rho t) itself may be infinite
+    return 1 / (1 + std::exp(-log_odds));
   }
   auto terms(int x_points, int t_points) const {
     auto const edges = join(edge_points(domain(), t_points, true), edge_points(domain(), t_points, false));
