@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
-namespace attn::io {
 namespace {
+
+using namespace attn;
+using namespace attn::io;
 
 TEST(MemoryPlan, BytesReadEasily) {
   EXPECT_EQ(bytes_text(0), "0 B");
@@ -28,19 +30,18 @@ TEST(MemoryPlan, WhatDoesNotFit_IsRefusedWithItsParts_UnlessTheUserInsists) {
                  "this run would take about 1.0 PB of memory (activations 1.0 PB), this machine has 24 GB; choose "
                  "smaller sizes, or insist with --insist");
   }
-  testing::internal::CaptureStderr();
+  ::testing::internal::CaptureStderr();
   EXPECT_NO_THROW(plan.check(true, 24e9));
-  EXPECT_EQ(testing::internal::GetCapturedStderr(), "this run takes about 1.0 PB of memory (activations 1.0 PB)\n");
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "this run takes about 1.0 PB of memory (activations 1.0 PB)\n");
 }
 
 TEST(MemoryPlan, WhatTakesLittle_IsNotWorthALine) {
   MemoryPlan plan;
   plan.add("parameters", 1e6);
-  testing::internal::CaptureStderr();
+  ::testing::internal::CaptureStderr();
   plan.check(false);
-  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
   EXPECT_GT(memory_of_machine(), 1e8);
 }
 
 }  // namespace
-}  // namespace attn::io

@@ -10,8 +10,10 @@
 #include <optional>
 #include <thread>
 
-namespace attn::io {
 namespace {
+
+using namespace attn;
+using namespace attn::io;
 
 struct Folder {
   Path path = std::filesystem::temp_directory_path() / ("attn_out_" + std::to_string(::getpid()));
@@ -94,4 +96,3 @@ TEST(OutputDirectory, WithARunInIt_IsNotForEvaluation) {
 }
 
 }  // namespace
-}  // namespace attn::io

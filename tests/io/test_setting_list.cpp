@@ -8,8 +8,10 @@
 #include <string>
 #include <vector>
 
-namespace attn::io {
 namespace {
+
+using namespace attn;
+using namespace attn::io;
 
 /// A notation of its own: "3:4".
 struct Ratio {
@@ -187,4 +189,3 @@ TEST(CommonOptions, OfAnActivationThatIsNoPower_DescriptionsSayNothingAboutPower
 }
 
 }  // namespace
-}  // namespace attn::io

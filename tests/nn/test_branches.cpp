@@ -11,6 +11,7 @@ namespace {
 
 using namespace attn;
 using namespace attn::nn;
+using attn::nn::Identity;
 using attn::testing::check_module;
 using Ctx = Context<attn_test::Exec, double>;
 

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-namespace {
+namespace attn_test::functions {
 
 using Exec = Kokkos::DefaultHostExecutionSpace;
 using Ctx = attn::nn::Context<Exec, double>;
@@ -48,4 +48,4 @@ struct Problem {
   std::vector<double> values() { return ctx.parameters.host_values(entry); }
 };
 
-}  // namespace
+}  // namespace attn_test::functions

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-namespace {
+namespace attn_test::squares {
 
 using Exec = Kokkos::DefaultHostExecutionSpace;
 using Ctx = attn::nn::Context<Exec, double>;
@@ -103,4 +103,4 @@ auto last_of(Problem& problem, decltype(Method::options) const& options, int ste
   return report;
 }
 
-}  // namespace
+}  // namespace attn_test::squares

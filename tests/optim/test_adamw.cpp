@@ -6,9 +6,10 @@
 
 #include "optim/golden_parameters.hpp"
 
-namespace attn::optim {
 namespace {
 
+using namespace attn;
+using namespace attn::optim;
 using golden::Ctx;
 using Adam = AdamW<float, Ctx::MemorySpace>;
 
@@ -39,9 +40,9 @@ TEST(AdamW, WhatDecays_IsWhatTimmDecays) {
 }
 
 TEST(AdamW, KeepsThePromisesOfAnOptimizer) {
-  EXPECT_EQ(testing::check_optimizer<Ctx>([](Ctx& ctx) { return AdamW(ctx, {.learning_rate = 0.05}); }),
+  EXPECT_EQ(attn::testing::check_optimizer<Ctx>([](Ctx& ctx) { return AdamW(ctx, {.learning_rate = 0.05}); }),
             std::vector<std::string>{});
-  EXPECT_EQ(testing::check_optimizer<Ctx>([](Ctx& ctx) {
+  EXPECT_EQ(attn::testing::check_optimizer<Ctx>([](Ctx& ctx) {
               return AdamW(ctx, {.learning_rate = 0.05, .beta1 = 0.5, .beta2 = 0.9, .weight_decay = 0.01});
             }),
             std::vector<std::string>{});
@@ -74,12 +75,12 @@ struct Careless {
 };
 
 TEST(CheckOptimizer, FindsAForgottenBuffer) {
-  EXPECT_EQ(testing::check_optimizer<Ctx>([](Ctx& ctx) { return Forgetful(ctx, {.learning_rate = 0.05}); }),
+  EXPECT_EQ(attn::testing::check_optimizer<Ctx>([](Ctx& ctx) { return Forgetful(ctx, {.learning_rate = 0.05}); }),
             std::vector<std::string>{"it does not continue from its own state to the same bits"});
 }
 
 TEST(CheckOptimizer, FindsDecayWhereNoneIsDue_AndWritesBetweenParameters) {
-  auto const broken = testing::check_optimizer<Ctx>([](Ctx&) { return Careless{}; });
+  auto const broken = attn::testing::check_optimizer<Ctx>([](Ctx&) { return Careless{}; });
   auto const has = [&](std::string const& part) {
     return std::any_of(broken.begin(), broken.end(), [&](auto const& b) { return b.find(part) != b.npos; });
   };
@@ -89,7 +90,7 @@ TEST(CheckOptimizer, FindsDecayWhereNoneIsDue_AndWritesBetweenParameters) {
 }
 
 TEST(CheckOptimizer, FindsWhatIgnoresAttributes) {
-  auto const broken = testing::check_optimizer<Ctx>([](Ctx&) { return Careless{}; });
+  auto const broken = attn::testing::check_optimizer<Ctx>([](Ctx&) { return Careless{}; });
   for (char const* const sentence : {"it changes weight, or its state, which is not trained",
                                      "half the learning rate's factor is not half the rate"}) {
     EXPECT_NE(std::find(broken.begin(), broken.end(), sentence), broken.end()) << sentence;
@@ -97,7 +98,7 @@ TEST(CheckOptimizer, FindsWhatIgnoresAttributes) {
 }
 
 TEST(CheckOptimizer, FindsWhatDoesNotDescend) {
-  auto const broken = testing::check_optimizer<Ctx>([](Ctx& ctx) { return AdamW(ctx, {.learning_rate = 1e-6}); });
+  auto const broken = attn::testing::check_optimizer<Ctx>([](Ctx& ctx) { return AdamW(ctx, {.learning_rate = 1e-6}); });
   EXPECT_EQ(broken, std::vector<std::string>{"it does not descend into a bowl"});
 }
 
@@ -133,4 +134,3 @@ TEST(AdamW, WithoutParameters_DoesNothing) {
 }
 
 }  // namespace
-}  // namespace attn::optim

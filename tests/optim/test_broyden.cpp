@@ -9,6 +9,7 @@
 
 namespace {
 
+using namespace attn_test::functions;
 using attn::optim::Broyden;
 using attn::optim::BroydenOptions;
 using attn::optim::BroydenUpdate;

@@ -8,9 +8,10 @@
 
 #include "optim/golden_parameters.hpp"
 
-namespace attn::optim {
 namespace {
 
+using namespace attn;
+using namespace attn::optim;
 using golden::Ctx;
 
 double host_norm(Ctx& ctx, GradientClip<float, Ctx::MemorySpace> const& clip) {
@@ -154,4 +155,3 @@ TEST(LossScale, IsAPowerOfTwo) {
 }
 
 }  // namespace
-}  // namespace attn::optim

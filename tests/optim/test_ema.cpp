@@ -2,9 +2,10 @@
 
 #include "optim/golden_parameters.hpp"
 
-namespace attn::optim {
 namespace {
 
+using namespace attn;
+using namespace attn::optim;
 using golden::Ctx;
 using Start = EmaOptions::Start;
 
@@ -109,4 +110,3 @@ TEST(Ema, ADecayOfOne_IsRefused) {
 }
 
 }  // namespace
-}  // namespace attn::optim

@@ -10,6 +10,7 @@
 
 namespace {
 
+using namespace attn_test::squares;
 using attn::optim::GaussNewton;
 using attn::optim::GaussNewtonReport;
 using Method = GaussNewton<double, Kokkos::HostSpace>;

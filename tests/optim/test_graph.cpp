@@ -9,9 +9,10 @@
 
 #include "optim/recorded_space.hpp"
 
-namespace attn::optim {
 namespace {
 
+using namespace attn;
+using namespace attn::optim;
 using Ctx = nn::Context<attn_test::Recorded>;
 using Numbers = std::vector<float>;
 
@@ -115,4 +116,3 @@ TEST(Graph, WithTheStepAmongItsArguments_RepeatsTheNoise) {
 }
 
 }  // namespace
-}  // namespace attn::optim

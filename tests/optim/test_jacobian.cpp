@@ -6,6 +6,7 @@
 
 namespace {
 
+using namespace attn_test::squares;
 using Jacobian = attn::optim::Jacobian<double, Kokkos::HostSpace>;
 
 /// 260 residuals of 520 parameters, more than are multiplied at once.

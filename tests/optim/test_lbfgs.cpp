@@ -11,6 +11,8 @@
 
 namespace {
 
+using namespace attn_test::functions;
+
 std::vector<double> golden(std::string const& name) {
   return attn::io::read_npy(std::string(ATTN_GOLDEN_DIR) + "/lbfgs/" + name + ".npy").as<double>();
 }

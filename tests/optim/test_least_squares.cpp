@@ -8,6 +8,8 @@
 
 namespace {
 
+using namespace attn_test::squares;
+
 /// What every method for sums of squares does.
 template <class Method>
 struct LeastSquares : ::testing::Test {};

@@ -9,6 +9,7 @@
 
 namespace {
 
+using namespace attn_test::squares;
 using attn::optim::LevenbergMarquardt;
 using Method = LevenbergMarquardt<double, Kokkos::HostSpace>;
 

@@ -2,8 +2,10 @@
 
 #include "optim/golden_parameters.hpp"
 
-namespace attn::optim {
 namespace {
+
+using namespace attn;
+using namespace attn::optim;
 
 static_assert(Schedule<Constant> && Schedule<LinearWarmup> && Schedule<Cosine> && Schedule<PerEpoch<Late<Cosine>>>);
 
@@ -61,4 +63,3 @@ TEST(LinearWarmup, RisesFromStart_ThenStays) {
 }
 
 }  // namespace
-}  // namespace attn::optim

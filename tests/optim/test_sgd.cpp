@@ -3,9 +3,10 @@
 
 #include <gtest/gtest.h>
 
-namespace attn::optim {
 namespace {
 
+using namespace attn;
+using namespace attn::optim;
 using Ctx = nn::Context<Kokkos::DefaultExecutionSpace>;
 
 static_assert(Optimizer<Sgd<float, Ctx::MemorySpace>, Ctx>);
@@ -15,7 +16,8 @@ TEST(Sgd, KeepsThePromisesOfAnOptimizer) {
        {SgdOptions{.learning_rate = 0.05}, SgdOptions{.learning_rate = 0.02, .momentum = 0.9},
         SgdOptions{.learning_rate = 0.02, .momentum = 0.9, .nesterov = true},
         SgdOptions{.learning_rate = 0.05, .momentum = 0.5, .weight_decay = 1e-3}}) {
-    EXPECT_EQ(testing::check_optimizer<Ctx>([&](Ctx& ctx) { return Sgd(ctx, options); }), std::vector<std::string>{});
+    EXPECT_EQ(attn::testing::check_optimizer<Ctx>([&](Ctx& ctx) { return Sgd(ctx, options); }),
+              std::vector<std::string>{});
   }
 }
 
@@ -50,4 +52,3 @@ TEST(Sgd, OptionsThatMakeNoSense_AreRefused) {
 }
 
 }  // namespace
-}  // namespace attn::optim

@@ -12,9 +12,10 @@
 #include <atomic>
 #include <sstream>
 
-namespace attn::train {
 namespace {
 
+using namespace attn;
+using namespace attn::train;
 using Ctx = nn::Context<Kokkos::DefaultExecutionSpace>;
 
 std::atomic<int> allocations = 0;  // batches are prepared on another thread
@@ -97,4 +98,3 @@ TYPED_TEST(Allocations, OfTrainingSteps_EndWithTheFirst) {
 }
 
 }  // namespace
-}  // namespace attn::train

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
-namespace attn::train {
 namespace {
+
+using namespace attn;
+using namespace attn::train;
 
 TEST(Best, OfEqualValuesTheFirstStays) {
   Best best;
@@ -31,4 +33,3 @@ TEST(Best, IsReadAsItIsWritten_AndNothingElseIsBelieved) {
 }
 
 }  // namespace
-}  // namespace attn::train

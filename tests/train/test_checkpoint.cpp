@@ -4,9 +4,10 @@
 
 #include "train/toy_task.hpp"
 
-namespace attn::train {
 namespace {
 
+using namespace attn;
+using namespace attn::train;
 using toy::Ctx;
 using toy::Folder;
 
@@ -171,4 +172,3 @@ TEST(Checkpoint, EverythingThatDoesNotFit_IsNamed) {
 }
 
 }  // namespace
-}  // namespace attn::train

@@ -4,8 +4,10 @@
 
 #include "train/toy_task.hpp"
 
-namespace attn::train {
 namespace {
+
+using namespace attn;
+using namespace attn::train;
 
 struct File {
   toy::Folder folder{"description"};
@@ -66,4 +68,3 @@ TEST(Description, ThatIsNone_IsOneSentence) {
 }
 
 }  // namespace
-}  // namespace attn::train

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
-namespace attn::train {
 namespace {
+
+using namespace attn;
+using namespace attn::train;
 
 TEST(Every, ReadsStepsAndTimes) {
   EXPECT_EQ(Every::parse("500")->steps, 500u);
@@ -34,4 +36,3 @@ TEST(Rhythm, CountsFromTheBeginningOfTheRun) {
 }
 
 }  // namespace
-}  // namespace attn::train

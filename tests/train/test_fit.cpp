@@ -6,9 +6,10 @@
 
 #include "train/toy_task.hpp"
 
-namespace attn::train {
 namespace {
 
+using namespace attn;
+using namespace attn::train;
 using toy::Ctx;
 using toy::Folder;
 
@@ -398,7 +399,7 @@ TEST(Fit, Accumulation_FollowsTheMeanOfTheGradients) {
       auto const values = run.ctx.parameters.host_values(run.ctx.parameters.entry("head.weight"));
       auto const others = ctx.parameters.host_values(ctx.parameters.entry("head.weight"));
       for (std::size_t i = 0; i < values.size(); ++i) {
-        EXPECT_NEAR(values[i], others[i], testing::tolerance<float>(24 * 35)) << i;
+        EXPECT_NEAR(values[i], others[i], attn::testing::tolerance<float>(24 * 35)) << i;
       }
     }
   }
@@ -560,4 +561,3 @@ TEST(Fit, AStepAfterTheFirst_AllocatesNothingAndWaitsOnce_OrForAllThatAreReadTog
 }
 
 }  // namespace
-}  // namespace attn::train

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
-namespace attn::train::detail {
 namespace {
+
+using namespace attn;
+using namespace attn::train;
+using namespace attn::train::detail;
 
 FitRecord const good{.step = 6,
                      .row = {{1.5, 2}, {3, 2}},
@@ -91,4 +94,3 @@ TEST(RecordFields, OfARecordThatLacksThem_AreErrors) {
 }
 
 }  // namespace
-}  // namespace attn::train::detail

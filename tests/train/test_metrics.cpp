@@ -2,8 +2,10 @@
 
 #include "train/toy_task.hpp"
 
-namespace attn::train {
 namespace {
+
+using namespace attn;
+using namespace attn::train;
 
 TEST(MetricsLog, AMetricThatARowLacks_LeavesItsCellEmpty) {
   toy::Folder const folder("metrics");
@@ -50,4 +52,3 @@ TEST(Mean, OfWhatWasAddedSinceReset) {
 }
 
 }  // namespace
-}  // namespace attn::train

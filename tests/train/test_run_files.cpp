@@ -2,9 +2,10 @@
 
 #include "train/toy_task.hpp"
 
-namespace attn::train {
 namespace {
 
+using namespace attn;
+using namespace attn::train;
 using toy::Ctx;
 using toy::Folder;
 
@@ -75,4 +76,3 @@ TEST(RunFiles, WithoutADirectory_KeepNothing) {
 }
 
 }  // namespace
-}  // namespace attn::train

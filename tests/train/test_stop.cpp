@@ -4,8 +4,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-namespace attn::train {
 namespace {
+
+using namespace attn;
+using namespace attn::train;
 
 TEST(StopRequest, ASignal_IsRememberedAndTheProgramGoesOn) {
   for (int const signal : {SIGINT, SIGTERM}) {
@@ -73,4 +75,3 @@ TEST(StopRequest, AfterItsLife_SignalsActAsBefore) {
 }
 
 }  // namespace
-}  // namespace attn::train

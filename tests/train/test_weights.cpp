@@ -4,9 +4,10 @@
 
 #include "train/toy_task.hpp"
 
-namespace attn::train {
 namespace {
 
+using namespace attn;
+using namespace attn::train;
 using toy::Ctx;
 using toy::Folder;
 
@@ -329,4 +330,3 @@ TEST(Adapt, AHeadForOtherClasses_StaysAsItWasDrawn) {
 }
 
 }  // namespace
-}  // namespace attn::train
