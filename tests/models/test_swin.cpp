@@ -87,7 +87,9 @@ TEST(Swin, SaysWhichOfItsParametersDecayAndAdapt) {
     EXPECT_EQ(e.decays, e.shape.size() > 1 && !table) << e.name;
     EXPECT_EQ(std::holds_alternative<nn::ClassRows>(e.adapts), e.name.starts_with("head.fc.")) << e.name;
     EXPECT_EQ(std::holds_alternative<nn::RelativePositions>(e.adapts), table) << e.name;
-    if (e.name.ends_with("activation.scale")) EXPECT_EQ(nn::draw(e.initializer, {}, 0), 1.0 / 14) << e.name;
+    if (e.name.ends_with("activation.scale")) {
+      EXPECT_EQ(nn::draw(e.initializer, {}, 0), 1.0 / 14) << e.name;
+    }
   }
 }
 

@@ -71,7 +71,9 @@ TEST(CrossCovarianceAttention, OfNumbersOfTwoBytesDiffersByTheirRoundings) {
       size += std::pow(want[i][j], 2);
     }
     EXPECT_LT(std::sqrt(difference), 0x1p-6 * std::sqrt(size)) << i;
-    if (i < 3) EXPECT_GT(std::sqrt(difference), 0x1p-14 * std::sqrt(size)) << i << ": it computed in fp32";
+    if (i < 3) {
+      EXPECT_GT(std::sqrt(difference), 0x1p-14 * std::sqrt(size)) << i << ": it computed in fp32";
+    }
   }
 }
 

@@ -555,7 +555,9 @@ TEST(Fit, AStepAfterTheFirst_AllocatesNothingAndWaitsOnce_OrForAllThatAreReadTog
                    .wait_every = wait_every,
                    .progress = {.stream = &printed, .terminal = false}});
     EXPECT_EQ(task.steps.size(), 18u);
-    if (wait_every == 3) EXPECT_EQ(task.waits, 5);  // after steps 4, 6, 9, 12 and 15
+    if (wait_every == 3) {
+      EXPECT_EQ(task.waits, 5);  // after steps 4, 6, 9, 12 and 15
+    }
   }
   set_callbacks(before);
 }

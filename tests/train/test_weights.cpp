@@ -295,7 +295,7 @@ TEST(Adapt, RelativePositionsOfAnotherWindow_AreInterpolatedAsByTimm) {
     return io::read_npy(std::string(ATTN_GOLDEN_DIR) + "/swin/" + name + ".npy").as<float>();
   };
   write(path, "table", {49, 2}, golden("table"));
-  for (auto const [height, width] : {std::pair<Index, Index>{7, 7}, {3, 3}, {2, 9}}) {
+  for (auto const& [height, width] : {std::pair<Index, Index>{7, 7}, {3, 3}, {2, 9}}) {
     Ctx ctx;
     Index const rows = (2 * height - 1) * (2 * width - 1);
     nn::Builder(ctx).add<2>("table", {rows, 2}, nn::zeros(), {.adapts = nn::RelativePositions{height, width}});
