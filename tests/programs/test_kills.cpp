@@ -15,9 +15,10 @@
 
 #include "programs/program.hpp"
 
-namespace attn::programs {
 namespace {
 
+using namespace attn;
+using namespace attn::programs;
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
@@ -277,4 +278,3 @@ TEST_F(Kills, OfTrainDetectionLeaveNoTrace) {
 }
 
 }  // namespace
-}  // namespace attn::programs

@@ -7,8 +7,10 @@
 
 #include "programs/program.hpp"
 
-namespace attn::programs {
 namespace {
+
+using namespace attn;
+using namespace attn::programs;
 
 std::string const mpirun = ATTN_MPIRUN, train_vision = ATTN_TRAIN_VISION, train_lra = ATTN_TRAIN_LRA,
                   train_pde = ATTN_TRAIN_PDE;
@@ -248,4 +250,3 @@ TEST(Ranks, OfEquations_AgreeInTheirLineSearch) {
 }
 
 }  // namespace
-}  // namespace attn::programs

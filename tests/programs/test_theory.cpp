@@ -6,8 +6,10 @@
 
 #include "programs/program.hpp"
 
-namespace attn::programs {
 namespace {
+
+using namespace attn;
+using namespace attn::programs;
 
 Arguments joined(Arguments all, Arguments const& more) {
   all.insert(all.end(), more.begin(), more.end());
@@ -185,4 +187,3 @@ TEST_F(Theory, BadInput_IsOneLine) {
 }
 
 }  // namespace
-}  // namespace attn::programs

@@ -7,8 +7,10 @@
 
 #include "programs/program.hpp"
 
-namespace attn::programs {
 namespace {
+
+using namespace attn;
+using namespace attn::programs;
 
 std::string const program = ATTN_TRAIN_DETECTION;
 std::string const golden = std::string(ATTN_GOLDEN_DIR) + "/coco/";
@@ -264,4 +266,3 @@ TEST_F(TrainDetection, HelpNamesItsFlags) {
 }
 
 }  // namespace
-}  // namespace attn::programs

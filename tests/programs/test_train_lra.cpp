@@ -9,8 +9,10 @@
 
 #include "programs/program.hpp"
 
-namespace attn::programs {
 namespace {
+
+using namespace attn;
+using namespace attn::programs;
 
 std::string const program = ATTN_TRAIN_LRA;
 
@@ -270,4 +272,3 @@ TEST_F(TrainLra, BadInputIsRefused) {
 }
 
 }  // namespace
-}  // namespace attn::programs

@@ -9,8 +9,10 @@
 
 #include "programs/program.hpp"
 
-namespace attn::programs {
 namespace {
+
+using namespace attn;
+using namespace attn::programs;
 
 std::string const program = ATTN_TRAIN_PDE;
 
@@ -417,4 +419,3 @@ TEST_F(TrainPde, WeightsOfAnotherModelAreRefused) {
 }
 
 }  // namespace
-}  // namespace attn::programs

@@ -5,8 +5,10 @@
 
 #include "programs/program.hpp"
 
-namespace attn::programs {
 namespace {
+
+using namespace attn;
+using namespace attn::programs;
 
 std::string const program = ATTN_TRAIN_VISION;
 
@@ -299,4 +301,3 @@ TEST(TrainVision, Help_ExplainsEveryFlag) {
 }
 
 }  // namespace
-}  // namespace attn::programs

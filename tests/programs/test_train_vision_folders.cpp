@@ -9,12 +9,14 @@
 
 #include "programs/program.hpp"
 
-namespace attn::programs {
 namespace {
+
+using namespace attn;
+using namespace attn::programs;
 
 std::string const program = ATTN_TRAIN_VISION;
 
-class TrainVisionFolders : public testing::Test {
+class TrainVisionFolders : public ::testing::Test {
  protected:
   Folder folder;
 
@@ -284,4 +286,3 @@ TEST_F(TrainVisionFolders, PicturesThatAreNoneOrOfUnusualSizes) {
 }
 
 }  // namespace
-}  // namespace attn::programs

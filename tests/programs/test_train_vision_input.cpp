@@ -5,8 +5,10 @@
 
 #include "programs/program.hpp"
 
-namespace attn::programs {
 namespace {
+
+using namespace attn;
+using namespace attn::programs;
 
 std::string const program = ATTN_TRAIN_VISION;
 
@@ -240,4 +242,3 @@ TEST_F(TrainVisionInput, WeightsThatDoNotFit) {
 }
 
 }  // namespace
-}  // namespace attn::programs

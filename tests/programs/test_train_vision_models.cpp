@@ -9,8 +9,10 @@
 
 #include "programs/program.hpp"
 
-namespace attn::programs {
 namespace {
+
+using namespace attn;
+using namespace attn::programs;
 
 std::string const program = ATTN_TRAIN_VISION;
 
@@ -393,4 +395,3 @@ TEST_F(TrainVisionModels, ImagesThatCannotBePredicted) {
 }
 
 }  // namespace
-}  // namespace attn::programs
