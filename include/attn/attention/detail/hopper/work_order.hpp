@@ -21,12 +21,13 @@ class WorkOrder {
  public:
   /// `heads` of all sequences, with `tiles` each. `bytes`: of the rows that a head streams; `cache`: of L2, of which
   /// these get two thirds at most. Groups are of equal size, or nearly.
-  WorkOrder(Index heads, Index tiles, Index bytes, Index cache) : heads_(int(heads)), tiles_(int(tiles)) {
+  WorkOrder(Index heads, Index tiles, Index bytes, Index cache)
+      : heads_(int(heads)), tiles_(int(tiles)), size_(heads_ * tiles_) {
     Index const all = std::max<Index>(heads, 1), most = cache * 2 / 3 / std::max<Index>(bytes, 1);
     together_ = tiles_of(all, tiles_of(all, int(std::clamp<Index>(most, 1, all))));
   }
 
-  ATTN_FUNCTION int size() const { return heads_ * tiles_; }
+  ATTN_FUNCTION int size() const { return size_; }
 
   /// What a block does in a round; nothing, and nothing later, if that is not below `size()`.
   static ATTN_FUNCTION int work(int block, int blocks, int round) {
@@ -45,7 +46,7 @@ class WorkOrder {
   }
 
  private:
-  int heads_, tiles_, together_ = 1;
+  int heads_, tiles_, size_, together_ = 1;
 };
 
 }  // namespace attn::detail::cuda

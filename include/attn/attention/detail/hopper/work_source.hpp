@@ -18,7 +18,7 @@ class WorkSource {
  public:
   template <class Block>
   ATTN_FUNCTION WorkSource(Block const& block, WorkOrder const& order, unsigned* counter)
-      : size_(order.size()), work_(int(block.index())), counter_(counter) {
+      : order_(order), work_(int(block.index())), counter_(counter) {
     if constexpr (counts_all) {
       ask(block, 0);
       take_next(block);
@@ -27,7 +27,7 @@ class WorkSource {
 
   /// The work of this round, the same in all lanes; none where `is_over()`.
   ATTN_FUNCTION int work() const { return work_; }
-  ATTN_FUNCTION bool is_over() const { return work_ >= size_; }
+  ATTN_FUNCTION bool is_over() const { return work_ >= order_.size(); }
 
   /// Asks for the next, that of round `round`; the answer takes a while, and `take_next` waits for it.
   template <class Block>
@@ -51,7 +51,8 @@ class WorkSource {
   }
 
  private:
-  int size_, work_, next_ = 0;
+  WorkOrder const& order_;
+  int work_, next_ = 0;
   unsigned* counter_;
 };
 
