@@ -94,10 +94,12 @@ struct Gradient {
     block.wait_for_copies();
     block.barrier();  // the places of own rows are free for the results
     if constexpr (has_first) {
-      put_sum<typename First::Scalar>(block, sum1, own1, warp_row, [&](int, int) { return rows.gradient_factor(at); });
+      put_sum<typename First::Scalar>(block, sum1, own1, warp_row, block.thread() % 32,
+                                      [&](int, int) { return rows.gradient_factor(at); });
     }
     if constexpr (has_second) {
-      put_sum<typename Second::Scalar>(block, sum2, own2, warp_row, [&](int, int) { return rows.weight_factor(at); });
+      put_sum<typename Second::Scalar>(block, sum2, own2, warp_row, block.thread() % 32,
+                                       [&](int, int) { return rows.weight_factor(at); });
     }
     block.barrier();
     if constexpr (has_first) {

@@ -308,7 +308,7 @@ struct Forward {
       }
       return;
     }
-    put_sum<typename O::Scalar>(block, sum, q_tile, warp_row, [&](int tile, int half) {
+    put_sum<typename O::Scalar>(block, sum, q_tile, warp_row, block.thread() % 32, [&](int tile, int half) {
       return drop.factor * finish_row(block, a, finished(half), mask, stats[tile][half],
                                       query_of(block, rows_of(warp_query, tile), half), saved, head_row);
     });

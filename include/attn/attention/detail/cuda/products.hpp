@@ -192,11 +192,10 @@ ATTN_FUNCTION void multiply_by_columns(Block const& block, float (&sum)[m_tiles]
   }
 }
 
-/// Rounds a sum (16 m, width) times `factor(m, half)` to X and puts it into rows of a tile.
+/// Rounds a sum (16 m, width) times `factor(m, half)` to X and puts it into rows of a tile, by lane `lane` of a warp.
 template <class X, int m_tiles, int n_tiles, class Tile, class Block, class Factor>
 ATTN_FUNCTION void put_sum(Block const& block, float const (&sum)[m_tiles][n_tiles][4], Tile tile, int first_row,
-                           Factor const& factor) {
-  int const lane = block.thread() % 32;
+                           int lane, Factor const& factor) {
   ATTN_UNROLL
   for (int m = 0; m < m_tiles; ++m) {
     ATTN_UNROLL

@@ -200,10 +200,11 @@ ATTN_FUNCTION void put_panels(Block const& block, float const (&sum)[parts][1][n
                               Panels<64, columns, bytes> to, Factor const& factor) {
   using Narrow = std::conditional_t<F == Format::bf16, BFloat16, Float16>;
   using X = std::conditional_t<is_narrow<F>, Narrow, float>;
+  int const thread = int(unsigned(block.anew(block.thread())) % warpgroup);
   ATTN_UNROLL
   for (int part = 0; part < parts; ++part) {
-    put_sum<X>(block, sum[part], Panels<64, columns, bytes>{to.panel(part * 8 * n_tiles / columns)},
-               block.anew(block.thread() % warpgroup / 32 * 16), [&](int, int half) { return factor(half); });
+    put_sum<X>(block, sum[part], Panels<64, columns, bytes>{to.panel(part * 8 * n_tiles / columns)}, thread / 32 * 16,
+               thread % 32, [&](int, int half) { return factor(half); });
   }
 }
 
