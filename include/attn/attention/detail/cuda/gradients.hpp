@@ -167,16 +167,17 @@ struct Gradients {
 
   /// Scores s become weights where those are summed up, gradients of weights d_w become gradients of scores; what the
   /// mask hides becomes zero.
-  /// `facts_start`: where those of streamed queries lie; `is_marked`: whether their marks may be others than zero.
+  /// `facts_start`: where those of streamed queries lie; `is_marked`: whether their marks may be others than zero;
+  /// `all_visible`: whether the mask shows every query every key.
   template <class Block>
-  ATTN_FUNCTION void take_gradients(Block const& block, Pair<16 * m_tiles> const& pair, [[maybe_unused]] bool is_marked,
-                                    unsigned facts_start, OwnFacts const& own_facts, float (&s)[m_tiles][n_tiles][4],
-                                    float (&d_w)[m_tiles][n_tiles][4],
+  ATTN_FUNCTION void take_gradients(Block const& block, Pair<16 * m_tiles> const& pair, bool all_visible,
+                                    [[maybe_unused]] bool is_marked, unsigned facts_start, OwnFacts const& own_facts,
+                                    float (&s)[m_tiles][n_tiles][4], float (&d_w)[m_tiles][n_tiles][4],
                                     Kokkos::Array<float, n_parameters>& d_parameters) const {
     if constexpr (marks_queries) {
       if (is_marked) add_marks(block, facts_start, s, d_w);
     }
-    if (pair.every(x.mask)) {  // most tiles: nothing is asked score by score
+    if (all_visible) {  // most tiles: nothing is asked score by score
       take_gradients<true>(block, pair, facts_start, own_facts, s, d_w, d_parameters);
     } else {
       take_gradients<false>(block, pair, facts_start, own_facts, s, d_w, d_parameters);

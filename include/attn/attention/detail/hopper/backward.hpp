@@ -1,9 +1,9 @@
 /// The backward kernels for Hopper: input gradients of queries, and of keys and values (cuda/gradients.hpp); or of all.
 ///
 /// Persistent and warp-specialised as the forward kernel is: one warp copies, and each other warpgroup has 64 own rows.
-/// A warpgroup has the two products of a tile and the sums of the tile before made together, and turns the former into
-/// weights and gradients of scores while the latter go on. Of tf32, own rows stay in registers, and more warps
-/// transpose what sums take (transposed.hpp).
+/// Another warp plans which tiles are copied (tile_plan.hpp). A warpgroup has the two products of a tile and the sums
+/// of the tile before made together, and turns the former into weights and gradients of scores while the latter go on.
+/// Of tf32, own rows stay in registers, and more warps transpose what sums take (transposed.hpp).
 #pragma once
 
 #include "attn/attention/detail/hopper/backward_places.hpp"
@@ -27,6 +27,7 @@ struct HopperGradient {
   static constexpr unsigned shared_bytes = Places::shared_bytes;
   using Sums = typename Places::Sums;
   using Summed = typename Places::Summed;
+  using Plan = typename Places::Plan;
   using Sum = float[parts][1][part_tiles][4];
   using Left = Registers<F, 4>[streamed * element_bytes<F> / 32];
   /// Whether registers hold the next tile's scores beside the operands of this one's sums, of which tf32 takes as many.
@@ -42,10 +43,12 @@ struct HopperGradient {
   ATTN_FUNCTION void operator()(Block const& block) const {
     if (block.thread() == 0) {
       constexpr int transposing = Summed::warps, multiplying = 4 * TileShape::consumers;
-      Places::own_pipeline().init(block, 1, TileShape::consumers + Sums::readers + Places::word_warps + transposing);
+      Places::own_pipeline().init(
+          block, 1, TileShape::consumers + Sums::readers + Places::word_warps + Plan::warps + transposing);
       if constexpr (Rows::makes_all) Sums::init(block, Places::sums_place());
       Places::tile_pipeline().init(block, 1 + (Rows::streams_facts ? 32 : 0) + Places::word_warps,
-                                   multiplying + transposing);
+                                   multiplying + Sums::plan_readers + transposing);
+      Places::plan().init(block);
       Places::summed_tiles().init(block);
       block.init_barrier(Places::landed, 1);
       block.publish_barriers();
@@ -54,12 +57,15 @@ struct HopperGradient {
     if (int const group = block.group(); group == Shape::warps / 4 - 1) {
       block.template give_registers<Shape::producer_registers>();
       int const warp = block.thread() % warpgroup / 32;
+      constexpr int of_plan = 1, of_words = of_plan + Plan::warps, of_turns = of_words + Places::word_warps;
       if (warp == 0) {
         produce(block);
-      } else if (Rows::makes_all && warp == 1) {
-        if constexpr (Rows::makes_all) give_turns(block);
-      } else if (Rows::streams_words && warp == (Rows::makes_all ? 2 : 1)) {
+      } else if (Plan::is_planned && warp == of_plan) {
+        if constexpr (Plan::is_planned) plan(block);
+      } else if (Rows::streams_words && warp == of_words) {
         if constexpr (Rows::streams_words) give_words(block);
+      } else if (Rows::makes_all && warp == of_turns) {
+        if constexpr (Rows::makes_all) give_turns(block);
       } else if constexpr (Places::transposes) {
         transpose(block, block.thread() % warpgroup - (warpgroup - Summed::threads));
       }
@@ -74,7 +80,7 @@ struct HopperGradient {
       for_works(block, [&](Work const& work, unsigned own_use, unsigned use) {
         Sums::take_keys(block, Places::sums_place(), adder, Places::rows_of_group(own_use, 0, 0));
         if (block.thread() % warpgroup == 0) block.arrive(Places::own_pipeline().empty(own_use));
-        return sums.add(block, Places::sums_place(), adder, rows, work, use);
+        return sums.add(block, Places::sums_place(), adder, rows, work, Places::plan(), use, use_of_sums(use, own_use));
       });
     }
   }
@@ -83,6 +89,9 @@ struct HopperGradient {
   ATTN_FUNCTION auto const& own_tensor() const { return rows.own_first(); }
   ATTN_FUNCTION int heads() const { return int(own_tensor().extent(1)); }
   ATTN_FUNCTION int own_rows() const { return int(own_tensor().extent(2)); }
+
+  /// The sums of queries have no use for the ends of works, of which there were as many as works before.
+  static ATTN_FUNCTION unsigned use_of_sums(unsigned use, unsigned own_use) { return use - own_use; }
 
   /// A tile of own rows of a head. Causal masks make late queries and early keys dear: start with them.
   struct Work {
@@ -99,32 +108,41 @@ struct HopperGradient {
   /// by threads of a warp at least; it returns the number of the next use of those of tiles.
   template <class Block, class Run>
   ATTN_FUNCTION void for_works(Block const& block, Run const& run) const {
+    for_works(
+        block, [&](unsigned own_use) { Places::own_pipeline().wait_full(block, own_use); }, run);
+  }
+  /// The same once wait(number of its use of own places) has returned for it.
+  template <class Block, class Wait, class Run>
+  ATTN_FUNCTION void for_works(Block const& block, Wait const& wait, Run const& run) const {
     unsigned use = 0;
     for (unsigned own_use = 0;; ++own_use) {
-      Places::own_pipeline().wait_full(block, own_use);
+      wait(own_use);
       int const w = block.of_first_lane(block.template read<int>(Places::work_place));
       if (w >= order.size()) return;
       use = run(Work(*this, w), own_use, use);
     }
   }
 
-  template <class Block>
-  ATTN_FUNCTION void give_turns(Block const& block) const {
+  /// By a warp beside those that multiply: run(work, number of its use, tile, number of its use) for each tile of the
+  /// block, and then it arrives at barrier(number of its use).
+  template <class Block, class Barrier, class Run>
+  ATTN_FUNCTION void for_tiles(Block const& block, Barrier const& barrier, Run const& run) const {
+    auto const tiles = Places::plan();
+    auto const arrive = [&](unsigned use) {
+      block.warp_barrier();  // all lanes are done
+      if (block.thread() % 32 == 0) block.arrive(barrier(use));
+    };
     for_works(block, [&](Work const& work, unsigned own_use, unsigned use) {
       release_own(block, own_use);
-      return sums.give_turns(block, Places::sums_place(), rows, work, use);
-    });
-  }
-
-  /// By a warp beside those that multiply: run(batch, tile, number of its use) for each tile of the block.
-  template <class Block, class Run>
-  ATTN_FUNCTION void for_tiles(Block const& block, Run const& run) const {
-    for_works(block, [&](Work const& work, unsigned own_use, unsigned use) {
-      release_own(block, own_use);
-      for (Streamed tile = rows.begin(work.at, work.first, work.count); tile.count > 0;
-           tile = rows.next(tile, work.at, work.first, work.count), ++use) {
-        run(work.at.batch, tile, use);
+      tiles.wait(block, use);
+      Streamed tile = tiles.first(block, rows, work, use);
+      while (tile.count > 0) {
+        run(work, own_use, tile, use);
+        arrive(use++);
+        tiles.wait(block, use);
+        tile = tiles.next(block, rows, work, tile, use);
       }
+      if constexpr (Plan::is_planned) arrive(use++);
       return use;
     });
   }
@@ -135,25 +153,49 @@ struct HopperGradient {
     if (block.thread() % 32 == 0) block.arrive(Places::own_pipeline().empty(own_use));
   }
 
+  /// By a warp: which tiles there are, as soon as a work is known.
+  template <class Block>
+  ATTN_FUNCTION void plan(Block const& block) const {
+    auto const plan = Places::plan();
+    for_works(
+        block, [&](unsigned own_use) { plan.wait_for_work(block, own_use); },
+        [&](Work const& work, unsigned own_use, unsigned use) {
+          release_own(block, own_use);
+          return plan.make(block, rows, work, use);
+        });
+  }
   /// By a warp: the words that weights are drawn from. The copying warp has no registers for that.
   template <class Block>
   ATTN_FUNCTION void give_words(Block const& block) const {
-    int const lane = block.thread() % 32;
-    for_tiles(block, [&](int batch, Streamed const& tile, unsigned use) {
-      Places::tile_pipeline().wait_empty(block, use);
-      rows.put_words(block, Places::facts(use), batch, tile, lane, 32);
-      block.warp_barrier();
-      if (lane == 0) block.arrive(Places::tile_pipeline().full(use));
-    });
+    auto const tiles = Places::tile_pipeline();
+    for_tiles(
+        block, [&](unsigned use) { return tiles.full(use); },
+        [&](Work const& work, unsigned, Streamed const& tile, unsigned use) {
+          Places::plan().wait_empty(block, use);
+          rows.put_words(block, Places::facts(use), work.at.batch, tile, block.thread() % 32, 32);
+        });
+  }
+  /// By a warp: turns to add to sums of queries.
+  template <class Block>
+  ATTN_FUNCTION void give_turns(Block const& block) const {
+    auto const tiles = Places::tile_pipeline();
+    for_tiles(
+        block, [&](unsigned use) { return tiles.empty(use); },
+        [&](Work const& work, unsigned own_use, Streamed const& tile, unsigned use) {
+          KeyRange const seen = Places::plan().seen(block, use).some;
+          sums.give_turn(block, Places::sums_place(), rows, work, tile, seen, use_of_sums(use, own_use));
+        });
   }
   /// By some warps: the tiles that sums take.
   template <class Block>
   ATTN_FUNCTION void transpose(Block const& block, int thread) const {
-    for_tiles(block, [&](int, Streamed const&, unsigned use) {
-      Places::tile_pipeline().wait_full(block, use);
-      Places::summed_tiles().make(block, thread, Places::tile(use, 0), use);
-      if (thread % 32 == 0) block.arrive(Places::tile_pipeline().empty(use));
-    });
+    auto const tiles = Places::tile_pipeline();
+    for_tiles(
+        block, [&](unsigned use) { return tiles.empty(use); },
+        [&](Work const&, unsigned, Streamed const&, unsigned use) {
+          tiles.wait_full(block, use);
+          Places::summed_tiles().make(block, thread, Places::tile(use, 0), use);
+        });
   }
 
   template <class Block>
@@ -161,11 +203,15 @@ struct HopperGradient {
     bool const issues = block.thread() % 32 == 0;
     auto const own_stages = Places::own_pipeline();
     auto const tiles = Places::tile_pipeline();
+    auto const plan = Places::plan();
     unsigned use = 0, own_use = 0, cuts = 0;
     WorkSource<Rows::makes_all> source(block, order, counter);
     for (;; ++own_use, source.take_next(block)) {
       own_stages.wait_empty(block, own_use);
-      if (issues) block.write(Places::work_place, source.work());
+      if (issues) {
+        block.write(Places::work_place, source.work());
+        plan.tell_work(block);
+      }
       if (source.is_over()) break;
       Work const work(*this, source.work());
       source.ask(block, own_use + 1);
@@ -178,12 +224,16 @@ struct HopperGradient {
           load_panels<panels>(block, own_second, Places::rows_of_group(own_use, 1, g), place, full);
         }
       }
-      for (Streamed tile = rows.begin(work.at, work.first, work.count); tile.count > 0;
-           tile = rows.next(tile, work.at, work.first, work.count), ++use) {
-        tiles.wait_empty(block, use);
-        int const n_keys = int(rows.x.k.extent(2));
-        int const present = n_keys - tile.first < streamed ? n_keys - tile.first : streamed;
-        bool const is_cut = rows.is_cut(work.at, work.first, work.count, tile, present);
+      plan.wait(block, use);
+      Streamed tile = plan.first(block, rows, work, use);
+      auto const take_next = [&] {
+        plan.wait(block, ++use);
+        tile = plan.next(block, rows, work, tile, use);
+      };
+      for (; tile.count > 0; take_next()) {
+        plan.wait_empty(block, use);
+        bool const is_cut = plan.is_cut(block, rows, work, tile, use);
+        if constexpr (Plan::is_planned) block.warp_barrier();  // all lanes have read
         unsigned const full = tiles.full(use), barrier = is_cut ? Places::landed : full;
         if (issues) {
           BoxPlace const place{0, tile.first, tile.head, work.at.batch};
@@ -200,6 +250,12 @@ struct HopperGradient {
           block.warp_barrier();
           if (issues) block.arrive(full);
         }
+      }
+      if constexpr (Plan::is_planned) {  // no tile
+        block.warp_barrier();
+        if (issues) block.arrive(tiles.full(use));
+        if constexpr (Rows::streams_facts) block.arrive_with_words(tiles.full(use));
+        ++use;
       }
     }
     if (issues) block.arrive(own_stages.full(own_use));
@@ -223,8 +279,10 @@ struct HopperGradient {
   template <class Block>
   ATTN_FUNCTION void clear_marks(Block const& block, unsigned use) const {
     if constexpr (Rows::marks_queries) {
-      for (int i = block.thread() % 32; i < streamed; i += 32)
-        block.write(Rows::mark_place(Places::facts(use), i), 0.0f);
+      ATTN_UNROLL
+      for (int i = 0; i < streamed; i += 32) {
+        block.write(Rows::mark_place(Places::facts(use), i + block.thread() % 32), 0.0f);
+      }
       block.warp_barrier();
     }
   }
@@ -249,13 +307,15 @@ struct HopperGradient {
   ATTN_FUNCTION unsigned consume(Block const& block, Work const& work, int group, unsigned own_use,
                                  unsigned use) const {
     auto const tiles = Places::tile_pipeline();
+    auto const plan = Places::plan();
     auto const summed = Places::summed_tiles();
-    int const first = work.first + 64 * group, warp = block.thread() % warpgroup / 32;
+    int const first = work.first + 64 * group;
+    auto const own_row = [&] { return plan.own_row(block, first); };
     auto const own1 = left_operands<width>(block, Places::rows_of_group(own_use, 0, group)),
                own2 = left_operands<width>(block, Places::rows_of_group(own_use, 1, group));
 
     typename Rows::OwnFacts own_facts;
-    if constexpr (Rows::finds_facts) rows.find_facts(block, work.at, first + 16 * warp, own_facts);
+    if constexpr (Rows::finds_facts) rows.find_facts(block, work.at, own_row(), own_facts);
     Sum sum1, sum2;
     Left left1, left2;
     float s[1][n_tiles][4], y[1][n_tiles][4];
@@ -267,7 +327,7 @@ struct HopperGradient {
       if constexpr (has_second) set_zero(sum2[p]);
     }
     auto const release = [&](unsigned barrier) {
-      if constexpr (Rows::words > 0) block.warp_barrier();  // each lane has read some
+      if constexpr (Rows::words > 0 || Plan::is_planned) block.warp_barrier();  // each lane has read some
       if (block.thread() % 32 == 0) block.arrive(barrier);
     };
     auto const start_scores_of = [&](unsigned i) {
@@ -292,10 +352,13 @@ struct HopperGradient {
         if constexpr (has_second) block.template wait_for_products<0>(sum2[p][0]);
       }
     };
-    auto const take_gradients_of = [&](Streamed const& tile, unsigned i) {
-      typename Rows::template Pair<16> const pair(rows.x, work.at, first + 16 * warp, tile);
-      bool const is_cut = rows.is_cut(work.at, work.first, work.count, tile, streamed);
-      rows.take_gradients(block, pair, is_cut, Places::facts(i), own_facts, s, y, d_parameters);
+    auto const take_gradients_of = [&](Streamed const& kept, unsigned i) {
+      Streamed const tile = plan.again(block, kept, i);
+      int const row = own_row();
+      typename Rows::template Pair<16> const pair(rows.x, work.at, row, tile);
+      bool const all_visible = plan.template every<16>(block, rows, work, row, tile, i),
+                 is_cut = plan.is_cut(block, rows, work, tile, i);
+      rows.take_gradients(block, pair, all_visible, is_cut, Places::facts(i), own_facts, s, y, d_parameters);
       for (int p = 0; p < Rows::n_parameters; ++p) block.settle(d_parameters[p]);
       if constexpr (Places::transposes) release(tiles.empty(i));  // sums take another one
     };
@@ -306,21 +369,31 @@ struct HopperGradient {
         if constexpr (has_second) block.settle(left2[i / 4].bits[i % 4]);
       }
     };
-    Streamed tile = rows.begin(work.at, work.first, work.count);
-    auto const is_seen = [&] {
-      return tile.count > 0 && typename Rows::template Pair<64>(rows.x, work.at, first, tile).any(rows.x.mask);
+    // A plan is there when its tile is.
+    auto const wait_for_plan = [&] {
+      if constexpr (Plan::is_planned) tiles.wait_full(block, use);
     };
+    auto const wait_for_tile = [&] {
+      if constexpr (!Plan::is_planned) tiles.wait_full(block, use);
+    };
+    wait_for_plan();
+    Streamed tile = plan.first(block, rows, work, use);
+    auto const take_next = [&] {
+      wait_for_plan();
+      tile = plan.next(block, rows, work, tile, use);
+    };
+    auto const is_seen = [&] { return plan.template any<64>(block, rows, work, first, tile, use); };
 
     while (tile.count > 0) {
-      tiles.wait_full(block, use);
+      wait_for_tile();
       if (!is_seen()) {
-        if constexpr (Rows::makes_all) Sums::put_nothing(block, Places::sums_place(), use);
+        if constexpr (Rows::makes_all) Sums::put_nothing(block, Places::sums_place(), use_of_sums(use, own_use));
         if constexpr (Places::transposes) {
           summed.wait_full(block, use);
           release(summed.empty(use));
         }
         release(tiles.empty(use++));
-        tile = rows.next(tile, work.at, work.first, work.count);
+        take_next();
         continue;
       }
       start_scores_of(use);
@@ -336,24 +409,25 @@ struct HopperGradient {
         if constexpr (has_first) take_operand<F>(left1, y[0]);
         if constexpr (has_second) take_operand<F>(left2, s[0]);
         settle_operands();
-        if constexpr (Rows::makes_all) Sums::put(block, Places::sums_place(), left1, use);
+        if constexpr (Rows::makes_all) Sums::put(block, Places::sums_place(), left1, use_of_sums(use, own_use));
         before = use++;
-        tile = rows.next(tile, work.at, work.first, work.count);
+        take_next();
         if (!overlaps || !is_seen()) {
           start_sums_of(before);
           wait_for_sums();
           release(summed.empty(before));
           break;
         }
-        tiles.wait_full(block, use);
+        wait_for_tile();
         start_scores_of(use);
         start_sums_of(before);
       }
     }
+    if constexpr (Plan::is_planned) release(tiles.empty(use++));  // no tile
     if constexpr (Rows::makes_all) block.wait(Places::sums_place().taken(), own_use % 2);
-    if constexpr (Rows::parameter_from_keys) put_part_of_keys<F>(block, rows, work.at, first + 16 * warp, own1, sum1);
+    if constexpr (Rows::parameter_from_keys) put_part_of_keys<F>(block, rows, work.at, own_row(), own1, sum1);
     store(block, work, block.group(), own_use, sum1, sum2);  // one register less until here
-    if constexpr (Rows::n_parameters > 0) put_parts_of_queries(block, rows, work.at, first + 16 * warp, d_parameters);
+    if constexpr (Rows::n_parameters > 0) put_parts_of_queries(block, rows, work.at, own_row(), d_parameters);
     return use;
   }
 

@@ -4,6 +4,7 @@
 
 #include "attn/attention/detail/cuda/gradients.hpp"
 #include "attn/attention/detail/hopper/query_sums.hpp"
+#include "attn/attention/detail/hopper/tile_plan.hpp"
 #include "attn/attention/detail/hopper/transposed.hpp"
 
 namespace attn::detail::cuda {
@@ -60,13 +61,19 @@ struct HopperGradientPlaces {
   static constexpr int other_bytes = Own::all_bytes + Sums::all_bytes + (transposes ? Transposed::all_bytes : 0);
   using Tiles = Pipeline<pipeline_stages(other_bytes, tile_bytes), tile_bytes>;
   using Summed = std::conditional_t<transposes, Transposed, CopiedTiles<Tiles, Tile, TileShape::streamed_bytes>>;
+  /// Without a mask, and with no warps that make a third sum, asking takes fewer instructions than reading.
+  static constexpr bool plans =
+      !transposes && !Rows::of_queries && (Rows::makes_all || hides_keys<decltype(Rows::x.mask)>);
+  using Plan = std::conditional_t<plans, PlannedTiles<Rows, Tiles>, AskedTiles<Rows, Tiles>>;
 
   static constexpr unsigned barriers = other_bytes + Tiles::all_bytes,
                             barriers_of_sums = barriers + unsigned(Own::barrier_bytes),
                             barriers_of_tiles = barriers_of_sums + unsigned(Sums::barrier_bytes),
-                            barriers_of_summed = barriers_of_tiles + unsigned(Tiles::barrier_bytes);
-  static constexpr unsigned landed = barriers_of_summed + unsigned(Summed::barrier_bytes), work_place = landed + 8,
-                            shared_bytes = work_place + 4;
+                            barriers_of_summed = barriers_of_tiles + unsigned(Tiles::barrier_bytes),
+                            barriers_of_plan = barriers_of_summed + unsigned(Summed::barrier_bytes);
+  static constexpr unsigned landed = barriers_of_plan + unsigned(Plan::barrier_bytes), work_place = landed + 8,
+                            plan_start = round_up(int(work_place + 4), 16),
+                            shared_bytes = Plan::is_planned ? plan_start + unsigned(Plan::all_bytes) : work_place + 4;
 
   static ATTN_FUNCTION constexpr Own own_pipeline() { return {0, barriers}; }
   static ATTN_FUNCTION constexpr auto sums_place() {
@@ -75,6 +82,7 @@ struct HopperGradientPlaces {
   static ATTN_FUNCTION constexpr Tiles tile_pipeline() {
     return {unsigned(Own::all_bytes + Sums::all_bytes), barriers_of_tiles};
   }
+  static ATTN_FUNCTION constexpr Plan plan() { return {tile_pipeline(), plan_start, barriers_of_plan}; }
   static ATTN_FUNCTION constexpr Summed summed_tiles() {
     if constexpr (transposes) {
       return {{unsigned(Own::all_bytes + Sums::all_bytes + Tiles::all_bytes), barriers_of_summed}};

@@ -16,7 +16,7 @@
 #pragma once
 
 #include "attn/attention/detail/cuda/gradients.hpp"
-#include "attn/attention/detail/hopper/tile.hpp"
+#include "attn/attention/detail/hopper/tile_plan.hpp"
 
 namespace attn::detail::cuda {
 
@@ -26,15 +26,13 @@ struct HopperOnePassThreads {
   static constexpr int producer_registers = 32, adder_registers = 64, consumer_registers = 208;
 };
 
-/// The first and the last tile of `own` keys of which `queries` queries from `query` on see some; none where `last` is
-/// before `first`.
+/// The first and the last tile of `own` keys of which some queries see some; none where `last` is before `first`.
 struct KeyTiles {
   int first = 0, last = -1;
 
-  template <class M>
-  ATTN_FUNCTION KeyTiles(M const& mask, Query const& query, int queries, int own) {
-    KeyRange const seen = WarpKeys(mask, query, queries).some;
-    if (seen.end <= 0 || seen.begin >= query.n_keys) return;
+  /// Of those that see the keys `seen` of `n_keys`.
+  ATTN_FUNCTION KeyTiles(KeyRange seen, int n_keys, int own) {
+    if (seen.end <= 0 || seen.begin >= n_keys) return;
     first = seen.begin / own;
     last = (seen.end - 1) / own;
   }
@@ -42,7 +40,7 @@ struct KeyTiles {
 
 /// What a launch without sums of queries has in their place.
 struct NoQuerySums {
-  static constexpr int all_bytes = 0, barrier_bytes = 0, readers = 0;
+  static constexpr int all_bytes = 0, barrier_bytes = 0, readers = 0, plan_readers = 0;
 };
 
 /// Of a block with `own` keys, 64 for each multiplying warpgroup, past which tiles of 64 queries stream.
@@ -54,7 +52,8 @@ struct QuerySums {
   static constexpr int result_start = Scores::all_bytes, keys_start = result_start + tile_bytes,
                        all_bytes = keys_start + groups * tile_bytes;
   static constexpr int barrier_bytes = Scores::barrier_bytes + 3 * 8;
-  static constexpr int readers = 2;  ///< of own rows: this warpgroup, and the warp that gives turns
+  /// Of own rows this warpgroup and the warp that gives turns; of what is planned of tiles their warps.
+  static constexpr int readers = 2, plan_readers = 4 + 1;
 
   Map d_q;
   float* sums;       ///< (B, H, tiles, 64 x 64), in the order in which a warpgroup's registers hold them
@@ -101,20 +100,16 @@ struct QuerySums {
     put(block, place, nothing, use);
   }
 
-  /// By a warp: waits for the turn of each tile of a work. Returns the number of the next use.
+  /// By a warp: waits for the turn of a tile, of which some queries see the keys `seen`, of a work.
   template <class Block, class Work>
-  ATTN_FUNCTION unsigned give_turns(Block const& block, Place const& place, Rows const& rows, Work const& work,
-                                    unsigned use) const {
-    for (Streamed tile = rows.begin(work.at, work.first, work.count); tile.count > 0;
-         tile = rows.next(tile, work.at, work.first, work.count), ++use) {
-      if (block.thread() % 32 != 0) continue;
-      place.scores().wait_empty(block, use);  // the turn of the tile before the last was taken
-      if (tiles_that_see(rows, work.at.batch, tile).first < work.at.tile) {
-        block.hear(counts + number(rows, work.at.batch, tile), unsigned(work.at.tile));
-      }
-      block.arrive(place.turn(use));
+  ATTN_FUNCTION void give_turn(Block const& block, Place const& place, Rows const& rows, Work const& work,
+                               Streamed const& tile, KeyRange seen, unsigned use) const {
+    if (block.thread() % 32 != 0) return;
+    place.scores().wait_empty(block, use);  // the turn of the tile before the last was taken
+    if (key_tiles(rows, seen).first < work.at.tile) {
+      block.hear(counts + number(rows, work.at.batch, tile), unsigned(work.at.tile));
     }
-    return use;
+    block.arrive(place.turn(use));
   }
 
   /// By a warpgroup, number `group`: takes a copy of the keys of a work, whose place is free then for results. Sums
@@ -135,10 +130,11 @@ struct QuerySums {
     if (block.thread() % warpgroup == 0) block.arrive(place.taken());
   }
 
-  /// By the same: the parts of a work. Returns the number of the next use.
-  template <class Block, class Work>
+  /// By the same: the parts of a work, whose tiles are planned from use `tile_use` of theirs on. Returns the number of
+  /// the next use of those.
+  template <class Block, class Work, class Plan>
   ATTN_FUNCTION unsigned add(Block const& block, Place const& place, int group, Rows const& rows, Work const& work,
-                             unsigned use) const {
+                             Plan const& plan, unsigned tile_use, unsigned use) const {
     if constexpr (hides_keys<decltype(Rows::x.mask)>) {
       if (work.at.tile == 0) clear_unseen(block, place, group, rows, work);
     }
@@ -149,8 +145,16 @@ struct QuerySums {
       if (block.thread() % warpgroup == 0) block.tell(counts + added, unsigned(work.at.tile + 1));
       added = -1;
     };
-    for (Streamed tile = rows.begin(work.at, work.first, work.count); tile.count > 0;
-         tile = rows.next(tile, work.at, work.first, work.count), ++use) {
+    auto const release = [&] {
+      block.warp_barrier();  // all lanes have read
+      if (block.thread() % 32 == 0) block.arrive(plan.tiles.empty(tile_use));
+      ++tile_use;
+    };
+    auto const tile_there = [&] {
+      plan.wait(block, tile_use);
+      return plan.tile(block, tile_use).count > 0;
+    };
+    for (; tile_there(); release(), ++use) {
       float part[1][1][8][4];
       place.scores().wait_full(block, use);
       block.begin_products();
@@ -163,7 +167,8 @@ struct QuerySums {
       block.commit_products();
       tell();
       block.template wait_for_products<0>(part[0][0]);
-      KeyTiles const all = tiles_that_see(rows, work.at.batch, tile);
+      Streamed const tile = plan.tile(block, tile_use);
+      KeyTiles const all = key_tiles(rows, plan.seen(block, tile_use).some);
       bool const is_first = work.at.tile == all.first;
       int const n = number(rows, work.at.batch, tile);
       block.wait(place.turn(use), use / 2 % 2);
@@ -183,14 +188,15 @@ struct QuerySums {
         store(block, place, group, work.at.batch, tile, part, rows.gradient_factor(work.at));
       }
     }
+    release();
     tell();
     block.group_barrier(group);  // nobody reads keys any more
-    return use;
+    return tile_use;
   }
 
  private:
-  static ATTN_FUNCTION KeyTiles tiles_that_see(Rows const& rows, int batch, Streamed const& tile) {
-    return {rows.x.mask, {batch, tile.first, int(rows.x.q.extent(2)), int(rows.x.k.extent(2))}, tile.count, own};
+  static ATTN_FUNCTION KeyTiles key_tiles(Rows const& rows, KeyRange seen) {
+    return {seen, int(rows.x.k.extent(2)), own};
   }
   static ATTN_FUNCTION int number(Rows const& rows, int batch, Streamed const& tile) {
     int const head = batch * int(rows.x.q.extent(1)) + tile.head;
@@ -241,7 +247,8 @@ struct QuerySums {
     for (int i = 0; i < heads * tiles_of(n, streamed); ++i) {
       int const first = i / heads * streamed;
       Streamed const tile{work.at.head * heads + i % heads, first, n - first < streamed ? n - first : streamed};
-      KeyTiles const all = tiles_that_see(rows, work.at.batch, tile);
+      Query const query{work.at.batch, tile.first, n, int(rows.x.k.extent(2))};
+      KeyTiles const all = key_tiles(rows, WarpKeys(rows.x.mask, query, tile.count).some);
       if (all.last < all.first) {
         store(block, place, group, work.at.batch, tile, zero, 0.0f);
       }

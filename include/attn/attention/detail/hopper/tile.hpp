@@ -71,7 +71,7 @@ struct Panels {
 /// again; their phases are its uses.
 template <int stages, int bytes>
 struct Pipeline {
-  static constexpr int all_bytes = stages * bytes, barrier_bytes = stages * 16;
+  static constexpr int size = stages, all_bytes = stages * bytes, barrier_bytes = stages * 16;
   unsigned start, barriers;
 
   ATTN_FUNCTION unsigned stage(unsigned i) const { return start + i % stages * bytes; }
