@@ -56,8 +56,9 @@ void tf32(Kokkos::Cuda const& exec, Tensor<float const, 4, Kokkos::CudaSpace> co
   forward_on_hopper<Format::tf32, 128>(exec, Softmax(), x, x, x, out, nullptr, Full(), NoDropout(), 1.0f);
 }
 
-template <class X, class A = Softmax, class Dropout = NoDropout, class Rows = Tensor<X const, 4, Kokkos::CudaSpace>>
-using InputsOf = TeamBackwardInputs<A, Rows, Rows, Rows, Rows, Rows, Full, NoBias, StatsOf<A, float>, float, Dropout>;
+template <class X, class A = Softmax, class Dropout = NoDropout, class M = Full,
+          class Rows = Tensor<X const, 4, Kokkos::CudaSpace>>
+using InputsOf = TeamBackwardInputs<A, Rows, Rows, Rows, Rows, Rows, M, NoBias, StatsOf<A, float>, float, Dropout>;
 template <class Dropout = NoDropout>
 using Inputs = InputsOf<Kokkos::Experimental::bhalf_t, Softmax, Dropout>;
 template <int width, Part part, int consumers = 2, class Dropout = NoDropout>
@@ -66,6 +67,16 @@ using GradientOfWidth =
                    Inputs<Dropout>, CUtensorMap>;
 using AllOfDropout = HopperGradient<Format::bf16, 64, HopperBackwardTileShape<Format::bf16, 64, 2, Part::all>,
                                     Part::all, Inputs<AttentionDropout>, CUtensorMap>;
+// Under masks that take many registers to ask.
+template <class A, int width, Part part, class Dropout = NoDropout>
+using GradientOfMask =
+    HopperGradient<Format::bf16, width, HopperBackwardTileShape<Format::bf16, width, 2, part>, part,
+                   InputsOf<Kokkos::Experimental::bhalf_t, A, Dropout, Both<Window, KeyPadding>>, CUtensorMap>;
+template __global__ void run_hopper_kernel(__grid_constant__ GradientOfMask<Softmax, 64, Part::all> const);
+template __global__ void run_hopper_kernel(
+    __grid_constant__ GradientOfMask<Poly<3, DynamicScale>, 64, Part::all> const);
+template __global__ void run_hopper_kernel(
+    __grid_constant__ GradientOfMask<Softmax, 128, Part::keys_and_values, AttentionDropout> const);
 template <class A, int width, Part part>
 using GradientOfTf32 = HopperGradient<Format::tf32, width, HopperBackwardTileShape<Format::tf32, width, 2, part>, part,
                                       InputsOf<float, A>, CUtensorMap>;
