@@ -13,11 +13,11 @@
 
 namespace bench {
 
-/// A file's JSON; null where there is none, or none that can be read.
+/// A file's JSON; an empty object where there is none, or none that can be read.
 inline nlohmann::json read_json(std::filesystem::path const& path) {
   std::ifstream file(path);
-  auto const json = file ? nlohmann::json::parse(file, nullptr, false) : nlohmann::json();
-  return json.is_discarded() ? nlohmann::json() : json;
+  auto const json = file ? nlohmann::json::parse(file, nullptr, false) : nlohmann::json::object();
+  return json.is_discarded() ? nlohmann::json::object() : json;
 }
 
 /// Tables of what lies in `folder`: STAGE.json and, where there was a peer, STAGE.compared.json. A stage that did not
@@ -34,7 +34,9 @@ class GpuTable {
     auto const tests = read_json(folder_ / "tests.json");
     to << "Tests: ";
     if (tests.contains("passed")) {
-      to << tests["passed"] << " passed, failed: " << tests["failed"].dump() << "\n\n";
+      to << tests["passed"] << " passed, failed: " << tests["failed"].dump();
+      if (tests.contains("running")) to << ", stopped in " << tests["running"].dump();
+      to << "\n\n";
     } else {
       to << "not run\n\n";
     }
@@ -45,21 +47,28 @@ class GpuTable {
   }
 
  private:
+  /// Of a stage that was made in parts, STAGE.1, STAGE.2, ..., all that there are.
   void benchmarks(std::ostream& to, std::string const& stage, std::vector<std::string> const& counters) const {
-    auto const measured = read_json(folder_ / (stage + ".json"));
+    nlohmann::json measured = nlohmann::json::array();
+    std::map<std::string, nlohmann::json> compared;
+    for (std::string const part : {"", ".1", ".2", ".3", ".4", ".5", ".6", ".7", ".8", ".9"}) {
+      auto const of_part = read_json(folder_ / (stage + part + ".json"));
+      if (!of_part.contains("benchmarks")) continue;
+      measured.insert(measured.end(), of_part["benchmarks"].begin(), of_part["benchmarks"].end());
+      for (auto const& one : read_json(folder_ / (stage + part + ".compared.json")))
+        compared[one.value("name", "")] = one;
+    }
     to << "## " << stage << "\n\n";
-    if (!measured.contains("benchmarks")) {
+    if (measured.empty()) {
       to << "not run\n\n";
       return;
     }
-    std::map<std::string, nlohmann::json> compared;
-    for (auto const& one : read_json(folder_ / (stage + ".compared.json"))) compared[one.value("name", "")] = one;
     to << "| case | ms |";
     for (std::string const& counter : counters) to << " " << counter << " |";
     to << " times as fast as PyTorch | PyTorch, ms | kernel |\n|---|---|";
     for (std::size_t i = 0; i < counters.size(); ++i) to << "---|";
     to << "---|---|---|\n";
-    for (auto const& one : measured["benchmarks"]) row(to, one, counters, compared);
+    for (auto const& one : measured) row(to, one, counters, compared);
     to << "\n";
   }
 

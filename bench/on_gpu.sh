@@ -5,8 +5,8 @@
 #   bench/on_gpu.sh STAGE... [--build DIR] [--out DIR] [--peer PYTHON] [--minutes N]
 #
 #   environment   the GPU, its driver, the toolkit, PyTorch
-#   tests         every test that was built
-#   sanitizers    compute-sanitizer's four tools on the test of every kernel
+#   tests         every test that was built, those of tests/cuda first
+#   sanitizers    compute-sanitizer's four tools on a small call of each kernel
 #   attention     forward and backward, beside PyTorch if there is a PYTHON
 #   training      steps of ViT-Ti/16 and ViT-B/16, an evaluation of a PINNsFormer, likewise
 #   profile       three kernels by Nsight Compute
@@ -14,7 +14,9 @@
 #   all           all of these
 #
 # Each stage takes N minutes (10) at most, and leaves DIR/STAGE.log and DIR/STAGE.json (DIR is gpu-results). A stage that
-# fails says so in its JSON, and the next begins. Nothing is downloaded, nothing installed. docs/gpu.md says how to build.
+# fails says so in its JSON, one that is stopped leaves what it had until then (DIR/STAGE.1.json and so on of those that
+# are made in parts, the most important first), and the next begins. Nothing is downloaded, nothing installed.
+# docs/gpu.md says how to build.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$here/build-cuda out=gpu-results python="" minutes=10 stages=()
@@ -60,12 +62,17 @@ environment() {
 
 tests() {
   local program failed=() passed=0
+  # say_so ["running": PROGRAM]: after each program, for the next may be the last.
+  say_so() {
+    printf '{"passed": %d, "failed": [%s]%s}\n' "$passed" \
+      "$(printf '%s\n' ${failed[@]+"${failed[@]}"} | sed '/^$/d; s/.*/"&"/' | paste -sd,)" "${1:+, \"running\": \"$1\"}" > "$out/tests.json"
+  }
   while read -r program; do
     echo "== $program"
-    if timeout 300 "$program" --gtest_brief=1; then passed=$((passed + 1)); else failed+=("${program#"$build"/}"); fi
-  done < <(find "$build/tests" -type f -perm -u+x -name 'test_*' | sort)
-  printf '{"passed": %d, "failed": [%s]}\n' "$passed" "$(printf '%s\n' ${failed[@]+"${failed[@]}"} | sed '/^$/d; s/.*/"&"/' | paste -sd,)" \
-    > "$out/tests.json"
+    say_so "${program#"$build"/}"
+    if timeout $((minutes * 30)) "$program" --gtest_brief=1; then passed=$((passed + 1)); else failed+=("${program#"$build"/}"); fi
+  done < <(find "$build/tests" -type f -perm -u+x -name 'test_*' | sed -E 's|.*/cuda/test_|0 &|; t; s|^|1 |' | sort | cut -c3-)
+  say_so
   [ $passed -gt 0 ] && [ ${#failed[@]} -eq 0 ]
 }
 
@@ -73,17 +80,17 @@ sanitizers() {
   local tool status lines=() all=0
   for tool in memcheck racecheck initcheck synccheck; do
     echo "== $tool"
-    timeout $((minutes * 15)) compute-sanitizer --tool $tool --error-exitcode 1 "$build/tests/cuda/test_cuda_device" \
-      --gtest_filter='*Accurate*' --gtest_brief=1
+    timeout $((minutes * 15)) compute-sanitizer --tool $tool --error-exitcode 1 "$build/tests/cuda/test_cuda_each_kernel" \
+      --gtest_brief=1
     status=$?
     [ $status -eq 0 ] || all=1
     lines+=("\"$tool\": $status")
+    (IFS=,; echo "{${lines[*]}}") > "$out/sanitizers.json"
   done
-  (IFS=,; echo "{${lines[*]}}") > "$out/sanitizers.json"
   return $all
 }
 
-# benchmark NAME PROGRAM FLAG...: its JSON, and the log. No quotes around peer: it is flags, or nothing.
+# benchmark NAME PROGRAM FLAG...: NAME.json, and the log. No quotes around peer: it is flags, or nothing.
 benchmark() {
   local name=$1 program=$build/bench/$2
   shift 2
@@ -91,9 +98,24 @@ benchmark() {
   # shellcheck disable=SC2046
   "$program" --benchmark_out="$out/$name.json" --benchmark_out_format=json $(peer "$name") "$@"
 }
-attention() { benchmark attention attention_cuda --rounds=5; }
+# in_parts STAGE PROGRAM FILTER...: a run for each filter, whose JSON is whole whatever happens to the next.
+in_parts() {
+  local stage=$1 program=$2 part=0 filter all=0
+  shift 2
+  for filter; do
+    part=$((part + 1))
+    benchmark "$stage.$part" "$program" --rounds=5 --turn=0.1 --benchmark_filter="$filter" || all=1
+  done
+  echo "{\"parts\": $part}" > "$out/$stage.json"
+  return $all
+}
+attention() {
+  local both='attention_cuda/(poly3|softmax)/bf16/(forward|backward)'
+  in_parts attention attention_cuda "$both/[0-9]+/[0-9]{4,}/64/" "$both/[0-9]+/[0-9]{4,}/128/" "$both/[0-9]+/[0-9]{2,3}/" \
+    'backward_in_' '/(fp16|fp32|tf32)/|_causal'
+}
 training() {
-  benchmark training train_step --rounds=5
+  in_parts training train_step /bf16 -/bf16
   local status=$?
   benchmark training_pde pde_step --rounds=5 && return $status
 }
@@ -116,6 +138,9 @@ table() { "$build/bench/gpu_table" "$out" | tee "$out/table.md"; }
 pack() {
   local archive=$1 program library
   [ -d "$build/bench" ] || stop "there is no build in $build"
+  for program in bench/{attention_cuda,train_step,pde_step,gpu_table} tests/cuda/test_cuda_{device,each_kernel,differential}; do
+    [ -x "$build/$program" ] || stop "there is no $build/$program: build the target on_gpu"
+  done
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
   mkdir -p "$work/attn/lib" "$work/attn/bench" "$work/attn/tests/golden"
@@ -145,7 +170,7 @@ done
 [ -d "$build" ] || stop "there is no build in $build: --build DIR"
 mkdir -p "$out" || exit 1
 library_path
-export -f environment tests sanitizers benchmark attention training profile table peer text first_line
+export -f environment tests sanitizers benchmark in_parts attention training profile table peer text first_line
 export build out python minutes
 status=0
 for stage in "${stages[@]}"; do

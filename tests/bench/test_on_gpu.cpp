@@ -50,7 +50,7 @@ esac; done)SH");
   auto const tests = bench::read_json(out + "/tests.json");
   EXPECT_EQ(tests.dump(), R"({"failed":["tests/nn/test_wrong"],"passed":1})");
 
-  std::ofstream(out + "/attention.compared.json")
+  std::ofstream(out + "/attention.3.compared.json")
       << R"([{"name": "attention_cuda/poly3/bf16/forward/64/4096/64", "ratio": [1.1, 1.25, 1.3],
               "variants": {"compiled": 0.003, "softmax by flash": 0.0019}}])";
   std::ostringstream table;
@@ -61,6 +61,56 @@ esac; done)SH");
         "flash 1.9 | attn::attention (Hopper) |",
         "## training\n\nnot run"}) {
     EXPECT_NE(table.str().find(part), std::string::npos) << part << " in\n" << table.str();
+  }
+}
+
+TEST(OnGpu, AStageThatIsStopped_LeavesWhatItHad) {
+  TemporaryDirectory const folder;
+  std::string const build = folder / "build", out = folder / "out";
+  write_program(build + "/tests/cuda/test_cuda_device", "exit 0");
+  write_program(build + "/tests/activation/test_endless", "sleep 20");
+  write_program(build + "/tests/core/test_later", "exit 0");
+  EXPECT_NE(bench::run_child({script, "tests", "--build", build, "--out", out}, 2).fault, "");
+  EXPECT_EQ(bench::read_json(out + "/tests.json").dump(),
+            R"({"failed":[],"passed":1,"running":"tests/activation/test_endless"})")
+      << "tests on devices come first";
+
+  // Whichever part is the second is not there.
+  write_program(build + "/bench/attention_cuda", R"SH(for a; do case $a in
+--benchmark_out=*.2.json) sleep 20 ;;
+--benchmark_out=*) echo '{"benchmarks": [{"name": "attention_cuda/softmax/bf16/forward/4/16/64"}]}' > "${a#*=}" ;;
+esac; done)SH");
+  EXPECT_NE(bench::run_child({script, "attention", "--build", build, "--out", out}, 2).fault, "");
+  std::ostringstream table;
+  bench::GpuTable(out).write(table);
+  for (std::string const part : {"1 passed, failed: [], stopped in \"tests/activation/test_endless\"",
+                                 "| attention_cuda/softmax/bf16/forward/4/16/64 |"}) {
+    EXPECT_NE(table.str().find(part), std::string::npos) << part << " in\n" << table.str();
+  }
+}
+
+TEST(OnGpu, PacksProgramsToCarry_AndNamesThoseThatAreMissing) {
+  TemporaryDirectory const folder;
+  std::string const build = folder / "build", archive = folder / "attn.tar.xz";
+  std::vector<std::string> const programs = {"bench/attention_cuda",
+                                             "bench/train_step",
+                                             "bench/pde_step",
+                                             "bench/gpu_table",
+                                             "tests/cuda/test_cuda_device",
+                                             "tests/cuda/test_cuda_each_kernel",
+                                             "tests/cuda/test_cuda_differential"};
+  for (std::string const& program : programs) {
+    std::filesystem::create_directories(std::filesystem::path(build + "/" + program).parent_path());
+    EXPECT_EQ(bench::run_child({script, "pack", "--build", build, archive}, 20).fault, "it ended with status 2");
+    std::filesystem::copy_file("/bin/true", build + "/" + program);
+  }
+  auto const packed = bench::run_child({script, "pack", "--build", build, archive}, 60);
+  EXPECT_EQ(packed.fault, "") << joined(packed.lines);
+  std::string const listed = joined(bench::run_child({"tar", "-tf", archive}, 20).lines);
+  for (std::string const& program : programs)
+    EXPECT_NE(listed.find("attn/" + program + "\n"), std::string::npos) << listed;
+  for (std::string const file : {"attn/on_gpu.sh", "attn/bench/peers/attention_cuda.py", "attn/lib/"}) {
+    EXPECT_NE(listed.find(file), std::string::npos) << file << " in\n" << listed;
   }
 }
 
