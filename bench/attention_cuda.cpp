@@ -150,6 +150,7 @@ void add(std::string const& activation, std::string const& format, A const& a, S
                              std::to_string(s.heads) + "/" + std::to_string(s.tokens) + "/" + std::to_string(s.width);
     benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) { run(state, name); })
         ->UseManualTime()
+        ->MinTime(0.5 / Clock::calls)  // half a second, for a twentieth of what passes is counted
         ->Unit(benchmark::kMillisecond);
   };
   one("forward", [=](benchmark::State& state, std::string const& name) { forward<X>(state, name, a, options, s); });

@@ -45,6 +45,15 @@ struct AnyMask {
 
 enum class Layout { dense, packed_qkv, gaps };
 
+template <class X>
+struct DrawNormal {
+  X* to;
+  std::uint64_t stream;
+  ATTN_FUNCTION void operator()(Index i) const {
+    to[i] = X(attn::normal<float>({.seed = 11, .stream = stream}, std::uint64_t(i)));
+  }
+};
+
 /// Numbers (B, H, N, D) in memory of the device, as a layout has them. `stored` numbers lie between 0 and
 /// `stored.size()`.
 template <class X>
@@ -58,9 +67,9 @@ struct Numbers {
     if (layout == Layout::packed_qkv) strides = {3 * e[1] * e[2] * e[3], e[3], 3 * e[1] * e[3], 1};
     stored = Kokkos::View<X*, Memory>("stored", std::size_t(strides[0] * e[0]));
     tensor = {stored.data(), e, strides};
-    auto const host = Kokkos::create_mirror_view(stored);
-    for (std::size_t i = 0; i < host.size(); ++i) host(i) = X(attn::normal<float>({.seed = 11, .stream = stream}, i));
-    Kokkos::deep_copy(stored, host);
+    Kokkos::parallel_for("differential", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(0, Index(stored.size())),
+                         DrawNormal<X>{stored.data(), stream});
+    Kokkos::fence();
   }
 
   std::vector<X> bytes() const {
