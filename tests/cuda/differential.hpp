@@ -289,7 +289,9 @@ void expect_right(double tolerance, MakeActivation const& activation) {
 
   for (Index const width : {16, 40, 64, 128, 256}) {
     if (!attn::detail::cuda::has_width(width)) continue;  // compiled without: ATTN_CUDA_WIDTHS
-    std::string const serving = width <= hopper_width ? "Hopper" : "tensor cores";
+    bool const is_fp32 = sizeof(X) == 4 && !tf32;  // where a block has 100 KiB, wide heads are for portable kernels
+    bool const has_room = properties.sharedMemPerBlockOptin > 100 << 10 || width <= (is_fp32 ? 64 : 128);
+    std::string const serving = width <= hopper_width ? "Hopper" : has_room ? "tensor cores" : "";
     auto const call = [&](Layout layout, AnyMask const& mask, Index key_heads) {
       for_launches(hopper && width > 32 && width <= 64, [&] {
         SCOPED_TRACE("width " + std::to_string(width) + ", layout " + std::to_string(int(layout)) + ", key heads " +
