@@ -130,14 +130,18 @@ struct Spoilt {
   }
 };
 
-template <class A, class Dropout_ = attn::NoDropout, bool has_bias = false>
+/// Kernels compile to other ways for attn::Full than for all other masks, of which one stands for all.
+template <class A, class Dropout_ = attn::NoDropout, bool has_bias_ = false, class Mask_ = AnyMask>
 struct EmulatedInputs {
+  using Activation = A;
   using Dropout = Dropout_;
+  using Mask = Mask_;
+  static constexpr bool has_bias = has_bias_;
   using Bias = std::conditional_t<has_bias, attn::ScoreBias<float, Kokkos::HostSpace>, attn::NoBias>;
 
   A activation;
   Shape shape;
-  AnyMask mask;
+  Mask mask = {};
   Layout layout = {};
   double score_scale = 0;
   bool padding_is_nan = false;  ///< keys and values behind a sequence's length
@@ -152,7 +156,7 @@ struct EmulatedInputs {
   attn::Extents<4> out_extents() const { return {shape.batch, shape.heads, shape.queries, shape.value_width}; }
   Index rows() const { return shape.batch * shape.heads * shape.queries; }
   float scale() const {
-    attn::AttentionOptions<AnyMask> const options{.mask = mask, .score_scale = score_scale};
+    attn::AttentionOptions<Mask> const options{.mask = mask, .score_scale = score_scale};
     return attn::reference::detail::score_scale<float>(options, shape.width);
   }
 };
@@ -165,8 +169,7 @@ struct StoredInputs {
   Stored<X> q, k, v, d_out;
   Stored<float> bias, d_bias;
 
-  template <class A, class Dropout, bool has_bias>
-  explicit StoredInputs(EmulatedInputs<A, Dropout, has_bias> const& in)
+  explicit StoredInputs(auto const& in)
       : q({in.shape.batch, in.shape.heads, in.shape.queries, in.shape.width}, in.layout,
           normal_numbers(in.shape.q_size(), 1)),
         k({in.shape.batch, in.shape.kv_heads, in.shape.keys, in.shape.width}, in.layout,
@@ -184,7 +187,7 @@ struct StoredInputs {
     in.spoilt.spoil(3, d_out);
     Shape const& s = in.shape;
     for (Index b = 0; in.padding_is_nan && b < s.batch; ++b) {
-      for (Index j = in.mask.padding.lengths[b]; j < s.keys; ++j) {
+      for (Index j = in.mask.length(int(b), int(s.keys)); j < s.keys; ++j) {
         for (Index h = 0; h < s.kv_heads; ++h) {
           for (Index d = 0; d < s.width; ++d) k.tensor()(b, h, j, d) = X(std::numeric_limits<float>::quiet_NaN());
           for (Index e = 0; e < s.value_width; ++e) v.tensor()(b, h, j, e) = X(std::numeric_limits<float>::quiet_NaN());
@@ -209,21 +212,22 @@ struct EmulatedOutputs {
   long conflicts = 0;
 };
 
-/// What a backward pass is given, and what it makes.
-template <class X, class A, class Dropout = attn::NoDropout, bool has_bias = false>
+/// What a backward pass is given, of EmulatedInputs `In`, and what it makes.
+template <class X, class In>
 struct EmulatedBackward {
   using T = attn::Tensor<X, 4, Kokkos::HostSpace>;
+  using A = typename In::Activation;
   using Stats = attn::detail::StatsOf<A, float>;
-  using Bias = typename EmulatedInputs<A, Dropout, has_bias>::Bias;
-  using Inputs = attn::detail::TeamBackwardInputs<A, T, T, T, T, T, AnyMask, Bias, Stats, float, Dropout>;
+  using Bias = typename In::Bias;
+  using Inputs =
+      attn::detail::TeamBackwardInputs<A, T, T, T, T, T, typename In::Mask, Bias, Stats, float, typename In::Dropout>;
   static constexpr int n_parameters = attn::detail::parameter_count<A, float>;
 
   Inputs inputs;
   std::vector<float> facts, parts;
   Stored<X> d_q, d_k, d_v;
 
-  EmulatedBackward(EmulatedInputs<A, Dropout, has_bias> const& in, StoredInputs<X> const& stored, Stored<X> const& out,
-                   Stats* saved)
+  EmulatedBackward(In const& in, StoredInputs<X> const& stored, Stored<X> const& out, Stats* saved)
       : inputs{in.activation,
                stored.q.tensor(),
                stored.k.tensor(),
@@ -269,14 +273,15 @@ struct EmulatedStats {
 };
 
 /// Forward and backward by the kernels that CUDA would run.
-template <class K, class A, class Dropout, bool has_bias>
-EmulatedOutputs run_emulated(EmulatedInputs<A, Dropout, has_bias> const& in, bool backward = true) {
+template <class K, class In>
+EmulatedOutputs run_emulated(In const& in, bool backward = true) {
   using X = typename K::X;
+  using A = typename In::Activation;
   using T = attn::Tensor<X, 4, Kokkos::HostSpace>;
   constexpr cuda::Format F = K::format;
   Shape const& s = in.shape;
   StoredInputs<X> const stored(in);
-  using Bias = typename EmulatedInputs<A, Dropout, has_bias>::Bias;
+  using Bias = typename In::Bias;
   Bias const bias = stored.template bias_of_scores<Bias>();
   auto const &q = stored.q, &k = stored.k, &v = stored.v;
   Stored<X> const out({s.batch, s.heads, s.queries, s.value_width}, in.layout);
@@ -286,15 +291,16 @@ EmulatedOutputs run_emulated(EmulatedInputs<A, Dropout, has_bias> const& in, boo
 
   using ForwardTileShape = cuda::ForwardTileShape<F, K::width, K::length>;
   EmulatedOutputs result;
-  result.conflicts = emulate(cuda::Forward<F, K::width, ForwardTileShape, A, T, T, T, T, AnyMask, Dropout, Bias>{
-      in.activation, q.tensor(), k.tensor(), v.tensor(), out.tensor(), stats.saved(), in.mask, in.scale(), aligned,
-      in.dropout, bias});
+  using Forward =
+      cuda::Forward<F, K::width, ForwardTileShape, A, T, T, T, T, typename In::Mask, typename In::Dropout, Bias>;
+  result.conflicts = emulate(Forward{in.activation, q.tensor(), k.tensor(), v.tensor(), out.tensor(), stats.saved(),
+                                     in.mask, in.scale(), aligned, in.dropout, bias});
   result.out = out.numbers();
   result.gaps_are_untouched = out.gaps_are_untouched();
   result.stats = stats.normalizers(in.activation);
   if (!backward) return result;
 
-  EmulatedBackward<X, A, Dropout, has_bias> b(in, stored, out, stats.saved());
+  EmulatedBackward<X, In> b(in, stored, out, stats.saved());
   auto const gradient = [&](auto part, T const& first, T const& second) {
     using TileShape = cuda::BackwardTileShape<F, K::width, part(), K::length>;
     using Kernel = cuda::Gradient<F, K::width, TileShape, part(), decltype(b.inputs), T, T>;
@@ -309,7 +315,7 @@ EmulatedOutputs run_emulated(EmulatedInputs<A, Dropout, has_bias> const& in, boo
     gradient(std::integral_constant<Part, Part::values>(), T(), b.d_v.tensor());
   }
   b.put_into(result);
-  if constexpr (has_bias) {
+  if constexpr (In::has_bias) {
     using Kernel =
         cuda::BiasGradient<F, K::width, cuda::BiasTileShape<F, K::width>, decltype(b.inputs), decltype(bias.gradient)>;
     result.conflicts += emulate(Kernel{{b.inputs, b.facts.data(), nullptr}, bias.gradient, aligned});
@@ -321,8 +327,8 @@ EmulatedOutputs run_emulated(EmulatedInputs<A, Dropout, has_bias> const& in, boo
 }
 
 /// The same by the reference, in double, for inputs rounded to X.
-template <class X, class A, class Dropout, bool has_bias>
-EmulatedOutputs run_reference(EmulatedInputs<A, Dropout, has_bias> const& in) {
+template <class X, class In>
+EmulatedOutputs run_reference(In const& in) {
   Shape const& s = in.shape;
   auto const rounded = [](attn::Extents<4> const& extents, Index n, std::uint64_t stream) {
     return Stored<double>(extents, {}, Stored<X>(extents, {}, normal_numbers(n, stream)).numbers());
@@ -340,17 +346,17 @@ EmulatedOutputs run_reference(EmulatedInputs<A, Dropout, has_bias> const& in) {
   Stored<double> const bias(in.bias_extents(), {},
                             Stored<float>(in.bias_extents(), {}, normal_numbers(s.bias_size(), 5)).numbers()),
       d_bias(in.bias_extents(), {}, std::vector<double>(std::size_t(s.bias_size())));
-  using Bias = std::conditional_t<has_bias, attn::ScoreBias<double, Kokkos::HostSpace>, attn::NoBias>;
-  attn::AttentionOptions<AnyMask, attn::NoNorms, attn::Fp32Products, Bias, Dropout> options{
+  using Bias = std::conditional_t<In::has_bias, attn::ScoreBias<double, Kokkos::HostSpace>, attn::NoBias>;
+  attn::AttentionOptions<typename In::Mask, attn::NoNorms, attn::Fp32Products, Bias, typename In::Dropout> options{
       .mask = in.mask, .score_scale = in.score_scale, .dropout = in.dropout};
-  if constexpr (has_bias) options.bias = {bias.tensor(), d_bias.tensor()};
+  if constexpr (In::has_bias) options.bias = {bias.tensor(), d_bias.tensor()};
   EmulatedOutputs result;
   auto const with = [&](auto const& a) {
     attn::reference::attention(a, q.tensor(), k.tensor(), v.tensor(), out.tensor(), options);
     attn::reference::attention_backward(a, q.tensor(), k.tensor(), v.tensor(), d_out.tensor(), d_q.tensor(),
                                         d_k.tensor(), d_v.tensor(), options);
   };
-  if constexpr (attn::LearnableActivation<A, float>) {
+  if constexpr (attn::LearnableActivation<typename In::Activation, float>) {
     auto const learned = in.activation.parameters();
     std::vector<double> const value(learned.value, learned.value + (learned.per_head ? s.heads : 1));
     std::vector<double> gradient(value.size());
@@ -393,8 +399,8 @@ inline attn::testing::Verdict are_right(EmulatedOutputs const& got, EmulatedOutp
   if (!got.gaps_are_untouched) verdict &= attn::testing::Verdict("memory between the rows was written");
   return verdict;
 }
-template <class K, class A, class Dropout, bool has_bias>
-attn::testing::Verdict emulated_is_right(EmulatedInputs<A, Dropout, has_bias> const& in) {
+template <class K>
+attn::testing::Verdict emulated_is_right(auto const& in) {
   return are_right(run_emulated<K>(in), run_reference<typename K::X>(in), in.shape, promised_error(K::format));
 }
 

@@ -49,12 +49,14 @@ inline cuda::WorkOrder order_of(Index count, Index heads, Index rows, int own) {
   return {count * heads, attn::detail::tiles_of(rows, own), 1, 3};
 }
 
-template <class K, class A, class Dropout>
-EmulatedOutputs run_hopper_forward(EmulatedInputs<A, Dropout> const& in, StoredInputs<typename K::X> const& stored,
-                                   Stored<typename K::X> const& out, EmulatedStats<A>& stats, bool in_turns) {
+template <class K, class In>
+EmulatedOutputs run_hopper_forward(In const& in, StoredInputs<typename K::X> const& stored,
+                                   Stored<typename K::X> const& out, EmulatedStats<typename In::Activation>& stats,
+                                   bool in_turns) {
   Shape const& s = in.shape;
   using TileShape = cuda::HopperTileShape<K::width, K::consumers, K::format>;
-  cuda::HopperForward<K::format, K::width, TileShape, A, EmulatedMap, AnyMask, Dropout> const forward{
+  cuda::HopperForward<K::format, K::width, TileShape, typename In::Activation, EmulatedMap, typename In::Mask,
+                      typename In::Dropout> const forward{
       in.activation,
       K::map_to_read(stored.q.tensor(), 64),
       K::map_to_read(stored.k.tensor(), TileShape::streamed),
@@ -76,9 +78,8 @@ EmulatedOutputs run_hopper_forward(EmulatedInputs<A, Dropout> const& in, StoredI
 }
 
 /// All gradients, by a launch for those of queries and one or two for those of keys and values.
-template <class K, class A, class Dropout, class X>
-void run_two_launches(EmulatedInputs<A, Dropout> const& in, StoredInputs<X> const& stored,
-                      EmulatedBackward<X, A, Dropout>& b, bool in_turns) {
+template <class K, class In, class X>
+void run_two_launches(In const& in, StoredInputs<X> const& stored, EmulatedBackward<X, In>& b, bool in_turns) {
   using cuda::Part;
   Shape const& s = in.shape;
   auto const own = [](Stored<X> const& x) { return K::map_to_read(x.tensor(), 64); };
@@ -117,15 +118,14 @@ void run_two_launches(EmulatedInputs<A, Dropout> const& in, StoredInputs<X> cons
 }
 
 /// Forward and backward; make_gradients(stored, backward) launches the kernels for gradients.
-template <class K, class A, class Dropout, class MakeGradients>
-EmulatedOutputs run_hopper_with(EmulatedInputs<A, Dropout> const& in, bool in_turns,
-                                MakeGradients const& make_gradients) {
+template <class K, class In, class MakeGradients>
+EmulatedOutputs run_hopper_with(In const& in, bool in_turns, MakeGradients const& make_gradients) {
   using X = typename K::X;
   StoredInputs<X> const stored(in);
   Stored<X> const out(in.out_extents(), in.layout);
-  EmulatedStats<A> stats(in);
+  EmulatedStats<typename In::Activation> stats(in);
   EmulatedOutputs result = run_hopper_forward<K>(in, stored, out, stats, in_turns);
-  EmulatedBackward<X, A, Dropout> backward(in, stored, out, stats.saved());
+  EmulatedBackward<X, In> backward(in, stored, out, stats.saved());
   make_gradients(stored, backward);
   backward.put_into(result);
   return result;
