@@ -274,6 +274,7 @@ TEST(CudaHopper, OnePassAgreesWithTheReference_InGroupedHeadsOfSeveralSequences)
   std::array<int, 2> const some = {166, 20};
   Shape const s{.batch = 2, .heads = 4, .kv_heads = 2, .queries = 70, .keys = 167, .width = 64, .value_width = 64};
   expect_right<OnePass<Bf16>, attn::Softmax>({{}, s, lengths(some)});
+  expect_right<OnePass<Bf16>, attn::Sigmoid>({{1}, s, lengths(some)});  // of each sequence another bias
   expect_right<OnePass<Bf16>, attn::Poly<3>>({{}, s, causal(), {true, 0, 0}});
 }
 

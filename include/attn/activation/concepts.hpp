@@ -18,7 +18,9 @@ namespace attn {
 ///  jet.
 ///  4. Optional: `a.for_row(row)`, an activation with the same weights in which what depends on the row alone (a root,
 ///  a
-///     logarithm, a number in memory) is computed already. Host kernels ask for it once per block of queries.
+///     logarithm, a number in memory) is computed already. Host kernels ask for it once per block of queries. And
+///     `A::ignores_heads`, where it depends on the number of keys alone: a kernel that goes through the heads which
+///     share keys then asks once for all of them.
 ///
 /// The smallest model:
 ///
@@ -64,6 +66,12 @@ namespace detail {
 /// What kernels ask about the scores of one row.
 template <class A>
 using OfRow = decltype(attn::for_row(std::declval<A const&>(), Row{}));
+
+/// Whether a pointwise activation says that nothing of a row but its number of keys matters.
+template <class A>
+inline constexpr bool ignores_heads = requires {
+  requires A::ignores_heads;
+};
 }  // namespace detail
 
 /// A row-normalised activation with rule 4 below in its second form.

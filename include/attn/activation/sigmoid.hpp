@@ -8,6 +8,7 @@ namespace attn {
 /// w = 1 / (1 + e^-(s + b)), b = -log_n log(n_keys). With `log_n` = 1 a row of equal scores sums to about one, which is
 /// what training needs (Ramapuram et al. 2024); with 0, the default, it is the plain sigmoid.
 struct Sigmoid {
+  static constexpr bool ignores_heads = true;
   double log_n = 0;
 
   /// 1 / (1 + e^-(s + b)) for a b that is known.

@@ -81,8 +81,8 @@ struct Gradient {
         multiply_by_rows<F>(block, s, LeftRows<F, row_bytes>(block, own1, warp_row), buffer(2 * stage));
         rows.add_biases(block, pair, s);
         multiply_by_rows<F>(block, y, LeftRows<F, row_bytes>(block, own2, warp_row), buffer(2 * stage + 1));
-        rows.take_gradients(block, pair, pair.every(rows.x.mask), is_cut, facts_of(stage), own_facts, s, y,
-                            d_parameters);
+        rows.take_gradients(block, rows.score(), pair, pair.every(rows.x.mask), is_cut, facts_of(stage), own_facts, s,
+                            y, d_parameters);
         // forward: s_ij = scale q_i.k_j, out_i += w_ij v_j; hence d_q_i += scale d_s_ij k_j, d_k_j += scale d_s_ij q_i,
         // d_v_j += w_ij d_out_i
         if constexpr (has_first) multiply_by_columns<F>(block, sum1, y, buffer(2 * stage));

@@ -75,7 +75,8 @@ struct BiasGradient {
         rows.add_biases(block, pair, s);
         multiply_by_rows<F>(block, y, LeftRows<F, row_bytes>(block, own_tile(stage, 1), warp_row), key_tile(stage, 1));
         Kokkos::Array<float, Rows::n_parameters> of_queries_launch{};
-        rows.take_gradients(block, pair, pair.every(rows.x.mask), false, 0, facts, s, y, of_queries_launch);
+        rows.take_gradients(block, rows.score(), pair, pair.every(rows.x.mask), false, 0, facts, s, y,
+                            of_queries_launch);
         // forward: s_ij += bias_ij; hence d_bias_ij += d_s_ij
         ATTN_UNROLL
         for (int i = 0; i < 4 * m_tiles * n_tiles; ++i) {

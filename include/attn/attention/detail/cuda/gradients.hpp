@@ -68,8 +68,19 @@ struct Gradients {
   ATTN_FUNCTION int group() const { return int(x.q.extent(1)) / int(x.k.extent(1)); }
 
   using Bias = decltype(Inputs::bias);
-  using Score = ScoreGradient<A, typename decltype(Inputs::q)::Scalar, Bias>;
+  template <class Activation>
+  using ScoreOf = ScoreGradient<Activation, typename decltype(Inputs::q)::Scalar, Bias>;
+  using Score = ScoreOf<A>;
   ATTN_FUNCTION Score score() const { return {x.a, x.score_scale}; }
+  /// The same for all tiles that a block streams past own rows, to be asked for before registers hold sums: a logarithm
+  /// in double between products spills some.
+  ATTN_FUNCTION auto score(TeamPlace const& at) const {
+    if constexpr (ignores_heads<A>) {
+      return ScoreOf<OfRow<A>>{for_row(x.a, row(at)), x.score_scale};
+    } else {
+      return score();
+    }
+  }
   /// The row of own queries, or of the first head of those that share own keys.
   ATTN_FUNCTION Row row(TeamPlace const& at) const {
     return {x.mask.length(at.batch, int(x.k.extent(2))), of_queries ? at.head : at.head * group()};
@@ -167,20 +178,21 @@ struct Gradients {
 
   /// Scores s become weights where those are summed up, gradients of weights d_w become gradients of scores; what the
   /// mask hides becomes zero.
-  /// `facts_start`: where those of streamed queries lie; `is_marked`: whether their marks may be others than zero;
-  /// `all_visible`: whether the mask shows every query every key.
-  template <class Block>
-  ATTN_FUNCTION void take_gradients(Block const& block, Pair<16 * m_tiles> const& pair, bool all_visible,
-                                    [[maybe_unused]] bool is_marked, unsigned facts_start, OwnFacts const& own_facts,
-                                    float (&s)[m_tiles][n_tiles][4], float (&d_w)[m_tiles][n_tiles][4],
+  /// `of_score`: what `score` returns; `facts_start`: where those of streamed queries lie; `is_marked`: whether their
+  /// marks may be others than zero; `all_visible`: whether the mask shows every query every key.
+  template <class Block, class OfScore>
+  ATTN_FUNCTION void take_gradients(Block const& block, OfScore const& of_score, Pair<16 * m_tiles> const& pair,
+                                    bool all_visible, [[maybe_unused]] bool is_marked, unsigned facts_start,
+                                    OwnFacts const& own_facts, float (&s)[m_tiles][n_tiles][4],
+                                    float (&d_w)[m_tiles][n_tiles][4],
                                     Kokkos::Array<float, n_parameters>& d_parameters) const {
     if constexpr (marks_queries) {
       if (is_marked) add_marks(block, facts_start, s, d_w);
     }
     if (all_visible) {  // most tiles: nothing is asked score by score
-      take_gradients<true>(block, pair, facts_start, own_facts, s, d_w, d_parameters);
+      take_gradients<true>(block, of_score, pair, facts_start, own_facts, s, d_w, d_parameters);
     } else {
-      take_gradients<false>(block, pair, facts_start, own_facts, s, d_w, d_parameters);
+      take_gradients<false>(block, of_score, pair, facts_start, own_facts, s, d_w, d_parameters);
     }
     if constexpr (Score::by_quotient && !of_queries) {
       if (!shares_factor(pair.row)) multiply_by_factors(pair.row, s, d_w);
@@ -305,9 +317,9 @@ struct Gradients {
     }
   }
 
-  template <bool all_visible, class Block>
-  ATTN_FUNCTION void take_gradients(Block const& block, Pair<16 * m_tiles> const& pair, unsigned facts_start,
-                                    OwnFacts const& own_facts, float (&s)[m_tiles][n_tiles][4],
+  template <bool all_visible, class Block, class OfScore>
+  ATTN_FUNCTION void take_gradients(Block const& block, OfScore const& of_score, Pair<16 * m_tiles> const& pair,
+                                    unsigned facts_start, OwnFacts const& own_facts, float (&s)[m_tiles][n_tiles][4],
                                     float (&d_w)[m_tiles][n_tiles][4],
                                     Kokkos::Array<float, n_parameters>& d_parameters) const {
     auto const drop = x.dropout_of(pair.query.batch, pair.row.head);
@@ -339,9 +351,9 @@ struct Gradients {
           kept = draws[j] >= drop.limit;
           gradient = (kept ? gradient : 0.0f) * drop.factor;
         }
-        auto const g = this->score()(score, gradient, pair.row, facts);
+        auto const g = of_score(score, gradient, pair.row, facts);
         if constexpr (n_parameters > 0) {
-          if (visible) this->score().add_parameters(d_parameters, score, gradient, g.d_score, pair.row);
+          if (visible) of_score.add_parameters(d_parameters, score, gradient, g.d_score, pair.row);
         }
         if constexpr (takes_weights) score = visible && kept ? g.weight : 0.0f;
         gradient = visible ? g.d_score : 0.0f;

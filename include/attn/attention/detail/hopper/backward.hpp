@@ -352,13 +352,14 @@ struct HopperGradient {
         if constexpr (has_second) block.template wait_for_products<0>(sum2[p][0]);
       }
     };
+    auto const of_score = rows.score(work.at);
     auto const take_gradients_of = [&](Streamed const& kept, unsigned i) {
       Streamed const tile = plan.again(block, kept, i);
       int const row = own_row();
       typename Rows::template Pair<16> const pair(rows.x, work.at, row, tile);
       bool const all_visible = plan.template every<16>(block, rows, work, row, tile, i),
                  is_cut = plan.is_cut(block, rows, work, tile, i);
-      rows.take_gradients(block, pair, all_visible, is_cut, Places::facts(i), own_facts, s, y, d_parameters);
+      rows.take_gradients(block, of_score, pair, all_visible, is_cut, Places::facts(i), own_facts, s, y, d_parameters);
       for (int p = 0; p < Rows::n_parameters; ++p) block.settle(d_parameters[p]);
       if constexpr (Places::transposes) release(tiles.empty(i));  // sums take another one
     };
