@@ -5,7 +5,6 @@
 #include "attn/activation/activation.hpp"
 #include "attn/attention/attention.hpp"
 #include "attn/attention/describe.hpp"
-#include "attn/core/random.hpp"
 
 #include <gtest/gtest.h>
 
@@ -16,6 +15,8 @@
 #include <limits>
 #include <string>
 #include <vector>
+
+#include "draw_normal.hpp"
 
 namespace attn_cuda::differential {
 
@@ -45,15 +46,6 @@ struct AnyMask {
 
 enum class Layout { dense, packed_qkv, gaps };
 
-template <class X>
-struct DrawNormal {
-  X* to;
-  std::uint64_t stream;
-  ATTN_FUNCTION void operator()(Index i) const {
-    to[i] = X(attn::normal<float>({.seed = 11, .stream = stream}, std::uint64_t(i)));
-  }
-};
-
 /// Numbers (B, H, N, D) in memory of the device, as a layout has them. `stored` numbers lie between 0 and
 /// `stored.size()`.
 template <class X>
@@ -67,9 +59,7 @@ struct Numbers {
     if (layout == Layout::packed_qkv) strides = {3 * e[1] * e[2] * e[3], e[3], 3 * e[1] * e[3], 1};
     stored = Kokkos::View<X*, Memory>("stored", std::size_t(strides[0] * e[0]));
     tensor = {stored.data(), e, strides};
-    Kokkos::parallel_for("differential", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(0, Index(stored.size())),
-                         DrawNormal<X>{stored.data(), stream});
-    Kokkos::fence();
+    draw_normal(stored.data(), Index(stored.size()), {.seed = 11, .stream = stream});
   }
 
   std::vector<X> bytes() const {

@@ -3,13 +3,14 @@
 #include "attn/activation/activation.hpp"
 #include "attn/attention/attention.hpp"
 #include "attn/attention/describe.hpp"
-#include "attn/core/random.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstdint>
 #include <string>
+
+#include "draw_normal.hpp"
 
 namespace attn_cuda {
 namespace each_kernel {
@@ -20,21 +21,11 @@ using Memory = Exec::memory_space;
 template <class X>
 using View = Kokkos::View<X****, Kokkos::LayoutRight, Memory>;
 
-template <class X>
-struct DrawNormal {
-  X* to;
-  std::uint64_t stream;
-  ATTN_FUNCTION void operator()(Index i) const {
-    to[i] = X(attn::normal<float>({.seed = 3, .stream = stream}, std::uint64_t(i)));
-  }
-};
-
 /// Two sequences of four heads, of which two share keys.
 template <class X>
 View<X> numbers(Index heads, Index tokens, Index width, std::uint64_t stream) {
   View<X> const x("x", 2, heads, tokens, width);
-  Kokkos::parallel_for("each_kernel", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(0, Index(x.size())),
-                       DrawNormal<X>{x.data(), stream});
+  draw_normal(x.data(), Index(x.size()), {.seed = 3, .stream = stream});
   return x;
 }
 
