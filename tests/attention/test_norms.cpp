@@ -140,6 +140,18 @@ struct ChosenNorms {
   }
 };
 
+/// In memory for two shares of a head: teams take one tile of queries after the other.
+struct PortableNormsInTurns : PortableNorms {
+  template <class A, class Q, class K, class V, class O, class Saved, class Options>
+  static void forward(Exec const& exec, A const& a, Q const& q, K const& k, V const& v, O const& out,
+                      Saved const& saved, Options const& options) {
+    attn::AttentionOptions<decltype(options.mask)> const without{options.mask, options.score_scale};
+    PortableNorms::forward(exec, a, q, k, v, out, saved, without);
+    Index const shares = 2, bytes = shares * 2 * Index(sizeof(double)) * q.extent(0) * q.extent(1);
+    attn::detail::team_attention_norms(exec, a, q, k, saved, options, bytes);
+  }
+};
+
 /// Entries agree relative to the largest of their kind, or to one: where terms cancel, the error is relative to them.
 template <class T, class MakeActivation, class MakeMask>
 void expect_by_hand(MakeActivation const& make_activation, MakeMask const& make_mask, Shape const& shape,
@@ -164,6 +176,7 @@ void expect_by_hand(MakeActivation const& make_activation, MakeMask const& make_
   compare(by_kernel<T, ChosenNorms>(make_activation, in, make_mask, score_scale), "chosen");
   if constexpr (std::same_as<T, double>) {
     compare(by_kernel<T, PortableNorms>(make_activation, in, make_mask, score_scale), "portable");
+    compare(by_kernel<T, PortableNormsInTurns>(make_activation, in, make_mask, score_scale), "portable, in turns");
   }
 }
 
@@ -254,12 +267,13 @@ TEST(Norms, ComeFromThePullbackWhereThereIsNoClosedForm) {
   expect_by_hand<double>(simple(PowersOfTwo{}), causal(3), {.queries = 13, .keys = 37});
 }
 
-// Each tile of queries makes a share of its own.
+// Each tile of queries makes a share of its own; or, in turns, seven tiles make two.
 TEST(Norms, HaveTheSameBitsForAnyNumberOfThreads) {
   auto const in = random_inputs<double>({.heads = 1, .kv_heads = 1, .queries = 197, .keys = 67});
   auto const one = by_kernel<double, PortableNormsOfOneThread>(simple(attn::Softmax{}), in, causal(0), 0);
   EXPECT_EQ(one, (by_kernel<double, PortableNorms>(simple(attn::Softmax{}), in, causal(0), 0)));
   expect_by_hand<double>(simple(attn::Softmax{}), causal(0), in.shape);
+  expect_by_hand<double>(simple(attn::Poly<3>{}), causal(0), in.shape);
 }
 
 TEST(Norms, OfReluAndSigmoid_AreThoseOfTheirMatrices) {

@@ -116,12 +116,13 @@ TEST(EachKernel, WritesFiniteNumbers_ForFewQueriesOfManyKeys) {
 
 TEST(EachKernel, WritesFiniteNorms) {
   Kokkos::View<float**, Kokkos::LayoutRight, Memory> const frobenius("frobenius", 2, 4), jacobian("jacobian", 2, 4);
-  expect_finite<float>(
-      attn::Softmax{},
-      attn::AttentionOptions<attn::Full, attn::AttentionNorms<float, Memory>>{.norms = {frobenius, jacobian}}, 49, 49);
-  for (auto const& norms : {frobenius, jacobian}) {
-    auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), norms);
-    for (std::size_t i = 0; i < host.size(); ++i) EXPECT_TRUE(std::isfinite(host.data()[i]));
+  attn::AttentionOptions<attn::Full, attn::AttentionNorms<float, Memory>> const options{.norms = {frobenius, jacobian}};
+  for (Index const tokens : {49, 333}) {  // by two teams a head, and by eleven
+    expect_finite<float>(attn::Softmax{}, options, tokens, tokens);
+    for (auto const& norms : {frobenius, jacobian}) {
+      auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), norms);
+      for (std::size_t i = 0; i < host.size(); ++i) EXPECT_TRUE(std::isfinite(host.data()[i]));
+    }
   }
 }
 

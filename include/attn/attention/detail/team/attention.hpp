@@ -21,10 +21,11 @@ auto saved_rows(Saved const& saved) {
   }
 }
 
-/// Norms of a forward pass whose statistics are saved.
+/// Norms of a forward pass whose statistics are saved. What tiles of queries make goes into `most_bytes`, or, where
+/// that is less, a number for each head.
 template <class Exec, class A, class Q, class K, class Saved, class Options>
 void team_attention_norms(Exec const& exec, A const& a, Q const& q, K const& k, Saved const& saved,
-                          Options const& options) {
+                          Options const& options, Index most_bytes = most_launch_bytes) {
   using T = AccumulatorOf<typename Q::Scalar>;
   using Norms = decltype(options.norms);
   if constexpr (!std::same_as<Norms, NoNorms>) {
@@ -32,7 +33,7 @@ void team_attention_norms(Exec const& exec, A const& a, Q const& q, K const& k, 
     ATTN_CHECK((!RowActivation<A, T> || saved_rows(saved) != nullptr || q.extent(2) == 0),
                "attention: give `saved` memory to get norms");
     Index const heads = q.extent(0) * q.extent(1), share_bytes = 2 * Index(sizeof(T)) * heads;
-    Index const room = std::clamp<Index>(most_launch_bytes / std::max<Index>(share_bytes, 1), 1,
+    Index const room = std::clamp<Index>(most_bytes / std::max<Index>(share_bytes, 1), 1,
                                          std::max(1, tiles_of(q.extent(2), smallest_team_tile)));
     LaunchMemory<Exec> const memory(exec, share_bytes * room);
     T* const shares = reinterpret_cast<T*>(memory.data());
