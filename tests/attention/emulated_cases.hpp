@@ -62,6 +62,27 @@ void for_masked_inputs(A const& a, Index queries, Index width, Check const& chec
   }
 }
 
+/// check(inputs) under masks that hide keys in the midst of tiles, for heads that share keys, with gaps between rows: a
+/// window; packed sequences; sequences whose padding is NaN, one of them nothing else. `in`: an activation, and what is
+/// not said of here.
+template <class In, class Check>
+void for_hidden_keys(In in, Index queries, Index width, Check const& check) {
+  namespace of = emulated;
+  Index const keys = queries + 3;
+  in.shape = shape(queries, keys, width, width - 8);
+  in.layout = {true, 8, 16};
+  for (AnyMask const& mask :
+       {of::window(int(queries) / 4, int(queries) / 8), of::groups(int(queries) / 2, int(keys) / 3)}) {
+    in.mask = mask;
+    check(in);
+  }
+  std::array<int, 2> const n = {int(keys) * 3 / 4, 0};
+  in.shape.batch = 2;
+  in.mask = of::lengths(n);
+  in.padding_is_nan = true;
+  check(in);
+}
+
 inline std::string name_of(Shape const& s) {
   return std::to_string(s.queries) + " queries, " + std::to_string(s.keys) + " keys, widths " +
          std::to_string(s.width) + " and " + std::to_string(s.value_width);

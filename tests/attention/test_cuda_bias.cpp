@@ -16,8 +16,9 @@ using emulated::full, emulated::causal, emulated::window, emulated::groups;
 template <class A>
 using Biased = EmulatedInputs<A, attn::NoDropout, true>;
 
-/// Sequences of the same length.
+/// For more sequences than two, if all have the same length.
 AnyMask of_any_batch(AnyMask mask) {
+  if (mask.padding.lengths != emulated::unpadded.data()) return mask;
   static std::array<int, 8> const lengths = {emulated::all, emulated::all, emulated::all, emulated::all,
                                              emulated::all, emulated::all, emulated::all, emulated::all};
   mask.padding.lengths = lengths.data();
@@ -81,6 +82,18 @@ TEST(CudaBias, OfOtherFormatsAndWidthsAgreesWithTheReference) {
     expect_right<Exact>(Biased<attn::Softmax>{{}, windows(n, 30), causal(), {}, 0, false, {}, {}, {false, 1, 1}});
   }
   expect_right<Kernels<Fp16, 16, Length::tiny>>(Biased<Dynamic>{dynamic(), windows(13, 16), full()});
+}
+
+template <class K, class A>
+void expect_right_where_keys_are_hidden(A const& a, Index queries) {
+  for_hidden_keys(Biased<A>{a, {}}, queries, K::width, [](auto const& in) { expect_right<K>(in); });
+}
+TEST(CudaBias, OfKeysThatAreHiddenAgreesWithTheReference) {
+  expect_right_where_keys_are_hidden<Swin>(attn::Softmax(), 49);
+  expect_right_where_keys_are_hidden<Swin>(dynamic(), 49);
+  expect_right_where_keys_are_hidden<Kernels<Bf16, 64>>(attn::Softmax(), 90);
+  expect_right_where_keys_are_hidden<Kernels<float, 32>>(attn::Softmax(), 67);
+  expect_right_where_keys_are_hidden<Kernels<Fp16, 16, Length::tiny>>(dynamic(), 13);
 }
 
 // Each lane absorbs the whole row, and its statistics are needed to go back.

@@ -12,12 +12,20 @@ using cuda::Length;
 using emulated::full, emulated::window, emulated::groups;
 
 template <class K, class A>
-void expect_right(A const& a, Shape const& s, AnyMask const& mask) {
-  SCOPED_TRACE(name_of(s));
+void expect_right(EmulatedInputs<A, AttentionDropout> in) {
+  SCOPED_TRACE(name_of(in.shape));
   std::uint64_t const step = 3;
-  EmulatedInputs<A, AttentionDropout> in{.activation = a, .shape = s, .mask = mask};
   in.dropout = {.rate = 0.3, .key = {.seed = 4}, .step = &step};
   EXPECT_SOUND(emulated_is_right<K>(in));
+}
+template <class K, class A>
+void expect_right(A const& a, Shape const& s, AnyMask const& mask) {
+  expect_right<K>(EmulatedInputs<A, AttentionDropout>{.activation = a, .shape = s, .mask = mask});
+}
+template <class K, class A>
+void expect_right_where_keys_are_hidden(A const& a, Index queries) {
+  for_hidden_keys(EmulatedInputs<A, AttentionDropout>{a, {}}, queries, K::width,
+                  [](auto const& in) { expect_right<K>(in); });
 }
 
 TEST(CudaDropout, AgreesWithTheReference) {
@@ -28,12 +36,15 @@ TEST(CudaDropout, AgreesWithTheReference) {
     expect_right<K>(dynamic(), s, mask);
   }
   expect_right<K>(attn::Softmax{}, shape(70, 133, 64, 64), groups(30, 51));
+  expect_right_where_keys_are_hidden<K>(attn::Softmax{}, 90);
+  expect_right_where_keys_are_hidden<K>(dynamic(), 90);
 }
 
 TEST(CudaDropout, AgreesWithTheReference_InShortSequencesOfFloats) {
   using K = Kernels<float, 16, Length::tiny>;
   for (Index const n : {1, 5, 16}) expect_right<K>(attn::Softmax{}, square(n, 16), full());
   expect_right<K>(attn::Softmax{}, shape(16, 60, 16, 16), window(3, 11));
+  expect_right_where_keys_are_hidden<K>(attn::Softmax{}, 16);
 }
 
 }  // namespace

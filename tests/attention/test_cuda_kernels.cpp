@@ -18,6 +18,10 @@ void expect_right(EmulatedInputs<A> const& in) {
   SCOPED_TRACE(name_of(in.shape));
   EXPECT_SOUND(emulated_is_right<K>(in));
 }
+template <class K, class A>
+void expect_right_where_keys_are_hidden(A const& a, Index queries) {
+  for_hidden_keys(EmulatedInputs<A>{a, {}}, queries, K::width, [](auto const& in) { expect_right<K>(in); });
+}
 
 TEST(CudaKernels, AgreeWithTheReference_InBf16) {
   using K = Kernels<Bf16, 64>;
@@ -86,7 +90,6 @@ void expect_indifference(EmulatedInputs<A> const& all) {
 }
 
 TEST(CudaKernels, AreIndifferentToWhatAMaskHides) {
-  expect_indifference<Kernels<Bf16, 64>, attn::Softmax>({{}, square(90, 64), causal()});
   expect_indifference<Kernels<Bf16, 64>, attn::Softmax>({{}, square(90, 64), window(3, 5)});
   expect_indifference<Kernels<Bf16, 64>, Dynamic>({dynamic(), square(90, 64), groups(50, 70)});
   expect_indifference<Kernels<float, 32>, Dynamic>({dynamic(), shape(70, 67, 31, 17), causal()});
@@ -109,8 +112,10 @@ TEST(CudaKernels, AgreeWithTheReference_InWindowsOfSwin) {
   using K = Kernels<Bf16, 32, Length::small>;
   for (Index const n : {17, 49, 64}) expect_right<K, attn::Softmax>({{}, square(n, 32), full()});
   expect_right<K, attn::Softmax>({{}, shape(49, 130, 32, 32), causal(60)});
+  expect_right_where_keys_are_hidden<K>(attn::Softmax(), 49);
   using Wide = Kernels<Fp16, 128, Length::small>;
   expect_right<Wide, attn::Poly<3, attn::FixedScale>>({{}, square(49, 128), full()});
+  expect_right_where_keys_are_hidden<Wide>(attn::Poly<3, attn::FixedScale>(), 49);
 }
 
 TEST(CudaKernels, AgreeWithTheReference_InTinySequences) {
@@ -120,6 +125,8 @@ TEST(CudaKernels, AgreeWithTheReference_InTinySequences) {
     expect_right<K, Dynamic>({dynamic(), square(n, 16), causal()});
   }
   expect_right<K, Dynamic>({dynamic(), shape(16, 61, 16, 9), window(20, 30)});
+  expect_right_where_keys_are_hidden<K>(attn::Softmax(), 16);
+  expect_right_where_keys_are_hidden<K>(dynamic(), 13);
 }
 
 TEST(CudaKernels, AgreeWithTheReference_InFp32AsAccurateAsFp32) {
@@ -131,17 +138,25 @@ TEST(CudaKernels, AgreeWithTheReference_InFp32AsAccurateAsFp32) {
   expect_right<Kernels<float, 32>, attn::Softmax>({{}, shape(20, 1024, 32, 32), full()});
   expect_right<Kernels<float, 128>, attn::Softmax>({{}, square(65, 100), full()});
   expect_right<Kernels<float, 256>, attn::Softmax>({{}, square(40, 256), causal()});
+  expect_right_where_keys_are_hidden<Kernels<float, 32>>(dynamic(), 67);
+  expect_right_where_keys_are_hidden<Kernels<float, 128>>(attn::Softmax(), 40);
 }
 
 TEST(CudaKernels, AgreeWithTheReference_InTf32AndFp16) {
-  expect_right<Kernels<float, 64, Length::any, Format::tf32>, attn::Softmax>({{}, square(65, 64), causal()});
+  using Tf32 = Kernels<float, 64, Length::any, Format::tf32>;
+  expect_right<Tf32, attn::Softmax>({{}, square(65, 64), causal()});
+  expect_right_where_keys_are_hidden<Tf32>(attn::Softmax(), 67);
   expect_right<Kernels<Fp16, 64>, attn::Softmax>({{}, square(130, 64), causal()});
   expect_right<Kernels<Fp16, 16>, Dynamic>({dynamic(), square(130, 16), causal()});
+  expect_right_where_keys_are_hidden<Kernels<Fp16, 64>>(attn::Softmax(), 70);
+  expect_right_where_keys_are_hidden<Kernels<Fp16, 16>>(dynamic(), 70);
 }
 
 TEST(CudaKernels, AgreeWithTheReference_InWideHeads) {
   expect_right<Kernels<Bf16, 128>, attn::Softmax>({{}, square(130, 128), causal()});
   expect_right<Kernels<Bf16, 256>, Dynamic>({dynamic(), square(70, 200), causal()});
+  expect_right_where_keys_are_hidden<Kernels<Bf16, 128>>(attn::Softmax(), 70);
+  expect_right_where_keys_are_hidden<Kernels<Bf16, 256>>(dynamic(), 70);
 }
 
 TEST(CudaKernels, TakeActivationsOfUsers) {
