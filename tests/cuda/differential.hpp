@@ -1,5 +1,5 @@
-/// On a GPU: kernels on tensor cores, Hopper's or all generations', against the portable ones in fp64, over masks,
-/// layouts and widths, and of few queries; each call's kernel by name, and its bits a second time.
+/// On a GPU: Hopper's kernels and those of all generations of tensor cores against the portable ones in fp64, over
+/// masks, layouts and widths, and of few queries; each pass's kernel by name, and its bits a second time.
 #pragma once
 
 #include "attn/activation/activation.hpp"
@@ -8,21 +8,21 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <limits>
+#include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "draw_normal.hpp"
+#include "device_numbers.hpp"
+#include "graph.hpp"
 
 namespace attn_cuda::differential {
 
-using attn::Index;
+namespace cuda = attn::detail::cuda;
+using cuda::BackwardLaunches;
 using Exec = Kokkos::Cuda;
-using Memory = Exec::memory_space;
 
 /// One type of mask for all: a window, within packed sequences, of keys before the padding.
 struct AnyMask {
@@ -44,78 +44,6 @@ struct AnyMask {
   }
 };
 
-enum class Layout { dense, packed_qkv, gaps };
-
-/// Numbers (B, H, N, D) in memory of the device, as a layout has them. `stored` numbers lie between 0 and
-/// `stored.size()`.
-template <class X>
-struct Numbers {
-  Kokkos::View<X*, Memory> stored;
-  attn::Tensor<X, 4, Memory> tensor;
-
-  Numbers(attn::Extents<4> const& e, Layout layout, std::uint64_t stream) {
-    Index const columns = layout == Layout::gaps ? e[3] + 8 : e[3];
-    attn::Extents<4> strides = {e[1] * e[2] * columns, e[2] * columns, columns, 1};
-    if (layout == Layout::packed_qkv) strides = {3 * e[1] * e[2] * e[3], e[3], 3 * e[1] * e[3], 1};
-    stored = Kokkos::View<X*, Memory>("stored", std::size_t(strides[0] * e[0]));
-    tensor = {stored.data(), e, strides};
-    draw_normal(stored.data(), Index(stored.size()), {.seed = 11, .stream = stream});
-  }
-
-  std::vector<X> bytes() const {
-    auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), stored);
-    return {host.data(), host.data() + host.size()};
-  }
-  /// As numbers of double, dense.
-  std::vector<double> values() const {
-    auto const all = bytes();
-    std::vector<double> dense;
-    auto const& e = tensor.extents();
-    for (Index b = 0; b < e[0]; ++b) {
-      for (Index h = 0; h < e[1]; ++h) {
-        for (Index n = 0; n < e[2]; ++n) {
-          for (Index d = 0; d < e[3]; ++d) {
-            dense.push_back(double(
-                float(all[std::size_t(b * tensor.stride(0) + h * tensor.stride(1) + n * tensor.stride(2) + d)])));
-          }
-        }
-      }
-    }
-    return dense;
-  }
-  /// Rows of sequence b from `first` on become NaN.
-  void spoil(Index b, Index first) {
-    auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), stored);
-    for (Index h = 0; h < tensor.extent(1); ++h) {
-      for (Index n = first; n < tensor.extent(2); ++n) {
-        for (Index d = 0; d < tensor.extent(3); ++d) {
-          host(std::size_t(b * tensor.stride(0) + h * tensor.stride(1) + n * tensor.stride(2) + d)) =
-              X(std::numeric_limits<float>::quiet_NaN());
-        }
-      }
-    }
-    Kokkos::deep_copy(stored, host);
-  }
-};
-
-/// The same numbers in double, dense, where the portable kernels read them.
-struct Wide {
-  Kokkos::View<double*, Memory> stored;
-  attn::Tensor<double, 4, Memory> tensor;
-
-  template <class X>
-  explicit Wide(Numbers<X> const& x) {
-    auto const values = x.values();
-    stored = Kokkos::View<double*, Memory>("wide", values.size());
-    Kokkos::deep_copy(stored, Kokkos::View<double const*, Kokkos::HostSpace>(values.data(), values.size()));
-    tensor = {stored.data(), x.tensor.extents()};
-  }
-  std::vector<double> values() const {
-    auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), stored);
-    return {host.data(), host.data() + host.size()};
-  }
-};
-
 struct Shape {
   Index batch, heads, key_heads, tokens, width;
   Index queries = tokens;
@@ -129,17 +57,45 @@ struct Bias {
 
   explicit Bias(Shape const& s)
       : values({2, s.heads, s.tokens, s.tokens}, Layout::dense, 5),
-        gradient({2, s.heads, s.tokens, s.tokens}, Layout::dense, 9) {}
-  Scores clear() const {
+        gradient({2, s.heads, s.tokens, s.tokens}, Layout::dense, 9) {
     Kokkos::deep_copy(gradient.stored, R(0));
-    return {values.tensor, gradient.tensor};
   }
+  Scores scores() const { return {values.tensor, gradient.tensor}; }
 };
 /// None.
 struct Nothing {
   using Scores = attn::NoBias;
   explicit Nothing(Shape const&) {}
-  Scores clear() const { return {}; }
+  Scores scores() const { return {}; }
+};
+
+/// By which kernels a call is to run. From a graph, blocks that stay on their multiprocessors take tiles in fixed
+/// turns, the same number each but for one.
+struct Way {
+  std::string forward, backward;  ///< what the names of the kernels contain
+  bool warpgroups = false;        ///< may be Hopper's
+  BackwardLaunches launches = BackwardLaunches::two;
+  bool recorded = false;
+
+  std::string name() const {
+    return std::string(warpgroups ? "warpgroups" : "mma.sync") +
+           (launches == BackwardLaunches::one ? ", one launch" : ", two launches") + (recorded ? ", from a graph" : "");
+  }
+};
+
+/// Calls go that way while it lives.
+class GoesBy {
+ public:
+  explicit GoesBy(Way const& way) {
+    cuda::uses_warpgroups = way.warpgroups;
+    cuda::backward_launches = way.launches;
+  }
+  ~GoesBy() {
+    cuda::uses_warpgroups = true;
+    cuda::backward_launches = BackwardLaunches::by_model;
+  }
+  GoesBy(GoesBy const&) = delete;
+  GoesBy& operator=(GoesBy const&) = delete;
 };
 
 /// One call, forward and backward. `activation(parameters)`: with its trained number and that one's gradient in memory
@@ -148,167 +104,222 @@ template <class X, class Products, class MakeActivation, bool has_bias = false>
 class Call {
  public:
   Call(Shape const& s, Layout layout, AnyMask const& mask, MakeActivation const& activation)
-      : shape_(s), layout_(layout), activation_(activation) {
-    options_.mask = mask;
+      : shape_(s),
+        layout_(layout),
+        mask_(mask),
+        activation_(activation),
+        q_(queries(), layout, 1),
+        k_(keys(), layout, 2),
+        v_(keys(), layout, 3),
+        d_out_(queries(), layout, 4),
+        parameter_("parameter", 1) {
+    Kokkos::deep_copy(parameter_, 0.3f);
   }
 
-  /// `serving`: what the kernel's name contains. Rows of sequence 1 behind `padded`, if it is not zero, are NaN.
-  void expect_right(std::string const& serving, double tolerance, Index padded = 0) {
-    Shape const& s = shape_;
-    attn::Extents<4> const queries = {s.batch, s.heads, s.queries, s.width},
-                           keys = {s.batch, s.key_heads, s.tokens, s.width};
-    Numbers<X> q(queries, layout_, 1), k(keys, layout_, 2), v(keys, layout_, 3), d_out(queries, layout_, 4);
-    if (padded > 0) {
-      k.spoil(1, padded);
-      v.spoil(1, padded);
-    }
-    Kokkos::View<float*, Memory> const parameter("parameter", 1), gradient("gradient", 1), wide_gradient("gradient", 1);
-    Kokkos::deep_copy(parameter, 0.3f);
+  /// Keys and values of sequence 1 from row `first` on become NaN.
+  void spoil(Index first) {
+    k_.spoil(1, first);
+    v_.spoil(1, first);
+  }
 
-    BiasOf<float> const bias(s);
-    auto const run = [&] {
-      options_.bias = bias.clear();
-      std::vector<Numbers<X>> results;
-      for (auto const* e : {&queries, &queries, &keys, &keys}) results.emplace_back(*e, layout_, 9);
-      Kokkos::deep_copy(gradient, 0.0f);
-      auto const a = activation_(parameter.data(), gradient.data());
-      auto const name = attn::describe(exec_, a, q.tensor, k.tensor, v.tensor, results[0].tensor, options_);
-      EXPECT_NE(name.find(serving), std::string::npos) << name << " serves heads of " << s.width;
-      auto const saved = attn::attention(exec_, a, q.tensor, k.tensor, v.tensor, results[0].tensor, options_);
-      attn::attention_backward(exec_, a, q.tensor, k.tensor, v.tensor, results[0].tensor, saved, d_out.tensor,
-                               results[1].tensor, results[2].tensor, results[3].tensor, options_);
-      exec_.fence();
-      return results;
-    };
-    auto const got = run();
-    float const d_parameter = on_host(gradient);
-    [[maybe_unused]] auto const d_bias = bias_gradient(bias);
-    auto const again = run();
-
-    Wide const wide_q(q), wide_k(k), wide_v(v), wide_d_out(d_out);
-    std::vector<Wide> want;
-    for (auto const& x : got) want.emplace_back(x);
-    BiasOf<double> const wide_bias(s);
-    attn::AttentionOptions<AnyMask, attn::NoNorms, attn::Fp32Products, typename BiasOf<double>::Scores> const exactly{
-        .mask = options_.mask, .bias = wide_bias.clear()};
-    auto const a = activation_(parameter.data(), wide_gradient.data());
-    auto const saved = attn::attention(exec_, a, wide_q.tensor, wide_k.tensor, wide_v.tensor, want[0].tensor, exactly);
-    attn::attention_backward(exec_, a, wide_q.tensor, wide_k.tensor, wide_v.tensor, want[0].tensor, saved,
-                             wide_d_out.tensor, want[1].tensor, want[2].tensor, want[3].tensor, exactly);
-    exec_.fence();
-
-    char const* const names[] = {"out", "d_q", "d_k", "d_v"};
-    for (std::size_t r = 0; r < got.size(); ++r) {
-      EXPECT_LT(error(got[r].values(), want[r].values()), tolerance) << names[r];
-      auto const first = got[r].bytes(), second = again[r].bytes();
-      EXPECT_EQ(std::memcmp(first.data(), second.data(), first.size() * sizeof(X)), 0)
-          << names[r] << " has other bits in a second run";
+  void expect_right(std::vector<Way> const& ways, double tolerance) const {
+    Exact const want(*this);
+    for (Way const& way : ways) {
+      SCOPED_TRACE(way.name());
+      Results const got(*this), again(*this);
+      run(way, got);
+      run(way, again);
+      char const* const names[] = {"out", "d_q", "d_k", "d_v"};
+      for (std::size_t r = 0; r < got.tensors.size(); ++r) {
+        EXPECT_LT(relative_error(got.tensors[r].tensor, want.tensors[r].tensor), tolerance) << names[r];
+        EXPECT_TRUE(same_bits(got.tensors[r].stored, again.tensors[r].stored))
+            << names[r] << " has other bits in a second run";
+      }
+      if constexpr (has_bias) {
+        EXPECT_LT(relative_error(got.bias.gradient.tensor, want.bias.gradient.tensor), tolerance) << "d_bias";
+        EXPECT_TRUE(same_bits(got.bias.gradient.stored, again.bias.gradient.stored))
+            << "d_bias has other bits in a second run";
+      }
+      EXPECT_TRUE(same_bits(got.d_parameter, again.d_parameter))
+          << "the trained number's gradient has other bits in a second run";
+      float const expected = on_host(want.d_parameter);
+      EXPECT_LE(std::abs(on_host(got.d_parameter) - expected), 10 * tolerance * (1 + std::abs(expected)));
     }
-    if constexpr (has_bias) {
-      EXPECT_LT(error(d_bias, bias_gradient(wide_bias)), tolerance) << "d_bias";
-      EXPECT_EQ(d_bias, bias_gradient(bias)) << "d_bias has other bits in a second run";
-    }
-    EXPECT_EQ(d_parameter, on_host(gradient)) << "the trained number's gradient has other bits in a second run";
-    float const expected = on_host(wide_gradient);
-    EXPECT_LE(std::abs(d_parameter - expected), 10 * tolerance * (1 + std::abs(expected)));
   }
 
  private:
+  using View = Kokkos::View<float*, Memory>;
   template <class R>
   using BiasOf = std::conditional_t<has_bias, Bias<R>, Nothing>;
+  using A = decltype(std::declval<MakeActivation>()(nullptr, nullptr));
 
-  template <class R>
-  static std::vector<double> bias_gradient(Bias<R> const& bias) {
-    auto const numbers = bias.gradient.bytes();
-    return {numbers.begin(), numbers.end()};
-  }
-  static std::vector<double> bias_gradient(Nothing const&) { return {}; }
-  static float on_host(Kokkos::View<float*, Memory> const& x) {
-    return Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), x)(0);
-  }
-  static double error(std::vector<double> const& got, std::vector<double> const& want) {
-    double difference = 0, size = 0;
-    for (std::size_t i = 0; i < want.size(); ++i) {
-      difference += (got[i] - want[i]) * (got[i] - want[i]);  // NaN stays, and fails
-      size += want[i] * want[i];
+  /// Of one run. Gradients of the parameter and of a bias are added to, and are zero before.
+  struct Results {
+    std::vector<Numbers<X>> tensors;  ///< out, d_q, d_k, d_v
+    BiasOf<float> bias;
+    View d_parameter{"gradient", 1};
+
+    explicit Results(Call const& call) : bias(call.shape_) {
+      for (auto const& e : {call.queries(), call.queries(), call.keys(), call.keys()}) {
+        tensors.emplace_back(e, call.layout_, 9);
+      }
     }
-    return std::sqrt(difference / size);
+  };
+  /// By the portable kernels in double.
+  struct Exact {
+    std::vector<Wide> tensors;
+    BiasOf<double> bias;
+    View d_parameter{"gradient", 1};
+
+    explicit Exact(Call const& call) : bias(call.shape_) {
+      Wide const q(call.q_), k(call.k_), v(call.v_), d_out(call.d_out_);
+      for (auto const* x : {&call.q_, &call.q_, &call.k_, &call.v_}) tensors.emplace_back(*x);
+      attn::AttentionOptions<AnyMask, attn::NoNorms, attn::Fp32Products, typename BiasOf<double>::Scores> const options{
+          .mask = call.mask_, .bias = bias.scores()};
+      auto const a = call.activation_(call.parameter_.data(), d_parameter.data());
+      auto const saved = attn::attention(call.exec_, a, q.tensor, k.tensor, v.tensor, tensors[0].tensor, options);
+      attn::attention_backward(call.exec_, a, q.tensor, k.tensor, v.tensor, tensors[0].tensor, saved, d_out.tensor,
+                               tensors[1].tensor, tensors[2].tensor, tensors[3].tensor, options);
+      call.exec_.fence();
+    }
+  };
+
+  void run(Way const& way, Results const& to) const {
+    GoesBy const those(way);
+    attn::AttentionOptions<AnyMask, attn::NoNorms, Products, typename BiasOf<float>::Scores> const options{
+        .mask = mask_, .bias = to.bias.scores()};
+    auto const a = activation_(parameter_.data(), to.d_parameter.data());
+    auto const &q = q_.tensor, &k = k_.tensor, &v = v_.tensor, &out = to.tensors[0].tensor;
+    expect_served(way.forward, attn::describe(exec_, a, q, k, v, out, options));
+    expect_served(way.backward, attn::describe<attn::Pass::backward>(exec_, a, q, k, v, out, options));
+    attn::Saved<A, float, Memory> const saved(a, shape_.batch, shape_.heads, shape_.queries);  // not while recorded
+    auto const work = [&] {
+      attn::attention(exec_, a, q, k, v, out, saved, options);
+      attn::attention_backward(exec_, a, q, k, v, out, saved, d_out_.tensor, to.tensors[1].tensor, to.tensors[2].tensor,
+                               to.tensors[3].tensor, options);
+    };
+    std::optional<Graph> graph;
+    way.recorded ? graph.emplace(exec_.cuda_stream(), work).replay() : work();
+    exec_.fence();
   }
+  void expect_served(std::string const& serving, std::string const& name) const {
+    EXPECT_NE(name.find(serving), std::string::npos) << name << " serves heads of " << shape_.width;
+  }
+  static float on_host(View const& x) { return Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), x)(0); }
+  attn::Extents<4> queries() const { return {shape_.batch, shape_.heads, shape_.queries, shape_.width}; }
+  attn::Extents<4> keys() const { return {shape_.batch, shape_.key_heads, shape_.tokens, shape_.width}; }
 
   Exec exec_;
   Shape shape_;
   Layout layout_;
+  AnyMask mask_;
   MakeActivation activation_;
-  attn::AttentionOptions<AnyMask, attn::NoNorms, Products, typename BiasOf<float>::Scores> options_ = {};
+  Numbers<X> q_, k_, v_, d_out_;
+  View parameter_;
 };
 
-/// Gradients by two launches, and by one where there is a kernel for it.
-template <class Work>
-void for_launches(bool has_one, Work const& work) {
-  using attn::detail::cuda::backward_launches, attn::detail::cuda::BackwardLaunches;
-  for (auto const launches : {BackwardLaunches::two, BackwardLaunches::one}) {
-    if (launches == BackwardLaunches::one && !has_one) continue;
-    SCOPED_TRACE(launches == BackwardLaunches::one ? "one launch" : "two launches");
-    backward_launches = launches;
-    work();
-  }
-  backward_launches = BackwardLaunches::by_model;
-}
-
-/// Over masks, layouts and widths; then so many tiles that every block of a persistent kernel takes three.
-template <class X, class Products = attn::Fp32Products, class MakeActivation>
-void expect_right(double tolerance, MakeActivation const& activation) {
-  constexpr int all = 1 << 20;
+/// All ways of a call of more than 64 queries. `one_launch`: one may make all gradients.
+template <class X, class Products>
+std::vector<Way> ways(Index width, [[maybe_unused]] bool one_launch) {
   auto const properties = Exec().cuda_device_prop();
-  [[maybe_unused]] bool const narrow = sizeof(X) == 2, tf32 = std::same_as<Products, attn::Tf32Products>;
-  bool hopper = false;     // its kernels make gradients, too
-  Index hopper_width = 0;  // of its widest forward kernel
+  constexpr cuda::Format F = cuda::format_for<X, Products>;
+  // Where a block has 100 KiB, wide heads are for portable kernels.
+  bool const has_room = properties.sharedMemPerBlockOptin > 100 << 10 || width <= (F == cuda::Format::fp32 ? 64 : 128);
+  std::string const all_generations = has_room ? "(tensor cores" : "(team)", hopper = "(Hopper's tensor cores";
+  std::vector<Way> all = {{all_generations, all_generations}};
 #if defined(ATTN_CUDA_HOPPER)
-  if (properties.major == 9 && properties.minor == 0) {
-    hopper = narrow;
-    hopper_width = narrow ? 256 : tf32 ? 128 : 0;
+  auto const widest = [](attn::Pass pass) {  // of tf32, as docs/gpu.md has it
+    return cuda::is_narrow<F> ? 256 : F == cuda::Format::fp32 ? 0 : pass == attn::Pass::forward ? 128 : 64;
+  };
+  if (cuda::has_wgmma(Exec()) && width <= widest(attn::Pass::forward)) {
+    std::string const& backward = width <= widest(attn::Pass::backward) ? hopper : all_generations;
+    all.push_back({hopper, backward, true});
+    if (one_launch) all.push_back({hopper, backward, true, BackwardLaunches::one});
   }
 #endif
+  return all;
+}
+
+constexpr int all_keys = 1 << 20;
+
+/// Over masks, layouts and widths.
+template <class X, class Products, class MakeActivation>
+void expect_right_in_all_layouts(double tolerance, MakeActivation const& activation) {
+  using A = decltype(activation(nullptr, nullptr));
+  constexpr cuda::Format F = cuda::format_for<X, Products>;
   Kokkos::View<int*, Memory> const lengths("lengths", 2);
   auto const host_lengths = Kokkos::create_mirror_view(lengths);
   host_lengths(0) = 333;
   host_lengths(1) = 130;
   Kokkos::deep_copy(lengths, host_lengths);
-  AnyMask const full{{all, all}, all, nullptr}, causal{{all, 0}, all, nullptr}, window{{30, 7}, all, nullptr},
-      padding{{all, all}, all, lengths.data()}, groups{{all, all}, 200, nullptr};
-
+  attn::Window const everything{all_keys, all_keys};
+  AnyMask const full{everything, all_keys, nullptr}, causal{{all_keys, 0}, all_keys, nullptr},
+      window{{30, 7}, all_keys, nullptr}, padding{everything, all_keys, lengths.data()},
+      groups{everything, 200, nullptr};
+  struct Rows {
+    Layout layout;
+    Index key_heads;
+  };
   for (Index const width : {16, 40, 64, 128, 256}) {
-    if (!attn::detail::cuda::has_width(width)) continue;  // compiled without: ATTN_CUDA_WIDTHS
-    bool const is_fp32 = sizeof(X) == 4 && !tf32;  // where a block has 100 KiB, wide heads are for portable kernels
-    bool const has_room = properties.sharedMemPerBlockOptin > 100 << 10 || width <= (is_fp32 ? 64 : 128);
-    std::string const serving = width <= hopper_width ? "Hopper" : has_room ? "tensor cores" : "";
-    auto const call = [&](Layout layout, AnyMask const& mask, Index key_heads) {
-      for_launches(hopper && width > 32 && width <= 64, [&] {
-        SCOPED_TRACE("width " + std::to_string(width) + ", layout " + std::to_string(int(layout)) + ", key heads " +
-                     std::to_string(key_heads));
-        Call<X, Products, MakeActivation>({2, 4, key_heads, 333, width}, layout, mask, activation)
-            .expect_right(serving, tolerance, mask.lengths == nullptr ? 0 : 130);
-      });
-    };
-    for (AnyMask const& mask : {full, causal, window, padding, groups}) call(Layout::dense, mask, 4);
-    for (Layout const layout : {Layout::packed_qkv, Layout::gaps}) call(layout, causal, 4);
-    call(Layout::dense, causal, 2);
+    if (!cuda::has_width(width)) continue;  // compiled without: ATTN_CUDA_WIDTHS
+    auto const all_ways = ways<X, Products>(width, cuda::has_one_pass<F, 64, A> && width > 32 && width <= 64);
+    for (Rows const& rows : {Rows{Layout::dense, 4}, {Layout::packed_qkv, 4}, {Layout::gaps, 4}, {Layout::dense, 2}}) {
+      for (AnyMask const& mask : {full, causal, window, padding, groups}) {
+        SCOPED_TRACE("width " + std::to_string(width) + ", layout " + std::to_string(int(rows.layout)) +
+                     ", key heads " + std::to_string(rows.key_heads));
+        Call<X, Products, MakeActivation> call({2, 4, rows.key_heads, 333, width}, rows.layout, mask, activation);
+        if (mask.lengths != nullptr) call.spoil(130);
+        call.expect_right(all_ways, tolerance);
+      }
+    }
   }
-  Index const width = 64;
-  if (!attn::detail::cuda::has_width(width)) return;
-  for (Index const queries : {1, 5}) {  // of few heads
-    SCOPED_TRACE("keys go to many blocks");
-    AnyMask const last{{all, 0, 20000 - int(queries)}, all, nullptr};
-    Call<X, Products, MakeActivation>({1, 8, 2, 20000, width, queries}, Layout::dense, last, activation)
-        .expect_right("keys in parts", tolerance);
+}
+
+/// Of few heads, so that keys go to many blocks.
+template <class X, class Products, class MakeActivation>
+void expect_right_of_few_queries(double tolerance, MakeActivation const& activation) {
+  for (Index const queries : {1, 5}) {
+    SCOPED_TRACE(std::to_string(queries) + " queries of many keys");
+    AnyMask const last{{all_keys, 0, 20000 - int(queries)}, all_keys, nullptr};
+    Call<X, Products, MakeActivation>({1, 8, 2, 20000, 64, queries}, Layout::dense, last, activation)
+        .expect_right({{"keys in parts", "(tensor cores", true}}, tolerance);
   }
-  Index const heads = std::max(1, 3 * properties.multiProcessorCount / 10);  // of ten tiles of 192 rows
-  for (AnyMask const& mask : {full, causal}) {
-    for_launches(hopper, [&] {
-      SCOPED_TRACE("three tiles for each block");
-      Call<X, Products, MakeActivation>({1, heads, heads, 1920, width}, Layout::dense, mask, activation)
-          .expect_right(width <= hopper_width ? "Hopper" : "tensor cores", tolerance);
-    });
+}
+
+/// So many heads that there are three tiles for every block that stays on its multiprocessor. Blocks that take a tile
+/// when they are done with another may take two or four; in fixed turns, from a graph, each takes three at least.
+template <class X, class Products, class MakeActivation>
+void expect_right_of_three_tiles(double tolerance, MakeActivation const& activation) {
+  using A = decltype(activation(nullptr, nullptr));
+  Index const width = 64, tokens = 1920;
+  int const blocks = Exec().cuda_device_prop().multiProcessorCount, longest = 64 * cuda::hopper_consumers(64, tokens);
+  Index const heads = attn::detail::tiles_of(3 * blocks, attn::detail::tiles_of(tokens, longest));
+  for (int const own : {longest, 128}) {  // rows of a tile
+    cuda::WorkOrder const order(heads, attn::detail::tiles_of(tokens, own), tokens * width * 4, 1 << 20);
+    for (int block = 0; block < blocks; ++block) {
+      ASSERT_LT(cuda::WorkOrder::work(block, blocks, 2), order.size()) << "a third work of block " << block;
+    }
+  }
+  auto all_ways = ways<X, Products>(width, cuda::has_one_pass<cuda::format_for<X, Products>, 64, A>);
+  for (Way way : ways<X, Products>(width, false)) {  // one launch is for what is not recorded
+    way.recorded = true;
+    all_ways.push_back(way);
+  }
+  attn::Window const everything{all_keys, all_keys}, past{all_keys, 0};
+  for (attn::Window const& window : {everything, past}) {
+    SCOPED_TRACE("three tiles for each block");
+    Call<X, Products, MakeActivation>({1, heads, heads, tokens, width}, Layout::dense, {window, all_keys, nullptr},
+                                      activation)
+        .expect_right(all_ways, tolerance);
+  }
+}
+
+template <class X, class Products = attn::Fp32Products, class MakeActivation>
+void expect_right(double tolerance, MakeActivation const& activation) {
+  expect_right_in_all_layouts<X, Products>(tolerance, activation);
+  if (cuda::has_width(64)) {
+    expect_right_of_few_queries<X, Products>(tolerance, activation);
+    expect_right_of_three_tiles<X, Products>(tolerance, activation);
   }
 }
 

@@ -9,6 +9,9 @@
 
 namespace attn::detail::cuda {
 
+/// For tests and benchmarks that compare Hopper's kernels with those of all generations, which serve if this is false.
+inline bool uses_warpgroups = true;
+
 /// Whether all tensors hold the same kind of number, one that tensor cores take, in memory of the device.
 template <class First, class... Others>
 inline constexpr bool are_of_one_kind =
@@ -59,10 +62,10 @@ CallTraits with_device_traits(CallTraits types, Kokkos::Cuda const& exec, Q cons
     if constexpr (pass == Pass::forward) {
       // Tiles for less than a quarter of the multiprocessors: many blocks are worth more than fast ones.
       t.has_warpgroups =
-          has_wgmma(exec) && serves_hopper<F, pass, w()>(q, k, v, out) &&
+          uses_warpgroups && has_wgmma(exec) && serves_hopper<F, pass, w()>(q, k, v, out) &&
           forward_plan<F, w(), A, Options>(exec.cuda_device_prop().multiProcessorCount, q, k, v).parts < 4;
     } else {
-      t.has_warpgroups = has_wgmma(exec) && serves_hopper<F, pass, w()>(q, k, v, others...);
+      t.has_warpgroups = uses_warpgroups && has_wgmma(exec) && serves_hopper<F, pass, w()>(q, k, v, others...);
     }
 #endif
   });
