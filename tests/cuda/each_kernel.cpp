@@ -6,11 +6,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <string>
 
-#include "draw_normal.hpp"
+#include "views.hpp"
 
 namespace attn_cuda {
 namespace each_kernel {
@@ -18,32 +19,20 @@ namespace each_kernel {
 using attn::Index;
 using Exec = Kokkos::Cuda;
 using Memory = Exec::memory_space;
-template <class X>
-using View = Kokkos::View<X****, Kokkos::LayoutRight, Memory>;
-
-/// Two sequences of four heads, of which two share keys.
-template <class X>
-View<X> numbers(Index heads, Index tokens, Index width, std::uint64_t stream) {
-  View<X> const x("x", 2, heads, tokens, width);
-  draw_normal(x.data(), Index(x.size()), {.seed = 3, .stream = stream});
-  return x;
-}
 
 template <class X>
 bool all_finite(View<X> const& x) {
-  auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), x);
-  for (std::size_t i = 0; i < host.size(); ++i) {
-    if (!std::isfinite(float(host.data()[i]))) return false;
-  }
-  return true;
+  auto const numbers = on_host(x);
+  return std::all_of(numbers.begin(), numbers.end(), [](double number) { return std::isfinite(number); });
 }
 
+/// Two sequences of four heads, of which two share keys.
 template <class X, class A, class Options>
 void expect_finite(A const& a, Options const& options, Index queries, Index keys) {
   constexpr Index width = 64;
   Exec const exec;
-  auto const q = numbers<X>(4, queries, width, 1), d_out = numbers<X>(4, queries, width, 2);
-  auto const k = numbers<X>(2, keys, width, 3), v = numbers<X>(2, keys, width, 4);
+  auto const q = normal_view<X>(4, queries, width, 1), d_out = normal_view<X>(4, queries, width, 2);
+  auto const k = normal_view<X>(2, keys, width, 3), v = normal_view<X>(2, keys, width, 4);
   View<X> const out("out", 2, 4, queries, width), d_q("d_q", 2, 4, queries, width), d_k("d_k", 2, 2, keys, width),
       d_v("d_v", 2, 2, keys, width);
   SCOPED_TRACE(attn::describe(exec, a, q, k, v, out, options));
@@ -92,6 +81,12 @@ TEST(EachKernel, WritesFiniteNumbers_ByOneLaunchAndByTwo) {
   backward_launches = BackwardLaunches::by_model;
 }
 
+TEST(EachKernel, WritesFiniteNumbers_OfManyTokensByTensorCoresOfAllGenerations) {
+  attn::detail::cuda::uses_warpgroups = false;
+  expect_finite<Bf16>(attn::Softmax{}, attn::AttentionOptions<attn::Causal>{}, 333, 333);
+  attn::detail::cuda::uses_warpgroups = true;
+}
+
 TEST(EachKernel, WritesFiniteNumbers_WithDropout) {
   expect_finite_at_all_lengths<Bf16>(attn::Softmax{},
                                      attn::with_dropout(attn::AttentionOptions<attn::Causal>{},
@@ -100,7 +95,7 @@ TEST(EachKernel, WritesFiniteNumbers_WithDropout) {
 
 TEST(EachKernel, WritesFiniteNumbers_WithABias) {
   for (Index const tokens : {49, 333}) {
-    auto const values = numbers<float>(4, tokens, tokens, 5), gradient = numbers<float>(4, tokens, tokens, 6);
+    auto const values = normal_view<float>(4, tokens, tokens, 5), gradient = normal_view<float>(4, tokens, tokens, 6);
     expect_finite<Bf16>(
         attn::Softmax{},
         attn::with_bias(attn::AttentionOptions<attn::Causal>{}, attn::ScoreBias<float, Memory>{values, gradient}),
