@@ -46,6 +46,7 @@ struct Step {
                     .patch_height = 8,
                     .patch_width = 8,
                     .classes = 10,
+                    .dropout = 0.1,
                     .stochastic_depth = 0.2,
                     .scale_per_head = true}),
         adamw(ctx),
@@ -154,7 +155,8 @@ TEST(Device, LinearLayers_AddTheirBiases) {
   expect_linear_layer<attn::Float16>(2e-3);
 }
 
-/// The numbers of steps and the rate lie in memory; the rate gets there by a launch of its own.
+/// The numbers of steps, by which dropout and stochastic depth draw, and the rate lie in memory; the rate gets there by
+/// a launch of its own.
 TEST(Device, AStepReplayedFromAGraph_LeavesTheSameBitsInEveryStep) {
   cudaStream_t stream;
   ASSERT_EQ(cudaStreamCreate(&stream), cudaSuccess);
