@@ -113,6 +113,19 @@ def compiled(function):
     return torch.compile(function, dynamic=False)
 
 
+def surely_compiled(make):
+    """What `make` prepares by torch.compile, after a call. It raises where that ran uncompiled: it would be no peer."""
+    from torch._dynamo.utils import counters
+
+    counters.clear()
+    timed = make()
+    timed()
+    frames = counters["frames"]
+    if frames["total"] == 0 or frames["ok"] != frames["total"]:
+        raise RuntimeError(f"torch.compile left something uncompiled: {dict(frames)}")
+    return timed
+
+
 def training_step(forward, optimizer, inputs, labels, narrow=False):
     """Seconds of forward, cross-entropy, backward and the optimizer; products in bf16 by torch.autocast if `narrow`."""
     def step():

@@ -54,7 +54,7 @@ def variants(name):
         labels = torch.randint(classes, (batch,))
         return peer.training_step(prepare(model), optimizer, images, labels, narrow)
 
-    return {"eager": lambda: way(lambda model: model), "compiled": lambda: way(torch.compile)}
+    return {"eager": lambda: way(lambda model: model), "compiled": lambda: peer.surely_compiled(lambda: way(torch.compile))}
 
 
 peer.run(peer.parse(__doc__), variants, [f"train_step/{activation}/224/16/3/192/12/3/1000/32" for activation in ("softmax", "poly3")])
