@@ -44,6 +44,7 @@ struct CopiedTiles {
 /// Of Gradients `Rows` for a part; `Map` as in HopperGradient.
 template <Format F, int width, class TileShape, Part part, class Rows, class Map>
 struct HopperGradientPlaces {
+  static constexpr Format format = F;
   static constexpr bool has_first = part != Part::values, has_second = part != Part::queries && part != Part::keys;
   static constexpr bool transposes = !is_narrow<F>;
   static constexpr int own = TileShape::own, streamed = TileShape::streamed,
