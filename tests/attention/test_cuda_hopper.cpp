@@ -106,35 +106,6 @@ TEST(CudaHopper, KeepsItsBits_WhicheverBlockTakesATile) {
   expect_the_same_bits<OnePass<Bf16>, Dynamic>({dynamic(), square(300, 64), causal()});
 }
 
-TEST(CudaHopper, BlocksTakeEveryTileOnce_AndAlikeManyKeysUnderCausalMasks) {
-  int const blocks = 132, own = 192, streamed = 128;  // those of an H100, and of the forward kernel
-  for (Index const tokens : {1000, 1024, 2048, 4096, 8192, 16384}) {
-    int const heads = int(16 * 16384 / tokens), tiles = int(attn::detail::tiles_of(tokens, own));
-    cuda::WorkOrder const order(heads, tiles, tokens * 64 * 2 * 2, 50 << 20);
-    std::vector<int> seen(std::size_t(order.size()));
-    double all = 0, most = 0;
-    std::vector<double> busy(std::size_t(blocks), 0.0);  // where each takes the next when it is done
-    for (int w = 0; w < order.size(); ++w) {
-      Index const last = std::min<Index>((tiles - order.place(w, heads).tile) * own, tokens);
-      *std::min_element(busy.begin(), busy.end()) += double(attn::detail::tiles_of(last, streamed));
-    }
-    for (int block = 0; block < blocks; ++block) {
-      double keys = 0;
-      for (int round = 0, w; (w = order.work(block, blocks, round)) < order.size(); ++round) {
-        auto const at = order.place(w, heads);
-        ++seen[std::size_t(at.head * tiles + at.tile)];
-        Index const last = std::min<Index>((tiles - at.tile) * own, tokens);  // the forward kernel begins at the end
-        keys += double(attn::detail::tiles_of(last, streamed));
-      }
-      all += keys;
-      most = std::max(most, keys);
-    }
-    EXPECT_EQ(seen, std::vector<int>(seen.size(), 1)) << tokens << " tokens";
-    EXPECT_GT(all / blocks / *std::max_element(busy.begin(), busy.end()), 0.98) << tokens << " tokens";
-    EXPECT_GT(all / blocks / most, 0.92) << "balance at " << tokens << " tokens";  // head by head 0.53 to 0.80
-  }
-}
-
 TEST(CudaHopper, AgreesWithTheReference_AtAllLengths) {
   for (Index const n : {1, 5, 64, 130, 197}) {
     expect_right<HopperKernels<Bf16, 64, 2>, attn::Softmax>({{}, square(n, 64), full()});
