@@ -68,15 +68,18 @@ using GradientOfWidth =
 using AllOfDropout = HopperGradient<Format::bf16, 64, HopperBackwardTileShape<Format::bf16, 64, 2, Part::all>,
                                     Part::all, Inputs<AttentionDropout>, CUtensorMap>;
 // Under masks that take many registers to ask.
-template <class A, int width, Part part, class Dropout = NoDropout>
-using GradientOfMask =
-    HopperGradient<Format::bf16, width, HopperBackwardTileShape<Format::bf16, width, 2, part>, part,
-                   InputsOf<Kokkos::Experimental::bhalf_t, A, Dropout, Both<Window, KeyPadding>>, CUtensorMap>;
+template <class A, int width, Part part, class Dropout = NoDropout, class M = Both<Window, KeyPadding>>
+using GradientOfMask = HopperGradient<Format::bf16, width, HopperBackwardTileShape<Format::bf16, width, 2, part>, part,
+                                      InputsOf<Kokkos::Experimental::bhalf_t, A, Dropout, M>, CUtensorMap>;
 template __global__ void run_hopper_kernel(__grid_constant__ GradientOfMask<Softmax, 64, Part::all> const);
 template __global__ void run_hopper_kernel(
     __grid_constant__ GradientOfMask<Poly<3, DynamicScale>, 64, Part::all> const);
 template __global__ void run_hopper_kernel(
     __grid_constant__ GradientOfMask<Softmax, 128, Part::keys_and_values, AttentionDropout> const);
+// The bias of the sigmoid is found in double.
+template __global__ void run_hopper_kernel(__grid_constant__ GradientOfMask<Sigmoid, 64, Part::all> const);
+template __global__ void run_hopper_kernel(
+    __grid_constant__ GradientOfMask<Sigmoid, 64, Part::all, NoDropout, Causal> const);
 template <class A, int width, Part part>
 using GradientOfTf32 = HopperGradient<Format::tf32, width, HopperBackwardTileShape<Format::tf32, width, 2, part>, part,
                                       InputsOf<float, A>, CUtensorMap>;
@@ -93,6 +96,7 @@ template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<32,
 template __global__ void run_hopper_kernel(
     __grid_constant__ GradientOfWidth<64, Part::keys_and_values, 2, AttentionDropout> const);
 template __global__ void run_hopper_kernel(__grid_constant__ AllOfDropout const);
+template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<128, Part::queries> const);
 template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<128, Part::keys_and_values> const);
 template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<256, Part::queries> const);
 template __global__ void run_hopper_kernel(__grid_constant__ GradientOfWidth<256, Part::keys> const);

@@ -4,6 +4,7 @@
 
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <sstream>
 
 #include "machine_code.hpp"
@@ -54,7 +55,8 @@ bool is_ours(std::string const& kernel) { return contains(kernel, "cuda10run_ker
 std::string what_it_makes(std::string const& kernel) {
   if (contains(kernel, "HopperForward")) return "out";
   if (contains(kernel, "PartE4E")) return "all gradients";
-  return contains(kernel, "PartE0E") ? "d_q" : "d_k and d_v";
+  if (contains(kernel, "PartE1E")) return "d_k and d_v";
+  return contains(kernel, "PartE0E") ? "d_q" : contains(kernel, "PartE2E") ? "d_k" : "d_v";
 }
 
 TEST(MachineCode, EveryTensorCoreKernel_HasMatrixInstructions) {
@@ -115,48 +117,84 @@ TEST(MachineCode, KernelsForHopper_MultiplyByWarpgroupsWhatTmaCopies) {
       }
     }
   }
-  EXPECT_EQ(kernels, 37) << "two activations, forward and for queries with two and three warpgroups, and all "
-                            "gradients; three narrow ones, six wide ones and three with dropout of softmax; three "
-                            "under masks; of tf32 four forward and six of gradients";
+  EXPECT_EQ(kernels, 40) << "two activations, forward and for queries with two and three warpgroups, and all "
+                            "gradients; three narrow ones, seven wide ones and three with dropout of softmax; three "
+                            "under masks, and two of the sigmoid; of tf32 four forward and six of gradients";
+}
+
+std::string name_of(std::string const& kernel) {
+  std::string name = is_of_tf32(kernel) ? "tf32 " : "";
+  name += contains(kernel, "Poly") ? "poly3 " : contains(kernel, "Sigmoid") ? "sigmoid " : "softmax ";
+  name += std::to_string(width_of(kernel)) + " " + what_it_makes(kernel);
+  if (contains(kernel, "AttentionDropout")) name += ", dropout";
+  if (contains(kernel, "Window")) name += ", windows";
+  if (contains(kernel, "Causal")) name += ", causal";
+  return name;
 }
 
 // Where no mask cuts a tile: docs/gpu.md has the numbers, and these bounds a few per cent more.
 TEST(MachineCode, LoopsOfKernelsForHopper_IssueFewInstructions) {
+  std::map<std::string, int> const most{
+      {"softmax 32 out", 475},
+      {"softmax 64 out", 490},
+      {"softmax 64 out, dropout", 990},
+      {"softmax 128 out", 505},
+      {"softmax 256 out", 485},
+      {"poly3 64 out", 275},
+      {"softmax 32 d_q", 275},
+      {"softmax 64 d_q", 290},
+      {"softmax 128 d_q", 335},
+      {"softmax 256 d_q", 415},
+      {"poly3 64 d_q", 250},
+      {"softmax 32 d_k and d_v", 315},
+      {"softmax 64 d_k and d_v", 330},
+      {"softmax 64 d_k and d_v, dropout", 650},
+      {"softmax 128 d_k and d_v", 385},
+      {"softmax 128 d_k and d_v, dropout, windows", 695},
+      {"softmax 256 d_k", 360},
+      {"softmax 256 d_v", 220},
+      {"poly3 64 d_k and d_v", 330},
+      {"softmax 64 all gradients", 460},
+      {"softmax 64 all gradients, dropout", 780},
+      {"softmax 64 all gradients, windows", 460},
+      {"sigmoid 64 all gradients, windows", 1110},
+      {"sigmoid 64 all gradients, causal", 1080},
+      {"poly3 64 all gradients", 405},
+      {"poly3 64 all gradients, windows", 405},
+      {"tf32 softmax 32 out", 330},
+      {"tf32 softmax 64 out", 360},
+      {"tf32 softmax 128 out", 315},
+      {"tf32 poly3 64 out", 205},
+      {"tf32 softmax 32 d_q", 350},
+      {"tf32 softmax 64 d_q", 370},
+      {"tf32 poly3 64 d_q", 340},
+      {"tf32 softmax 32 d_k and d_v", 410},
+      {"tf32 softmax 64 d_k and d_v", 430},
+      {"tf32 poly3 64 d_k and d_v", 395},
+  };
   for (std::string const& file : files()) {
     for (auto const& [kernel, code] : code_of(read_file(file + ".cubin"))) {
+      if (!is_for_hopper(kernel)) continue;
       int const width = width_of(kernel);
-      if (!is_for_hopper(kernel) || (width > 64 && !is_of_tf32(kernel))) continue;
-      bool const forward = contains(kernel, "HopperForward"), of_queries = contains(kernel, "PartE0E"),
-                 poly = contains(kernel, "Poly"), of_all = contains(kernel, "PartE4E"),
-                 drops = contains(kernel, "AttentionDropout");
+      bool const forward = contains(kernel, "HopperForward"), of_values = contains(kernel, "PartE3E"),
+                 of_all = contains(kernel, "PartE4E");
       Way const way = way_through_products(code, of_all ? 9 : 1);
-      std::string const name = (is_of_tf32(kernel) ? "tf32 " : "") + std::string(poly ? "poly3 " : "softmax ") +
-                               std::to_string(width) + (drops ? " with dropout " : " ");
-      RecordProperty(name + what_it_makes(kernel), way.instructions);
+      std::string const name = name_of(kernel);
+      RecordProperty(name, way.instructions);
       if (of_all) {  // the warpgroup that adds gradients of queries has a loop of its own
         Way const adding = way_through_products(code);
-        RecordProperty(name + "sums of d_q", adding.instructions);
+        RecordProperty(name + ": sums of d_q", adding.instructions);
         EXPECT_EQ(adding.products, 8) << kernel;
         EXPECT_LE(adding.instructions, 165) << kernel;
       }
-      // Scores of 16 columns at a time, backward their gradients, too; sums of 16 rows at a time.
-      if (is_of_tf32(kernel)) {
-        int const rows = forward ? streamed_of(kernel) : 64, sums = forward || of_queries ? 1 : 2;
-        EXPECT_EQ(way.products, ((forward ? 1 : 2) * width + sums * rows) / 8) << kernel;
-        int const of_scores = poly ? 205 : width == 32 ? 330 : width == 64 ? 360 : 315;
-        int const of_gradients = (of_queries ? (poly ? 340 : 370) : (poly ? 395 : 430)) - (width == 32 ? 20 : 0);
-        int const most = forward ? of_scores : of_gradients;
-        EXPECT_LE(way.instructions, most) << kernel;
-        EXPECT_GE(way.instructions, most / 2) << "the way is another: " << kernel;
-        continue;
-      }
-      EXPECT_EQ(way.products, forward ? width / 16 + 8 : 2 * width / 16 + (of_queries ? 4 : 8)) << kernel;
-      int const fewer = width == 32 ? 15 : 0;
-      int const for_drawing = !drops ? 0 : forward ? 500 : 320;
-      int const of_gradients = of_queries ? (poly ? 250 : 290) : of_all ? (poly ? 405 : 460) : 330;
-      int const most = (forward ? (poly ? 275 : 490) : of_gradients) - fewer + for_drawing;
-      EXPECT_LE(way.instructions, most) << kernel;
-      EXPECT_GE(way.instructions, most / 2) << "the way is another: " << kernel;
+      // Scores of 16 columns at a time, 8 of tf32, backward their gradients, too; sums of as many rows.
+      int const rows = forward ? streamed_of(kernel) : width == 256 ? 32 : 64, parts = width == 256 ? 2 : 1;
+      int const scores = (forward || of_values ? 1 : 2) * width,
+                sums = (of_all || contains(kernel, "PartE1E") ? 2 : 1) * parts * rows;
+      EXPECT_EQ(way.products, (scores + sums) / (is_of_tf32(kernel) ? 8 : 16)) << kernel;
+      ASSERT_TRUE(most.contains(name)) << name;
+      EXPECT_LE(way.instructions, most.at(name)) << name << ": " << kernel;
+      EXPECT_GE(way.instructions, most.at(name) / 2) << "the way is another: " << name << ": " << kernel;
     }
   }
 }
