@@ -3,6 +3,7 @@
 
 #include "attn/core/check.hpp"
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <cstdint>
@@ -38,6 +39,7 @@ class Fibers {
                   unsigned(self));
     }
     current_ = 0;
+    main_.started = true;
     if (count > 0) switch_context(main_, at(0));
     if (failure_) std::rethrow_exception(failure_);
   }
@@ -59,9 +61,10 @@ class Fibers {
   static constexpr std::size_t stack_bytes = 256 * 1024;
 
   struct Fiber {
-    ucontext_t context{};
+    ucontext_t context{};  // where it starts
+    jmp_buf place{};       // and goes on, for swapcontext() asks the kernel for the mask of signals each time
     std::unique_ptr<char[]> stack;
-    bool done = false;
+    bool started = false, done = false;
   };
 
   Fiber& at(int f) { return fibers_[std::size_t(f)]; }
@@ -100,7 +103,10 @@ class Fibers {
     swapcontext(&from.context, &to.context);
     __sanitizer_finish_switch_fiber(stack, nullptr, nullptr);
 #else
-    swapcontext(&from.context, &to.context);
+    if (_setjmp(from.place) != 0) return;
+    if (to.started) _longjmp(to.place, 1);
+    to.started = true;
+    setcontext(&to.context);
 #endif
   }
   void finish_switch() {
