@@ -98,8 +98,10 @@ macro(attn_find_kokkos)
   if(NOT TARGET Kokkos::kokkos AND ATTN_KOKKOS MATCHES "auto|find")
     find_package(Kokkos 4.6 QUIET)
   endif()
+  # One that another build tree has put there is taken even where nothing may be installed: the preset dev does.
   if(NOT TARGET Kokkos::kokkos AND
-     (ATTN_KOKKOS MATCHES "fetch|debian" OR (ATTN_KOKKOS STREQUAL "auto" AND ATTN_PROVISION)))
+     (ATTN_KOKKOS MATCHES "fetch|debian" OR ATTN_PROVISION OR EXISTS ${ATTN_KOKKOS_PREFIX}/fetched OR
+      EXISTS ${ATTN_KOKKOS_PREFIX}/usr) AND NOT ATTN_KOKKOS STREQUAL "find")
     file(LOCK "${ATTN_KOKKOS_PREFIX}.lock" GUARD FILE TIMEOUT 1800)
     if(ATTN_KOKKOS MATCHES "auto|fetch" AND NOT EXISTS ${ATTN_KOKKOS_PREFIX}/fetched AND
        NOT (ATTN_KOKKOS STREQUAL "auto" AND EXISTS ${ATTN_KOKKOS_PREFIX}/usr))
