@@ -6,6 +6,8 @@
 #include "attn/nn/parameters.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 
 namespace attn::nn {
 
@@ -19,12 +21,14 @@ struct PlaneTable {
   using Element = RealOf<T>;
   static constexpr int size = 1;
   Element* at[1];
+  bool has(int) const { return true; }
   explicit PlaneTable(Element const* p) : at{const_cast<Element*>(p)} {}
 };
 template <class T, int... Orders>
 struct PlaneTable<Jet<T, Orders...>> {
   static constexpr int size = Jet<T, Orders...>::size;
   T* at[size];
+  bool has(int c) const { return c >= 0 && at[c] != nullptr; }
   template <class J>
   explicit PlaneTable(JetPointer<J> const& p) {
     for (int c = 0; c < size; ++c) at[c] = const_cast<T*>(p.plane(c));
@@ -76,21 +80,40 @@ ATTN_FUNCTION P top_coefficient(Jet<P, Orders...> const& v) {
   return v.coefficients[Jet<P, Orders...>::size - 1];
 }
 
-/// Tensors of jets that keep nothing above the first order: the value, and first derivatives in planes 1 ... count - 1.
-/// There a function needs only its value, slope and curvature.
-template <class X>
-bool is_first_order(X const& x) {
-  if constexpr (AnyJet<typename X::Scalar>) {
-    using Layout = typename X::Scalar::Layout;
-    for (int c = 0; c < X::Planes::size; ++c) {
-      int degree = 0;
-      for (int d = 0; d < Layout::directions; ++d) degree += Layout::digit(c, d);
-      if (degree > 1 && x.planes()[c] >= 0) return false;
-    }
-    return true;
-  } else {
-    return true;
+/// The coefficients of one direction alone: of e and of e^2; -1 where the jet does not carry it.
+struct DirectionCoefficients {
+  int first, second;
+};
+template <class T>
+inline constexpr std::array<DirectionCoefficients, 0> directions_of{};
+template <class T, int... Orders>
+inline constexpr auto directions_of<Jet<T, Orders...>> = [] {
+  using Layout = typename Jet<T, Orders...>::Layout;
+  std::array<DirectionCoefficients, sizeof...(Orders)> directions{};
+  for (std::size_t d = 0; d < sizeof...(Orders); ++d) {
+    std::array<int, sizeof...(Orders)> powers{};
+    auto const coefficient = [&](int power) {
+      powers[d] = power;
+      return power <= Layout::orders[d] ? Layout::index(powers) : -1;
+    };
+    directions[d] = {coefficient(1), coefficient(2)};
   }
+  return directions;
+}();
+
+/// Whether a tensor keeps no mixed derivatives and none above the second, as for u_tt and u_xx: with a e + b e^2 added
+/// to x, f becomes f + f' a e + (f' b + f'' a^2 / 2) e^2 in each direction, where a product of jets would take a sum
+/// over pairs of coefficients. Reals have no derivatives.
+template <class X>
+bool directions_are_apart(X const& x) {
+  if constexpr (AnyJet<typename X::Scalar>) {
+    for (int c = 1; c < X::Planes::size; ++c) {
+      bool const alone = std::ranges::any_of(directions_of<typename X::Scalar>,
+                                             [&](auto const& d) { return c == d.first || c == d.second; });
+      if (!alone && x.planes()[c] >= 0) return false;
+    }
+  }
+  return true;
 }
 
 // Kernels of devices.
@@ -209,18 +232,22 @@ class Wave {
     using P = typename HostLanes<R>::Value;
     detail::PlaneTable<T> const from(x.data()), to(y.data());
     P const w1(*weight(ctx, w1_)), w2(*weight(ctx, w2_));
-    bool const first_order = detail::is_first_order(x);
+    bool const apart = detail::directions_are_apart(x);
     Index const n = x.size();
     for_blocks(ctx.exec, "attn::Wave", (n + detail::wave_block - 1) / detail::wave_block, [=](Index block) {
       Index const begin = block * detail::wave_block;
       for_lanes<R>(begin, std::min(n, begin + detail::wave_block), [&](auto lanes, Index i) {
-        if (first_order) {
+        if (apart) {
           P sine, cosine;
           attn::sin_cos(lanes.load(from.at[0] + i), sine, cosine);
-          lanes.store(to.at[0] + i, w1 * sine + w2 * cosine);
-          P const slope = w1 * cosine - w2 * sine;
-          for (int c = 1; c < from.size; ++c) {
-            if (from.at[c] != nullptr) lanes.store(to.at[c] + i, slope * lanes.load(from.at[c] + i));
+          P const f = w1 * sine + w2 * cosine, slope = w1 * cosine - w2 * sine;  // f'' = -f
+          lanes.store(to.at[0] + i, f);
+          for (auto const [first, second] : detail::directions_of<T>) {
+            if (!from.has(first)) continue;
+            P const a = lanes.load(from.at[first] + i);
+            lanes.store(to.at[first] + i, slope * a);
+            if (!from.has(second)) continue;
+            lanes.store(to.at[second] + i, slope * lanes.load(from.at[second] + i) - f * a * a * P(R(0.5)));
           }
         } else {
           using V = detail::PackedScalar<T>;
@@ -239,7 +266,7 @@ class Wave {
     using P = typename HostLanes<R>::Value;
     Index const n = x.size(), blocks = (n + detail::wave_block - 1) / detail::wave_block;
     R* const sums = ctx.template tensor<R>(blocks, 2).data();
-    bool const first_order = detail::is_first_order(x), with_base = !(base.data() == nullptr);
+    bool const apart = detail::directions_are_apart(x), with_base = !(base.data() == nullptr);
     // Of adjoints, plane by plane: entry c is the gradient of coefficient c.
     detail::PlaneTable<T> const at(x.data()), from(natural(d_y).data()), to(natural(d_x).data()),
         onto(with_base ? natural(base).data() : natural(d_y).data());
@@ -249,25 +276,34 @@ class Wave {
       Index const begin = block * detail::wave_block;
       P sum1(R(0)), sum2(R(0));
       for_lanes<R>(begin, std::min(n, begin + detail::wave_block), [&](auto lanes, Index i) {
-        if (first_order) {
-          // y = f(x), y_c = f'(x) x_c; hence d_x_c = f' d_y_c and d_x = f' d_y + f'' sum_c x_c d_y_c, with f'' = -f
+        if (apart) {
+          // With g the gradient of y, product = sum a g_a + b g_b and square = sum a^2 g_b / 2, and f'' = -f:
+          // d_a = f' g_a - f a g_b, d_b = f' g_b, d_x = f' (g - square) - f product
           P sine, cosine;
           attn::sin_cos(lanes.load(at.at[0] + i), sine, cosine);
-          P const slope = w1 * cosine - w2 * sine, d = lanes.load(from.at[0] + i);
-          P product(R(0));
-          for (int c = 1; c < at.size; ++c) {
-            if (at.at[c] == nullptr) continue;
-            P const d_c = lanes.load(from.at[c] + i);
-            product += lanes.load(at.at[c] + i) * d_c;
-            P d_x_c = slope * d_c;
-            if (with_base) d_x_c += lanes.load(onto.at[c] + i);
-            lanes.store(to.at[c] + i, d_x_c);
+          P const f = w1 * sine + w2 * cosine, slope = w1 * cosine - w2 * sine;
+          auto const put = [&](int c, P d) {
+            if (with_base) d += lanes.load(onto.at[c] + i);
+            lanes.store(to.at[c] + i, d);
+          };
+          P g = lanes.load(from.at[0] + i), product(R(0));
+          for (auto const [first, second] : detail::directions_of<T>) {
+            if (!at.has(first)) continue;
+            P const a = lanes.load(at.at[first] + i), g_a = lanes.load(from.at[first] + i);
+            product += a * g_a;
+            P d_a = slope * g_a;
+            if (at.has(second)) {
+              P const g_b = lanes.load(from.at[second] + i), bent = a * g_b;
+              product += lanes.load(at.at[second] + i) * g_b;
+              g -= a * bent * P(R(0.5));
+              d_a -= f * bent;
+              put(second, slope * g_b);
+            }
+            put(first, d_a);
           }
-          P d_x_0 = slope * d - (w1 * sine + w2 * cosine) * product;
-          if (with_base) d_x_0 += lanes.load(onto.at[0] + i);
-          lanes.store(to.at[0] + i, d_x_0);
-          sum1 += sine * d + cosine * product;
-          sum2 += cosine * d - sine * product;
+          put(0, slope * g - f * product);
+          sum1 += sine * g + cosine * product;
+          sum2 += cosine * g - sine * product;
         } else {
           using V = detail::PackedScalar<T>;
           V sine, cosine;
