@@ -100,19 +100,23 @@ struct Twice {
   }
 };
 
-TEST(Elementwise, ComputesWithNarrowNumbersInFloat) {
+/// Doubles numbers that are kept as `Stored` in lanes for `T`.
+template <class T, class Stored>
+void expect_doubled() {
   for (Index const columns : {1, 7, 16, 37}) {
     Index const stride = columns + 3;
     std::vector<double> values;
     for (Index i = 0; i < 3 * stride; ++i) values.push_back(double(i % 100) / 8);
-    attn_test::Array<attn::BFloat16, 2> const x({3, stride}, values);
-    attn::elementwise<attn::BFloat16>(Exec(), "twice", 3, columns, Twice<attn::BFloat16>{x.tensor().data(), stride});
+    attn_test::Array<Stored, 2> const x({3, stride}, values);
+    attn::elementwise<T>(Exec(), "twice", 3, columns, Twice<Stored>{x.tensor().data(), stride});
     for (std::size_t i = 0; i < values.size(); ++i) {
       if (Index(i) % stride < columns) values[i] *= 2;
     }
     EXPECT_EQ(x.numbers(), values);
   }
 }
+TEST(Elementwise, ComputesWithNarrowNumbersInFloat) { expect_doubled<attn::BFloat16, attn::BFloat16>(); }
+TEST(Elementwise, ComputesWithFloatsInDouble) { expect_doubled<double, float>(); }
 
 /// What a device runs, on the host: the same bits as one number at a time, for rows of any length and beginning.
 template <class T>

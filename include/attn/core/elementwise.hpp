@@ -57,7 +57,11 @@ struct AllLanes {
   static void store(T* p, Value value) { value.store(p); }
   template <class Stored>
   static Value load(Stored const* p) {
-    return generate([&](int lane) { return static_cast<T>(p[lane]); });
+    if constexpr (Real<Stored>) {
+      return Value::load(p);
+    } else {
+      return generate([&](int lane) { return static_cast<T>(p[lane]); });
+    }
   }
   template <class Stored>
   static void store(Stored* p, Value value) {

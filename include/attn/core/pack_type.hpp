@@ -41,6 +41,11 @@ struct Pack {
     std::memcpy(&r.lanes, p, sizeof r.lanes);
     return r;
   }
+  /// Of numbers of another type.
+  template <Real U>
+  requires(!std::same_as<U, T>) static Pack load(U const* p) {
+    return __builtin_convertvector(Pack<U, W>::load(p).lanes, Vector);
+  }
   void store(T* p) const { std::memcpy(p, &lanes, sizeof lanes); }
   /// The first `n` lanes of an array that ends there; the others become zero.
   static Pack load(T const* p, int n) {

@@ -1,6 +1,7 @@
 /// Jacobian: the derivatives of residuals by the parameters, written out, and their products with one another.
 #pragma once
 
+#include "attn/core/elementwise.hpp"
 #include "attn/core/host_copy.hpp"
 #include "attn/core/launch.hpp"
 #include "attn/linalg/gemm.hpp"
@@ -34,9 +35,9 @@ struct Widen {
   Tensor<T const, 2, Memory> from;
   Tensor<double, 2, Memory> to;
 
-  ATTN_FUNCTION void operator()(Index index) const {
-    Index const i = index / from.extent(1), k = index % from.extent(1);
-    to(i, k) = double(from(i, k));
+  template <class Lanes>
+  ATTN_FUNCTION void operator()(Lanes lanes, Index i, Index k) const {
+    lanes.store(&to(i, k), lanes.load(&from(i, k)));
   }
 };
 
@@ -77,23 +78,51 @@ void add_gram(Exec const& exec, Tensor<double const, 2, Memory> const& a, Tensor
   }
 }
 
-/// d = J^T y in double for `Width` parameters: the numbers of y may be many times longer than d, and cancel.
-template <class T, class Memory, Index Width>
+/// One number of J^T y, on a device.
+template <class T, class Memory>
 struct TransposedTimes {
   Tensor<T const, 2, Memory> j;
   double const* y;
   T* d;
 
-  ATTN_FUNCTION void operator()(Index block) const {
-    Index const first = block * Width, count = attn::min(Width, j.extent(1) - first);
-    double sum[Width] = {};
-    for (Index i = 0; i < j.extent(0); ++i) {
-      T const* const row = &j(i, first);
-      for (Index c = 0; c < count; ++c) sum[c] += y[i] * double(row[c]);
-    }
-    for (Index c = 0; c < count; ++c) d[first + c] = T(sum[c]);
+  ATTN_FUNCTION void operator()(Index k) const {
+    double sum = 0;
+    for (Index i = 0; i < j.extent(0); ++i) sum += y[i] * double(j(i, k));
+    d[k] = T(sum);
   }
 };
+
+/// sums[c] += y[0] rows[c] + y[1] rows[stride + c] + ...
+template <int Rows, class T>
+void add_rows(T const* rows, Index stride, double const* y, Index count, double* sums) {
+  for_lanes<double>(0, count, [&](auto lanes, Index c) {
+    auto sum = lanes.load(sums + c);
+#pragma GCC unroll 8
+    for (int k = 0; k < Rows; ++k) sum += decltype(sum)(y[k]) * lanes.load(rows + k * stride + c);
+    lanes.store(sums + c, sum);
+  });
+}
+
+/// d = J^T y, summed in double: the numbers of y may be many times longer than d, and cancel.
+template <ExecutionSpace Exec, class T, class Memory>
+void transposed_times(Exec const& exec, Tensor<T const, 2, Memory> const& j, double const* y, T* d) {
+  Index const extent = j.extent(1);
+  if constexpr (HostExecutionSpace<Exec>) {
+    constexpr Index width = 512;  // sums of one thread, which stay in its cache
+    constexpr int several = 8;    // rows at once: what lies in several places is fetched sooner
+    for_blocks(exec, "attn::optim::transposed_times", (extent + width - 1) / width, [=](Index block) {
+      Index const first = block * width, count = std::min(width, extent - first), rows = j.extent(0);
+      double sums[width] = {};
+      Index i = 0;
+      for (; i + several <= rows; i += several) add_rows<several>(&j(i, first), j.stride(0), y + i, count, sums);
+      for (; i < rows; ++i) add_rows<1>(&j(i, first), j.stride(0), y + i, count, sums);
+      for (Index c = 0; c < count; ++c) d[first + c] = T(sums[c]);
+    });
+  } else {
+    attn::launch("attn::optim::transposed_times", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, extent),
+                 TransposedTimes<T, Memory>{j, y, d});
+  }
+}
 
 }  // namespace detail
 
@@ -139,8 +168,8 @@ class Jacobian {
     for (Index first = 0; first < extent; first += depth) {
       auto const from = j.slice(1, first, std::min(extent, first + depth));
       Tensor<double, 2, Memory> const to(wide.data(), from.extents());
-      attn::launch("attn::optim::widen", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, from.size()),
-                   detail::Widen<T, Memory>{from, to});
+      elementwise<double>(exec, "attn::optim::widen", from.extent(0), from.extent(1),
+                          detail::Widen<T, Memory>{from, to});
       detail::add_gram<Exec, Memory>(exec, to, sum);
     }
     auto host = host_copy<Memory>(sum.data(), Index(n * n));
@@ -155,10 +184,7 @@ class Jacobian {
   void transposed_times(Exec const& exec, std::vector<double> const& y, T* d) const {
     Kokkos::View<double*, Memory> const weights("attn::optim::Jacobian", y.size());
     copy_from_host<Memory>(y, weights.data());
-    constexpr Index width = HostExecutionSpace<Exec> ? 512 : 1;
-    Index const blocks = (Index(values_.extent(1)) + width - 1) / width;
-    attn::launch("attn::optim::Jacobian", Kokkos::RangePolicy<Exec, Kokkos::IndexType<Index>>(exec, 0, blocks),
-                 detail::TransposedTimes<T, Memory, width>{values_, weights.data(), d});
+    detail::transposed_times<Exec, T, Memory>(exec, values_, weights.data(), d);
     exec.fence("attn::optim::Jacobian");
   }
 
