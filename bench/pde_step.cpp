@@ -1,6 +1,7 @@
-// One evaluation of a PINNsFormer's loss and gradient on the reference problem: convection, 51 x 51 points and their
-// edges, pseudo-sequences of 5 steps. Counters: seconds, the share of the arithmetic floor (matrix products of linear
-// layers alone, at the rate of a large product that is measured in the same run), and the workspace.
+// One evaluation of a PINNsFormer's loss and gradient on the reference problem, convection, and on waves, which take
+// second derivatives: 51 x 51 points and their edges, pseudo-sequences of 5 steps. Counters: seconds, the share of the
+// arithmetic floor (matrix products of linear layers alone, at the rate of a large product that is measured in the same
+// run), and the workspace.
 //
 //   bench/pde_step [--peer=PYTHON [--rounds=7] [--turn=0.3]] [--benchmark_filter=total]
 #include "attn/activation/activation.hpp"
@@ -52,26 +53,34 @@ double linear_macs(attn::models::PinnsFormerConfig const& c) {
          head * double(c.outputs);
 }
 
-template <class A>
+/// Planes of values and derivatives that pass the network, for 51 points.
+constexpr double planes_of(attn::pde::Convection, Derivative derivative) {
+  // A backward pass costs two forward ones. The grid takes both for u and its derivative along (beta, 1); by column,
+  // both for u, a forward pass of u, and both for u and its derivative along the residual's slopes. The 153 points of
+  // the edges take both for u.
+  return (derivative == Derivative::total ? 2 * 3 : 3 + 1 + 2 * 3) * 51 + 3 * 3;
+}
+constexpr double planes_of(attn::pde::WaveEquation, Derivative) {
+  // The grid takes both for u, u_x, u_xx, u_t and u_tt, the 153 points of the edges for u, and 51 again for u_t.
+  return 5 * 3 * 51 + 3 * 3 + 2 * 3;
+}
+
+template <class A, class Problem>
 void step(benchmark::State& state, std::string const& name, Derivative derivative,
           attn::Index chunk = attn::pde::default_chunk) {
   double const rate = gemm_rate();
   Ctx ctx;
   attn::models::PinnsFormerConfig const config;
   attn::models::PinnsFormer<A> const model(ctx, config);
-  auto const terms = attn::pde::Convection{}.terms(51, 51);
+  auto const terms = Problem{}.terms(51, 51);
   attn::pde::LossOptions const options{
       .sequence = {.length = 5, .step = 1e-4}, .derivative = derivative, .chunk = chunk};
   auto const evaluate = [&] {
-    benchmark::DoNotOptimize(attn::pde::loss_and_gradient<attn::pde::Convection::Orders>(ctx, model, terms, options));
+    benchmark::DoNotOptimize(attn::pde::loss_and_gradient<typename Problem::Orders>(ctx, model, terms, options));
     Exec().fence();
   };
   for (auto _ : state) evaluate();
-  // A backward pass costs two forward ones. The grid takes both for u and its derivative along (beta, 1); by column,
-  // both for u, a forward pass of u, and both for u and its derivative along the residual's slopes. The 153 points of
-  // the edges take both for u.
-  double const passes = derivative == Derivative::total ? 2 * 3 : 3 + 1 + 2 * 3;
-  double const flops = 2 * 5 * (passes * 2601 + 3 * 153) * linear_macs(config);
+  double const flops = 2 * 5 * 51 * planes_of(Problem{}, derivative) * linear_macs(config);
   state.counters["Gflop_floor"] = flops / 1e9;
   state.counters["of_gemm_peak"] = benchmark::Counter(flops / rate, benchmark::Counter::kIsIterationInvariantRate);
   state.counters["gemm_Gflops"] = rate / 1e9;
@@ -96,13 +105,18 @@ int main(int argc, char** argv) {
   };
   for (int const chunk : {32, 128}) {
     if (!on_host) break;  // a device takes all points at once
-    add("total/softmax/chunk:" + std::to_string(chunk), step<attn::Softmax>, Derivative::total, chunk);
+    add("total/softmax/chunk:" + std::to_string(chunk), step<attn::Softmax, attn::pde::Convection>, Derivative::total,
+        chunk);
   }
   for (auto const& [suffix, derivative] :
        {std::pair("", Derivative::total), std::pair("/column", Derivative::column)}) {
-    add(std::string("pde_step/softmax") + suffix, step<attn::Softmax>, derivative, attn::pde::default_chunk);
-    add(std::string("pde_step/poly3") + suffix, step<attn::Poly<3>>, derivative, attn::pde::default_chunk);
+    add(std::string("pde_step/softmax") + suffix, step<attn::Softmax, attn::pde::Convection>, derivative,
+        attn::pde::default_chunk);
+    add(std::string("pde_step/poly3") + suffix, step<attn::Poly<3>, attn::pde::Convection>, derivative,
+        attn::pde::default_chunk);
   }
+  add("pde_step/softmax/wave", step<attn::Softmax, attn::pde::WaveEquation>, Derivative::total,
+      attn::pde::default_chunk);
   benchmark::Initialize(&argc, argv);
   std::cout << Kokkos::DefaultExecutionSpace::name() << " with " << Exec().concurrency() << " threads\n";
   benchmark::RunSpecifiedBenchmarks();

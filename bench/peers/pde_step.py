@@ -1,10 +1,10 @@
-"""The evaluation that bench/pde_step.cpp times, in PyTorch: loss and gradient of a PINNsFormer on convection, 51 x 51
-points and their edges.
+"""The evaluations that bench/pde_step.cpp times, in PyTorch: loss and gradient of a PINNsFormer on convection or on
+waves, 51 x 51 points and their edges.
 
-Cases: pde_step/<softmax|poly3>[/column]. Variants: derivatives by autograd.grad of the summed outputs, as the published
-code has them (by column); and by torch.func.jvp, forward differentiation along the residual's direction (1, 50), which
-needs one derivative and gives the total one; each eager and through torch.compile, where that takes it. A case by column
-has the former alone.
+Cases: pde_step/<softmax|poly3>[/column|/wave]. Variants: derivatives by autograd.grad of the summed outputs, as the
+published code has them (by column); and by torch.func.jvp, forward differentiation, which gives the total ones: for
+convection along the residual's direction (1, 50), for waves twice along x and twice along t; each eager and through
+torch.compile, where that takes it. A case by column has the former alone.
 """
 
 import math
@@ -20,28 +20,72 @@ import make_pinnsformer as network  # noqa: E402
 network.POINTS_X = network.POINTS_T = POINTS = 51
 
 
-def forward_loss(model):
-    """The same terms as network.loss_terms for convection, the derivative by forward differentiation."""
-    axis_x = torch.linspace(0, 2 * math.pi, POINTS)
+def points(length):
+    """The grid over [0, length] x [0, 1], its start and its edges, as pseudo-sequences."""
+    axis_x = torch.linspace(0, length, POINTS)
     axis_t = torch.linspace(0, 1, POINTS)
     t, x = torch.meshgrid(axis_t, axis_x, indexing="ij")
     grid = torch.stack((x.flatten(), t.flatten()), dim=-1)
-    x, t = network.sequences(grid)
-    _, residual = torch.func.jvp(model, (x, t), (torch.full_like(x, 50.0), torch.ones_like(t)))
-    start = model(*network.sequences(torch.stack((axis_x, torch.zeros_like(axis_x)), dim=-1)))[:, 0, 0]
-    lower = model(*network.sequences(torch.stack((torch.zeros_like(axis_t), axis_t), dim=-1)))
-    upper = model(*network.sequences(torch.stack((torch.full_like(axis_t, 2 * math.pi), axis_t), dim=-1)))
-    return (residual**2).mean() + ((upper - lower) ** 2).mean() + ((start - torch.sin(axis_x)) ** 2).mean()
+    start = torch.stack((axis_x, torch.zeros_like(axis_x)), dim=-1)
+    lower = torch.stack((torch.zeros_like(axis_t), axis_t), dim=-1)
+    upper = torch.stack((torch.full_like(axis_t, length), axis_t), dim=-1)
+    return axis_x, *(network.sequences(of) for of in (grid, start, lower, upper))
+
+
+def along(function, x, t, direction):
+    """The derivative of function(x, t) along a direction, forward."""
+    tangents = tuple(torch.full_like(of, part) for of, part in zip((x, t), direction))
+    return torch.func.jvp(function, (x, t), tangents)[1]
+
+
+def forward_loss(model):
+    """The same terms as network.loss_terms for convection, the derivative by forward differentiation."""
+    axis_x, grid, start, lower, upper = points(2 * math.pi)
+    residual = along(model, *grid, (50.0, 1.0))
+    edges = ((model(*upper) - model(*lower)) ** 2).mean()
+    return (residual**2).mean() + edges + ((model(*start)[:, 0, 0] - torch.sin(axis_x)) ** 2).mean()
 
 
 def reverse_loss(model):
     return network.loss_terms(model, "convection")[0].sum()
 
 
+def wave_loss(model, second, slope):
+    """u_tt = 4 u_xx between fixed ends, from rest; second(x, t) is (u_xx, u_tt), slope(x, t) is u_t."""
+    axis_x, grid, start, lower, upper = points(1)
+    u_xx, u_tt = second(*grid)
+    edges = (model(*upper) ** 2).mean() + (model(*lower) ** 2).mean()
+    shape = torch.sin(math.pi * axis_x) + 0.5 * torch.sin(3 * math.pi * axis_x)
+    begin = ((model(*start)[:, 0, 0] - shape) ** 2).mean() + (slope(*start) ** 2).mean()
+    return ((u_tt - 4 * u_xx) ** 2).mean() + edges + begin
+
+
+def forward_wave_loss(model):
+    def twice(direction, x, t):
+        return along(lambda x, t: along(model, x, t, direction), x, t, direction)
+
+    return wave_loss(model, lambda x, t: (twice((1.0, 0.0), x, t), twice((0.0, 1.0), x, t)),
+                     lambda x, t: along(model, x, t, (0.0, 1.0)))
+
+
+def reverse_wave_loss(model):
+    def slopes(x, t):
+        inputs = tuple(y.detach().requires_grad_(True) for y in (x, t))
+        u = model(*inputs)
+        return inputs, torch.autograd.grad(u, inputs, torch.ones_like(u), create_graph=True)
+
+    def second(x, t):
+        inputs, firsts = slopes(x, t)
+        return [torch.autograd.grad(of, y, torch.ones_like(of), create_graph=True)[0] for of, y in zip(firsts, inputs)]
+
+    return wave_loss(model, second, lambda x, t: slopes(x, t)[1][1])
+
+
 def variants(name):
-    kind, activation, *column = name.split("/")
+    kind, activation, *special = name.split("/")
     if kind != "pde_step":
         return {}
+    forward, reverse = (forward_wave_loss, reverse_wave_loss) if special == ["wave"] else (forward_loss, reverse_loss)
 
     def way(loss, prepare):
         model = network.PinnsFormer(width=32, heads=2, hidden=256, head_hidden=512, activation=activation)
@@ -56,11 +100,11 @@ def variants(name):
 
         return peer.by_clock(step)
 
-    ways = {"reverse": lambda: way(reverse_loss, lambda f: f), "reverse, compiled": lambda: way(reverse_loss, torch.compile)}
-    if not column:
-        ways |= {"forward": lambda: way(forward_loss, lambda f: f),
-                 "forward, compiled": lambda: way(forward_loss, torch.compile)}
+    ways = {"reverse": lambda: way(reverse, lambda f: f), "reverse, compiled": lambda: way(reverse, torch.compile)}
+    if special != ["column"]:
+        ways |= {"forward": lambda: way(forward, lambda f: f),
+                 "forward, compiled": lambda: way(forward, torch.compile)}
     return ways
 
 
-peer.run(peer.parse(__doc__), variants, ["pde_step/softmax", "pde_step/poly3"])
+peer.run(peer.parse(__doc__), variants, ["pde_step/softmax", "pde_step/poly3", "pde_step/softmax/wave"])
