@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <numeric>
 
 namespace train_pde {
 namespace {
@@ -54,21 +55,22 @@ void draw(Settings const& s, io::CsvTable const& table) {
 
 void add_spectrum(Settings const& s, Context& ctx, Loss const& loss, std::string const& when) {
   auto problem = loss.squares({1, 1, 1}, s.spectrum, 0);
-  auto const kernel = attn::optim::tangent_kernel(ctx, problem);
-  auto const sizes = problem.sizes();
+  auto const kernel = attn::optim::tangent_kernel_of_sums(ctx, problem);
+  auto const sizes = problem.sum_sizes();
+  std::size_t const size = std::accumulate(sizes.begin(), sizes.end(), std::size_t(0));
   io::Path const file = s.common.out / "spectrum.csv";
   io::CsvTable table{{"when", "term", "number", "eigenvalue"}, {}};
   if (when != "before" && std::filesystem::exists(file)) table = io::read_csv(file);
   std::erase_if(table.rows, [&](auto const& row) { return row[0] == when; });  // of a run that went on since
   auto const add = [&](std::string const& term, std::size_t first, std::size_t count) {
     std::size_t number = 0;
-    for (double const value : eigenvalues(kernel, problem.size(), first, count)) {
+    for (double const value : eigenvalues(kernel, size, first, count)) {
       char text[32];
       std::snprintf(text, sizeof text, "%.9g", value);
       table.rows.push_back({when, term, std::to_string(++number), text});
     }
   };
-  add("all", 0, problem.size());
+  add("all", 0, size);
   std::size_t first = 0;
   for (std::size_t t = 0; t < sizes.size(); first += sizes[t++]) add(loss.names[t], first, sizes[t]);
 

@@ -39,11 +39,11 @@ struct Loss {
   /// The same as an `optim::LeastSquares` problem.
   struct Squares {
     std::function<std::size_t()> size;
-    std::function<std::vector<std::size_t>()> sizes;  // of each term
     std::function<void(std::vector<double>& r)> residuals;
     std::function<void(std::vector<double> const& w)> pull_back;
     std::function<std::string(std::size_t i)> describe;
     std::function<std::vector<double>(std::vector<double> const& r)> sums;
+    std::function<std::vector<std::size_t>()> sum_sizes;  // of each term
     std::function<void(std::function<void()> const& row)> for_rows;
     std::function<std::vector<double>(std::vector<double> const& r)> terms;
   };
@@ -155,14 +155,14 @@ Loss make_loss(Settings const& s, Context& ctx, Model const& model, Terms terms,
     attn::RandomKey const key = attn::subkey({.seed = s.common.seed}, std::string_view("points of a step"));
     problem->draw(std::size_t(points), attn::subkey(key, std::uint64_t(step)));
     return Loss::Squares{[problem] { return problem->size(); },
-                         [problem] {
-                           auto const sizes = problem->sizes();
-                           return std::vector<std::size_t>(sizes.begin(), sizes.end());
-                         },
                          [problem](std::vector<double>& r) { problem->residuals(r); },
                          [problem](std::vector<double> const& w) { problem->pull_back(w); },
                          [problem](std::size_t i) { return problem->describe(i); },
                          [problem](std::vector<double> const& r) { return problem->sums(r); },
+                         [problem] {
+                           auto const sizes = problem->sum_sizes();
+                           return std::vector<std::size_t>(sizes.begin(), sizes.end());
+                         },
                          [problem](std::function<void()> const& row) { problem->for_rows(row); },
                          [problem](std::vector<double> const& r) {
                            auto const value = problem->value(r);

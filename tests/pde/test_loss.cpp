@@ -271,6 +271,19 @@ TEST(TangentKernel, OfANetworkHasTheLengthsOfItsPulledBackResiduals) {
   for (double const g : attn::host_copy(problem.ctx.parameters.gradients())) length += g * g;
   for (std::size_t i = 0; i < 64; ++i) expected += w[i / 8] * kernel[i] * w[i % 8];
   EXPECT_NEAR(length, expected, 1e-12 * expected);
+
+  // Of sums over steps: the same, summed on both sides.
+  EXPECT_EQ(residuals.sum_sizes(), (std::array<std::size_t, 2>{2, 2}));
+  auto const of_sums = attn::optim::tangent_kernel_of_sums(problem.ctx, residuals);
+  ASSERT_EQ(of_sums.size(), 16u);
+  std::array<std::vector<double>, 4> half;  // C K
+  for (std::size_t k = 0; k < 8; ++k) {
+    auto const column =
+        residuals.sums({kernel.begin() + std::ptrdiff_t(8 * k), kernel.begin() + std::ptrdiff_t(8 * k + 8)});
+    for (std::size_t i = 0; i < 4; ++i) half[i].push_back(column[i]);
+  }
+  for (std::size_t i = 0; i < 16; ++i) EXPECT_NEAR(of_sums[i], residuals.sums(half[i / 4])[i % 4], 1e-12 * length) << i;
+
   problem.ctx.parameters.set("*", {.trained = false});
   for (double const k : attn::optim::tangent_kernel(problem.ctx, residuals)) EXPECT_EQ(k, 0);
 }

@@ -92,6 +92,13 @@ class Residuals {
                       passes);
   }
 
+  /// How many sums of them each term has: see `sums`.
+  std::array<std::size_t, sizeof...(R)> sum_sizes() const {
+    auto const passes = make_passes();
+    return std::apply([](auto const&... pass) { return std::array<std::size_t, sizeof...(R)>{pass.sum_count()...}; },
+                      passes);
+  }
+
   void residuals(std::vector<double>& r) {
     auto passes = make_passes();
     r.resize(size());

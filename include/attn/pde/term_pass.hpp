@@ -99,6 +99,8 @@ class TermPass {
 
   /// Numbers whose squares, times `factor` and the weights of their points, are the weighted term.
   std::size_t count() const { return std::size_t(groups()) * std::size_t(used_steps() * Eval::equations); }
+  /// Of the sums over steps that stand for them.
+  std::size_t sum_count() const { return std::size_t(groups()) * std::size_t(Eval::equations); }
   double factor() const { return term_.weight / (static_cast<double>(groups()) * used_steps()); }
 
   /// Where residual number i comes from.
@@ -152,7 +154,7 @@ class TermPass {
   /// and divided by the root of their number.
   void sum(double const* r, std::vector<double>& all) const {
     std::size_t const equations = std::size_t(Eval::equations), steps = std::size_t(used_steps());
-    for (std::size_t i = 0; i < count() / steps; ++i) {
+    for (std::size_t i = 0; i < sum_count(); ++i) {
       double total = 0;
       for (std::size_t j = 0; j < steps; ++j) total += r[(i / equations * steps + j) * equations + i % equations];
       all.push_back(total / std::sqrt(double(steps)));
