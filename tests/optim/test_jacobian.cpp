@@ -1,4 +1,5 @@
 #include "attn/optim/jacobian.hpp"
+#include "attn/optim/tangent_kernel.hpp"
 
 #include <gtest/gtest.h>
 
@@ -74,6 +75,22 @@ TEST(Jacobian, RowsAreAsManyAsSums) {
       EXPECT_NE(std::string(e.what()).find(times), std::string::npos) << e.what();
     }
   }
+}
+
+/// The same problem, with sums of none of its residuals.
+struct WithoutSums : Problem {
+  using Problem::Problem;
+  Numbers sums(Numbers const&) { return {}; }
+  void for_rows(std::function<void()> const&) {}
+};
+
+TEST(TangentKernelOfSums, WantsASumAndARowForEach) {
+  Miscounted miscounted({1, 2}, rosenbrock);
+  EXPECT_EQ(attn::optim::tangent_kernel_of_sums(miscounted.ctx, miscounted).size(), 4u);
+  miscounted.rows = 3;
+  EXPECT_THROW(attn::optim::tangent_kernel_of_sums(miscounted.ctx, miscounted), attn::Error);
+  WithoutSums nothing({1, 2}, rosenbrock);
+  EXPECT_THROW(attn::optim::tangent_kernel_of_sums(nothing.ctx, nothing), attn::Error);
 }
 
 }  // namespace
