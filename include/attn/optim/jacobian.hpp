@@ -4,6 +4,7 @@
 #include "attn/core/elementwise.hpp"
 #include "attn/core/host_copy.hpp"
 #include "attn/core/launch.hpp"
+#include "attn/core/matrix_functors.hpp"
 #include "attn/linalg/gemm.hpp"
 #include "attn/optim/detail/attributes.hpp"
 #include "attn/optim/least_squares.hpp"
@@ -28,18 +29,6 @@ concept SummedLeastSquares = LeastSquares<P> && requires(P& problem, std::vector
 };
 
 namespace detail {
-
-/// to = from, with more digits.
-template <class T, class Memory>
-struct Widen {
-  Tensor<T const, 2, Memory> from;
-  Tensor<double, 2, Memory> to;
-
-  template <class Lanes>
-  ATTN_FUNCTION void operator()(Lanes lanes, Index i, Index k) const {
-    lanes.store(&to(i, k), lanes.load(&from(i, k)));
-  }
-};
 
 /// While one lives, a product of Eigen stays on one thread: how it is cut among several would change its bits.
 class EigenOnOneThread {
@@ -169,7 +158,7 @@ class Jacobian {
       auto const from = j.slice(1, first, std::min(extent, first + depth));
       Tensor<double, 2, Memory> const to(wide.data(), from.extents());
       elementwise<double>(exec, "attn::optim::widen", from.extent(0), from.extent(1),
-                          detail::Widen<T, Memory>{from, to});
+                          CopyMatrix<T, double>{from.data(), to.data(), from.stride(0), to.stride(0)});
       detail::add_gram<Exec, Memory>(exec, to, sum);
     }
     auto host = host_copy<Memory>(sum.data(), Index(n * n));
