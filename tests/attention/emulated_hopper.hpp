@@ -92,7 +92,7 @@ class HopperEmulator : public EmulatedThreads {
     threads_.assign(std::size_t(n_threads), {Clock(agents()), {}, {}, {}});
     for (int t = 0; t < n_threads; ++t) thread(t).clock[t] = 1;
     barriers_.clear();
-    read_by_.clear();
+    read_by_.assign(words_.size(), {});
     crowds_.clear();
     engine_time_.assign(std::size_t(2 * n_warps_), 0);
     EmulatedThreads::run(body);
@@ -111,7 +111,7 @@ class HopperEmulator : public EmulatedThreads {
   void meet(int t, int first, int count) {
     Crowd& crowd = crowds_[{first, count}];
     if (crowd.arrived == 0) crowd.gathering = Clock(agents());
-    crowd.gathering.learn(release(t));
+    release(t, crowd.gathering);
     if (++crowd.arrived == count) {
       crowd.arrived = 0;
       crowd.known = crowd.gathering;
@@ -141,7 +141,7 @@ class HopperEmulator : public EmulatedThreads {
     Barrier& b = barrier(t, at);
     ATTN_CHECK(b.missing > 0, "EmulatedHopper: more arrivals at barrier ", at, " than the ", b.arrivals, " it counts");
     b.bytes += bytes;
-    b.gathering.learn(release(t));
+    release(t, b.gathering);
     --b.missing;
     advance(b);
     progress();
@@ -233,7 +233,13 @@ class HopperEmulator : public EmulatedThreads {
     ATTN_CHECK(from % bytes == 0 && from + bytes <= memory.size(), "EmulatedHopper: ", bytes, " bytes at ", from);
     for (unsigned w = from / 4; w < (from + bytes) / 4; ++w) {
       check_known(t, w);
-      read_by_[w][t] = thread(t).clock[t];
+      auto& reads = read_by_[w];
+      auto const last = std::find_if(reads.rbegin(), reads.rend(), [&](Read const& r) { return r.thread == t; });
+      if (last != reads.rend()) {
+        last->time = thread(t).clock[t];
+      } else {
+        reads.push_back({t, thread(t).clock[t]});
+      }
     }
   }
   void publish_writes(int t) {
@@ -269,7 +275,8 @@ class HopperEmulator : public EmulatedThreads {
   }
   void touch(int t, void const* what) { grid_->touch(index_, t, thread(t).clock, what); }
   void tell(int t, unsigned* number, unsigned value) {
-    grid_->tell(index_, t, release(t), first_told(), number, value);
+    grid_->tell(index_, t, thread(t).clock, first_told(), number, value);
+    ++thread(t).clock[t];
   }
   void hear(int t, unsigned const* number, unsigned value) {
     int const teller = grid_->hear(index_, number, value, [&] {
@@ -294,6 +301,10 @@ class HopperEmulator : public EmulatedThreads {
     bool operator==(Word const&) const = default;
   };
   static constexpr Word unwritten{-1, 0, false};
+  struct Read {
+    int thread;
+    unsigned time;
+  };
   struct Copy {
     unsigned inside;
     EmulatedMap map;
@@ -331,11 +342,10 @@ class HopperEmulator : public EmulatedThreads {
   unsigned& reader(unsigned word, int engine) {
     return readers_[std::size_t(word / 4) * std::size_t(2 * n_warps_) + std::size_t(engine)];
   }
-  /// What a thread tells others from now on.
-  Clock release(int t) {
-    Clock const told = thread(t).clock;
+  /// A thread tells what it knows; what it does from now on is not among it.
+  void release(int t, Clock& to) {
+    to.learn(thread(t).clock);
     ++thread(t).clock[t];
-    return told;
   }
   Barrier& barrier(int t, unsigned at) {
     auto const b = barriers_.find(at);
@@ -387,13 +397,11 @@ class HopperEmulator : public EmulatedThreads {
     ATTN_CHECK(word.writer < 0 || word.writer == t || known[word.writer] >= word.time, "EmulatedHopper: thread ", t,
                " overwrites byte ", 4 * w, ", written by ", word.writer, " without its knowing");
     if (by_copy && word.by_thread) check_published(t, w);
-    if (auto const readers = read_by_.find(w); readers != read_by_.end()) {
-      for (auto const& [reader, time] : readers->second) {
-        ATTN_CHECK(reader == t || known[reader] >= time, "EmulatedHopper: thread ", t, " overwrites byte ", 4 * w,
-                   ", which thread ", reader, " may still read");
-      }
-      read_by_.erase(readers);
+    for (auto const& [reader, time] : read_by_[w]) {
+      ATTN_CHECK(reader == t || known[reader] >= time, "EmulatedHopper: thread ", t, " overwrites byte ", 4 * w,
+                 ", which thread ", reader, " may still read");
     }
+    read_by_[w].clear();
     for (int engine = 0; engine < 2 * n_warps_; ++engine) {
       ATTN_CHECK(known[n_threads + engine] >= reader(w, engine), "EmulatedHopper: thread ", t, " overwrites byte ",
                  4 * w, ", which a ", engine < n_warps_ ? "product" : "store", " of warp ", engine % n_warps_,
@@ -432,7 +440,7 @@ class HopperEmulator : public EmulatedThreads {
   Word last_checked_ = unwritten;  ///< no check passes it
   std::vector<unsigned> readers_, engine_time_;
   std::vector<Thread> threads_;
-  std::map<unsigned, std::map<int, unsigned>> read_by_;  ///< threads' last reads of a word
+  std::vector<std::vector<Read>> read_by_;  ///< threads' last reads of a word
   std::map<unsigned, Barrier> barriers_;
   std::map<std::pair<int, int>, Crowd> crowds_;
 };

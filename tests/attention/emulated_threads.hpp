@@ -138,10 +138,12 @@ double half(std::uint32_t bits, int e) {
   return double(float(number));
 }
 
-/// Tensor cores add products exactly and cut the sum off, where fp32 arithmetic would round it.
+/// Tensor cores add products exactly and cut the sum off, where fp32 arithmetic would round it. The number before, in
+/// bits, is the next one to zero; std::nextafter took a fifth of the time of these tests.
 inline float cut_off(double sum) {
   float const nearest = float(sum);
-  return std::abs(double(nearest)) > std::abs(sum) ? std::nextafter(nearest, 0.0f) : nearest;
+  bool const is_too_large = std::abs(double(nearest)) > std::abs(sum);
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(nearest) - std::uint32_t(is_too_large));
 }
 
 }  // namespace attn_test

@@ -222,7 +222,8 @@ class WarpgroupEmulator : public HopperEmulator {
 
   void perform(Product& p) {
     int const k = 32 / element_bytes(p.format), in_chunk = k / 2, in_register = k / 8;
-    std::vector<float> a(std::size_t(64 * k)), b(std::size_t(k * p.n));
+    std::vector<float> a(std::size_t(64 * k));
+    std::vector<double> b(std::size_t(k * p.n));
     auto const in_memory = [&](unsigned at, int element) { return number(p.format, memory.data() + at, element); };
     for (int row = 0; row < 64; ++row) {
       for (int column = 0; column < k; ++column) {
@@ -245,15 +246,18 @@ class WarpgroupEmulator : public HopperEmulator {
       }
     }
     std::vector<double> row_sum(std::size_t(p.n));
-    for (std::size_t row = 0; row < 64; ++row) {
-      float* const out = &p.sum->entries[row * std::size_t(p.n)];
-      for (std::size_t j = 0; j < row_sum.size(); ++j) row_sum[j] = p.keep ? double(out[j]) : 0;
-      for (std::size_t i = 0; i < std::size_t(k); ++i) {
-        for (std::size_t j = 0; j < row_sum.size(); ++j) {
-          row_sum[j] += double(a[row * std::size_t(k) + i]) * double(b[i * row_sum.size() + j]);
-        }
+    double* const sum = row_sum.data();
+    for (int row = 0; row < 64; ++row) {
+      float* const out = &p.sum->entries[std::size_t(row * p.n)];
+      for (int j = 0; j < p.n; ++j) sum[j] = p.keep ? double(out[j]) : 0;
+      for (int i = 0; i < k; ++i) {
+        double const x = a[std::size_t(row * k + i)];
+        double const* const y = &b[std::size_t(i * p.n)];
+#pragma omp simd
+        for (int j = 0; j < p.n; ++j) sum[j] += x * y[j];
       }
-      for (std::size_t j = 0; j < row_sum.size(); ++j) out[j] = cut_off(row_sum[j]);
+#pragma omp simd
+      for (int j = 0; j < p.n; ++j) out[j] = cut_off(sum[j]);
     }
     p.is_done = true;
   }
