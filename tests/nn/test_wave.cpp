@@ -33,7 +33,7 @@ TEST(Wave, IsASineAndACosineAtFirst) {
   for (std::size_t i = 0; i < y.size(); ++i) EXPECT_NEAR(y[i], std::sin(from[i]) + std::cos(from[i]), 1e-15);
 }
 
-/// Forward and backward on a host against the arithmetic of jets; they have a shorter way where no two directions mix.
+/// Forward and backward on a host against the arithmetic of jets; they look at what is kept alone.
 template <int... Orders>
 void expect_products_of_jets(std::vector<std::array<int, sizeof...(Orders)>> const& wanted) {
   using J = Jet<double, Orders...>;
@@ -87,6 +87,8 @@ TEST(Wave, TakesJets) {
   expect_products_of_jets<0, 2, 1>({{0, 2, 0}, {0, 0, 1}});
   expect_products_of_jets<2, 2>({{1, 1}});
   expect_products_of_jets<3, 1>({{3, 0}, {0, 1}});
+  expect_products_of_jets<3, 3, 1>({{3, 0, 0}, {2, 1, 0}, {1, 2, 0}, {0, 3, 0}, {1, 0, 1}, {0, 1, 1}});  // of a stream function
+  expect_products_of_jets<2, 2, 1>({{2, 2, 1}});
 }
 
 TEST(Wave, AddsAGradientFromElsewhere) {

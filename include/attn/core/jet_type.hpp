@@ -24,9 +24,14 @@ struct JetLayout {
   static constexpr int degree = (Orders + ... + 0);
   static constexpr std::array<int, sizeof...(Orders)> orders{Orders...};
 
+  /// How far apart two powers of a direction lie.
+  static constexpr int stride(int direction) {
+    int n = 1;
+    for (int d = direction + 1; d < directions; ++d) n *= orders[std::size_t(d)] + 1;
+    return n;
+  }
   static constexpr int digit(int index, int direction) {
-    for (int d = directions - 1; d > direction; --d) index /= orders[std::size_t(d)] + 1;
-    return index % (orders[std::size_t(direction)] + 1);
+    return index / stride(direction) % (orders[std::size_t(direction)] + 1);
   }
   static constexpr int index(std::array<int, sizeof...(Orders)> powers) {
     int i = 0;
@@ -100,7 +105,7 @@ struct Jet {
     if constexpr (size <= 9) {
       multiply_add(r, a, b, std::make_index_sequence<std::size_t(size * size)>());
     } else {
-      multiply_add_in_a_loop(r, a, b);
+      multiply_add_in_loops(r, a, b);
     }
     return r;
   }
@@ -159,10 +164,20 @@ struct Jet {
   }
 
   /// Products with hundreds of terms are not written out at every place that has one.
-  static KOKKOS_FUNCTION void multiply_add_in_a_loop(Jet& r, Jet const& a, Jet const& b) {
-    for (int i = 0; i < size; ++i) {
-      for (int j = 0; i + j < size; ++j) {
-        if (Layout::survives(i, j)) r.coefficients[i + j] += a.coefficients[i] * b.coefficients[j];
+  static KOKKOS_FUNCTION void multiply_add_in_loops(Jet& r, Jet const& a, Jet const& b) {
+    multiply_add_powers<0>(r.coefficients, a.coefficients, b.coefficients);
+  }
+  /// Two loops for each direction: whether a pair survives is never asked, which would take divisions.
+  template <int Direction>
+  static ATTN_FUNCTION void multiply_add_powers(T* r, T const* a, T const* b) {
+    if constexpr (Direction == Layout::directions) {
+      *r += *a * *b;
+    } else {
+      constexpr int order = Layout::orders[std::size_t(Direction)], stride = Layout::stride(Direction);
+      for (int i = 0; i <= order; ++i) {
+        for (int j = 0; i + j <= order; ++j) {
+          multiply_add_powers<Direction + 1>(r + (i + j) * stride, a + i * stride, b + j * stride);
+        }
       }
     }
   }

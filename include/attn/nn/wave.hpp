@@ -1,7 +1,7 @@
 /// Wave: w1 sin x + w2 cos x with two trained numbers, the function between the layers of a PINNsFormer.
 #pragma once
 
-#include "attn/nn/detail/host_planes.hpp"
+#include "attn/nn/detail/kept_powers.hpp"
 #include "attn/nn/module.hpp"
 #include "attn/nn/parameters.hpp"
 
@@ -122,35 +122,45 @@ class Wave {
     return ctx.parameters.value(p).data();
   }
 
+  /// g^(k)(x_0) / k! of a function with g'' = -g.
+  template <class P, std::size_t n>
+  static void oscillate(P value, P slope, int degree, P (&taylor)[n]) {
+    using R = RealOf<P>;
+    taylor[0] = value;
+    if constexpr (n > 1) {
+      taylor[1] = slope;
+      for (int k = 2; k <= degree; ++k) taylor[k] = -taylor[k - 2] * P(R(1) / R(k * (k - 1)));
+    }
+  }
+
   template <class Ctx, class X, class Y>
   void forward_on_host(Ctx& ctx, X const& x, Y const& y) const {
     using T = typename Ctx::Scalar;
     using R = typename Ctx::Real;
     using P = typename HostLanes<R>::Value;
+    using Powers = detail::KeptPowers<T>;
     detail::PlaneTable<T> const from(x.data()), to(y.data());
+    Powers const of_x(detail::planes_of(x));
     P const w1(*weight(ctx, w1_)), w2(*weight(ctx, w2_));
-    bool const apart = detail::directions_are_apart(x);
     Index const n = x.size();
     for_blocks(ctx.exec, "attn::Wave", (n + detail::wave_block - 1) / detail::wave_block, [=](Index block) {
+      P powers[Powers::max_degree + 1][Powers::size], taylor[Powers::max_degree + 1];
+      int const degree = of_x.degree();
+      auto const kept = of_x.kept();
       Index const begin = block * detail::wave_block;
       for_lanes<R>(begin, std::min(n, begin + detail::wave_block), [&](auto lanes, Index i) {
-        if (apart) {
-          P sine, cosine;
-          attn::sin_cos(lanes.load(from.at[0] + i), sine, cosine);
-          P const f = w1 * sine + w2 * cosine, slope = w1 * cosine - w2 * sine;  // f'' = -f
-          lanes.store(to.at[0] + i, f);
-          for (auto const [first, second] : detail::directions_of<T>) {
-            if (!from.has(first)) continue;
-            P const a = lanes.load(from.at[first] + i);
-            lanes.store(to.at[first] + i, slope * a);
-            if (!from.has(second)) continue;
-            lanes.store(to.at[second] + i, slope * lanes.load(from.at[second] + i) - f * a * a * P(R(0.5)));
+        P sine, cosine;
+        attn::sin_cos(lanes.load(from.at[0] + i), sine, cosine);
+        oscillate(w1 * sine + w2 * cosine, w1 * cosine - w2 * sine, degree, taylor);
+        lanes.store(to.at[0] + i, taylor[0]);
+        if constexpr (Powers::size > 1) {
+          for (int const c : kept) powers[1][c] = lanes.load(from.at[c] + i);
+          of_x.raise(powers);
+          for (int const c : kept) {
+            P sum = taylor[1] * powers[1][c];
+            for (int k = 2; k <= degree; ++k) sum += taylor[k] * powers[k][c];
+            lanes.store(to.at[c] + i, sum);
           }
-        } else {
-          using V = detail::PackedScalar<T>;
-          V sine, cosine;
-          attn::sin_cos(detail::load_planes<V>(lanes, from, i), sine, cosine);
-          detail::store_planes(lanes, to, i, sine * w1 + cosine * w2);
         }
       });
     });
@@ -161,57 +171,59 @@ class Wave {
     using T = typename Ctx::Scalar;
     using R = typename Ctx::Real;
     using P = typename HostLanes<R>::Value;
+    using Powers = detail::KeptPowers<T>;
     Index const n = x.size(), blocks = (n + detail::wave_block - 1) / detail::wave_block;
     R* const sums = ctx.template tensor<R>(blocks, 2).data();
-    bool const apart = detail::directions_are_apart(x), with_base = !(base.data() == nullptr);
+    bool const with_base = !(base.data() == nullptr);
     // Of adjoints, plane by plane: entry c is the gradient of coefficient c.
     detail::PlaneTable<T> const at(x.data()), from(natural(d_y).data()), to(natural(d_x).data()),
         onto(with_base ? natural(base).data() : natural(d_y).data());
-    detail::PlaneTable<T> const from_jets(d_y.data()), to_jets(d_x.data()), onto_jets(base.data());
+    Powers const of_x(detail::planes_of(x));
     P const w1(*weight(ctx, w1_)), w2(*weight(ctx, w2_));
     for_blocks(ctx.exec, "attn::Wave::backward", blocks, [=](Index block) {
+      P powers[Powers::max_degree + 1][Powers::size];
+      P taylor[Powers::max_degree + 1], of_sine[Powers::max_degree + 1], of_cosine[Powers::max_degree + 1];
+      P slope[Powers::size], d_out[Powers::size], d_in[Powers::size];
+      int const degree = of_x.degree();
+      auto const kept = of_x.kept();
       Index const begin = block * detail::wave_block;
       P sum1(R(0)), sum2(R(0));
       for_lanes<R>(begin, std::min(n, begin + detail::wave_block), [&](auto lanes, Index i) {
-        if (apart) {
-          // With g the gradient of y, product = sum a g_a + b g_b and square = sum a^2 g_b / 2, and f'' = -f:
-          // d_a = f' g_a - f a g_b, d_b = f' g_b, d_x = f' (g - square) - f product
-          P sine, cosine;
-          attn::sin_cos(lanes.load(at.at[0] + i), sine, cosine);
-          P const f = w1 * sine + w2 * cosine, slope = w1 * cosine - w2 * sine;
-          auto const put = [&](int c, P d) {
-            if (with_base) d += lanes.load(onto.at[c] + i);
-            lanes.store(to.at[c] + i, d);
-          };
-          P g = lanes.load(from.at[0] + i), product(R(0));
-          for (auto const [first, second] : detail::directions_of<T>) {
-            if (!at.has(first)) continue;
-            P const a = lanes.load(at.at[first] + i), g_a = lanes.load(from.at[first] + i);
-            product += a * g_a;
-            P d_a = slope * g_a;
-            if (at.has(second)) {
-              P const g_b = lanes.load(from.at[second] + i), bent = a * g_b;
-              product += lanes.load(at.at[second] + i) * g_b;
-              g -= a * bent * P(R(0.5));
-              d_a -= f * bent;
-              put(second, slope * g_b);
-            }
-            put(first, d_a);
+        P sine, cosine;
+        attn::sin_cos(lanes.load(at.at[0] + i), sine, cosine);
+        oscillate(sine, cosine, degree, of_sine);
+        oscillate(cosine, -sine, degree, of_cosine);
+        P const d = lanes.load(from.at[0] + i);
+        d_in[0] = (w1 * cosine - w2 * sine) * d;
+        sum1 += sine * d;
+        sum2 += cosine * d;
+        if constexpr (Powers::size > 1) {
+          for (int k = 0; k <= degree; ++k) taylor[k] = w1 * of_cosine[k] - w2 * of_sine[k];
+          for (int const c : kept) {
+            powers[1][c] = lanes.load(at.at[c] + i);
+            d_out[c] = lanes.load(from.at[c] + i);
+            slope[c] = taylor[1] * powers[1][c];
+            d_in[c] = taylor[0] * d_out[c];
           }
-          put(0, slope * g - f * product);
-          sum1 += sine * g + cosine * product;
-          sum2 += cosine * g - sine * product;
-        } else {
-          using V = detail::PackedScalar<T>;
-          V sine, cosine;
-          attn::sin_cos(detail::load_planes<V>(lanes, at, i), sine, cosine);
-          V const d = detail::load_planes<V>(lanes, from_jets, i);
-          V d_x_i = (cosine * w1 - sine * w2) * d;
-          if (with_base) d_x_i += detail::load_planes<V>(lanes, onto_jets, i);
-          detail::store_planes(lanes, to_jets, i, d_x_i);
-          sum1 += detail::top_coefficient(sine * d);
-          sum2 += detail::top_coefficient(cosine * d);
+          of_x.raise(powers);
+          for (int k = 1; k <= degree; ++k) {
+            P product(R(0));
+            for (int const c : kept) product += powers[k][c] * d_out[c];
+            d_in[0] += taylor[k] * product;
+            sum1 += of_sine[k] * product;
+            sum2 += of_cosine[k] * product;
+          }
+          for (int k = 2; k <= degree; ++k) {
+            for (int const c : kept) slope[c] += taylor[k] * powers[k][c];
+          }
+          of_x.pull(slope, d_out, d_in);
+          for (int const c : kept) {
+            if (with_base) d_in[c] += lanes.load(onto.at[c] + i);
+            lanes.store(to.at[c] + i, d_in[c]);
+          }
         }
+        if (with_base) d_in[0] += lanes.load(onto.at[0] + i);
+        lanes.store(to.at[0] + i, d_in[0]);
       });
       sums[2 * block] = sum(sum1);
       sums[2 * block + 1] = sum(sum2);
