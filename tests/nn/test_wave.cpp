@@ -87,7 +87,8 @@ TEST(Wave, TakesJets) {
   expect_products_of_jets<0, 2, 1>({{0, 2, 0}, {0, 0, 1}});
   expect_products_of_jets<2, 2>({{1, 1}});
   expect_products_of_jets<3, 1>({{3, 0}, {0, 1}});
-  expect_products_of_jets<3, 3, 1>({{3, 0, 0}, {2, 1, 0}, {1, 2, 0}, {0, 3, 0}, {1, 0, 1}, {0, 1, 1}});  // of a stream function
+  expect_products_of_jets<3, 3, 1>(
+      {{3, 0, 0}, {2, 1, 0}, {1, 2, 0}, {0, 3, 0}, {1, 0, 1}, {0, 1, 1}});  // of a stream function
   expect_products_of_jets<2, 2, 1>({{2, 2, 1}});
 }
 

@@ -111,8 +111,8 @@ TEST(Ranks, TheSameRunTwice_HasTheSameBits_HoweverSumsAreCut) {
   for (auto const& [name, _] : whole.tensors()) EXPECT_EQ(whole.array(name).bytes, shards.array(name).bytes) << name;
 }
 
-/// Stops a training by two ranks, and by one that resumed it. False if one came to its end before it was looked at, as a
-/// short one may where other work keeps the processors.
+/// Stops a training by two ranks, and by one that resumed it. False if one came to its end before it was looked at, as
+/// a short one may where other work keeps the processors.
 bool stops_twice(Images const& images, Arguments const& flags) {
   std::size_t rows = 0;
   for (int const count : {2, 0}) {

@@ -28,8 +28,8 @@ struct PlaneTable<Jet<T, Orders...>> {
   }
 };
 
-/// The powers of x without its value, u = x - x_0, in the coefficients that a tensor keeps. All from number `degree` + 1
-/// on are zero, so f(x) = sum_k f^(k)(x_0) / k! u^k ends there. Of reals: degree 0.
+/// The powers of x without its value, u = x - x_0, in the coefficients that a tensor keeps. All from number `degree` +
+/// 1 on are zero, so f(x) = sum_k f^(k)(x_0) / k! u^k ends there. Of reals: degree 0.
 template <class T>
 class KeptPowers {
  public:
@@ -78,7 +78,8 @@ class KeptPowers<Jet<T, Orders...>> {
       }
     }
   }
-  /// forward: y = slope x, coefficient by coefficient; hence d_x_j += sum_i slope_i d_y_(i + j), but for i = 0 or j = 0.
+  /// forward: y = slope x, coefficient by coefficient; hence d_x_j += sum_i slope_i d_y_(i + j), but for i = 0 or j =
+  /// 0.
   template <class P>
   void pull(P const (&slope)[size], P const (&d_y)[size], P (&d_x)[size]) const {
     for (int p = 0; p < n_pairs_; ++p) {
