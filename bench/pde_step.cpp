@@ -1,13 +1,14 @@
 // One evaluation of a PINNsFormer's loss and gradient on the reference problem, convection, and on waves, which take
-// second derivatives: 51 x 51 points and their edges, pseudo-sequences of 5 steps. Counters: seconds, the share of the
-// arithmetic floor (matrix products of linear layers alone, at the rate of a large product that is measured in the same
-// run), and the workspace.
+// second derivatives: 51 x 51 points and their edges, pseudo-sequences of 5 steps; and on a flow, which takes third
+// ones: 204 measured points. Counters: seconds, the share of the arithmetic floor (matrix products of linear layers
+// alone, at the rate of a large product that is measured in the same run), and the workspace.
 //
 //   bench/pde_step [--peer=PYTHON [--rounds=7] [--turn=0.3]] [--benchmark_filter=total]
 #include "attn/activation/activation.hpp"
 #include "attn/linalg/gemm.hpp"
 #include "attn/models/pinnsformer.hpp"
 #include "attn/pde/loss.hpp"
+#include "attn/pde/navier_stokes.hpp"
 #include "attn/pde/problems.hpp"
 
 #include <benchmark/benchmark.h>
@@ -64,13 +65,31 @@ constexpr double planes_of(attn::pde::WaveEquation, Derivative) {
   // The grid takes both for u, u_x, u_xx, u_t and u_tt, the 153 points of the edges for u, and 51 again for u_t.
   return 5 * 3 * 51 + 3 * 3 + 2 * 3;
 }
+/// The equations of a flow at points where its velocities were measured, as a problem.
+struct MeasuredFlow : attn::pde::NavierStokes {
+  auto terms(int, int n) const {
+    auto const flow = attn::pde::taylor_vortices(viscosity, 32, 21);
+    return attn::pde::flow_terms(*this, attn::pde::sample_flow(flow, std::size_t(4 * n), {.seed = 0}));
+  }
+};
+constexpr double planes_of(MeasuredFlow, Derivative) {
+  // Four times 51 points take both for the 13 derivatives of the equations, and for the value and two of the
+  // velocities.
+  return 4 * (13 + 3) * 3;
+}
+
+template <class Problem>
+attn::models::PinnsFormerConfig config_of(Problem const&) {
+  return {};
+}
+attn::models::PinnsFormerConfig config_of(MeasuredFlow const&) { return {.inputs = 3, .outputs = 2}; }
 
 template <class A, class Problem>
 void step(benchmark::State& state, std::string const& name, Derivative derivative,
           attn::Index chunk = attn::pde::default_chunk) {
   double const rate = gemm_rate();
   Ctx ctx;
-  attn::models::PinnsFormerConfig const config;
+  attn::models::PinnsFormerConfig const config = config_of(Problem{});
   attn::models::PinnsFormer<A> const model(ctx, config);
   auto const terms = Problem{}.terms(51, 51);
   attn::pde::LossOptions const options{
@@ -117,6 +136,7 @@ int main(int argc, char** argv) {
   }
   add("pde_step/softmax/wave", step<attn::Softmax, attn::pde::WaveEquation>, Derivative::total,
       attn::pde::default_chunk);
+  add("pde_step/softmax/flow", step<attn::Softmax, MeasuredFlow>, Derivative::total, attn::pde::default_chunk);
   benchmark::Initialize(&argc, argv);
   std::cout << Kokkos::DefaultExecutionSpace::name() << " with " << Exec().concurrency() << " threads\n";
   benchmark::RunSpecifiedBenchmarks();

@@ -1,9 +1,10 @@
 """The evaluations that bench/pde_step.cpp times, in PyTorch: loss and gradient of a PINNsFormer on convection or on
-waves, 51 x 51 points and their edges.
+waves, 51 x 51 points and their edges, and on a flow at 204 measured points.
 
-Cases: pde_step/<softmax|poly3>[/column|/wave]. Variants: derivatives by autograd.grad of the summed outputs, as the
+Cases: pde_step/<softmax|poly3>[/column|/wave|/flow]. Variants: derivatives by autograd.grad of the summed outputs, as the
 published code has them (by column); and by torch.func.jvp, forward differentiation, which gives the total ones: for
-convection along the residual's direction (1, 50), for waves twice along x and twice along t; each eager and through
+convection along the residual's direction (1, 50), for waves twice along x and twice along t, for the
+flow up to three times along x and y; each eager and through
 torch.compile, where that takes it. A case by column has the former alone.
 """
 
@@ -81,14 +82,78 @@ def reverse_wave_loss(model):
     return wave_loss(model, second, lambda x, t: slopes(x, t)[1][1])
 
 
+def flow_loss(model, derivatives):
+    """Navier-Stokes' equations with a viscosity of 0.01 at 204 points of Taylor's vortices, and the velocities there at
+    the first step. The network's outputs are the stream function and the pressure of (x, y, t); derivatives(f, x, y, t)
+    returns f's outputs' by x, y, xx, xy, yy, xt, yt, xxx, xxy, xyy and yyy."""
+    x, y, t = 2 * math.pi * torch.rand(3, 204, 1, 1)
+    t = t / (2 * math.pi)
+    at = [of.repeat(1, network.STEPS, 1) for of in (x, y, t + network.STEP * torch.arange(network.STEPS).view(1, -1, 1))]
+    by_x, by_y, *others = derivatives(lambda x, y, t: model(torch.cat((x, y), dim=-1), t), *at)
+    xx, xy, yy, xt, yt, xxx, xxy, xyy, yyy = (of[..., 0] for of in others)
+    u, v, p_x, p_y = by_y[..., 0], -by_x[..., 0], by_x[..., 1], by_y[..., 1]
+    f_u = yt + u * xy + v * yy + p_x - 0.01 * (xxy + yyy)
+    f_v = -xt - u * xx - v * xy + p_y + 0.01 * (xxx + xyy)
+    decay = torch.exp(-0.02 * t[:, 0, 0])
+    measured = (-torch.cos(x) * torch.sin(y))[:, 0, 0] * decay, (torch.sin(x) * torch.cos(y))[:, 0, 0] * decay
+    velocity = ((u[:, 0] - measured[0]) ** 2).mean() + ((v[:, 0] - measured[1]) ** 2).mean()
+    return (f_u**2).mean() + (f_v**2).mean() + velocity
+
+
+def forward_flow_loss(model):
+    def by(function, which):
+        def derivative(*at):
+            tangents = tuple(torch.ones_like(of) if i == which else torch.zeros_like(of) for i, of in enumerate(at))
+            return torch.func.jvp(function, at, tangents)
+
+        return derivative
+
+    def slope(function, which):
+        return lambda *at: by(function, which)(*at)[1]
+
+    def derivatives(f, *at):
+        # jvp gives the function with its derivative.
+        by_x, xt = by(slope(f, 0), 2)(*at)
+        by_y, yt = by(slope(f, 1), 2)(*at)
+        xy = slope(slope(f, 0), 1)(*at)
+        xx, xxx = by(slope(slope(f, 0), 0), 0)(*at)
+        yy, yyy = by(slope(slope(f, 1), 1), 1)(*at)
+        return by_x, by_y, xx, xy, yy, xt, yt, xxx, slope(slope(slope(f, 0), 0), 1)(*at), \
+            slope(slope(slope(f, 1), 1), 0)(*at), yyy
+
+    return flow_loss(model, derivatives)
+
+
+def reverse_flow_loss(model):
+    def derivatives(f, *at):
+        x, y, t = (of.requires_grad_(True) for of in at)
+
+        def slopes(of, *by):
+            return torch.autograd.grad(of, by, torch.ones_like(of), create_graph=True)
+
+        psi, p = f(x, y, t).split(1, dim=-1)
+        (psi_x, psi_y), (p_x, p_y) = slopes(psi, x, y), slopes(p, x, y)
+        (xx, xy, xt), (yy, yt) = slopes(psi_x, x, y, t), slopes(psi_y, y, t)
+        (xxx, xxy), (xyy, yyy) = slopes(xx, x, y), slopes(yy, x, y)
+        return torch.cat((psi_x, p_x), -1), torch.cat((psi_y, p_y), -1), xx, xy, yy, xt, yt, xxx, xxy, xyy, yyy
+
+    return flow_loss(model, derivatives)
+
+
+LOSSES = {"wave": (forward_wave_loss, reverse_wave_loss), "flow": (forward_flow_loss, reverse_flow_loss)}
+
+
 def variants(name):
     kind, activation, *special = name.split("/")
     if kind != "pde_step":
         return {}
-    forward, reverse = (forward_wave_loss, reverse_wave_loss) if special == ["wave"] else (forward_loss, reverse_loss)
+    forward, reverse = LOSSES.get("".join(special), (forward_loss, reverse_loss))
 
     def way(loss, prepare):
         model = network.PinnsFormer(width=32, heads=2, hidden=256, head_hidden=512, activation=activation)
+        if special == ["flow"]:
+            model.linear_emb = torch.nn.Linear(3, 32)
+            model.linear_out = network.FeedForward(32, 512, 2).linear
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 torch.nn.init.xavier_uniform_(parameter)
@@ -107,4 +172,4 @@ def variants(name):
     return ways
 
 
-peer.run(peer.parse(__doc__), variants, ["pde_step/softmax", "pde_step/poly3", "pde_step/softmax/wave"])
+peer.run(peer.parse(__doc__), variants, ["pde_step/softmax", "pde_step/poly3", "pde_step/softmax/wave", "pde_step/softmax/flow"])
