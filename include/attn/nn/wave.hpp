@@ -140,7 +140,7 @@ class Wave {
     using P = typename HostLanes<R>::Value;
     using Powers = detail::KeptPowers<T>;
     detail::PlaneTable<T> const from(x.data()), to(y.data());
-    Powers const of_x(detail::planes_of(x));
+    Powers const of_x(detail::kept_planes(x));
     P const w1(*weight(ctx, w1_)), w2(*weight(ctx, w2_));
     Index const n = x.size();
     for_blocks(ctx.exec, "attn::Wave", (n + detail::wave_block - 1) / detail::wave_block, [=](Index block) {
@@ -178,7 +178,7 @@ class Wave {
     // Of adjoints, plane by plane: entry c is the gradient of coefficient c.
     detail::PlaneTable<T> const at(x.data()), from(natural(d_y).data()), to(natural(d_x).data()),
         onto(with_base ? natural(base).data() : natural(d_y).data());
-    Powers const of_x(detail::planes_of(x));
+    Powers const of_x(detail::kept_planes(x));
     P const w1(*weight(ctx, w1_)), w2(*weight(ctx, w2_));
     for_blocks(ctx.exec, "attn::Wave::backward", blocks, [=](Index block) {
       P powers[Powers::max_degree + 1][Powers::size];

@@ -107,7 +107,7 @@ class KeptPowers<Jet<T, Orders...>> {
 
 /// What `KeptPowers` needs to know of a tensor.
 template <class X>
-auto planes_of(X const& x) {
+auto kept_planes(X const& x) {
   if constexpr (AnyJet<typename X::Scalar>) {
     return x.planes();
   } else {
