@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <ranges>
 
 namespace attn::nn::detail {
 
@@ -28,8 +29,8 @@ struct PlaneTable<Jet<T, Orders...>> {
   }
 };
 
-/// The powers of x without its value, u = x - x_0, in the coefficients that a tensor keeps. All from number `degree` +
-/// 1 on are zero, so f(x) = sum_k f^(k)(x_0) / k! u^k ends there. Of reals: degree 0.
+/// The powers of x without its value, u = x - x_0, in the coefficients that a tensor keeps. All above `degree` are
+/// zero, so f(x) = sum_k f^(k)(x_0) / k! u^k ends there. Of reals: degree 0.
 template <class T>
 class KeptPowers {
  public:
@@ -37,10 +38,6 @@ class KeptPowers {
   static constexpr int degree() { return 0; }
   static constexpr std::array<int, 0> kept() { return {}; }
   explicit KeptPowers(NoPlanes) {}
-  template <class P>
-  void raise(P (&)[1][1]) const {}
-  template <class P>
-  void pull(P const (&)[1], P const (&)[1], P (&)[1]) const {}
 };
 template <class T, int... Orders>
 class KeptPowers<Jet<T, Orders...>> {
@@ -78,8 +75,7 @@ class KeptPowers<Jet<T, Orders...>> {
       }
     }
   }
-  /// forward: y = slope x, coefficient by coefficient; hence d_x_j += sum_i slope_i d_y_(i + j), but for i = 0 or j =
-  /// 0.
+  /// forward: y = slope x; hence d_x_j += sum_i slope_i d_y_(i + j), but for the terms of i = 0 and j = 0.
   template <class P>
   void pull(P const (&slope)[size], P const (&d_y)[size], P (&d_x)[size]) const {
     for (int p = 0; p < n_pairs_; ++p) {
