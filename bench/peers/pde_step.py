@@ -88,7 +88,8 @@ def flow_loss(model, derivatives):
     returns f's outputs' by x, y, xx, xy, yy, xt, yt, xxx, xxy, xyy and yyy."""
     x, y, t = 2 * math.pi * torch.rand(3, 204, 1, 1)
     t = t / (2 * math.pi)
-    at = [of.repeat(1, network.STEPS, 1) for of in (x, y, t + network.STEP * torch.arange(network.STEPS).view(1, -1, 1))]
+    times = t + network.STEP * torch.arange(network.STEPS).view(1, -1, 1)
+    at = [torch.zeros_like(times) + of for of in (x, y)] + [times]
     by_x, by_y, *others = derivatives(lambda x, y, t: model(torch.cat((x, y), dim=-1), t), *at)
     xx, xy, yy, xt, yt, xxx, xxy, xyy, yyy = (of[..., 0] for of in others)
     u, v, p_x, p_y = by_y[..., 0], -by_x[..., 0], by_x[..., 1], by_y[..., 1]
