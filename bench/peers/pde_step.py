@@ -1,11 +1,10 @@
 """The evaluations that bench/pde_step.cpp times, in PyTorch: loss and gradient of a PINNsFormer on convection or on
 waves, 51 x 51 points and their edges, and on a flow at 204 measured points.
 
-Cases: pde_step/<softmax|poly3>[/column|/wave|/flow]. Variants: derivatives by autograd.grad of the summed outputs, as the
-published code has them (by column); and by torch.func.jvp, forward differentiation, which gives the total ones: for
-convection along the residual's direction (1, 50), for waves twice along x and twice along t, for the
-flow up to three times along x and y; each eager and through
-torch.compile, where that takes it. A case by column has the former alone.
+Cases: pde_step/<softmax|poly3>[/column|/wave|/flow]. Variants: derivatives by autograd.grad of the summed outputs, as
+the published code has them (by column); and by torch.func.jvp, forward differentiation, which gives the total ones: for
+convection along the residual's direction (1, 50), for waves twice along x and twice along t, for the flow up to three
+times along x and y; each eager and through torch.compile, where that takes it. A case by column has the former alone.
 """
 
 import math
@@ -86,8 +85,7 @@ def flow_loss(model, derivatives):
     """Navier-Stokes' equations with a viscosity of 0.01 at 204 points of Taylor's vortices, and the velocities there at
     the first step. The network's outputs are the stream function and the pressure of (x, y, t); derivatives(f, x, y, t)
     returns f's outputs' by x, y, xx, xy, yy, xt, yt, xxx, xxy, xyy and yyy."""
-    x, y, t = 2 * math.pi * torch.rand(3, 204, 1, 1)
-    t = t / (2 * math.pi)
+    (x, y), t = 2 * math.pi * torch.rand(2, 204, 1, 1), torch.rand(204, 1, 1)
     times = t + network.STEP * torch.arange(network.STEPS).view(1, -1, 1)
     at = [torch.zeros_like(times) + of for of in (x, y)] + [times]
     by_x, by_y, *others = derivatives(lambda x, y, t: model(torch.cat((x, y), dim=-1), t), *at)
@@ -113,14 +111,14 @@ def forward_flow_loss(model):
         return lambda *at: by(function, which)(*at)[1]
 
     def derivatives(f, *at):
-        # jvp gives the function with its derivative.
+        # by() gives the function with its derivative.
         by_x, xt = by(slope(f, 0), 2)(*at)
         by_y, yt = by(slope(f, 1), 2)(*at)
         xy = slope(slope(f, 0), 1)(*at)
         xx, xxx = by(slope(slope(f, 0), 0), 0)(*at)
         yy, yyy = by(slope(slope(f, 1), 1), 1)(*at)
-        return by_x, by_y, xx, xy, yy, xt, yt, xxx, slope(slope(slope(f, 0), 0), 1)(*at), \
-            slope(slope(slope(f, 1), 1), 0)(*at), yyy
+        xxy, xyy = slope(slope(slope(f, 0), 0), 1)(*at), slope(slope(slope(f, 1), 1), 0)(*at)
+        return by_x, by_y, xx, xy, yy, xt, yt, xxx, xxy, xyy, yyy
 
     return flow_loss(model, derivatives)
 
@@ -173,4 +171,5 @@ def variants(name):
     return ways
 
 
-peer.run(peer.parse(__doc__), variants, ["pde_step/softmax", "pde_step/poly3", "pde_step/softmax/wave", "pde_step/softmax/flow"])
+CASES = ["pde_step/softmax", "pde_step/poly3", "pde_step/softmax/wave", "pde_step/softmax/flow"]
+peer.run(peer.parse(__doc__), variants, CASES)
